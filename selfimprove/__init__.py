@@ -1,0 +1,1 @@
+"""Teach a language model to reason and let it improve itself."""

@@ -1,0 +1,194 @@
+"""Every part that a user may replace, and the two seams to the outside: where work runs, and who is told.
+
+Parts must be picklable: they hold settings, not connections. What is heavy is opened on the worker by `open()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from selfimprove.records import (
+    AcceptedTrace,
+    Checkpoint,
+    Decision,
+    GenerationReport,
+    JudgedTrace,
+    Message,
+    Outcome,
+    Problem,
+    Request,
+    Score,
+    Selection,
+    Trace,
+    TrainingStep,
+)
+
+
+@runtime_checkable
+class ProblemSource(Protocol):
+    """Where questions come from."""
+
+    def load(self) -> Sequence[Problem]:
+        """All problems, in an order that is the same every time; ids and questions are unique."""
+        ...
+
+
+@runtime_checkable
+class Prompter(Protocol):
+    """How a problem is put to the model."""
+
+    def messages(self, problem: Problem) -> tuple[Message, ...]:
+        """The chat that ends with the question."""
+        ...
+
+
+class OpenSampler(Protocol):
+    """A sampler on its worker, warm for the whole run."""
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Serve this checkpoint from now on."""
+        ...
+
+    def sample(self, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        """One trace for every request, in batches, as they finish; a batch holds at least one."""
+        ...
+
+    def rest(self) -> None:
+        """Free the accelerator for the trainer; the next `load` wakes it."""
+        ...
+
+    def close(self) -> None:
+        """End for good, with every process it started."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Writes traces with a checkpoint."""
+
+    def open(self) -> OpenSampler:
+        """Start the engine; called on the worker."""
+        ...
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """Tells a right answer from a wrong one. It may fail or hang on an answer: it is run in a process that is killed at its deadline."""
+
+    name: str
+    version: str
+
+    def judge(self, problem: Problem, answer: str) -> Outcome:
+        """Whether `answer`, the text after the thinking, solves the problem."""
+        ...
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """Chooses what to train on."""
+
+    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+        """Accepted traces and counted drops; `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
+        ...
+
+
+class OpenTrainer(Protocol):
+    """A trainer on its worker."""
+
+    def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
+        """Fine-tune `start` on `rows`; when the iterator ends, the folder `into` holds the new model with its tokenizer and chat template."""
+        ...
+
+    def close(self) -> None:
+        """End for good."""
+        ...
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Makes the next checkpoint."""
+
+    def open(self) -> OpenTrainer:
+        """Load the libraries; called on the worker."""
+        ...
+
+
+@runtime_checkable
+class Gate(Protocol):
+    """Decides whether a candidate becomes champion."""
+
+    def decide(self, champion: Score, candidate: Score) -> Decision:
+        """Both scores are from the same exam."""
+        ...
+
+
+class Worker(Protocol):
+    """One or more open copies of a part, in processes of their own or in this one."""
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """Run the method on every copy and give the first one's result."""
+        ...
+
+    def stream(self, method: str, batches: Iterable[Sequence[object]]) -> Iterator[Any]:
+        """Run a generator method once for each tuple of arguments, spread over the copies; yield what they yield, as it comes."""
+        ...
+
+
+@runtime_checkable
+class Cluster(Protocol):
+    """Where work runs."""
+
+    def open(self, role: str, part: Any) -> Worker:
+        """The worker of this part: started at the first call, the same warm one at every later call with an equal part."""
+        ...
+
+    def close(self) -> None:
+        """End every worker."""
+        ...
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Who is told. The run folder is the truth: a tracker that fails never stops a run."""
+
+    def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:
+        """A run begins or is continued; where people can look at it, if anywhere."""
+        ...
+
+    def training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
+        """Optimizer steps of the candidate of this generation, since the last call."""
+        ...
+
+    def record(self, report: GenerationReport, folder: Path) -> None:
+        """A generation is complete; `folder` holds what it left on disk."""
+        ...
+
+    def baseline(self, name: str, score: Score) -> None:
+        """A baseline has been examined."""
+        ...
+
+    def finish(self, status: str) -> None:
+        """The run ends: `FINISHED`, `FAILED` or `KILLED` (interrupted)."""
+        ...
+
+
+class Progress(Protocol):
+    """What is shown while a stage works."""
+
+    def begin(self, stage: str, total: int) -> None:
+        """A stage with `total` items begins."""
+        ...
+
+    def advance(self, items: int, tokens: int = 0, accepted: int | None = None) -> None:
+        """So many more items of the stage are done."""
+        ...
+
+    def end(self) -> None:
+        """The stage is done."""
+        ...
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        ...
