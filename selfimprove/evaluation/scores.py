@@ -1,0 +1,90 @@
+"""An exam's judged traces into one `Score`: solve rate with its interval, pass@k, majority@k."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from math import comb, fsum, sqrt
+from statistics import NormalDist
+
+from selfimprove.records import JudgedTrace, Outcome, Score
+
+Z = NormalDist().inv_cdf(0.975)
+"""Standard normal quantile of a two-sided 95 % interval."""
+
+
+def score(checkpoint_id: str, judged: Sequence[JudgedTrace]) -> Score:
+    """The score of one checkpoint in one exam, whatever the order of `judged`.
+
+    A trace is right when its outcome is `correct`; one whose verdict is undecided (`timeout`, `crash`) counts as not right and
+    stays visible in `outcomes`. pass@k and majority@k go up to the smallest number of samples that any problem has. ValueError
+    where there is no trace.
+    """
+    if not judged:
+        raise ValueError("an exam without traces has no score")
+    problems: defaultdict[str, list[JudgedTrace]] = defaultdict(list)
+    for one in sorted(judged, key=_sample_number):
+        problems[one.trace.problem_id].append(one)
+    samples = list(problems.values())
+    right = [sum(map(_is_right, traces)) for traces in samples]
+    rates = [c / len(traces) for c, traces in zip(right, samples, strict=True)]
+    ks = range(1, min(map(len, samples)) + 1)
+    seen = Counter(one.verdict.outcome for one in judged)
+    return Score(
+        checkpoint_id=checkpoint_id,
+        problems=len(samples),
+        pass_at_1=_mean(rates),
+        interval=interval(rates, len(judged)),
+        pass_at_k={k: _mean([pass_at_k(len(traces), c, k) for c, traces in zip(right, samples, strict=True)]) for k in ks},
+        majority_at_k={k: _mean([_majority_is_right(traces[:k]) for traces in samples]) for k in ks},
+        outcomes={outcome.value: seen[outcome] for outcome in Outcome},
+        tokens=sum(len(one.trace.output_token_ids) for one in judged),
+    )
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Chance that at least one of k samples, drawn without replacement from n of which c are right, is right: 1 - C(n-c, k) / C(n, k).
+
+    The unbiased estimate of Chen et al. 2021, "Evaluating Large Language Models Trained on Code", equation 1; 1 ≤ k ≤ n. The
+    binomials are exact integers, so no product of fractions is needed.
+    """
+    return 1 - comb(n - c, k) / comb(n, k)
+
+
+def interval(rates: Sequence[float], samples: int) -> tuple[float, float]:
+    """95 % interval of the mean of `rates`, the share of right samples of each problem, over problems; `samples` counts all of them.
+
+    Wilson's score interval (Wilson 1927) at the effective sample size p(1-p)/Var(mean), as for clustered surveys (Korn and
+    Graubard 1998): samples of one problem resemble each other, so problems are the unit. With one sample a problem it is plain
+    Wilson. Unlike a t interval it stays within [0, 1]; unlike a bootstrap it has width where every problem has the same rate, and
+    needs no seed. The effective size is held between the number of problems, the most cautious view, and the number of samples,
+    as if they were independent.
+    """
+    n, p = len(rates), _mean(rates)
+    spread = fsum((rate - p) ** 2 for rate in rates) / n
+    size = min(max(n * p * (1 - p) / spread, n), samples) if spread > 0 else (samples if 0 < p < 1 else n)
+    middle = (p + Z**2 / (2 * size)) / (1 + Z**2 / size)
+    half = Z / (1 + Z**2 / size) * sqrt(p * (1 - p) / size + Z**2 / (4 * size**2))
+    # Rounding must not push a bound past the estimate or out of [0, 1].
+    return max(0.0, min(middle - half, p)), min(1.0, max(middle + half, p))
+
+
+def _sample_number(one: JudgedTrace) -> int:
+    """5 for the trace `chain_sum-17/g3/s5`."""
+    return int(one.trace.id.rpartition("/s")[2])
+
+
+def _is_right(one: JudgedTrace) -> bool:
+    return one.verdict.outcome is Outcome.CORRECT
+
+
+def _majority_is_right(traces: Sequence[JudgedTrace]) -> bool:
+    """Whether the most frequent answer is right; the earliest wins a tie, and a trace without an answer has no vote."""
+    votes = Counter(one.verdict.answer for one in traces if one.verdict.answer is not None)
+    # most_common keeps the order of first appearance among equals.
+    winner = votes.most_common(1)[0][0] if votes else None
+    return any(_is_right(one) for one in traces if one.verdict.answer == winner)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return fsum(values) / len(values)

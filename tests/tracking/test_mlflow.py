@@ -1,0 +1,209 @@
+"""A campaign in a real MLflow store: what is there after a run, after a continued run and after an outage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from selfimprove.protocols import Tracker
+from selfimprove.records import Checkpoint, GenerationReport, Score, TrainingStep
+from selfimprove.tracking.mlflow import MLflow
+
+SETTINGS = {"part": "Workflow", "base_model": "tiny", "generations": 2, "verifier": {"part": "Exact"}}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """The address of one SQLite store, as making one takes seconds, and a client to look into it."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+    MLflow(uri=uri, experiment="warm-up").start("warm-up", {}, tmp_path_factory.mktemp("run"))
+    from mlflow import MlflowClient
+
+    return uri, MlflowClient(uri)
+
+
+def report(generation: int) -> GenerationReport:
+    checkpoint = Checkpoint(f"model/g{generation}", f"/run/g{generation}", None, generation, f"hash{generation}", "t")
+    score = Score(
+        checkpoint.id, 10, 0.1 * generation, (0.0, 0.9), {1: 0.1 * generation, 4: 0.5}, {1: 0.1 * generation}, {"correct": generation}, 5
+    )
+    return GenerationReport(
+        generation=generation,
+        start=checkpoint,
+        candidate=checkpoint,
+        score=score,
+        kept=checkpoint,
+        kept_score=score,
+        why="better",
+        counts={"sampled": 8, "accepted": 2},
+        outcomes={"correct": 2},
+        drops={"too long": 1},
+        seconds={"sample": 1.5},
+        tokens={"sample": 80},
+    )
+
+
+def steps(first: int, last: int) -> list[TrainingStep]:
+    return [TrainingStep(step, last, 1 / step, 1e-4, 10 * step) for step in range(first, last + 1)]
+
+
+def ids(folder: Path) -> dict[str, str]:
+    return json.loads((folder / "mlflow.json").read_text())
+
+
+def children(client, folder: Path) -> dict[int, object]:
+    runs = client.search_runs([ids(folder)["experiment_id"]], f"tags.`mlflow.parentRunId` = '{ids(folder)['run_id']}'")
+    assert len({run.data.tags["generation"] for run in runs}) == len(runs)
+    return {int(run.data.tags["generation"]): run for run in runs}
+
+
+def points(client, run_id: str, key: str) -> list[tuple[int, float]]:
+    return [(point.step, round(point.value, 6)) for point in client.get_metric_history(run_id, key)]
+
+
+def test_a_finished_run_shows_lines_on_the_parent_and_a_child_for_each_generation(store, tmp_path):
+    uri, client = store
+    tracker = MLflow(uri=uri, experiment="finished")
+    assert isinstance(tracker, Tracker)
+    (tmp_path / "accepted.parquet").write_bytes(b"rows")
+    link = tracker.start("campaign", SETTINGS, tmp_path)
+    for generation in (0, 1, 2):
+        tracker.training(generation, steps(1, 400) if generation else [])
+        tracker.record(report(generation), tmp_path)
+    tracker.baseline("few shot", report(3).score)
+    tracker.finish("FINISHED")
+
+    parent = client.get_run(ids(tmp_path)["run_id"])
+    assert f"/#/experiments/{parent.info.experiment_id}/runs?" in link and uri in link
+    assert (parent.info.status, parent.info.run_name) == ("FINISHED", "campaign")
+    assert parent.data.params == {"base_model": "tiny", "generations": "2", "verifier": "Exact"}
+    assert points(client, parent.info.run_id, "exam/pass_at_1") == [(0, 0.0), (1, 0.1), (2, 0.2)]
+    assert points(client, parent.info.run_id, "drops/too_long") == [(0, 1), (1, 1), (2, 1)]
+    assert parent.data.metrics["baseline/few_shot"] == pytest.approx(0.3)
+    assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["workflow.json"]
+    assert Path(client.download_artifacts(parent.info.run_id, "workflow.json")).read_text().startswith('{\n  "part": "Workflow"')
+
+    generations = children(client, tmp_path)
+    assert sorted(generations) == [0, 1, 2]
+    second = generations[2]
+    assert second.info.status == "FINISHED" and second.info.end_time >= second.info.start_time
+    assert second.data.params == {"generation": "2"}
+    assert second.data.tags.items() >= {"checkpoint": "model/g2", "path": "/run/g2", "weights_hash": "hash2", "kept": "model/g2"}.items()
+    assert second.data.metrics.items() >= {"exam/pass_at_k/4": 0.5, "traces/accepted_share": 0.25, "seconds/sample": 1.5}.items()
+    assert points(client, second.info.run_id, "train/loss") == [(step, round(1 / step, 6)) for step in range(1, 401)]
+    assert {file.path for file in client.list_artifacts(second.info.run_id)} == {"report.json", "accepted.parquet"}
+    (output,) = second.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert (model.status, model.params["path"]) == ("READY", "/run/g2")
+    assert {metric.key: metric.value for metric in model.metrics}["exam/pass_at_1"] == pytest.approx(0.2)
+
+
+def test_a_continued_run_goes_on_under_the_same_ids_and_tells_nothing_twice(store, tmp_path):
+    uri, client = store
+    interrupted = MLflow(uri=uri, experiment="continued")
+    interrupted.start("campaign", SETTINGS, tmp_path)
+    interrupted.record(report(0), tmp_path)
+    interrupted.record(report(1), tmp_path)
+    interrupted.baseline("few_shot", report(3).score)
+    interrupted.training(2, steps(1, 3))
+    interrupted.finish("KILLED")
+    before, first = ids(tmp_path), children(client, tmp_path)
+    assert client.get_run(before["run_id"]).info.status == "KILLED"
+    assert [first[generation].info.status for generation in (0, 1, 2)] == ["FINISHED", "FINISHED", "KILLED"]
+
+    continued = MLflow(uri=uri, experiment="continued")
+    continued.start("campaign", {**SETTINGS, "generations": 3}, tmp_path)
+    assert client.get_run(before["run_id"]).info.status == "RUNNING"
+    for generation in (0, 1):
+        continued.record(report(generation), tmp_path)
+    continued.baseline("few_shot", report(3).score)
+    continued.training(2, steps(1, 4))
+    continued.record(report(2), tmp_path)
+    continued.record(report(2), tmp_path)
+    continued.finish("FINISHED")
+
+    after = children(client, tmp_path)
+    assert ids(tmp_path) == before
+    assert {generation: run.info.run_id for generation, run in after.items()} == {g: run.info.run_id for g, run in first.items()}
+    assert {run.info.status for run in after.values()} == {"FINISHED"}
+    assert points(client, before["run_id"], "exam/pass_at_1") == [(0, 0.0), (1, 0.1), (2, 0.2)]
+    assert points(client, before["run_id"], "baseline/few_shot") == [(0, 0.3)]
+    assert points(client, after[2].info.run_id, "train/loss") == [(1, 1.0), (2, 0.5), (3, 0.333333), (4, 0.25)]
+    assert len(client.search_logged_models([before["experiment_id"]])) == 3
+
+
+def test_a_generation_that_was_half_told_when_the_process_died_is_told_once(store, tmp_path):
+    uri, client = store
+    artifacts = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
+    died = MLflow(uri=uri, experiment="half-told")
+    died.start("campaign", SETTINGS, tmp_path)
+    shutil.move(artifacts, artifacts.with_name("away"))
+    artifacts.write_text("a file where the folder was: artifacts are refused, figures are not")
+    died.record(report(0), tmp_path)
+    assert children(client, tmp_path)[0].info.status == "RUNNING"
+    artifacts.unlink()
+    shutil.move(artifacts.with_name("away"), artifacts)
+
+    continued = MLflow(uri=uri, experiment="half-told")
+    continued.start("campaign", SETTINGS, tmp_path)
+    continued.record(report(0), tmp_path)
+    child = children(client, tmp_path)[0]
+    assert child.info.status == "FINISHED"
+    assert points(client, ids(tmp_path)["run_id"], "exam/pass_at_1") == points(client, child.info.run_id, "exam/pass_at_1") == [(0, 0.0)]
+    assert [file.path for file in client.list_artifacts(child.info.run_id)] == ["report.json"]
+    assert len(client.search_logged_models([ids(tmp_path)["experiment_id"]])) == 1
+
+
+def test_a_run_that_was_deleted_from_the_store_gets_a_new_one(store, tmp_path):
+    uri, client = store
+    MLflow(uri=uri, experiment="deleted").start("campaign", SETTINGS, tmp_path)
+    before = ids(tmp_path)["run_id"]
+    client.delete_run(before)
+    MLflow(uri=uri, experiment="deleted").start("campaign", SETTINGS, tmp_path)
+    assert ids(tmp_path)["run_id"] != before
+
+
+def test_a_server_that_is_away_costs_seconds_and_one_warning(tmp_path, caplog):
+    begin = time.monotonic()
+    tracker = MLflow(uri="http://user:secret@127.0.0.1:9")
+    assert tracker.start("campaign", SETTINGS, tmp_path) is None
+    for first in range(1, 100):
+        tracker.training(1, steps(first, first))
+    tracker.finish("FAILED")
+    assert time.monotonic() - begin < 30
+    assert len([record for record in caplog.records if record.name.startswith("selfimprove")]) == 1
+    assert "secret" not in caplog.text
+
+
+def test_what_was_missed_in_an_outage_is_told_when_the_store_is_back(store, tmp_path):
+    uri, client = store
+    file = Path(uri.removeprefix("sqlite:///"))
+    tracker = MLflow(uri=uri, experiment="outage")
+    file.rename(file.with_suffix(".away"))
+    file.mkdir()
+    assert tracker.start("campaign", SETTINGS, tmp_path) is None
+    tracker.training(0, steps(1, 2))
+    tracker.record(report(0), tmp_path)
+    file.rmdir()
+    file.with_suffix(".away").rename(file)
+    tracker.training(1, steps(1, 2))
+    tracker.record(report(1), tmp_path)
+    tracker.finish("FINISHED")
+    assert points(client, ids(tmp_path)["run_id"], "exam/pass_at_1") == [(0, 0.0), (1, 0.1)]
+    assert points(client, children(client, tmp_path)[0].info.run_id, "train/loss") == [(1, 1.0), (2, 0.5)]
+    assert client.get_run(ids(tmp_path)["run_id"]).info.status == "FINISHED"
+
+
+def test_without_an_address_the_store_is_a_file_of_the_current_folder(tmp_path, monkeypatch):
+    from selfimprove.tracking.mlflow_runs import store_address
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert store_address(None) == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker")
+    assert store_address(None) == "http://tracker"
+    assert store_address("sqlite:///mine.db") == f"sqlite:///{tmp_path}/mine.db"
