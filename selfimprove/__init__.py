@@ -1,1 +1,97 @@
-"""Teach a language model to reason and let it improve itself."""
+"""Teach a language model to reason and let it improve itself.
+
+`improve(workflow, run_dir, RayCluster)` runs the whole loop; `ask`, `sample`, `verify`, `select`, `train` and `examine` are its verbs, for rounds
+of your own. Parts are small dataclasses whose fields are their settings; `selfimprove.protocols` says what each must do, `selfimprove.records`
+what flows between them.
+"""
+
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.cluster.inline import InlineCluster
+from selfimprove.cluster.ray_actors import RayCluster
+from selfimprove.errors import UserError, WorkerFailed
+from selfimprove.evaluation.gates import Always, NotWorse
+from selfimprove.loop import improve
+from selfimprove.problems.hub import HubDataset
+from selfimprove.problems.jsonl import Jsonl
+from selfimprove.problems.reasoning_gym_task import ReasoningGym
+from selfimprove.prompting.chat import Bare, Exemplar, FewShot, ZeroShot
+from selfimprove.records import (
+    AcceptedTrace,
+    Checkpoint,
+    Decision,
+    GenerationReport,
+    JudgedTrace,
+    Message,
+    Outcome,
+    Problem,
+    Request,
+    Score,
+    Selection,
+    Trace,
+    TrainingStep,
+    Verdict,
+)
+from selfimprove.resources import Resources
+from selfimprove.sampling.decoding import Decoding
+from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.selection.keep_correct import KeepCorrect
+from selfimprove.selection.replay import Replay
+from selfimprove.stages import ask, examine, sample, select, train, verify
+from selfimprove.tracking.mlflow import MLflow
+from selfimprove.tracking.silent import Silent
+from selfimprove.verification.exact import Exact
+from selfimprove.verification.mathematical import Mathematical
+from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
+from selfimprove.workflow import Workflow
+
+__all__ = [
+    "VLLM",
+    "AcceptedTrace",
+    "Always",
+    "Bare",
+    "Checkpoint",
+    "Decision",
+    "Decoding",
+    "Exact",
+    "Exemplar",
+    "FewShot",
+    "GenerationReport",
+    "HubDataset",
+    "InlineCluster",
+    "Jsonl",
+    "JudgedTrace",
+    "KeepCorrect",
+    "MLflow",
+    "Mathematical",
+    "Message",
+    "NotWorse",
+    "Outcome",
+    "Problem",
+    "RayCluster",
+    "ReasoningGym",
+    "ReasoningGymScorer",
+    "Replay",
+    "Request",
+    "Resources",
+    "Score",
+    "Selection",
+    "Silent",
+    "Trace",
+    "TrainingStep",
+    "UserError",
+    "VLLM",
+    "Verdict",
+    "WorkerFailed",
+    "Workflow",
+    "ZeroShot",
+    "ask",
+    "describe_folder",
+    "examine",
+    "improve",
+    "resolve_model",
+    "sample",
+    "select",
+    "train",
+    "verify",
+]

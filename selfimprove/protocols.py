@@ -47,16 +47,12 @@ class Prompter(Protocol):
 class OpenSampler(Protocol):
     """A sampler on its worker, warm for the whole run."""
 
-    def load(self, checkpoint: Checkpoint) -> None:
-        """Serve this checkpoint from now on."""
-        ...
-
-    def sample(self, requests: Sequence[Request]) -> Iterator[list[Trace]]:
-        """One trace for every request, in batches, as they finish; a batch holds at least one."""
+    def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        """One trace of this checkpoint for every request, in batches, as they finish; weights are reloaded in place when another checkpoint served before."""
         ...
 
     def rest(self) -> None:
-        """Free the accelerator for the trainer; the next `load` wakes it."""
+        """Free the accelerator for the trainer; the next `sample` wakes it."""
         ...
 
     def close(self) -> None:
@@ -87,10 +83,19 @@ class Verifier(Protocol):
 
 @runtime_checkable
 class Selector(Protocol):
-    """Chooses what to train on."""
+    """Chooses which traces are good enough to train on."""
 
     def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces and counted drops; `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
+        ...
+
+
+@runtime_checkable
+class Mixture(Protocol):
+    """Puts the rows of one training run together from the accepted traces of this and earlier generations."""
+
+    def rows(self, accepted: Sequence[Sequence[AcceptedTrace]], seed: int) -> list[AcceptedTrace]:
+        """The rows to train on; `accepted` has one sequence per generation, the oldest first."""
         ...
 
 
@@ -131,8 +136,11 @@ class Worker(Protocol):
         """Run the method on every copy and give the first one's result."""
         ...
 
-    def stream(self, method: str, batches: Iterable[Sequence[object]]) -> Iterator[Any]:
-        """Run a generator method once for each tuple of arguments, spread over the copies; yield what they yield, as it comes."""
+    def stream(self, method: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+        """Run a generator method once for each tuple of arguments, spread over the copies; yield what they yield, as it comes.
+
+        A call whose copy died is run again from its start, so an item can come twice: join by id.
+        """
         ...
 
 
@@ -181,8 +189,8 @@ class Progress(Protocol):
         """A stage with `total` items begins."""
         ...
 
-    def advance(self, items: int, tokens: int = 0, accepted: int | None = None) -> None:
-        """So many more items of the stage are done."""
+    def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
+        """So many more items are done, with so many tokens, so many of them right; `total` where it becomes known only now."""
         ...
 
     def end(self) -> None:

@@ -1,0 +1,9 @@
+"""Tells right answers from wrong ones, each under a hard deadline."""
+
+from selfimprove.verification.exact import Exact
+from selfimprove.verification.mathematical import Mathematical
+from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
+from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
+from selfimprove.verification.references import rejected_references
+
+__all__ = ["Exact", "Mathematical", "OpenVerifierPool", "ReasoningGymScorer", "VerifierPool", "rejected_references"]

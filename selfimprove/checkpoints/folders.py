@@ -1,0 +1,72 @@
+"""What a model folder holds: told apart by hashes, refused when it is no model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from selfimprove.errors import UserError
+from selfimprove.records import Checkpoint
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "chat_template.jinja")
+
+
+def describe_folder(folder: Path, checkpoint_id: str, parent_id: str | None = None, generation: int = 0) -> Checkpoint:
+    """The record of the model in `folder`.
+
+    Raises:
+        UserError: the folder is missing, or lacks the configuration, safetensors weights or a tokenizer.
+    """
+    require_model(folder)
+    weights = sorted(folder.glob("*.safetensors"))
+    tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).exists()]
+    return Checkpoint(
+        id=checkpoint_id,
+        path=str(folder.resolve()),
+        parent_id=parent_id,
+        generation=generation,
+        weights_hash=_hash_files(weights),
+        tokenizer_hash=_hash_files(tokenizer),
+    )
+
+
+def require_model(folder: Path) -> None:
+    """Refuse a folder that cannot be loaded as a model with its tokenizer."""
+    if not folder.is_dir():
+        raise UserError(f"model folder {folder} does not exist; give a folder, a Hugging Face id, or smollm2-135m-instruct")
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model folder {folder} has no config.json: it is no transformers model")
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"model folder {folder} has no weights: no *.safetensors in it (other weight formats are not read, for safety)")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        raise UserError(f"model folder {folder} has no tokenizer: save it there with tokenizer.save_pretrained")
+
+
+def tied_head_is_missing(folder: Path) -> bool:
+    """Whether the weights leave out an output head that is tied to the embeddings.
+
+    Reloading such weights into a running vLLM engine on the CPU leaves the old head in place without a word.
+    """
+    config = json.loads((folder / "config.json").read_text())
+    tied = config.get("tie_word_embeddings", config.get("text_config", {}).get("tie_word_embeddings", False))
+    return bool(tied) and not any(name.endswith("lm_head.weight") for name in _tensor_names(folder))
+
+
+def _tensor_names(folder: Path) -> Iterable[str]:
+    from safetensors import safe_open
+
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            yield from tensors.keys()
+
+
+def _hash_files(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

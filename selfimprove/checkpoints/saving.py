@@ -1,0 +1,34 @@
+"""Writes a model with its tokenizer and chat template as one folder that transformers and vLLM load; the folder is complete or absent."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Save weights in bfloat16 as safetensors, configuration, tokenizer and chat template into `folder`, which must not exist yet or is replaced.
+
+    An output head that is tied to the embeddings is written out: a vLLM engine on the CPU, reloading weights in place, would keep the old
+    head without a word. transformers ties it again on loading.
+
+    Raises:
+        OSError: nothing is left behind.
+    """
+    import torch
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = folder.with_name(f".{folder.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    try:
+        state = {name: tensor.detach().to("cpu", torch.bfloat16) for name, tensor in model.state_dict().items()}
+        head = model.get_output_embeddings()
+        if head is not None and model.config.tie_word_embeddings:
+            state["lm_head.weight"] = model.get_input_embeddings().weight.detach().to("cpu", torch.bfloat16).clone()
+        model.save_pretrained(half, state_dict=state)
+        tokenizer.save_pretrained(half)
+        shutil.rmtree(folder, ignore_errors=True)
+        half.rename(folder)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""Everything in this process, one call after another: for tests, debugging, and looking at one stage alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+class InlineWorker:
+    """An open part in this process."""
+
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """Run the method."""
+        return getattr(self._opened, method)(*arguments)
+
+    def stream(self, method: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+        """Run the generator method once for each call, in order."""
+        for arguments in calls:
+            yield from getattr(self._opened, method)(*arguments)
+
+
+class InlineCluster:
+    """Opens parts in this process."""
+
+    def __init__(self) -> None:
+        self._workers: list[tuple[Any, InlineWorker]] = []
+
+    def open(self, role: str, part: Any) -> InlineWorker:
+        """The worker of this part, warm from its first call on."""
+        for known, worker in self._workers:
+            if known == part:
+                return worker
+        os.environ.update(getattr(part, "environment", dict)())
+        worker = InlineWorker(part.open())
+        self._workers.append((part, worker))
+        return worker
+
+    def close(self) -> None:
+        """Close every part."""
+        while self._workers:
+            self._workers.pop()[1].call("close")

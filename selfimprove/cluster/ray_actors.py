@@ -1,0 +1,247 @@
+"""Parts run in Ray actors: on a local cluster that ends with the run, or on the one that `RAY_ADDRESS` names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from selfimprove.resources import Resources
+from selfimprove.errors import UserError, WorkerFailed
+
+IN_FLIGHT = 2
+"""Calls that a copy works on at once: the next is there before the last one ends, so that an engine never runs dry."""
+
+log = logging.getLogger(__name__)
+
+
+class Host:
+    """The body of an actor: one open part."""
+
+    def __init__(self, part: Any, role: str, log_folder: str | None) -> None:
+        _send_output_to(log_folder, role)
+        # Ray gives an actor as many OpenMP threads as it reserves CPUs; stages take turns, so each may use the whole machine.
+        os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
+        self._opened = part.open()
+
+    def call(self, method: str, arguments: tuple[object, ...]) -> Any:
+        return getattr(self._opened, method)(*arguments)
+
+    def stream(self, method: str, arguments: tuple[object, ...]) -> Iterator[Any]:
+        yield from getattr(self._opened, method)(*arguments)
+
+
+def _send_output_to(log_folder: str | None, role: str) -> None:
+    """What libraries print goes into the run folder, where this machine can reach it."""
+    if log_folder and Path(log_folder).is_dir():
+        stream = (Path(log_folder) / f"{role}.log").open("a")
+        os.dup2(stream.fileno(), sys.stdout.fileno())
+        os.dup2(stream.fileno(), sys.stderr.fileno())
+
+
+class RayWorker:
+    """The copies of one part."""
+
+    def __init__(self, role: str, options: dict[str, Any], arguments: tuple[Any, ...], copies: int, deadline: float, retries: int) -> None:
+        import ray
+
+        self._role, self._deadline, self._retries = role, deadline, retries
+        self._actor_class = ray.remote(Host).options(**options)
+        self._arguments = arguments
+        self._actors = [self._start() for _ in range(copies)]
+
+    def _start(self) -> Any:
+        return self._actor_class.remote(*self._arguments)
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """Run the method on every copy; the first one's result."""
+        import ray
+
+        for attempt in range(self._retries + 1):
+            refs = [actor.call.remote(method, arguments) for actor in self._actors]
+            try:
+                return ray.get(refs, timeout=self._deadline)[0]
+            except ray.exceptions.GetTimeoutError as error:
+                raise self._overdue(method) from error
+            except ray.exceptions.RayActorError as error:
+                if attempt == self._retries:
+                    raise WorkerFailed(f"the {self._role} died {attempt + 1} times in {method}: {_first_line(error)}") from error
+                log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
+                self._replace_all()
+            except ray.exceptions.RayTaskError as error:
+                raise _cause(error) from error
+        raise AssertionError("unreachable")
+
+    def stream(self, method: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+        """Run the generator method for every call, each copy on two calls at once; items come as they are made."""
+        import ray
+
+        waiting = iter(calls)
+        running: dict[Any, tuple[int, tuple[object, ...], int]] = {}
+
+        def submit(copy: int, arguments: tuple[object, ...], attempt: int) -> None:
+            generator = self._actors[copy].stream.options(num_returns="streaming").remote(method, arguments)
+            running[generator] = (copy, arguments, attempt)
+
+        for copy in list(range(len(self._actors))) * IN_FLIGHT:
+            arguments = next(waiting, None)
+            if arguments is not None:
+                submit(copy, arguments, 0)
+        while running:
+            ready, _ = ray.wait(list(running), timeout=self._deadline, fetch_local=True)
+            if not ready:
+                self._kill_all()
+                raise self._overdue(method)
+            copy, arguments, attempt = running[ready[0]]
+            try:
+                yield ray.get(next(ready[0]), timeout=self._deadline)
+            except StopIteration:
+                del running[ready[0]]
+                following = next(waiting, None)
+                if following is not None:
+                    submit(copy, following, 0)
+            except ray.exceptions.RayActorError as error:
+                # Every call of the copy died with it.
+                dead = [(generator, call) for generator, call in running.items() if call[0] == copy]
+                if attempt >= self._retries:
+                    raise WorkerFailed(f"the {self._role} died {attempt + 1} times in {method}: {_first_line(error)}") from error
+                log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
+                self._actors[copy] = self._start()
+                for generator, (_, again, attempts) in dead:
+                    del running[generator]
+                    submit(copy, again, attempts + 1)
+            except ray.exceptions.RayTaskError as error:
+                raise _cause(error) from error
+
+    def close(self) -> None:
+        """Close the part, then end its processes."""
+        import ray
+
+        refs = [actor.call.remote("close", ()) for actor in self._actors]
+        ray.wait(refs, num_returns=len(refs), timeout=10)
+        self._kill_all()
+
+    def _kill_all(self) -> None:
+        import ray
+
+        for actor in self._actors:
+            ray.kill(actor)
+
+    def _replace_all(self) -> None:
+        self._kill_all()
+        self._actors = [self._start() for _ in self._actors]
+
+    def _overdue(self, method: str) -> WorkerFailed:
+        return WorkerFailed(f"the {self._role} gave no sign of life for {self._deadline:.0f} s in {method}; its log is in the run folder's logs/")
+
+
+class RayCluster:
+    """Opens parts in Ray actors; a context manager that ends what it started.
+
+    Args:
+        log_folder: where actors write what their libraries print; None leaves it to Ray.
+        ship: modules that workers cannot import, such as a workflow file loaded by its path.
+        deadline: seconds without a sign of life after which a worker is given up.
+        retries: how often a call whose worker died is run again.
+    """
+
+    def __init__(self, log_folder: Path | None = None, ship: Iterable[Any] = (), deadline: float = 900.0, retries: int = 2) -> None:
+        import ray
+
+        self._log_folder, self._deadline, self._retries = log_folder, deadline, retries
+        self._workers: list[tuple[Any, RayWorker]] = []
+        self._owned = not ray.is_initialized()
+        if self._owned:
+            _connect()
+        for module in ship:
+            ray.cloudpickle.register_pickle_by_value(module)
+
+    def open(self, role: str, part: Any) -> RayWorker:
+        """The actors of this part, warm from their first call on.
+
+        Raises:
+            UserError: the cluster can never give what the part reserves.
+        """
+        for known, worker in self._workers:
+            if known == part:
+                return worker
+        resources: Resources = getattr(part, "resources", Resources())
+        options = {
+            "num_cpus": resources.cpus,
+            "num_gpus": self._gpus(resources),
+            "max_concurrency": IN_FLIGHT + 1,
+            "runtime_env": {"env_vars": getattr(part, "environment", dict)()},
+        }
+        _require_feasible(role, resources.copies, options)
+        log_folder = str(self._log_folder.resolve()) if self._log_folder else None
+        worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries)
+        self._workers.append((part, worker))
+        return worker
+
+    def _gpus(self, resources: Resources) -> float:
+        import ray
+
+        if resources.gpus is not None:
+            return resources.gpus
+        return min(1.0, ray.cluster_resources().get("GPU", 0.0) / 2)
+
+    def close(self) -> None:
+        """End every actor, and the local cluster if this object started it."""
+        import ray
+
+        while self._workers:
+            self._workers.pop()[1].close()
+        if self._owned and ray.is_initialized():
+            ray.shutdown()
+
+    def __enter__(self) -> RayCluster:
+        """The cluster itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+def _connect() -> None:
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, object_store_memory=256 << 20)
+    except ConnectionError as error:
+        raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: start one with `ray start --head`, or unset it") from error
+
+
+def _require_feasible(role: str, copies: int, options: dict[str, Any]) -> None:
+    import ray
+
+    # An actor that no node can ever hold would wait for ever; nodes that are still to come count through the autoscaler only when asked for.
+    total = ray.cluster_resources()
+    for key, name in (("num_cpus", "CPU"), ("num_gpus", "GPU")):
+        wanted = options[key] * copies
+        if wanted > total.get(name, 0.0) and not os.environ.get("SELFIMPROVE_AUTOSCALE"):
+            raise UserError(
+                f"the {role} reserves {wanted:g} {name} and the cluster has {total.get(name, 0.0):g}; "
+                f"lower its resources, or set SELFIMPROVE_AUTOSCALE=1 where nodes are started on demand"
+            )
+
+
+def _cause(error: Any) -> BaseException:
+    """The exception that the part raised."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, (UserError, OSError, pydantic.ValidationError)) else error
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+

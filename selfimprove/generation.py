@@ -1,0 +1,211 @@
+"""One generation on disk: each stage takes up where it stopped, and leaves what the next one reads."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.errors import UserError
+from selfimprove.evaluation.scores import score
+from selfimprove.protocols import Cluster, Progress, Prompter, Tracker
+from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Outcome, Problem, Request, Score, Selection, TrainingStep
+from selfimprove.seeds import derive_seed
+from selfimprove.stages import ask, sample, select, train, verify
+from selfimprove.storage.files import read_json, read_records, write_json, write_records
+from selfimprove.storage.run_folder import RunFolder, Stopwatch
+from selfimprove.storage.shards import JudgedShards
+from selfimprove.workflow import Workflow
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What stays the same through all generations of a run."""
+
+    workflow: Workflow
+    run: RunFolder
+    cluster: Cluster
+    tracker: Tracker
+    progress: Progress
+    base: Checkpoint
+    problems: Sequence[Problem]
+    held_out: Sequence[Problem]
+
+
+def base_report(campaign: Campaign) -> GenerationReport:
+    """Generation 0: the base model's exam on the bare question."""
+    folder = campaign.run.generation(0)
+    if (folder / "report.json").exists():
+        return read_json(folder / "report.json", GenerationReport)
+    watch = Stopwatch(folder / "seconds.json")
+    with watch.time("examine"):
+        result = take_exam(campaign, campaign.base, folder / "exam", campaign.workflow.prompter, "base model, exam")
+    report = GenerationReport(
+        generation=0,
+        start=campaign.base,
+        candidate=campaign.base,
+        score=result,
+        kept=campaign.base,
+        kept_score=result,
+        why="the base model",
+        counts={},
+        outcomes={},
+        drops={},
+        seconds=watch.seconds,
+        tokens={"examine": result.tokens},
+    )
+    write_json(folder / "report.json", report)
+    return report
+
+
+def run_generation(number: int, before: GenerationReport, campaign: Campaign) -> GenerationReport:
+    """Sample, verify, select, train, examine, and let the gate decide; a generation that is complete is only read."""
+    workflow, folder = campaign.workflow, campaign.run.generation(number)
+    if (folder / "report.json").exists():
+        return read_json(folder / "report.json", GenerationReport)
+    champion, watch, label = before.kept, Stopwatch(folder / "seconds.json"), f"generation {number}"
+
+    with watch.time("sample"):
+        problems = draw(campaign, number)
+        prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
+        requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed)
+        shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
+    with watch.time("select"):
+        outcomes, sampled_tokens = tally(shards)
+        selection = select(workflow.selector, shards.read(), problems, workflow.prompter, number)
+        write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
+        rows = assemble_rows(campaign, number, selection, outcomes)
+        write_records(folder / "rows.parquet", rows, AcceptedTrace)
+    with watch.time("train"):
+        start = champion if workflow.start_from == "champion" else campaign.base
+        candidate, steps = fine_tune(campaign, start, rows, folder, f"generation-{number}", number, f"{label}, training")
+        campaign.tracker.training(number, steps)
+    with watch.time("examine"):
+        result = take_exam(campaign, candidate, folder / "exam", workflow.prompter, f"{label}, exam")
+
+    decision = workflow.gate.decide(before.kept_score, result)
+    report = GenerationReport(
+        generation=number,
+        start=champion,
+        candidate=candidate,
+        score=result,
+        kept=candidate if decision.promote else champion,
+        kept_score=result if decision.promote else before.kept_score,
+        why=decision.why,
+        counts={
+            "sampled": sum(outcomes.values()),
+            "verified": outcomes[Outcome.CORRECT],
+            "accepted": len(selection.accepted),
+            "distinct": len({(row.problem_id, row.completion) for row in selection.accepted}),
+            "trained_on": len(rows),
+        },
+        outcomes=outcomes,
+        drops=selection.drops,
+        seconds=watch.seconds,
+        tokens={"sample": sampled_tokens, "train": steps[-1].tokens, "examine": result.tokens},
+    )
+    write_json(folder / "report.json", report)
+    return report
+
+
+def draw(campaign: Campaign, number: int) -> list[Problem]:
+    """The problems of this generation: all of them, or a seeded draw."""
+    wanted = campaign.workflow.problems_per_generation
+    if wanted is None or wanted >= len(campaign.problems):
+        return list(campaign.problems)
+    return random.Random(derive_seed(campaign.workflow.seed, "draw", number)).sample(list(campaign.problems), wanted)
+
+
+def sample_and_verify(
+    campaign: Campaign, checkpoint: Checkpoint, requests: Sequence[Request], problems: Sequence[Problem], folder: Path, label: str
+) -> JudgedShards:
+    """Sample what is missing and judge it as it comes; what is there already is left as it is."""
+    workflow, progress = campaign.workflow, campaign.progress
+    shards = JudgedShards(folder, requests)
+    missing = shards.missing()
+    if missing:
+        progress.begin(label, len(missing))
+        traces = sample(workflow.sampler, checkpoint, missing, campaign.cluster)
+        for judged in verify(workflow.verifier, problems, traces, campaign.cluster, workflow.verifier_deadline):
+            shards.add(judged)
+            correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
+            progress.advance(len(judged), tokens=sum(len(item.trace.output_token_ids) for item in judged), accepted=correct)
+        progress.end()
+    return shards
+
+
+def tally(shards: JudgedShards) -> tuple[dict[str, int], int]:
+    """Verdicts by outcome, and output tokens, over all shards."""
+    outcomes, tokens = Counter({outcome.value: 0 for outcome in Outcome}), 0
+    for item in shards.read():
+        outcomes[item.verdict.outcome.value] += 1
+        tokens += len(item.trace.output_token_ids)
+    return dict(outcomes), tokens
+
+
+def assemble_rows(campaign: Campaign, number: int, selection: Selection, outcomes: dict[str, int]) -> list[AcceptedTrace]:
+    """The rows to train on, from this generation's accepted traces and the earlier ones.
+
+    Raises:
+        UserError: not a single trace was accepted so far.
+    """
+    earlier = [read_records(campaign.run.generation(past) / "accepted.parquet", AcceptedTrace) for past in range(1, number)]
+    rows = campaign.workflow.mixture.rows([*earlier, selection.accepted], derive_seed(campaign.workflow.seed, number))
+    if not rows:
+        found = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)
+        raise UserError(
+            f"generation {number}: no trace was accepted ({found}); the model is too weak for these problems as they are asked: "
+            "give first_prompter (better) exemplars, sample more, take easier problems or a stronger base_model"
+        )
+    return rows
+
+
+def fine_tune(
+    campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], folder: Path, checkpoint_id: str, number: int, label: str
+) -> tuple[Checkpoint, list[TrainingStep]]:
+    """The checkpoint trained on these rows, and the steps it took; one that is there is only read."""
+    note = folder / "training.json"
+    into = folder / "checkpoint"
+    if note.exists():
+        return describe_folder(into, checkpoint_id, start.id, number), read_json(note, list[TrainingStep])
+    campaign.cluster.open("sampler", campaign.workflow.sampler).call("rest")
+    steps: list[TrainingStep] = []
+    campaign.progress.begin(label, 0)
+    checkpoint = train(
+        campaign.workflow.trainer,
+        start,
+        rows,
+        into,
+        campaign.cluster,
+        checkpoint_id=checkpoint_id,
+        generation=number,
+        seed=derive_seed(campaign.workflow.seed, "train", number),
+        on_step=_watching(campaign, steps),
+    )
+    campaign.progress.end()
+    write_json(note, steps)
+    return checkpoint, steps
+
+
+def _watching(campaign: Campaign, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:
+    def on_step(step: TrainingStep) -> None:
+        tokens = step.tokens - (steps[-1].tokens if steps else 0)
+        steps.append(step)
+        campaign.progress.advance(1, tokens=tokens, total=step.steps, loss=step.loss)
+
+    return on_step
+
+
+def take_exam(campaign: Campaign, checkpoint: Checkpoint, folder: Path, prompter: Prompter, label: str, name: str | None = None) -> Score:
+    """The score of a checkpoint on the held-out problems; an exam that was taken is only read. `name` tells its traces from other exams' of the checkpoint."""
+    if (folder / "score.json").exists():
+        return read_json(folder / "score.json", Score)
+    workflow = campaign.workflow
+    requests = ask(campaign.held_out, prompter, workflow.exam, f"{name or checkpoint.id}-exam", workflow.seed)
+    shards = sample_and_verify(campaign, checkpoint, requests, campaign.held_out, folder, label)
+    result = score(checkpoint.id, list(shards.read()))
+    write_json(folder / "score.json", result)
+    return result

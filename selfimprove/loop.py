@@ -1,0 +1,79 @@
+"""The loop: one generation after another, each from the checkpoint that the gate kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from selfimprove import baselines
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.generation import Campaign, base_report, run_generation
+from selfimprove.problems.sets import load_sets
+from selfimprove.protocols import Cluster, Progress, Tracker
+from selfimprove.records import Checkpoint
+from selfimprove.reporting.progress import Silence
+from selfimprove.settings import describe
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.tracking.silent import Silent
+from selfimprove.workflow import Workflow
+
+
+def improve(
+    workflow: Workflow, run_dir: Path | str, cluster: Callable[[], Cluster], tracker: Tracker | None = None, progress: Progress | None = None
+) -> Checkpoint:
+    """Sample, verify, select, train, examine; keep what the gate lets through; again. A run that was stopped is continued where it stopped.
+
+    Args:
+        workflow: which part plays each role.
+        run_dir: where everything is kept: a new or empty folder, or that of an earlier run of the same workflow.
+        cluster: called once there is work, to start or join the place where it runs: `RayCluster`, or `InlineCluster` for this very process.
+        tracker: who is told beside the run folder; None for nobody.
+        progress: what is shown meanwhile; None for nothing.
+
+    Returns:
+        The champion.
+
+    Raises:
+        UserError: the input is at fault; the message says what to mend.
+        WorkerFailed: a worker died again and again, or fell silent.
+    """
+    tracker, progress, run = tracker or Silent(), progress or Silence(), RunFolder(Path(run_dir))
+    problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
+    base = describe_folder(resolve_model(workflow.base_model), "base")
+    continued = run.claim(describe(workflow))
+    run.save_problems("train", problems)
+    run.save_problems("held_out", held_out)
+    progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run.root}: {len(problems)} problems, {len(held_out)} held out")
+
+    status, place = "FAILED", cluster()
+    try:
+        link = tracker.start(workflow.name, describe(workflow), run.root)
+        if link:
+            progress.say(link)
+        champion = run_generations(Campaign(workflow, run, place, tracker, progress, base, problems, held_out))
+        status = "FINISHED"
+        return champion
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        place.close()
+        tracker.finish(status)
+
+
+def run_generations(campaign: Campaign) -> Checkpoint:
+    """Every generation of the campaign, and the baselines beside them."""
+    report = base_report(campaign)
+    campaign.tracker.record(report, campaign.run.generation(0))
+    baseline = baselines.few_shot(campaign)
+    if baseline is not None:
+        campaign.tracker.baseline("few_shot", baseline)
+    for number in range(1, campaign.workflow.generations + 1):
+        report = run_generation(number, report, campaign)
+        campaign.run.crown(report.kept)
+        campaign.tracker.record(report, campaign.run.generation(number))
+        campaign.progress.say(f"generation {number}: pass@1 {report.score.pass_at_1:.3f}, {report.why}: {report.kept.id} is champion")
+    if campaign.workflow.answer_only_baseline:
+        campaign.tracker.baseline("answer_only", baselines.answer_only(campaign, campaign.workflow.generations))
+    return report.kept

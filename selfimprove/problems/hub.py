@@ -1,0 +1,77 @@
+"""Problems from a data set of the Hugging Face hub, or from a local folder in its form."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from selfimprove.errors import UserError
+from selfimprove.problems.rows import problem_from_row
+from selfimprove.problems.split import question_key
+from selfimprove.records import Problem
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class HubDataset:
+    """Problems from a data set of the Hugging Face hub, or from a local folder of Parquet or JSON Lines files.
+
+    Data only: code that a data set brings along is not run.
+    """
+
+    name: str
+    """`owner/name` on the hub, or the path of a folder."""
+    split: str = "train"
+    config: str | None = None
+    """Which of the data set's configurations, where it has several."""
+    question: str = "question"
+    """The column that holds the question."""
+    answer: str = "answer"
+    """The column that holds the reference answer, text or a number. All other columns become metadata."""
+    limit: Annotated[int, Field(gt=0)] | None = None
+    """The most problems to take, from the beginning."""
+
+    def load(self) -> list[Problem]:
+        """The problems in the order of the rows; a question that an earlier row has is left out, and the log says how many were.
+
+        Raises UserError where the data set cannot be reached or has no such split, configuration or column, where it is
+        empty, and for the first row without a question or answer.
+        """
+        from datasets import load_dataset
+
+        try:
+            table = load_dataset(self.name, self.config, split=self.split)
+        except Exception as error:  # The library raises some twenty kinds, from the network's to the parser's.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(
+                f"cannot load the data set {self.name} (split {self.split}): {reason}; check name, split and network"
+            ) from error
+        for column in (self.question, self.answer):
+            if column not in table.column_names:
+                raise UserError(
+                    f"the data set {self.name} has no column {column!r}, only {', '.join(map(repr, table.column_names))}; name one"
+                )
+        problems = self._problems(table)
+        if not problems:
+            raise UserError(f"the data set {self.name} (split {self.split}) holds no rows; choose another split")
+        return problems
+
+    def _problems(self, rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
+        problems: dict[str, Problem] = {}
+        repeated = 0
+        stem = self.name.rstrip("/").rsplit("/", 1)[-1]
+        for number, row in enumerate(rows):
+            if self.limit is not None and len(problems) == self.limit:
+                break
+            where = f"the data set {self.name} (split {self.split}), row {number}"
+            problem = problem_from_row(row, self.question, self.answer, f"{stem}-{number}", f"hub:{self.name}", where)
+            if problems.setdefault(question_key(problem.question), problem) is not problem:
+                repeated += 1
+        if repeated:
+            log.warning("%s: left out %d rows whose question an earlier row asks", self.name, repeated)
+        return list(problems.values())

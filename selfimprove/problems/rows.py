@@ -1,0 +1,31 @@
+"""Turns one row of a table into a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from selfimprove.errors import UserError
+from selfimprove.records import Problem
+
+
+def problem_from_row(row: Mapping[str, Any], question: str, answer: str, id: str, source: str, where: str) -> Problem:
+    """The problem in the columns named `question` and `answer`; the other columns become its metadata.
+
+    `where` names the row in messages. Raises UserError where one of the two is absent, empty, or neither text nor number.
+    """
+    texts = [_text(row, column, where) for column in (question, answer)]
+    metadata = {column: value for column, value in row.items() if column not in (question, answer)}
+    return Problem(id, texts[0], texts[1], source, metadata)
+
+
+def _text(row: Mapping[str, Any], column: str, where: str) -> str:
+    if column not in row:
+        raise UserError(f"{where}: there is no {column!r}, only {', '.join(map(repr, row)) or 'nothing'}; name the field that holds it")
+    value = row[column]
+    if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+        raise UserError(f"{where}: {column!r} is {type(value).__name__}, not text or a number; name another field")
+    text = "" if value is None else str(value).strip()
+    if not text:
+        raise UserError(f"{where}: {column!r} is empty; fill it in or remove the row")
+    return text

@@ -1,0 +1,16 @@
+"""What a part asks of the machine it runs on."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Resources:
+    """What each copy of a part reserves, and how many copies there are. A part states it in a field `resources`."""
+
+    copies: PositiveInt = 1
+    cpus: NonNegativeFloat = 1.0
+    gpus: NonNegativeFloat | None = None
+    """None: a share of what the cluster has, where the part can use one at all; a sampler and a trainer split a single GPU."""

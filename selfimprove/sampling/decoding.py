@@ -1,0 +1,41 @@
+"""How traces are decoded: what is asked of a sampler, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+from typing_extensions import Annotated
+
+from selfimprove.records import Message, Problem, Request
+from selfimprove.seeds import derive_seed
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Decoding:
+    """How many traces of a problem are sampled, and how."""
+
+    samples_per_problem: PositiveInt = 4
+    temperature: NonNegativeFloat = 0.8
+    """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: PositiveInt = 256
+    """The most tokens of one output, thinking and answer."""
+
+    def requests(
+        self, problems: Sequence[Problem], prompts: Mapping[str, tuple[Message, ...]], namespace: str, seed: int
+    ) -> Iterator[Request]:
+        """The requests for these problems; the seed of each follows from the run's seed and the request's id alone."""
+        for problem in problems:
+            for sample in range(self.samples_per_problem):
+                trace_id = f"{problem.id}/{namespace}/s{sample}"
+                yield Request(
+                    id=trace_id,
+                    problem_id=problem.id,
+                    messages=prompts[problem.id],
+                    temperature=self.temperature,
+                    top_p=self.top_p,
+                    max_tokens=self.max_tokens,
+                    seed=derive_seed(seed, trace_id),
+                )

@@ -1,0 +1,235 @@
+"""Traces from vLLM: one engine, warm for the whole run, fed continuously, its weights reloaded in place."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from selfimprove.errors import UserError
+from selfimprove.resources import Resources
+from selfimprove.records import Checkpoint, Request, Trace
+
+GATHER_SECONDS = 0.2
+"""Finished traces are handed over together for so long: a hand-over costs milliseconds, a trace does not."""
+
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class VLLM:
+    """Samples with a vLLM engine inside its worker."""
+
+    engine: dict[str, Any] = field(default_factory=dict)
+    """Arguments of `vllm.LLM`, passed through untouched; they come before the defaults for this kind of machine."""
+    resources: Resources = Resources()
+
+    def environment(self) -> dict[str, str]:
+        """What has to stand in the worker's environment before vLLM is imported."""
+        return dict(ENVIRONMENT)
+
+    def open(self) -> OpenVLLM:
+        """An engine that starts with the first checkpoint it is asked for."""
+        return OpenVLLM(self.engine)
+
+
+class OpenVLLM:
+    """The engine, on a thread of its own that alone touches it; everything else reaches it through a queue."""
+
+    def __init__(self, engine: dict[str, Any]) -> None:
+        self._options = engine
+        self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._owners: dict[str, tuple[Request, queue.SimpleQueue[Trace | BaseException]]] = {}
+        self._llm: Any = None
+        self._served: Checkpoint | None = None
+        self._asleep = False
+        self._thread = threading.Thread(target=self._work, name="vllm-engine", daemon=True)
+        self._thread.start()
+
+    def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        """One trace for every request, in batches, as they finish."""
+        finished: queue.SimpleQueue[Trace | BaseException] = queue.SimpleQueue()
+        self._run(lambda: self._submit(checkpoint, requests, finished))
+        missing = len(requests)
+        while missing:
+            batch = [finished.get()]
+            if missing > 1:
+                time.sleep(GATHER_SECONDS)
+            while not finished.empty():
+                batch.append(finished.get())
+            traces = [item for item in batch if isinstance(item, Trace)]
+            for item in batch:
+                if isinstance(item, BaseException):
+                    raise item
+            missing -= len(traces)
+            yield traces
+
+    def rest(self) -> None:
+        """On a GPU: move the weights out and drop the cache until the next `sample`."""
+        self._run(self._sleep)
+
+    def close(self) -> None:
+        """End the engine and its thread."""
+        self._commands.put(None)
+        self._thread.join(timeout=30)
+
+    # What follows runs on the engine's thread.
+
+    def _work(self) -> None:
+        while True:
+            busy = bool(self._owners)
+            try:
+                command = self._commands.get(block=not busy)
+                if command is None:
+                    return self._shut_down()
+                command()
+            except queue.Empty:
+                self._step()
+
+    def _step(self) -> None:
+        try:
+            outputs = self._llm.llm_engine.step()
+        except BaseException as error:
+            for _, finished in self._owners.values():
+                finished.put(error)
+            self._owners.clear()
+            return
+        for output in outputs:
+            if output.finished:
+                request, finished = self._owners.pop(output.request_id)
+                finished.put(self._trace(request, output))
+
+    def _submit(self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Trace | BaseException]) -> None:
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        self._serve(checkpoint)
+        tokenizer = self._llm.get_tokenizer()
+        prompts: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        for request in requests:
+            key = tuple((message["role"], message["content"]) for message in request.messages)
+            if key not in prompts:
+                prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
+                require_room(request, len(prompts[key]), self._llm.llm_engine.vllm_config.model_config.max_model_len)
+            parameters = SamplingParams(
+                temperature=request.temperature,
+                top_p=request.top_p,
+                max_tokens=request.max_tokens,
+                seed=request.seed,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+                # Delimiters may be special tokens.
+                skip_special_tokens=False,
+            )
+            self._owners[request.id] = (request, finished)
+            self._llm.llm_engine.add_request(request.id, TokensPrompt(prompt_token_ids=prompts[key]), parameters)
+
+    def _serve(self, checkpoint: Checkpoint) -> None:
+        """Make the engine hold these weights; the tokenizer and chat template are the base model's in every generation."""
+        if self._llm is None:
+            from vllm import LLM
+
+            self._llm = LLM(**(engine_defaults(Path(checkpoint.path), self._options) | self._options))
+        if self._asleep:
+            self._llm.wake_up()
+            self._asleep = False
+        if self._served is not None and self._served != checkpoint:
+            if self._owners:
+                raise RuntimeError(f"asked for {checkpoint.id} while traces of {self._served.id} are being sampled")
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": checkpoint.path})
+            # Its blocks were computed with the weights before.
+            self._llm.reset_prefix_cache()
+        self._served = checkpoint
+
+    def _sleep(self) -> None:
+        if self._llm is not None and self._llm.llm_engine.vllm_config.model_config.enable_sleep_mode:
+            self._llm.sleep(level=1)
+            self._asleep = True
+
+    def _trace(self, request: Request, output: Any) -> Trace:
+        completion = output.outputs[0]
+        assert self._served is not None
+        return Trace(
+            id=request.id,
+            problem_id=request.problem_id,
+            checkpoint_id=self._served.id,
+            prompt_token_ids=tuple(output.prompt_token_ids),
+            output_token_ids=tuple(completion.token_ids),
+            text=completion.text,
+            forced=(),
+            finish_reason=completion.finish_reason or "unknown",
+            temperature=request.temperature,
+            seed=request.seed,
+        )
+
+    def _shut_down(self) -> None:
+        if self._llm is not None:
+            self._llm.llm_engine.engine_core.shutdown()
+
+    def _run(self, command: Callable[[], None]) -> None:
+        """Run a command on the engine's thread and wait for it."""
+        done: Future[None] = Future()
+
+        def guarded() -> None:
+            try:
+                command()
+                done.set_result(None)
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._commands.put(guarded)
+        done.result()
+
+
+def require_room(request: Request, prompt_tokens: int, context: int) -> None:
+    """Refuse a request whose prompt and longest output do not fit the context together.
+
+    Raises:
+        UserError: naming the problem and the lengths, in tokens.
+    """
+    if prompt_tokens + request.max_tokens > context:
+        raise UserError(
+            f"problem {request.problem_id} does not fit: a prompt of {prompt_tokens} tokens and an output of up to {request.max_tokens} "
+            f"exceed the context of {context}; leave it out, lower max_tokens, or raise sampler.engine.max_model_len"
+        )
+
+
+def engine_context(model: Path, chosen: dict[str, Any]) -> int:
+    """Tokens that prompt and output may take together: `max_model_len` where it is chosen, else at most 2,048."""
+    limit = json.loads((model / "config.json").read_text()).get("max_position_embeddings", 2048)
+    return int(chosen.get("max_model_len", min(limit, 2048)))
+
+
+def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `vllm.LLM` for this kind of machine, where the user has not chosen."""
+    import torch
+
+    length = engine_context(model, chosen)
+    defaults = {"model": str(model), "dtype": "bfloat16", "max_model_len": length, "max_num_seqs": 256, "use_tqdm_on_load": False}
+    if torch.cuda.is_available():
+        # The trainer may share the device; asleep, the engine leaves it alone.
+        return defaults | {"enable_sleep_mode": True, "gpu_memory_utilization": 0.45}
+    return defaults | {
+        "enforce_eager": True,
+        "kv_cache_memory_bytes": 1 << 30,
+        # Finer than the default of 128: a prefix is shared sooner.
+        "block_size": 32,
+        # A seeded request whose prompt is split crashes the CPU sampler.
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(length, 4096),
+    }

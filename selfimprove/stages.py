@@ -1,0 +1,103 @@
+"""The verbs of a round: ask, sample, verify, select, train, examine. `loop.py` puts them in their usual order; a custom round puts them in another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.evaluation.scores import score
+from selfimprove.protocols import Cluster, Prompter, Sampler, Selector, Trainer, Verifier
+from selfimprove.records import AcceptedTrace, Checkpoint, JudgedTrace, Message, Problem, Request, Score, Selection, Trace, TrainingStep
+from selfimprove.resources import Resources
+from selfimprove.sampling.decoding import Decoding
+from selfimprove.verification.pool import VerifierPool
+
+LARGEST_CALL = 256
+"""Requests handed to a sampler at once; two such calls are with it at any time, which keeps an engine of 256 sequences full."""
+
+
+def ask(problems: Sequence[Problem], prompter: Prompter, decoding: Decoding, namespace: str, seed: int = 0) -> list[Request]:
+    """The requests for these problems. Ids read `<problem>/<namespace>/s<sample>`; each request's own seed follows from `seed` and its id."""
+    prompts = {problem.id: prompter.messages(problem) for problem in problems}
+    return list(decoding.requests(problems, prompts, namespace, seed))
+
+
+def sample(sampler: Sampler, checkpoint: Checkpoint, requests: Sequence[Request], cluster: Cluster) -> Iterator[list[Trace]]:
+    """One trace of `checkpoint` for every request, in batches, as they finish; each trace comes once."""
+    copies = getattr(sampler, "resources", Resources()).copies
+    size = max(1, min(LARGEST_CALL, math.ceil(len(requests) / copies)))
+    waiting = {request.id for request in requests}
+    calls = ((checkpoint, batch) for batch in _batches(requests, size))
+    for traces in cluster.open("sampler", sampler).stream("sample", calls):
+        # A call that was run again after its worker died brings some traces twice.
+        new = [trace for trace in traces if trace.id in waiting]
+        waiting.difference_update(trace.id for trace in new)
+        if new:
+            yield new
+
+
+def verify(
+    verifier: Verifier, problems: Iterable[Problem], traces: Iterable[Sequence[Trace]], cluster: Cluster, deadline: float = 5.0
+) -> Iterator[list[JudgedTrace]]:
+    """Each batch of traces with its verdicts, as it comes: while one batch is judged, the sampler works on.
+
+    Args:
+        deadline: seconds after which the process that judges an answer is killed and the verdict is `timeout`.
+    """
+    by_id = {problem.id: problem for problem in problems}
+    worker = cluster.open("verifier", VerifierPool(verifier, deadline=deadline))
+    for batch in traces:
+        verdicts = worker.call("verify", [(by_id[trace.problem_id], trace) for trace in batch])
+        yield [JudgedTrace(trace, verdict) for trace, verdict in zip(batch, verdicts, strict=True)]
+
+
+def select(selector: Selector, judged: Iterable[JudgedTrace], problems: Iterable[Problem], prompter: Prompter, generation: int) -> Selection:
+    """What is good enough to train on; the rows carry the prompt that `prompter` makes, not the one that was sampled with."""
+    prompts: Mapping[str, tuple[Message, ...]] = {problem.id: prompter.messages(problem) for problem in problems}
+    return selector.select(judged, prompts, generation)
+
+
+def train(
+    trainer: Trainer,
+    start: Checkpoint,
+    rows: Sequence[AcceptedTrace],
+    into: Path,
+    cluster: Cluster,
+    *,
+    checkpoint_id: str,
+    generation: int,
+    seed: int = 0,
+    on_step: Callable[[TrainingStep], None] = lambda step: None,
+) -> Checkpoint:
+    """Fine-tune `start` on `rows` and leave the result in the folder `into`."""
+    for step in cluster.open("trainer", trainer).stream("train", [(start, rows, into, seed)]):
+        on_step(step)
+    return describe_folder(into, checkpoint_id, parent_id=start.id, generation=generation)
+
+
+def examine(
+    sampler: Sampler,
+    verifier: Verifier,
+    checkpoint: Checkpoint,
+    problems: Sequence[Problem],
+    prompter: Prompter,
+    cluster: Cluster,
+    *,
+    decoding: Decoding | None = None,
+    deadline: float = 5.0,
+    seed: int = 0,
+) -> Score:
+    """The score of a checkpoint on these problems; greedy, one answer each, unless `decoding` says otherwise."""
+    requests = ask(problems, prompter, decoding or Decoding(samples_per_problem=1, temperature=0.0), f"{checkpoint.id}-exam", seed)
+    traces = sample(sampler, checkpoint, requests, cluster)
+    judged = [item for batch in verify(verifier, problems, traces, cluster, deadline) for item in batch]
+    return score(checkpoint.id, judged)
+
+
+def _batches(requests: Iterable[Request], size: int) -> Iterator[list[Request]]:
+    iterator = iter(requests)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,71 @@
+"""Records on disk: Parquet for what is many, JSON for what is few; a file is complete or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from selfimprove.errors import UserError
+
+T = TypeVar("T")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a record, or plain JSON data, under a temporary name and rename it."""
+    text = json.dumps(_adapter(type(value)).dump_python(value, mode="json"), indent=2, ensure_ascii=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text + "\n")
+    os.replace(temporary, path)
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """A record as `write_json` wrote it.
+
+    Raises:
+        UserError: the file was changed by hand or by another version so that it is no such record.
+    """
+    try:
+        value: T = _adapter(kind).validate_json(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} does not hold a {kind.__name__}: {str(error).splitlines()[0]}; remove it to have it made again") from error
+    return value
+
+
+def write_records(path: Path, records: Sequence[Any], kind: type[Any]) -> None:
+    """Write records of one kind as a Parquet file that `datasets.load_dataset("parquet", data_files=…)` opens."""
+    from datasets import Dataset
+    from pyarrow import parquet
+
+    rows = [_adapter(kind).dump_python(record, mode="json") for record in records]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    # Not to_parquet, which draws a progress bar for every file.
+    parquet.write_table(Dataset.from_list(rows).data.table, temporary)
+    os.replace(temporary, path)
+
+
+def read_records(path: Path, kind: type[T]) -> list[T]:
+    """The records of a Parquet file that `write_records` wrote.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    from pyarrow import parquet
+
+    try:
+        records: list[T] = _adapter(list[kind]).validate_python(parquet.read_table(path).to_pylist())  # type: ignore[valid-type]
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} does not hold {kind.__name__} rows: {str(error).splitlines()[0]}; remove it to have it made again") from error
+    return records

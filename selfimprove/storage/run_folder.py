@@ -1,0 +1,125 @@
+"""The folder of a run: the truth about what has been done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import UserError
+from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
+from selfimprove.settings import differences
+from selfimprove.storage.files import read_json, write_json
+
+
+class RunFolder:
+    """Names and places in a run folder.
+
+    ```
+    workflow.json            the settings
+    problems/                train.json, held_out.json
+    baselines/few_shot/      exam of the base model as it is prompted in generation 1
+    baselines/answer_only/   checkpoint and exam
+    generation-00/           exam of the base model on the bare question
+    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ exam/ report.json
+    champion                 → the checkpoint that is kept
+    logs/                    what the libraries print
+    ```
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    @property
+    def logs(self) -> Path:
+        """What the libraries print."""
+        return self.root / "logs"
+
+    def generation(self, number: int) -> Path:
+        """The folder of one generation."""
+        return self.root / f"generation-{number:02d}"
+
+    def baseline(self, name: str) -> Path:
+        """The folder of a baseline."""
+        return self.root / "baselines" / name
+
+    def claim(self, settings: dict[str, Any]) -> bool:
+        """Begin a run here, or continue the one that is here; True if it is continued.
+
+        Raises:
+            UserError: the folder holds another run, or something that is no run; the message names the difference.
+        """
+        file = self.root / "workflow.json"
+        if file.exists():
+            # More generations of the same thing are no other thing.
+            changed = [line for line in differences(json.loads(file.read_text()), settings) if not line.startswith("generations:")]
+            if changed:
+                more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+                raise UserError(f"{self.root} holds a run of another workflow: {changed[0]}{more}; give another --run-dir")
+        elif self.root.exists() and any(entry.name != "logs" for entry in self.root.iterdir()):
+            raise UserError(f"{self.root} is not empty and holds no run; give another --run-dir")
+        continued = file.exists()
+        self.logs.mkdir(parents=True, exist_ok=True)
+        write_json(file, settings)
+        return continued
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of the run.
+
+        Raises:
+            UserError: there is no run here.
+        """
+        file = self.root / "workflow.json"
+        if not file.is_file():
+            raise UserError(f"{self.root} holds no run: there is no workflow.json in it")
+        settings: dict[str, Any] = json.loads(file.read_text())
+        return settings
+
+    def save_problems(self, name: str, problems: list[Problem]) -> None:
+        """Keep the problems of a set as JSON."""
+        write_json(self.root / "problems" / f"{name}.json", [_plain(problem) for problem in problems])
+
+    def reports(self) -> list[GenerationReport]:
+        """The reports of the generations that are complete, in order."""
+        files = sorted(self.root.glob("generation-*/report.json"))
+        return [read_json(file, GenerationReport) for file in files]
+
+    def baselines(self) -> dict[str, Score]:
+        """The exams of the baselines that are complete, by name."""
+        files = sorted(self.root.glob("baselines/*/exam/score.json"))
+        return {file.parent.parent.name: read_json(file, Score) for file in files}
+
+    def crown(self, checkpoint: Checkpoint) -> None:
+        """Let the link `champion` point to this checkpoint."""
+        link, temporary = self.root / "champion", self.root / ".champion.tmp"
+        temporary.unlink(missing_ok=True)
+        target = Path(checkpoint.path)
+        temporary.symlink_to(os.path.relpath(target, self.root) if target.is_relative_to(self.root) else target)
+        os.replace(temporary, link)
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    return {"id": problem.id, "question": problem.question, "answer": problem.answer, "source": problem.source, "metadata": dict(problem.metadata)}
+
+
+class Stopwatch:
+    """Wall time by stage, kept in a file, so that a stage that was stopped and continued counts both parts."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.seconds: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the time that the block takes to the stage, also when it fails."""
+        import time
+
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start
+            write_json(self._file, self.seconds)

@@ -1,0 +1,52 @@
+"""Traces and their verdicts, shard by shard: what a stopped stage has written is never made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from selfimprove.records import JudgedTrace, Request, Trace, Verdict
+from selfimprove.storage.files import read_records, write_records
+
+SHARD = 256
+"""Requests per shard: what is lost at most, per shard in progress, when a run is stopped."""
+
+
+class JudgedShards:
+    """The folders `traces/` and `verdicts/`, one file a shard in each; a shard counts once its verdicts are there."""
+
+    def __init__(self, folder: Path, requests: Sequence[Request]) -> None:
+        self._folder = folder
+        self._shards = [requests[start : start + SHARD] for start in range(0, len(requests), SHARD)]
+        self._shard_of = {request.id: number for number, shard in enumerate(self._shards) for request in shard}
+        self._open: dict[int, dict[str, JudgedTrace]] = {}
+
+    def missing(self) -> list[Request]:
+        """The requests whose shards are not complete."""
+        return [request for number, shard in enumerate(self._shards) if not self._path("verdicts", number).exists() for request in shard]
+
+    def add(self, judged: Iterable[JudgedTrace]) -> None:
+        """Take traces in any order; a shard is written when its last trace comes. One that comes twice counts once."""
+        for item in judged:
+            number = self._shard_of[item.trace.id]
+            if self._path("verdicts", number).exists():
+                continue
+            shard = self._open.setdefault(number, {})
+            shard[item.trace.id] = item
+            if len(shard) == len(self._shards[number]):
+                self._write(number, self._open.pop(number))
+
+    def read(self) -> Iterator[JudgedTrace]:
+        """All traces with their verdicts, in the order of the requests, one shard in memory at a time."""
+        for number in range(len(self._shards)):
+            verdicts = {verdict.trace_id: verdict for verdict in read_records(self._path("verdicts", number), Verdict)}
+            for trace in read_records(self._path("traces", number), Trace):
+                yield JudgedTrace(trace, verdicts[trace.id])
+
+    def _write(self, number: int, judged: dict[str, JudgedTrace]) -> None:
+        in_order = [judged[request.id] for request in self._shards[number]]
+        write_records(self._path("traces", number), [item.trace for item in in_order], Trace)
+        write_records(self._path("verdicts", number), [item.verdict for item in in_order], Verdict)
+
+    def _path(self, kind: str, number: int) -> Path:
+        return self._folder / kind / f"shard-{number:05d}.parquet"

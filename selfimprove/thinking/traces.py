@@ -1,0 +1,68 @@
+"""Takes the text of a reasoning trace apart into thinking and answer, and puts it together again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Delimiters:
+    """The two strings around a block of thinking."""
+
+    begin: Annotated[str, Field(min_length=1)] = "<think>"
+    end: Annotated[str, Field(min_length=1)] = "</think>"
+
+
+THINK = Delimiters()
+
+
+@plain_dataclass(frozen=True, slots=True)
+class Parsed:
+    """A trace in its parts: `before + opening + thinking + closing + after` is its text, to the letter."""
+
+    before: str
+    """What precedes the thinking; the whole text where there is no block of thinking."""
+    opening: str
+    """The begin delimiter; empty where the prompt holds it, and where there is no block."""
+    thinking: str | None
+    """What is inside the first block, up to the end of the text when it never ends; None where there is no block."""
+    closing: str
+    """The end delimiter; empty where the thinking never ends."""
+    after: str
+    """All that follows the first block."""
+    flags: frozenset[str]
+    """`missing`: no block; `unclosed`: it never ends; `empty`: nothing but white space in it; `nested`: it begins again inside;
+    `repeated`: a delimiter follows it."""
+
+    @property
+    def answer(self) -> str | None:
+        """What follows the first block, stripped; the whole text where there is no block; None where the thinking never ended or nothing follows."""
+        return (self.before if self.thinking is None else self.after).strip() or None
+
+
+def parse(text: str, delimiters: Delimiters = THINK, opened: bool = False) -> Parsed:
+    """The parts of a trace, for any text at all.
+
+    The block runs from the first begin delimiter to the first end delimiter after it. `opened` says that the prompt
+    ended with the begin delimiter, so that the text starts inside the block.
+    """
+    before, opening, rest = ("", "", text) if opened else text.partition(delimiters.begin)
+    if not (opened or opening):
+        return Parsed(before, "", None, "", "", frozenset({"missing"}))
+    thinking, closing, after = rest.partition(delimiters.end)
+    found = {
+        "unclosed": not closing,
+        "empty": not thinking.strip(),
+        "nested": delimiters.begin in thinking,
+        "repeated": delimiters.begin in after or delimiters.end in after,
+    }
+    return Parsed(before, opening, thinking, closing, after, frozenset(flag for flag, holds in found.items() if holds))
+
+
+def render(parsed: Parsed) -> str:
+    """The text that was parsed."""
+    return parsed.before + parsed.opening + (parsed.thinking or "") + parsed.closing + parsed.after

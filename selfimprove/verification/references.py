@@ -1,0 +1,17 @@
+"""Asks a verifier about the reference answers themselves, before any compute is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfimprove.records import Outcome, Problem
+from selfimprove.verification.pool import OpenVerifierPool
+
+
+def rejected_references(pool: OpenVerifierPool, problems: Sequence[Problem]) -> list[tuple[Problem, Outcome]]:
+    """The problems whose own reference answer the verifier does not call CORRECT, and what it says instead.
+
+    No trace can ever be accepted for such a problem.
+    """
+    outcomes = pool.judge([(problem, problem.answer) for problem in problems])
+    return [(problem, outcome) for problem, outcome in zip(problems, outcomes, strict=True) if outcome is not Outcome.CORRECT]

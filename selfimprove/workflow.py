@@ -1,0 +1,51 @@
+"""A workflow: which part plays each role, and how the generations follow one another."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, PositiveInt
+from pydantic.dataclasses import dataclass
+from typing_extensions import Annotated
+
+from selfimprove.evaluation.gates import NotWorse
+from selfimprove.prompting.chat import Bare
+from selfimprove.protocols import Gate, Mixture, ProblemSource, Prompter, Sampler, Selector, Trainer, Verifier
+from selfimprove.sampling.decoding import Decoding
+from selfimprove.selection.keep_correct import KeepCorrect
+from selfimprove.selection.replay import Replay
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class Workflow:
+    """One experiment. Every field is a part or a plain setting; `--set` reaches each by its path (`--set sampling.temperature=0.7`)."""
+
+    name: str
+    problems: ProblemSource
+    """Problems to learn from."""
+    held_out: ProblemSource | PositiveInt
+    """Problems of the exam: a source, or how many to set apart from `problems`."""
+    verifier: Verifier
+    sampler: Sampler
+    trainer: Trainer
+    base_model: str = "smollm2-135m-instruct"
+    """A Hugging Face id, a local folder, or the embedded model."""
+    prompter: Prompter = Bare()
+    """How the model is asked: in training, in the exam, and from generation 2 on in sampling."""
+    first_prompter: Prompter | None = None
+    """How the base model is asked in generation 1, where it needs more help; None for `prompter`."""
+    sampling: Decoding = Decoding()
+    exam: Decoding = Decoding(samples_per_problem=1, temperature=0.0)
+    selector: Selector = KeepCorrect()
+    mixture: Mixture = Replay()
+    gate: Gate = NotWorse()
+    generations: PositiveInt = 3
+    problems_per_generation: PositiveInt | None = None
+    """How many problems are drawn in each generation; None for all."""
+    start_from: Literal["base", "champion"] = "base"
+    """Which weights each training starts from: the base model's (STaR, ReST-EM) or the champion's."""
+    answer_only_baseline: bool = True
+    """Also train on the same questions with the answers alone, for the same number of steps, and take the same exam."""
+    verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
+    """Seconds that judging one answer may take."""
+    seed: int = 0

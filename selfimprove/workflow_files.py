@@ -1,0 +1,53 @@
+"""From a Python file to the workflow it defines."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pydantic
+
+from selfimprove.errors import UserError
+from selfimprove.settings import explain, override
+from selfimprove.workflow import Workflow
+
+
+def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, ModuleType]:
+    """The workflow that a file defines, with settings changed by path, and the module itself, which workers need to know the parts in it.
+
+    Raises:
+        UserError: there is no such file, it does not run, it defines no `workflow`, or a change does not fit.
+    """
+    if not file.is_file():
+        raise UserError(f"workflow file {file} does not exist")
+    spec = importlib.util.spec_from_file_location(f"workflow_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"workflow file {file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except pydantic.ValidationError as error:
+        raise UserError(f"{_where(file, error)}: {error.title}: {explain(error)}") from error
+    except Exception as error:
+        raise UserError(f"{_where(file, error)}: {type(error).__name__}: {explain(error)}") from error
+    workflow = getattr(module, "workflow", None)
+    if not isinstance(workflow, Workflow):
+        raise UserError(f"workflow file {file} defines no `workflow = Workflow(…)`")
+    for change in changes:
+        workflow = override(workflow, change)
+    return workflow, module
+
+
+def _where(file: Path, error: BaseException) -> str:
+    """The line of the user's file that led to the error."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
+    if isinstance(error, SyntaxError) and error.lineno:
+        lines.append(error.lineno)
+    return f"{file}, line {lines[-1]}" if lines else str(file)

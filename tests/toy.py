@@ -1,0 +1,106 @@
+"""Toy parts: a model that is one number, its skill, and everything that a loop needs around it, in milliseconds."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from selfimprove import AcceptedTrace, Checkpoint, Decoding, Exact, Exemplar, FewShot, Problem, Request, Trace, TrainingStep, Workflow
+
+EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
+
+
+def make_toy_model(folder: Path, skill: float) -> Path:
+    """A folder that passes for a model: its weights are the skill."""
+    import numpy
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"skill": skill, "tie_word_embeddings": False}))
+    (folder / "tokenizer.json").write_text("{}")
+    save_file({"skill": numpy.array([skill])}, folder / "model.safetensors")
+    return folder
+
+
+def skill_of(folder: Path | str) -> float:
+    return float(json.loads((Path(folder) / "config.json").read_text())["skill"])
+
+
+@dataclass(frozen=True)
+class Sums:
+    """`size` additions, every one with its own question."""
+
+    size: int = 40
+    first: int = 0
+
+    def load(self) -> list[Problem]:
+        return [Problem(f"sum-{n}", f"What is {n} + {n % 7}?", str(n + n % 7), "toy") for n in range(self.first, self.first + self.size)]
+
+
+@dataclass(frozen=True)
+class ToySampler:
+    """Right with the chance that is the checkpoint's skill; exemplars in the prompt add `help`."""
+
+    help: float = 0.3
+
+    def open(self) -> ToySampler:
+        return self
+
+    def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        for request in requests:
+            yield [self._trace(checkpoint, request)]
+
+    def rest(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def _trace(self, checkpoint: Checkpoint, request: Request) -> Trace:
+        chance = random.Random(request.seed)
+        left, right = map(int, re.findall(r"\d+", request.messages[-1]["content"]))
+        skill = skill_of(checkpoint.path) + (self.help if len(request.messages) > 2 else 0.0)
+        answer = left + right if chance.random() < skill else -1
+        text = f"<think>\n{left} + {right} = {answer}.{' ' * chance.randrange(3)}\n</think>\n{answer}"
+        return Trace(
+            request.id, request.problem_id, checkpoint.id, (1, 2, 3), tuple(range(12)), text, (), "stop", request.temperature, request.seed
+        )
+
+
+@dataclass(frozen=True)
+class ToyTrainer:
+    """Adds to the start's skill with every row, and forgets half when no row holds a thought."""
+
+    gain: float = 0.02
+    epochs: float = 1
+
+    def open(self) -> ToyTrainer:
+        return self
+
+    def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
+        for step in range(1, len(rows) + 1):
+            yield TrainingStep(step, len(rows), 1.0 / step, 1e-4, 10 * step)
+        thinks = any("<think>" in row.completion for row in rows)
+        learnt = min(0.95, skill_of(start.path) + self.gain * len(rows)) if thinks else skill_of(start.path) / 2
+        make_toy_model(into, learnt)
+
+    def close(self) -> None: ...
+
+
+def toy_workflow(model: Path, **changes: object) -> Workflow:
+    """A workflow of toy parts; `changes` replaces its fields."""
+    workflow = Workflow(
+        name="toy",
+        base_model=str(model),
+        problems=Sums(),
+        held_out=15,
+        first_prompter=FewShot((EXEMPLAR,)),
+        sampler=ToySampler(),
+        sampling=Decoding(samples_per_problem=2, temperature=0.8, max_tokens=32),
+        verifier=Exact(),
+        trainer=ToyTrainer(),
+        generations=2,
+    )
+    return replace(workflow, **changes)

@@ -1,0 +1,345 @@
+import ctypes
+import importlib.util
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from pytest import LogCaptureFixture, fixture, mark, raises
+
+from selfimprove.errors import UserError
+from selfimprove.protocols import Verifier
+from selfimprove.records import Outcome, Problem, Trace
+from selfimprove.thinking.traces import Delimiters
+from selfimprove.verification import Exact, OpenVerifierPool, VerifierPool
+
+DEADLINE = 1.0
+
+
+def recurse(depth: int) -> int:
+    return recurse(depth + 1) + 1
+
+
+def fork_and_die() -> None:
+    if os.fork() == 0:
+        time.sleep(600)
+    os._exit(1)
+
+
+def die_later() -> None:
+    threading.Timer(0.05, os._exit, [1]).start()
+
+
+def print_a_lot() -> None:
+    print("correct wrong \n" * 100_000)
+    os.write(1, b"\0" * 100_000)
+    print("\0" * 100_000, file=sys.stderr)
+
+
+CRASHES: dict[str, Callable[[], object]] = {
+    "raise": lambda: 1 // 0,
+    "quit": lambda: sys.exit(0),
+    "exit": lambda: os._exit(0),
+    "recurse": lambda: recurse(0),
+    "segfault": lambda: ctypes.string_at(0),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "fork and die": fork_and_die,
+    "close everything": lambda: os.closerange(3, 1000),
+}
+HARMLESS: dict[str, Callable[[], object]] = {"fork": os.fork, "print": print_a_lot, "nap": lambda: time.sleep(0.02), "die later": die_later}
+
+
+@dataclass(frozen=True)
+class Poisonous:
+    """Does what the answer says, then compares it with the reference."""
+
+    name = "poisonous"
+    version = "1"
+
+    def judge(self, problem: Problem, answer: str) -> Outcome:
+        if answer == "hang":
+            time.sleep(600)
+        (CRASHES | HARMLESS).get(answer, lambda: None)()
+        return Outcome.CORRECT if answer == problem.answer else Outcome.WRONG
+
+
+def expected(reference: str, answer: str) -> Outcome:
+    if answer in CRASHES:
+        return Outcome.CRASH
+    if answer == "hang":
+        return Outcome.TIMEOUT
+    return Outcome.CORRECT if answer == reference else Outcome.WRONG
+
+
+def problem(answer: str) -> Problem:
+    return Problem("p", "q", answer, "test")
+
+
+def trace(id: str, text: str) -> Trace:
+    return Trace(id, "p", "c", (), (), text, (), "stop", 0.0, 0)
+
+
+@fixture(scope="module")
+def pool() -> Iterator[OpenVerifierPool]:
+    pool = VerifierPool(Poisonous(), deadline=DEADLINE, processes=2).open()
+    yield pool
+    pool.close()
+
+
+@mark.parametrize("answer", [*CRASHES, *HARMLESS, "hang"])
+def test_a_poisonous_answer_costs_only_its_own_verdict(pool: OpenVerifierPool, answer: str) -> None:
+    pairs = [(problem("5"), "5"), (problem("5"), "6")] * 3
+    pairs.insert(2, (problem(answer), answer))
+    assert pool.judge(pairs) == [expected(pair[0].answer, pair[1]) for pair in pairs]
+
+
+ANSWERS = st.sampled_from(["5", "6", *CRASHES, *HARMLESS])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(ANSWERS, max_size=30), st.booleans())
+def test_every_verdict_belongs_to_its_own_trace(pool: OpenVerifierPool, answers: list[str], hang: bool) -> None:
+    answers += ["hang"] * hang
+    pairs = [(problem("5"), trace(f"t{number}", f"<think>a</think>{answer}")) for number, answer in enumerate(answers)]
+    verdicts = pool.verify(pairs)
+    assert [(verdict.trace_id, verdict.answer) for verdict in verdicts] == [(f"t{number}", answer) for number, answer in enumerate(answers)]
+    assert [verdict.outcome for verdict in verdicts] == [expected("5", answer) for answer in answers]
+
+
+def test_an_answer_that_kills_its_worker_later_leaves_the_others_their_verdicts(pool: OpenVerifierPool) -> None:
+    answers = ["die later", *["nap"] * 30]
+    assert pool.judge([(problem(answer), answer) for answer in answers]) == [Outcome.CORRECT] * 31
+
+
+def test_traces_without_an_answer_are_not_shown_to_the_verifier(pool: OpenVerifierPool) -> None:
+    texts = ["5", "<think>hang", "<think>a</think> ", "<think>a</think>5"]
+    verdicts = pool.verify([(problem("5"), trace(f"t{number}", text)) for number, text in enumerate(texts)])
+    assert [(verdict.outcome, verdict.answer) for verdict in verdicts] == [(Outcome.UNPARSEABLE, None)] * 3 + [(Outcome.CORRECT, "5")]
+    assert {(verdict.verifier, verdict.version) for verdict in verdicts} == {("poisonous", "1")}
+
+
+@mark.parametrize(
+    ("delimiters", "opened", "text"),
+    [(None, False, " 5 "), (Delimiters("<r>", "</r>"), False, "<r>a</r>5"), (Delimiters(), True, "a</think>5")],
+)
+def test_where_the_answer_stands_is_a_setting(delimiters: Delimiters | None, opened: bool, text: str) -> None:
+    pool = VerifierPool(Exact(), processes=1, delimiters=delimiters, opened=opened).open()
+    assert pool.verify([(problem("5"), trace("t", text))])[0].answer == "5"
+    pool.close()
+
+
+def test_nothing_to_judge_is_no_work(pool: OpenVerifierPool) -> None:
+    assert pool.verify([]) == []
+
+
+def test_large_answers_and_strange_characters_arrive(pool: OpenVerifierPool) -> None:
+    answers = ["x" * 5_000_000, "\ud800\0\n", "é"]
+    assert pool.judge([(problem(answer), answer) for answer in answers]) == [Outcome.CORRECT] * 3
+
+
+def test_it_works_outside_the_main_thread(pool: OpenVerifierPool) -> None:
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.extend(pool.judge([(problem("5"), "exit"), (problem("5"), "5")])))
+    thread.start()
+    thread.join()
+    assert outcomes == [Outcome.CRASH, Outcome.CORRECT]
+
+
+def test_each_kind_of_failure_is_logged_once(caplog: LogCaptureFixture) -> None:
+    pool = VerifierPool(Poisonous(), processes=2).open()
+    with caplog.at_level(logging.WARNING, logger="selfimprove"):
+        for _ in range(2):
+            pool.judge([(problem("5"), answer) for answer in ["raise", "raise", "exit", "5"]])
+    pool.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the verifier poisonous failed on an answer: ZeroDivisionError: integer division or modulo by zero",
+        "the verifier poisonous failed on an answer: its process died",
+    ]
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Needs longer to load than it may take for an answer, and remembers that it has loaded."""
+
+    path: str
+    name = "slow"
+    version = "1"
+
+    def prepare(self) -> None:
+        time.sleep(2 * DEADLINE)
+        with open(self.path, "a") as file:
+            file.write("loaded\n")
+
+    def judge(self, problem: Problem, answer: str) -> Outcome:
+        return Poisonous().judge(problem, answer)
+
+
+def test_loading_is_done_once_and_outside_the_deadline(tmp_path: Path) -> None:
+    pool = VerifierPool(Slow(str(tmp_path / "log")), deadline=DEADLINE, processes=2).open()
+    assert pool.judge([(problem("5"), answer) for answer in ["exit", "5", "exit", "5"]]) == [Outcome.CRASH, Outcome.CORRECT] * 2
+    pool.close()
+    assert (tmp_path / "log").read_text() == "loaded\n"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Fails to load, as its setting says."""
+
+    how: str
+    name = "broken"
+    version = "1"
+
+    def prepare(self) -> None:
+        raise ImportError("no such thing") if self.how == "raise" else SystemExit(os._exit(3))
+
+    def judge(self, problem: Problem, answer: str) -> Outcome:
+        return Outcome.CORRECT
+
+
+@mark.parametrize(("how", "message"), [("raise", "cannot start: ImportError: no such thing"), ("exit", "cannot start: its process died")])
+def test_a_verifier_that_does_not_load_is_the_users_to_mend(how: str, message: str) -> None:
+    with raises(UserError, match=message):
+        VerifierPool(Broken(how)).open()
+
+
+@dataclass(frozen=True)
+class Connected:
+    """Holds what no other process can have."""
+
+    lock: object
+    name = "connected"
+    version = "1"
+
+    def judge(self, problem: Problem, answer: str) -> Outcome:
+        return Outcome.CORRECT
+
+
+def test_a_verifier_that_cannot_be_sent_is_the_users_to_mend() -> None:
+    with raises(UserError, match=r"connected cannot be sent to a process: .*hold settings, not connections"):
+        VerifierPool(Connected(threading.Lock())).open()
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for wrong in ({"deadline": 0}, {"processes": 0}, {"dead_line": 1}, {"verifier": 5}):
+        with raises(ValidationError):
+            VerifierPool(**{"verifier": Exact(), **wrong})  # type: ignore[arg-type]
+
+
+WORKFLOW = '''
+import os
+import time
+from pathlib import Path
+from selfimprove.records import Outcome
+
+def write_down(folder, *pids):
+    for pid in pids:
+        (Path(folder) / str(pid)).touch()
+
+class Busy:
+    """Notes its process, the one above it, and two that it starts; then waits where the answer says so."""
+
+    name = "busy"
+    version = "1"
+
+    def judge(self, problem, answer):
+        children = []
+        for detach in (False, True):
+            pid = os.fork()
+            if pid == 0:
+                if detach:
+                    os.setsid()
+                time.sleep(600)
+            children.append(pid)
+        write_down(problem.answer, os.getpid(), os.getppid(), *children)
+        time.sleep(600 if answer == "hang" else 0)
+        return Outcome.CORRECT
+'''
+
+PARENT = """
+import importlib.util, sys
+from selfimprove.records import Problem
+from selfimprove.verification import VerifierPool
+spec = importlib.util.spec_from_file_location("workflow_busy", sys.argv[1])
+module = sys.modules["workflow_busy"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+pool = VerifierPool(module.Busy(), deadline=600.0, processes=2).open()
+pool.judge([(Problem("p", "q", sys.argv[2], "test"), answer) for answer in sys.argv[3:]])
+"""
+
+
+@fixture
+def workflow(tmp_path: Path) -> Path:
+    path = tmp_path / "busy.py"
+    path.write_text(WORKFLOW)
+    (tmp_path / "pids").mkdir()
+    return path
+
+
+def load(path: Path) -> Verifier:
+    spec = importlib.util.spec_from_file_location("workflow_busy", path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["workflow_busy"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    verifier = module.Busy()
+    assert isinstance(verifier, Verifier)
+    return verifier
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that still run; one that has ended and waits to be collected does not."""
+    return {pid for pid in pids if (stat := Path(f"/proc/{pid}/stat")).exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"}
+
+
+def written_down(workflow: Path) -> set[int]:
+    return {int(path.name) for path in (workflow.parent / "pids").iterdir()}
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 30
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_a_verifier_of_a_file_loaded_by_path_leaves_nothing_running_after_close(workflow: Path) -> None:
+    pool = VerifierPool(load(workflow), processes=2).open()
+    assert pool.judge([(problem(str(workflow.parent / "pids")), "5")] * 4) == [Outcome.CORRECT] * 4
+    assert len(alive(written_down(workflow))) >= 4
+    pool.close()
+    assert not alive(written_down(workflow))
+
+
+def test_what_a_killed_worker_has_started_ends_with_it(workflow: Path) -> None:
+    pool = VerifierPool(load(workflow), deadline=DEADLINE, processes=1).open()
+    assert pool.judge([(problem(str(workflow.parent / "pids")), "hang")]) == [Outcome.TIMEOUT]
+    assert len(written_down(workflow)) == 4
+    assert len(alive(written_down(workflow))) == 1, "the process that new workers are forked from"
+    pool.close()
+
+
+def test_nothing_is_left_running_when_the_parent_is_killed(workflow: Path) -> None:
+    arguments = [sys.executable, "-c", PARENT, str(workflow), str(workflow.parent / "pids"), "hang", "hang"]
+    with subprocess.Popen(arguments) as parent:
+        assert eventually(lambda: len(alive(written_down(workflow))) == 7)
+        parent.kill()
+    assert eventually(lambda: not alive(written_down(workflow)))
+
+
+def test_a_pool_outlives_the_process_that_its_workers_come_from(workflow: Path) -> None:
+    folder = str(workflow.parent / "pids")
+    pool = VerifierPool(load(workflow), processes=2).open()
+    pool.judge([(problem(folder), "5")] * 2)
+    for pid in alive(written_down(workflow)):
+        os.kill(pid, signal.SIGKILL)
+    assert pool.judge([(problem(folder), "5")] * 4) == [Outcome.CORRECT] * 4
+    pool.close()
+    assert not alive(written_down(workflow))

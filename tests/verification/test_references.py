@@ -1,0 +1,18 @@
+from selfimprove.records import Outcome, Problem
+from selfimprove.verification import Exact, ReasoningGymScorer, VerifierPool, rejected_references
+
+
+def problem(id: str, answer: str) -> Problem:
+    return Problem(id, "q", answer, "test")
+
+
+def test_a_verifier_that_accepts_every_reference_rejects_none() -> None:
+    pool = VerifierPool(Exact(), processes=1).open()
+    assert rejected_references(pool, [problem("a", "5"), problem("b", "</think>")]) == []
+    pool.close()
+
+
+def test_problems_that_the_verifier_cannot_judge_are_named_with_the_outcome() -> None:
+    pool = VerifierPool(ReasoningGymScorer(), processes=1).open()
+    assert rejected_references(pool, [problem("a", "5")]) == [(problem("a", "5"), Outcome.CRASH)]
+    pool.close()

@@ -1,0 +1,31 @@
+"""The main job: SmolLM2-135M teaches itself to reason about sums, from four worked examples.
+
+Generation 1 is asked with the exemplars; what it gets right trains a model on the bare question. From then on each model samples for the next.
+"""
+
+from selfimprove import VLLM, Decoding, Exemplar, FewShot, ReasoningGym, ReasoningGymScorer, Replay, SupervisedTrainer, Workflow
+
+EXEMPLARS = (
+    Exemplar("State the final answer to the following arithmetic problem: 4 + 3 - 2 =", "4 + 3 = 7.\n7 - 2 = 5.", "5"),
+    Exemplar("State the final answer to the following arithmetic problem: 6 + 9 =", "6 + 9 = 15.", "15"),
+    Exemplar("State the final answer to the following arithmetic problem: 2 - 8 + 1 =", "2 - 8 = -6.\n-6 + 1 = -5.", "-5"),
+    Exemplar("State the final answer to the following arithmetic problem: 7 - 5 - 4 =", "7 - 5 = 2.\n2 - 4 = -2.", "-2"),
+)
+
+workflow = Workflow(
+    name="quickstart",
+    base_model="smollm2-135m-instruct",
+    problems=ReasoningGym(
+        task="chain_sum", size=850, seed=1, settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1, "allow_negation": False}
+    ),
+    held_out=150,
+    first_prompter=FewShot(EXEMPLARS),
+    sampler=VLLM(engine={"max_model_len": 512}),
+    sampling=Decoding(samples_per_problem=4, temperature=0.7, max_tokens=64),
+    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=64),
+    verifier=ReasoningGymScorer(),
+    mixture=Replay(earlier=True, per_problem=2, limit=600),
+    trainer=SupervisedTrainer(epochs=3, learning_rate=1e-4, batch_size=16),
+    generations=3,
+    problems_per_generation=400,
+)
