@@ -40,7 +40,10 @@ class Parsed:
 
     @property
     def answer(self) -> str | None:
-        """What follows the first block, stripped; the whole text where there is no block; None where the thinking never ended or nothing follows."""
+        """What follows the first block, or the whole text where there is no block, stripped.
+
+        None where the thinking never ended, and where nothing but white space is left.
+        """
         return (self.before if self.thinking is None else self.after).strip() or None
 
 

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from selfimprove.records import Outcome, Problem
 
 NUMERAL = re.compile(r"[+-]?[\d.,]+")
+"""What means the same as text and as LaTeX, and is read three times as fast as text."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -45,7 +46,7 @@ def _compare(reference: str, answer: str) -> Outcome | None:
     """The outcome; None where the reference cannot be read. Remembered, because samples of one problem often agree."""
     from math_verify import verify
 
-    gold = _parse(f"${reference}$")
+    gold = _parse(reference if NUMERAL.fullmatch(reference) else f"${reference}$")
     if not gold:
         return None
     outcome = Outcome.UNPARSEABLE

@@ -121,7 +121,7 @@ def test_an_answer_that_kills_its_worker_later_leaves_the_others_their_verdicts(
 
 
 def test_traces_without_an_answer_are_not_shown_to_the_verifier(pool: OpenVerifierPool) -> None:
-    texts = ["5", "<think>hang", "<think>a</think> ", "<think>a</think>5"]
+    texts = ["", "<think>hang", "<think>a</think> ", "<think>a</think>5"]
     verdicts = pool.verify([(problem("5"), trace(f"t{number}", text)) for number, text in enumerate(texts)])
     assert [(verdict.outcome, verdict.answer) for verdict in verdicts] == [(Outcome.UNPARSEABLE, None)] * 3 + [(Outcome.CORRECT, "5")]
     assert {(verdict.verifier, verdict.version) for verdict in verdicts} == {("poisonous", "1")}
@@ -129,9 +129,9 @@ def test_traces_without_an_answer_are_not_shown_to_the_verifier(pool: OpenVerifi
 
 @mark.parametrize(
     ("delimiters", "opened", "text"),
-    [(None, False, " 5 "), (Delimiters("<r>", "</r>"), False, "<r>a</r>5"), (Delimiters(), True, "a</think>5")],
+    [(Delimiters(), False, " 5 "), (Delimiters("<r>", "</r>"), False, "<r>a</r>5"), (Delimiters(), True, "a</think>5")],
 )
-def test_where_the_answer_stands_is_a_setting(delimiters: Delimiters | None, opened: bool, text: str) -> None:
+def test_where_the_answer_stands_is_a_setting(delimiters: Delimiters, opened: bool, text: str) -> None:
     pool = VerifierPool(Exact(), processes=1, delimiters=delimiters, opened=opened).open()
     assert pool.verify([(problem("5"), trace("t", text))])[0].answer == "5"
     pool.close()
