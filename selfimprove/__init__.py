@@ -80,7 +80,6 @@ __all__ = [
     "Trace",
     "TrainingStep",
     "UserError",
-    "VLLM",
     "Verdict",
     "WorkerFailed",
     "Workflow",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -59,7 +60,11 @@ def check(workflow: Workflow) -> dict[str, Any]:
         lengths = _prompt_lengths(workflow, model, sets)
         findings.append(_room(workflow, model, lengths))
         estimate = _estimate(workflow, model, sets, lengths)
-    return {"passed": all(finding.passed for finding in findings), "findings": [asdict(finding) for finding in findings], "estimate": estimate}
+    return {
+        "passed": all(finding.passed for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+        "estimate": estimate,
+    }
 
 
 def show(result: dict[str, Any], console: Console) -> None:
@@ -185,7 +190,7 @@ def _estimate(
     parameters = 0
     for file in model.glob("*.safetensors"):
         with safe_open(file, framework="pt") as tensors:
-            parameters += sum(tensors.get_slice(name).get_shape()[0] * (tensors.get_slice(name).get_shape() + [1])[1] for name in tensors.keys())
+            parameters += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     flops = 2 * parameters * sampled + 6 * parameters * trained
     return {"sampled_tokens": round(sampled), "trained_tokens": round(trained), "minutes": flops / (ACHIEVED * _matrix_speed()) / 60}
 

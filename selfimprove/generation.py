@@ -200,7 +200,10 @@ def _watching(campaign: Campaign, steps: list[TrainingStep]) -> Callable[[Traini
 
 
 def take_exam(campaign: Campaign, checkpoint: Checkpoint, folder: Path, prompter: Prompter, label: str, name: str | None = None) -> Score:
-    """The score of a checkpoint on the held-out problems; an exam that was taken is only read. `name` tells its traces from other exams' of the checkpoint."""
+    """The score of a checkpoint on the held-out problems; an exam that was taken is only read.
+
+    `name` tells the traces of this exam from those of another one of the same checkpoint.
+    """
     if (folder / "score.json").exists():
         return read_json(folder / "score.json", Score)
     workflow = campaign.workflow

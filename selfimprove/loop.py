@@ -20,7 +20,11 @@ from selfimprove.workflow import Workflow
 
 
 def improve(
-    workflow: Workflow, run_dir: Path | str, cluster: Callable[[], Cluster], tracker: Tracker | None = None, progress: Progress | None = None
+    workflow: Workflow,
+    run_dir: Path | str,
+    cluster: Callable[[], Cluster],
+    tracker: Tracker | None = None,
+    progress: Progress | None = None,
 ) -> Checkpoint:
     """Sample, verify, select, train, examine; keep what the gate lets through; again. A run that was stopped is continued where it stopped.
 

@@ -48,7 +48,10 @@ class OpenSampler(Protocol):
     """A sampler on its worker, warm for the whole run."""
 
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
-        """One trace of this checkpoint for every request, in batches, as they finish; weights are reloaded in place when another checkpoint served before."""
+        """One trace of this checkpoint for every request, in batches, as they finish.
+
+        Weights are reloaded in place when another checkpoint was served before.
+        """
         ...
 
     def rest(self) -> None:
@@ -71,7 +74,10 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Tells a right answer from a wrong one. It may fail or hang on an answer: it is run in a process that is killed at its deadline."""
+    """Tells a right answer from a wrong one. It may fail or hang on an answer: it is run in a process that is killed at its deadline.
+
+    A method `prepare()`, where there is one, is called once and outside the deadline: the place for slow imports.
+    """
 
     name: str
     version: str

@@ -11,6 +11,7 @@ class Resources:
     """What each copy of a part reserves, and how many copies there are. A part states it in a field `resources`."""
 
     copies: PositiveInt = 1
-    cpus: NonNegativeFloat = 1.0
+    cpus: NonNegativeFloat = 0.5
+    """What the scheduler counts, no limit on use: sampler and trainer take turns, so together they reserve one core."""
     gpus: NonNegativeFloat | None = None
     """None: a share of what the cluster has, where the part can use one at all; a sampler and a trainer split a single GPU."""

@@ -51,7 +51,8 @@ def override(part: T, assignment: str) -> T:
         value = json.loads(text)
     except json.JSONDecodeError:
         value = text
-    return _replace(part, path.split("."), value, assignment)
+    changed: T = _replace(part, path.split("."), value, assignment)
+    return changed
 
 
 def _replace(part: Any, path: list[str], value: Any, assignment: str) -> Any:

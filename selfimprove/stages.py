@@ -1,4 +1,4 @@
-"""The verbs of a round: ask, sample, verify, select, train, examine. `loop.py` puts them in their usual order; a custom round puts them in another."""
+"""The verbs of a round: ask, sample, verify, select, train, examine; `loop.py` puts them in their usual order, a custom round in another."""
 
 from __future__ import annotations
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, PositiveInt
 from pydantic.dataclasses import dataclass
-from typing_extensions import Annotated
 
 from selfimprove.evaluation.gates import NotWorse
 from selfimprove.prompting.chat import Bare

@@ -102,7 +102,9 @@ class BreakingTrainer(ToyTrainer):
 
 
 @pytest.mark.parametrize("traces", [1, 20, 60, 90, 130])
-def test_a_run_that_broke_while_sampling_ends_as_an_undisturbed_one(model: Path, tmp_path: Path, traces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_broke_while_sampling_ends_as_an_undisturbed_one(
+    model: Path, tmp_path: Path, traces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("selfimprove.storage.shards.SHARD", 16)
     improve(toy_workflow(model), tmp_path / "whole", InlineCluster)
     BreakingSampler.left = traces

@@ -64,9 +64,7 @@ class ToySampler:
         skill = skill_of(checkpoint.path) + (self.help if len(request.messages) > 2 else 0.0)
         answer = left + right if chance.random() < skill else -1
         text = f"<think>\n{left} + {right} = {answer}.{' ' * chance.randrange(3)}\n</think>\n{answer}"
-        return Trace(
-            request.id, request.problem_id, checkpoint.id, (1, 2, 3), tuple(range(12)), text, (), "stop", request.temperature, request.seed
-        )
+        return Trace(request.id, request.problem_id, checkpoint.id, (1, 2, 3), tuple(range(12)), text, (), "stop", request.temperature, request.seed)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ workflow = Workflow(
     name="quickstart",
     base_model="smollm2-135m-instruct",
     problems=ReasoningGym(
-        task="chain_sum", size=850, seed=1, settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1, "allow_negation": False}
+        task="chain_sum",
+        size=850,
+        seed=1,
+        settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1, "allow_negation": False},
     ),
     held_out=150,
     first_prompter=FewShot(EXEMPLARS),

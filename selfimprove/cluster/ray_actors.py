@@ -11,8 +11,8 @@ from typing import Any
 
 import pydantic
 
-from selfimprove.resources import Resources
 from selfimprove.errors import UserError, WorkerFailed
+from selfimprove.resources import Resources
 
 IN_FLIGHT = 2
 """Calls that a copy works on at once: the next is there before the last one ends, so that an engine never runs dry."""
@@ -30,10 +30,14 @@ class Host:
         self._opened = part.open()
 
     def call(self, method: str, arguments: tuple[object, ...]) -> Any:
+        """Run a method of the part."""
         return getattr(self._opened, method)(*arguments)
 
     def stream(self, method: str, arguments: tuple[object, ...]) -> Iterator[Any]:
-        yield from getattr(self._opened, method)(*arguments)
+        """Run a generator method of the part."""
+        # Not `yield from`: Ray sends into its generators, and not every iterator takes that.
+        for item in getattr(self._opened, method)(*arguments):  # noqa: UP028
+            yield item
 
 
 def _send_output_to(log_folder: str | None, role: str) -> None:
@@ -155,6 +159,7 @@ class RayCluster:
 
         self._log_folder, self._deadline, self._retries = log_folder, deadline, retries
         self._workers: list[tuple[Any, RayWorker]] = []
+        self._reserved: dict[str, float] = {}
         self._owned = not ray.is_initialized()
         if self._owned:
             _connect()
@@ -171,24 +176,38 @@ class RayCluster:
             if known == part:
                 return worker
         resources: Resources = getattr(part, "resources", Resources())
-        options = {
+        gpus = self._gpus(resources)
+        options: dict[str, Any] = {
             "num_cpus": resources.cpus,
-            "num_gpus": self._gpus(resources),
+            "num_gpus": gpus,
             "max_concurrency": IN_FLIGHT + 1,
             "runtime_env": {"env_vars": getattr(part, "environment", dict)()},
         }
-        _require_feasible(role, resources.copies, options)
+        self._reserve(role, resources.copies, {"CPU": resources.cpus, "GPU": gpus})
         log_folder = str(self._log_folder.resolve()) if self._log_folder else None
         worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries)
         self._workers.append((part, worker))
         return worker
+
+    def _reserve(self, role: str, copies: int, each: dict[str, float]) -> None:
+        """Refuse what the cluster can never hold: such an actor would wait for ever. Nodes started on demand count only when asked for."""
+        import ray
+
+        total = ray.cluster_resources()
+        for name, amount in each.items():
+            self._reserved[name] = self._reserved.get(name, 0.0) + copies * amount
+            if self._reserved[name] > total.get(name, 0.0) and not os.environ.get("SELFIMPROVE_AUTOSCALE"):
+                raise UserError(
+                    f"with the {role} this run reserves {self._reserved[name]:g} {name} and the cluster has {total.get(name, 0.0):g}; "
+                    f"lower the parts' resources, or set SELFIMPROVE_AUTOSCALE=1 where nodes are started on demand"
+                )
 
     def _gpus(self, resources: Resources) -> float:
         import ray
 
         if resources.gpus is not None:
             return resources.gpus
-        return min(1.0, ray.cluster_resources().get("GPU", 0.0) / 2)
+        return float(min(1.0, ray.cluster_resources().get("GPU", 0.0) / 2))
 
     def close(self) -> None:
         """End every actor, and the local cluster if this object started it."""
@@ -221,20 +240,6 @@ def _connect() -> None:
         raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: start one with `ray start --head`, or unset it") from error
 
 
-def _require_feasible(role: str, copies: int, options: dict[str, Any]) -> None:
-    import ray
-
-    # An actor that no node can ever hold would wait for ever; nodes that are still to come count through the autoscaler only when asked for.
-    total = ray.cluster_resources()
-    for key, name in (("num_cpus", "CPU"), ("num_gpus", "GPU")):
-        wanted = options[key] * copies
-        if wanted > total.get(name, 0.0) and not os.environ.get("SELFIMPROVE_AUTOSCALE"):
-            raise UserError(
-                f"the {role} reserves {wanted:g} {name} and the cluster has {total.get(name, 0.0):g}; "
-                f"lower its resources, or set SELFIMPROVE_AUTOSCALE=1 where nodes are started on demand"
-            )
-
-
 def _cause(error: Any) -> BaseException:
     """The exception that the part raised."""
     cause = getattr(error, "cause", None)
@@ -243,5 +248,3 @@ def _cause(error: Any) -> BaseException:
 
 def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-

@@ -48,14 +48,10 @@ class HubDataset:
             table = load_dataset(self.name, self.config, split=self.split)
         except Exception as error:  # The library raises some twenty kinds, from the network's to the parser's.
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(
-                f"cannot load the data set {self.name} (split {self.split}): {reason}; check name, split and network"
-            ) from error
+            raise UserError(f"cannot load the data set {self.name} (split {self.split}): {reason}; check name, split and network") from error
         for column in (self.question, self.answer):
             if column not in table.column_names:
-                raise UserError(
-                    f"the data set {self.name} has no column {column!r}, only {', '.join(map(repr, table.column_names))}; name one"
-                )
+                raise UserError(f"the data set {self.name} has no column {column!r}, only {', '.join(map(repr, table.column_names))}; name one")
         problems = self._problems(table)
         if not problems:
             raise UserError(f"the data set {self.name} (split {self.split}) holds no rows; choose another split")

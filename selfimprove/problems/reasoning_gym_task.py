@@ -72,9 +72,7 @@ class ReasoningGym:
                 entries = reasoning_gym.create_dataset(self.task, size=self.size, seed=seed, **self.settings)
                 yield from (entries[index] for index in range(self.size))
             except Exception as error:  # Tasks check their settings by assertions, or fail on them as they draw.
-                raise UserError(
-                    f"the reasoning-gym task {self.task} fails with settings {dict(self.settings)}: {error!r}; mend them"
-                ) from error
+                raise UserError(f"the reasoning-gym task {self.task} fails with settings {dict(self.settings)}: {error!r}; mend them") from error
 
 
 def _as_json(value: Any) -> Any:

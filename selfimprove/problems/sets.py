@@ -24,9 +24,7 @@ def load_sets(source: ProblemSource, held_out: ProblemSource | int, seed: int) -
     for problem in problems:
         if question_key(problem.question) in asked:
             twin = asked[question_key(problem.question)]
-            raise UserError(
-                f"problem {problem.id} asks the same as held-out problem {twin}; training on the exam proves nothing: remove one of them"
-            )
+            raise UserError(f"problem {problem.id} asks the same as held-out problem {twin}; training on the exam proves nothing: remove one of them")
     ids = {problem.id for problem in exam} & {problem.id for problem in problems}
     if ids:
         raise UserError(f"problem id {min(ids)} is in both problems and held_out; ids name traces, so they must differ")

@@ -100,5 +100,3 @@ def _footer(summary: dict[str, Any]) -> Text:
     if not summary["complete"]:
         lines.append("the run is not complete; the same `selfimprove run` command continues it")
     return Text("\n".join(lines))
-
-

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
-from typing_extensions import Annotated
 
 from selfimprove.records import Message, Problem, Request
 from selfimprove.seeds import derive_seed
@@ -23,9 +23,7 @@ class Decoding:
     max_tokens: PositiveInt = 256
     """The most tokens of one output, thinking and answer."""
 
-    def requests(
-        self, problems: Sequence[Problem], prompts: Mapping[str, tuple[Message, ...]], namespace: str, seed: int
-    ) -> Iterator[Request]:
+    def requests(self, problems: Sequence[Problem], prompts: Mapping[str, tuple[Message, ...]], namespace: str, seed: int) -> Iterator[Request]:
         """The requests for these problems; the seed of each follows from the run's seed and the request's id alone."""
         for problem in problems:
             for sample in range(self.samples_per_problem):

@@ -16,8 +16,8 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.resources import Resources
 from selfimprove.records import Checkpoint, Request, Trace
+from selfimprove.resources import Resources
 
 GATHER_SECONDS = 0.2
 """Finished traces are handed over together for so long: a hand-over costs milliseconds, a trace does not."""

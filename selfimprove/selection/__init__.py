@@ -1,0 +1,1 @@
+"""From verdicts to the rows of a training run."""

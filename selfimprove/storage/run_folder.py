@@ -102,7 +102,13 @@ class RunFolder:
 
 
 def _plain(problem: Problem) -> dict[str, Any]:
-    return {"id": problem.id, "question": problem.question, "answer": problem.answer, "source": problem.source, "metadata": dict(problem.metadata)}
+    return {
+        "id": problem.id,
+        "question": problem.question,
+        "answer": problem.answer,
+        "source": problem.source,
+        "metadata": dict(problem.metadata),
+    }
 
 
 class Stopwatch:

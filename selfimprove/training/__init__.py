@@ -1,0 +1,1 @@
+"""From a checkpoint and accepted traces to the next checkpoint."""

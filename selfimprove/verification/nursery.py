@@ -135,9 +135,7 @@ def _pickle(verifier: Verifier) -> bytes:
     try:
         return bytes(cloudpickle.dumps(verifier))
     except Exception as error:  # Whatever the verifier's own pickling raises.
-        raise UserError(
-            f"the verifier {verifier.name} cannot be sent to a process: {error}; let it hold settings, not connections"
-        ) from error
+        raise UserError(f"the verifier {verifier.name} cannot be sent to a process: {error}; let it hold settings, not connections") from error
     finally:
         if by_value:
             cloudpickle.unregister_pickle_by_value(module)

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem, Trace, Verdict
+from selfimprove.resources import Resources
 from selfimprove.thinking.traces import THINK, Delimiters, parse
 from selfimprove.verification.nursery import Nursery, Worker
 
@@ -49,6 +50,8 @@ class VerifierPool:
     """What is around the thinking."""
     opened: bool = False
     """Whether prompts end with the begin delimiter."""
+    resources: Resources = Resources(cpus=0)
+    """Judging fits between the steps of the sampler."""
 
     def open(self) -> OpenVerifierPool:
         """Load the verifier in a process of its own. Raises UserError where it does not load."""

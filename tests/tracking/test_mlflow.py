@@ -28,9 +28,7 @@ def store(tmp_path_factory):
 
 def report(generation: int) -> GenerationReport:
     checkpoint = Checkpoint(f"model/g{generation}", f"/run/g{generation}", None, generation, f"hash{generation}", "t")
-    score = Score(
-        checkpoint.id, 10, 0.1 * generation, (0.0, 0.9), {1: 0.1 * generation, 4: 0.5}, {1: 0.1 * generation}, {"correct": generation}, 5
-    )
+    score = Score(checkpoint.id, 10, 0.1 * generation, (0.0, 0.9), {1: 0.1 * generation, 4: 0.5}, {1: 0.1 * generation}, {"correct": generation}, 5)
     return GenerationReport(
         generation=generation,
         start=checkpoint,

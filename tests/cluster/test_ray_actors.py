@@ -1,0 +1,131 @@
+"""Parts in Ray actors, on a real local cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import toy
+from toy import make_toy_model, toy_workflow
+
+from selfimprove import InlineCluster, RayCluster, Resources, UserError, WorkerFailed, improve
+from selfimprove.reporting.summary import summarize
+from selfimprove.storage.run_folder import RunFolder
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    with RayCluster(tmp_path_factory.mktemp("logs"), ship=[toy, sys.modules[__name__]], deadline=60.0) as opened:
+        yield opened
+
+
+DEFAULT = Resources()
+
+
+@dataclass(frozen=True)
+class Echo:
+    """Says things back; dies or falls silent when told to."""
+
+    resources: Resources = DEFAULT
+    flag: str = ""
+
+    def open(self) -> Echo:
+        print("opened")
+        return self
+
+    def pid(self) -> int:
+        return os.getpid()
+
+    def threads(self) -> str:
+        return os.environ["OMP_NUM_THREADS"]
+
+    def spell(self, word: str) -> Iterator[str]:
+        yield from word
+
+    def die_once(self, words: Sequence[str]) -> Iterator[str]:
+        yield words[0]
+        if not Path(self.flag).exists():
+            Path(self.flag).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from words[1:]
+
+    def die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def refuse(self) -> None:
+        raise UserError("not like this")
+
+    def sleep(self) -> None:
+        import time
+
+        time.sleep(60)
+
+    def close(self) -> None: ...
+
+
+def test_a_part_is_opened_once_and_stays_warm(cluster: RayCluster) -> None:
+    assert cluster.open("echo", Echo()).call("pid") == cluster.open("echo", Echo()).call("pid") != os.getpid()
+
+
+def test_a_worker_may_use_every_core_whatever_it_reserves(cluster: RayCluster) -> None:
+    assert cluster.open("echo", Echo()).call("threads") == str(len(os.sched_getaffinity(0)))
+
+
+def test_streams_of_several_copies_lose_nothing(cluster: RayCluster) -> None:
+    worker = cluster.open("copies", Echo(Resources(copies=2, cpus=0.1)))
+    words = ["alpha", "beta", "gamma", "delta", "epsilon"]
+    assert sorted(worker.stream("spell", [(word,) for word in words])) == sorted("".join(words))
+
+
+def test_a_call_whose_worker_died_is_run_again(cluster: RayCluster, tmp_path: Path) -> None:
+    worker = cluster.open("mortal", Echo(Resources(cpus=0), flag=str(tmp_path / "died")))
+    assert set(worker.stream("die_once", [(["a", "b", "c"],), (["d", "e"],)])) == set("abcde")
+    assert (tmp_path / "died").exists()
+
+
+def test_a_worker_that_dies_every_time_is_given_up_by_name(cluster: RayCluster) -> None:
+    with pytest.raises(WorkerFailed, match="the doomed died 3 times in die"):
+        cluster.open("doomed", Echo(Resources(cpus=0), flag="doomed")).call("die")
+
+
+def test_a_users_mistake_comes_through_as_it_was_raised(cluster: RayCluster) -> None:
+    with pytest.raises(UserError, match="not like this"):
+        cluster.open("echo", Echo()).call("refuse")
+
+
+def test_a_worker_without_a_sign_of_life_is_named_at_the_deadline(tmp_path: Path, cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = cluster.open("idler", Echo(Resources(cpus=0), flag="idler"))
+    worker.call("pid")
+    monkeypatch.setattr(worker, "_deadline", 0.5)
+    with pytest.raises(WorkerFailed, match="the idler gave no sign of life for 0 s in sleep"):
+        worker.call("sleep")
+
+
+def test_what_can_never_be_had_is_refused_at_once(cluster: RayCluster) -> None:
+    with pytest.raises(UserError, match=r"with the giant this run reserves 4000\.\d CPU and the cluster has"):
+        cluster.open("giant", Echo(Resources(cpus=4000)))
+
+
+def test_what_a_part_prints_is_in_the_log_folder(cluster: RayCluster) -> None:
+    cluster.open("echo", Echo()).call("pid")
+    assert cluster._log_folder is not None
+    assert "opened" in (cluster._log_folder / "echo.log").read_text()
+
+
+def test_a_whole_run_in_actors_ends_as_in_one_process(cluster: RayCluster, tmp_path: Path) -> None:
+    workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.2), generations=1)
+    improve(workflow, tmp_path / "inline", InlineCluster)
+    with RayCluster(ship=[toy]) as joined:
+        improve(workflow, tmp_path / "actors", lambda: joined)
+    inline, actors = (summarize(RunFolder(tmp_path / name))["generations"] for name in ("inline", "actors"))
+    for row in (*inline, *actors):
+        row.pop("seconds")
+        row["checkpoint"] = Path(row["checkpoint"]).name
+    assert inline == actors
