@@ -1,7 +1,7 @@
 """Teach a language model to reason and let it improve itself.
 
-`improve(workflow, run_dir, RayCluster)` runs the whole loop; `ask`, `sample`, `verify`, `select`, `train` and `examine` are its verbs, for rounds
-of your own. Parts are small dataclasses whose fields are their settings; `selfimprove.protocols` says what each must do, `selfimprove.records`
+`improve(workflow, run_dir, RayCluster)` runs the whole loop; `ask`, `sample`, `verify`, `select`, `train` and `examine` are its verbs, for
+rounds of your own. Parts are small dataclasses whose fields are their settings; `selfimprove.protocols` says what each must do, `selfimprove.records`
 what flows between them.
 """
 
@@ -40,6 +40,7 @@ from selfimprove.selection.replay import Replay
 from selfimprove.stages import ask, examine, sample, select, train, verify
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
+from selfimprove.training.supervised import SupervisedTrainer
 from selfimprove.verification.exact import Exact
 from selfimprove.verification.mathematical import Mathematical
 from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
@@ -77,6 +78,7 @@ __all__ = [
     "Score",
     "Selection",
     "Silent",
+    "SupervisedTrainer",
     "Trace",
     "TrainingStep",
     "UserError",

@@ -122,11 +122,12 @@ class OpenVLLM:
         self._serve(checkpoint)
         tokenizer = self._llm.get_tokenizer()
         prompts: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        room = self._llm.llm_engine.vllm_config.model_config.max_model_len
         for request in requests:
-            key = tuple((message["role"], message["content"]) for message in request.messages)
-            if key not in prompts:
+            if (key := _key(request)) not in prompts:
                 prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
-                require_room(request, len(prompts[key]), self._llm.llm_engine.vllm_config.model_config.max_model_len)
+                require_room(request, len(prompts[key]), room)
+        for request in requests:
             parameters = SamplingParams(
                 temperature=request.temperature,
                 top_p=request.top_p,
@@ -137,7 +138,7 @@ class OpenVLLM:
                 skip_special_tokens=False,
             )
             self._owners[request.id] = (request, finished)
-            self._llm.llm_engine.add_request(request.id, TokensPrompt(prompt_token_ids=prompts[key]), parameters)
+            self._llm.llm_engine.add_request(request.id, TokensPrompt(prompt_token_ids=prompts[_key(request)]), parameters)
 
     def _serve(self, checkpoint: Checkpoint) -> None:
         """Make the engine hold these weights; the tokenizer and chat template are the base model's in every generation."""
@@ -194,6 +195,11 @@ class OpenVLLM:
 
         self._commands.put(guarded)
         done.result()
+
+
+def _key(request: Request) -> tuple[tuple[str, str], ...]:
+    """Samples of one problem share their prompt, which is then tokenized once."""
+    return tuple((message["role"], message["content"]) for message in request.messages)
 
 
 def require_room(request: Request, prompt_tokens: int, context: int) -> None:

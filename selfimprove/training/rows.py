@@ -19,9 +19,9 @@ def tokenize_row(tokenizer: Any, row: AcceptedTrace) -> tuple[list[int], list[in
 
 
 def end_of_turn(tokenizer: Any) -> int:
-    """The token that the chat template writes after an assistant's turn, `<|im_end|>` for instance; the end of sequence where it writes none."""
-    chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
-    ids = tokenizer.apply_chat_template(chat, return_dict=False)
-    answer = tokenizer.convert_tokens_to_ids("!") if False else None
-    del answer
-    return ids[-1]
+    """The token that the chat template writes after an assistant's turn, such as `<|im_end|>`; the end of sequence where it writes none."""
+    answer = "4711"
+    chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
+    after = tokenizer.apply_chat_template(chat, tokenize=False).rpartition(answer)[2]
+    ids = tokenizer(after, add_special_tokens=False)["input_ids"]
+    return next((token for token in ids if token in tokenizer.added_tokens_decoder), int(tokenizer.eos_token_id))

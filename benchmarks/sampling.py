@@ -1,0 +1,92 @@
+"""Sampled tokens per second: the loop's stream (Ray actor, verifying, shards on disk) beside bare `LLM.generate`, on the same requests."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe_machine
+from selfimprove import Checkpoint, Problem, RayCluster, ask, describe_folder, resolve_model, sample, verify
+from selfimprove.sampling.vllm_engine import ENVIRONMENT, engine_defaults
+from selfimprove.storage.shards import JudgedShards
+from selfimprove.workflow import Workflow
+from selfimprove.workflow_files import load_workflow
+
+REPEATS = 3
+PROBLEMS = 150
+
+
+def in_the_loop(workflow: Workflow, checkpoint: Checkpoint, problems: list[Problem], requests: list[Any], cluster: RayCluster) -> tuple[int, float]:
+    """Tokens and seconds of the stage as a run does it."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        shards = JudgedShards(Path(folder), requests)
+        tokens = 0
+        for judged in verify(workflow.verifier, problems, sample(workflow.sampler, checkpoint, requests, cluster), cluster):
+            shards.add(judged)
+            tokens += sum(len(item.trace.output_token_ids) for item in judged)
+        return tokens, time.monotonic() - start
+
+
+def bare(engine: Any, requests: list[Any]) -> tuple[int, float]:
+    """Tokens and seconds of one call of `LLM.generate`."""
+    from vllm import SamplingParams, TokensPrompt
+
+    tokenizer = engine.get_tokenizer()
+    start = time.monotonic()
+    prompts = [
+        TokensPrompt(prompt_token_ids=tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False))
+        for request in requests
+    ]
+    parameters = [
+        SamplingParams(temperature=request.temperature, top_p=request.top_p, max_tokens=request.max_tokens, seed=request.seed) for request in requests
+    ]
+    outputs = engine.generate(prompts, parameters, use_tqdm=False)
+    return sum(len(output.outputs[0].token_ids) for output in outputs), time.monotonic() - start
+
+
+def main(model: str = "smollm2-135m-instruct") -> None:
+    """Print both, interleaved, and their ratio."""
+    os.environ.update(ENVIRONMENT)
+    # As the actor has it; before vLLM and torch are imported.
+    os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
+    workflow, _ = load_workflow(Path("workflows/quickstart.py"))
+    workflow = replace(workflow, base_model=model)
+    checkpoint = describe_folder(resolve_model(workflow.base_model), "base")
+    problems = list(workflow.problems.load())[:PROBLEMS]
+    assert workflow.first_prompter is not None
+    requests = ask(problems, workflow.first_prompter, workflow.sampling, "bench")
+
+    from vllm import LLM
+
+    chosen: dict[str, Any] = getattr(workflow.sampler, "engine", {})
+    engine = LLM(**(engine_defaults(Path(checkpoint.path), chosen) | chosen))
+    with RayCluster() as cluster:
+        warm = requests[:32]
+        in_the_loop(workflow, checkpoint, problems, warm, cluster)
+        bare(engine, warm)
+        ours: list[float] = []
+        theirs: list[float] = []
+        for _ in range(REPEATS):
+            # The prefix cache must not carry answers from one repeat to the next beyond the shared exemplars, which both have.
+            for rates, (tokens, seconds) in (
+                (ours, in_the_loop(workflow, checkpoint, problems, requests, cluster)),
+                (theirs, bare(engine, requests)),
+            ):
+                rates.append(tokens / seconds)
+    print(describe_machine())
+    print(f"sampling, {len(requests)} requests of {model}, {REPEATS} repeats, interleaved:")
+    for name, rates in (("in the loop", ours), ("bare LLM.generate", theirs)):
+        print(f"  {name:18} {statistics.median(rates):6.0f} tokens/s (median; {min(rates):.0f} to {max(rates):.0f})")
+    ratio = statistics.median(ours) / statistics.median(theirs)
+    print(f"  ratio {ratio:.2f} (aim: 0.95 or more)")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

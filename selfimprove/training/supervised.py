@@ -1,0 +1,194 @@
+"""Supervised fine-tuning with TRL: accepted traces in, the next checkpoint out."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import field
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from selfimprove.checkpoints.saving import save_checkpoint
+from selfimprove.errors import UserError
+from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
+from selfimprove.resources import Resources
+from selfimprove.training.rows import tokenize_row
+
+Example = dict[str, list[int]]
+"""`input_ids`, and `labels` of the same length with -100 where no loss is taken."""
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class SupervisedTrainer:
+    """Fine-tunes every weight (or a LoRA adapter) on the completions of the rows, with TRL's `SFTTrainer` and AdamW.
+
+    Computes in bfloat16 where the machine is fast at it and keeps float32 masters of the weights; rows are shuffled anew each epoch.
+    """
+
+    epochs: PositiveFloat = 3.0
+    learning_rate: PositiveFloat = 1e-4
+    """The peak: reached after the warm-up, zero at the end."""
+    batch_size: PositiveInt = 16
+    """Rows in one optimizer step."""
+    max_length: PositiveInt = 512
+    """The most tokens of a row, prompt and completion; selection has to leave out what is longer."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps over which the learning rate rises."""
+    weight_decay: NonNegativeFloat = 0.0
+    schedule: str = "linear"
+    """How the learning rate falls: a scheduler of transformers by name, `linear`, `cosine`, `constant_with_warmup`, …"""
+    lora: dict[str, Any] | None = None
+    """Settings of peft's `LoraConfig`; the adapter is merged into the weights that are saved. None trains every weight."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Passed to TRL's `SFTConfig` as they are, over the fields above; all but the choice of the optimizer (`optim`)."""
+    threads: PositiveInt | None = None
+    """Threads that torch computes with; None: one for every core that the process may use."""
+    resources: Resources = Resources()
+
+    def open(self) -> OpenSupervisedTrainer:
+        """Load torch and TRL.
+
+        Raises:
+            UserError: `lora` is set and peft is not installed, or `options` chooses an optimizer.
+        """
+        if "optim" in self.options:
+            raise UserError("SupervisedTrainer trains with AdamW on float32 masters: take `optim` out of its options")
+        if self.lora is not None and importlib.util.find_spec("peft") is None:
+            raise UserError("SupervisedTrainer(lora=…) needs the package peft: install it, or leave lora out")
+        return OpenSupervisedTrainer(self)
+
+
+class OpenSupervisedTrainer:
+    """A trainer in the process that trains."""
+
+    def __init__(self, part: SupervisedTrainer) -> None:
+        """Import what training needs: some seconds."""
+        import selfimprove.training.packed_trainer  # noqa: F401
+
+        self._part = part
+
+    def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
+        """Fine-tune `start` on `rows` and save into `into`; each optimizer step is yielded as soon as it is done.
+
+        The same start, rows and seed give the same weights on one kind of machine. Whoever closes the iterator early stops the training,
+        and nothing is saved.
+
+        Raises:
+            UserError: there are no rows, or no space is left for the checkpoint.
+            ValueError: a row is longer than `max_length`; names it.
+        """
+        from transformers import AutoTokenizer
+
+        if not rows:
+            raise UserError("there are no rows to train on: no trace was accepted; sample more, or take easier problems or a stronger base_model")
+        tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
+        examples = [self._example(tokenizer, row) for row in rows]
+        # TRL's loop cannot be left and taken up again, so it runs in a thread; the queue hands out its steps.
+        queue: SimpleQueue[TrainingStep | BaseException | None] = SimpleQueue()
+        stop, trained = Event(), []
+
+        def work() -> None:
+            try:
+                trained.append(self._fit(start, tokenizer, examples, seed, queue, stop))
+                queue.put(None)
+            except BaseException as error:
+                queue.put(error)
+
+        thread = Thread(target=work, name="training", daemon=True)
+        thread.start()
+        try:
+            while (item := queue.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            thread.join()
+        save_checkpoint(trained.pop(), tokenizer, into)
+
+    def close(self) -> None:
+        """Nothing stays open between two trainings."""
+
+    def _example(self, tokenizer: Any, row: AcceptedTrace) -> Example:
+        prompt, completion = tokenize_row(tokenizer, row)
+        length = len(prompt) + len(completion)
+        if length > self._part.max_length:
+            raise ValueError(f"row {row.trace_id} has {length} tokens, more than max_length={self._part.max_length}")
+        return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
+
+    def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, queue: SimpleQueue[Any], stop: Event) -> Any:
+        """The trained model."""
+        import torch
+        from datasets import Dataset
+
+        from selfimprove.training.packed_trainer import PackedTrainer, computing_type
+
+        # A new thread takes OpenMP's default, which Ray sets to what the actor reserves.
+        torch.set_num_threads(self._part.threads or len(os.sched_getaffinity(0)))
+        tokens = 0
+
+        def on_step(step: int, steps: int, figures: dict[str, float], seen: int) -> bool:
+            nonlocal tokens
+            tokens += seen
+            queue.put(TrainingStep(step, steps, figures["loss"], figures["learning_rate"], tokens))
+            return not stop.is_set()
+
+        with tempfile.TemporaryDirectory() as scratch:
+            trainer = PackedTrainer(
+                model=self._load(start.path),
+                dtype=computing_type(),
+                on_step=on_step,
+                args=self._settings(scratch, seed),
+                train_dataset=Dataset.from_list(examples),
+                processing_class=tokenizer,
+            )
+            trainer.train()
+        model = trainer.model.merge_and_unload() if self._part.lora else trainer.model
+        return model.to(torch.bfloat16)
+
+    def _load(self, path: str) -> Any:
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        from selfimprove.training.packed_trainer import packs
+
+        packed = packs(AutoConfig.from_pretrained(path, local_files_only=True), self._part.max_length)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype="float32", attn_implementation="packed" if packed else None, local_files_only=True)
+        if self._part.lora is not None:
+            from peft import LoraConfig, get_peft_model  # type: ignore[import-not-found, unused-ignore]
+
+            model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **self._part.lora))
+        return model
+
+    def _settings(self, scratch: str, seed: int) -> Any:
+        import torch
+        from trl import SFTConfig
+
+        part = self._part
+        ours = {
+            "output_dir": scratch,
+            "num_train_epochs": part.epochs,
+            "learning_rate": part.learning_rate,
+            "per_device_train_batch_size": part.batch_size,
+            "max_length": part.max_length,
+            "warmup_steps": part.warmup,
+            "weight_decay": part.weight_decay,
+            "lr_scheduler_type": part.schedule,
+            "seed": seed % 2**32,
+            "use_cpu": not torch.cuda.is_available(),
+            # The trainer computes in bfloat16 by itself: no autocast.
+            "bf16": False,
+            "gradient_checkpointing": False,
+            "dataset_kwargs": {"skip_prepare_dataset": True},
+            "logging_steps": 1,
+            "save_strategy": "no",
+            "report_to": "none",
+            "disable_tqdm": True,
+        }
+        return SFTConfig(**{**ours, **part.options})
