@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from math import comb, fsum, sqrt
-from statistics import NormalDist
+from math import comb, fsum
 
 from selfimprove.records import JudgedTrace, Outcome, Score
-
-Z = NormalDist().inv_cdf(0.975)
-"""Standard normal quantile of a two-sided 95 % interval."""
 
 
 def score(checkpoint_id: str, judged: Sequence[JudgedTrace]) -> Score:
@@ -63,10 +59,11 @@ def interval(rates: Sequence[float], samples: int) -> tuple[float, float]:
     n, p = len(rates), _mean(rates)
     spread = fsum((rate - p) ** 2 for rate in rates) / n
     size = min(max(n * p * (1 - p) / spread, n), samples) if spread > 0 else (samples if 0 < p < 1 else n)
-    middle = (p + Z**2 / (2 * size)) / (1 + Z**2 / size)
-    half = Z / (1 + Z**2 / size) * sqrt(p * (1 - p) / size + Z**2 / (4 * size**2))
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(p * size, size, method="wilson")
     # Rounding must not push a bound past the estimate or out of [0, 1].
-    return max(0.0, min(middle - half, p)), min(1.0, max(middle + half, p))
+    return max(0.0, min(float(low), p)), min(1.0, max(float(high), p))
 
 
 def _sample_number(one: JudgedTrace) -> int:
