@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -30,7 +32,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "baseline_details": {name: _baseline(run, name, score) for name, score in baselines.items()},
         "name": settings["name"],
         "run_dir": str(run.root),
-        "complete": len(reports) == settings["generations"] + 1 and (not settings["answer_only_baseline"] or "answer_only" in baselines),
+        "complete": len(reports) > settings["generations"] and (not settings["answer_only_baseline"] or "answer_only" in baselines),
     }
 
 
@@ -39,8 +41,10 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "generation": report.generation,
         "pass_at_1": report.score.pass_at_1,
         "interval": list(report.score.interval),
-        **{name: report.counts.get(name, 0) for name in COUNTS},
+        "sampled": report.counts.get("sampled", 0),
+        "accepted": report.counts.get("accepted", 0),
         "seconds": dict(report.seconds),
+        **{name: report.counts.get(name, 0) for name in ("verified", "distinct", "trained_on")},
         "tokens": dict(report.tokens),
         "outcomes": dict(report.outcomes),
         "drops": dict(report.drops),
@@ -58,35 +62,35 @@ def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
-    """Print the table of a summary."""
-    table = Table(title=Text(summary["name"]), title_justify="left")
-    table.add_column("generation", justify="right")
-    for name in COUNTS:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_column("pass@1", justify="right")
-    table.add_column("95 % interval", justify="right")
-    for stage in STAGES:
-        table.add_column(f"{stage} s", justify="right")
-    table.add_column("gate")
+    """Print the tables of a summary: results, then seconds by stage; each fits 80 columns."""
+    results = _table(summary["name"], *(name.replace("_", "\n") for name in COUNTS), "pass@1", "95 %\ninterval", "gate")
+    seconds = _table("seconds", *STAGES)
     for row in summary["generations"]:
         first = row["generation"] == 0
-        table.add_row(
-            "base" if first else str(row["generation"]),
-            *("" if first else f"{row[name]:,}" for name in COUNTS),
-            *_score(row),
-            *(f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in STAGES),
-            "" if first else ("kept" if row["promoted"] else "refused"),
-        )
+        name, gate = ("base", "") if first else (str(row["generation"]), "kept" if row["promoted"] else "refused")
+        results.add_row(name, *("" if first else f"{row[count]:,}" for count in COUNTS), *_score(row), gate)
+        seconds.add_row(name, *_seconds(row))
     for name, row in summary["baseline_details"].items():
-        blanks = [""] * len(COUNTS)
-        seconds = (f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in STAGES)
-        table.add_row(name.replace("_", "-"), *blanks, *_score(row), *seconds, "", style="dim")
-    console.print(Group(table, _footer(summary)))
+        results.add_row(name.replace("_", "-"), *[""] * len(COUNTS), *_score(row), "", style="dim")
+        seconds.add_row(name.replace("_", "-"), *_seconds(row), style="dim")
+    console.print(Group(results, Text(), seconds, Text(), _footer(summary)))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
+    table.add_column("generation", min_width=len("answer-only"))
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
 
 
 def _score(row: dict[str, Any]) -> tuple[str, str]:
     low, high = row["interval"]
-    return f"{row['pass_at_1']:.3f}", f"{low:.3f} – {high:.3f}"
+    return f"{row['pass_at_1']:.3f}", f"{low:.2f}–{high:.2f}"
+
+
+def _seconds(row: dict[str, Any]) -> Iterator[str]:
+    return (f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in STAGES)
 
 
 def _footer(summary: dict[str, Any]) -> Text:
