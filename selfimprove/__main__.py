@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 on success, 1 where a check fails, 2 where the input is at fault, 130 after Ctrl-C."""
+    """Run a command; 0 on success, 1 where a check fails, 2 where the input is at fault, 130 after Ctrl-C or SIGTERM."""
     options = _parser().parse_args(arguments)
+    _take_sigterm_as_ctrl_c()
     try:
         status: int = options.command(options)
         return status
@@ -30,6 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"selfimprove: {_one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _take_sigterm_as_ctrl_c() -> None:
+    """`ray job stop` and schedulers send SIGTERM where a person presses Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _one_line(error: Exception) -> str:
@@ -45,17 +52,26 @@ def _run(options: argparse.Namespace) -> int:
     from selfimprove.reporting.noise import noise_into
     from selfimprove.reporting.progress import Show
     from selfimprove.reporting.summary import show, summarize
+    from selfimprove.settings import describe
     from selfimprove.storage.run_folder import RunFolder
     from selfimprove.tracking.mlflow import MLflow
     from selfimprove.workflow_files import load_workflow
 
     workflow, module = load_workflow(Path(options.workflow), options.set)
     run = RunFolder(Path(options.run_dir) if options.run_dir else runs_folder() / workflow.name)
+    run.require_room_for(describe(workflow))
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    with noise_into(run.logs / "driver.log") as console:
+    with noise_into(run.logs / "driver.log", screen=2 if options.json else 1) as console:
         progress = Show(console)
+
+        def ray_cluster() -> RayCluster:
+            cluster = RayCluster(run.logs, ship=[module])
+            # Ray has put in place its own way, which is to end without a word.
+            _take_sigterm_as_ctrl_c()
+            return cluster
+
         try:
-            improve(workflow, run.root, InlineCluster if options.inline else lambda: RayCluster(run.logs, ship=[module]), tracker, progress)
+            improve(workflow, run.root, InlineCluster if options.inline else ray_cluster, tracker, progress)
         finally:
             progress.stop()
     return _print(summarize(run), options, show)

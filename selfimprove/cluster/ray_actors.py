@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,8 @@ class RayWorker:
                 if attempt == self._retries:
                     raise WorkerFailed(f"the {self._role} died {attempt + 1} times in {method}: {_first_line(error)}") from error
                 log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
-                self._replace_all()
+                self._kill_all()
+                self._actors = [self._start() for _ in self._actors]
             except ray.exceptions.RayTaskError as error:
                 raise _cause(error) from error
         raise AssertionError("unreachable")
@@ -136,15 +139,11 @@ class RayWorker:
         for actor in self._actors:
             ray.kill(actor)
 
-    def _replace_all(self) -> None:
-        self._kill_all()
-        self._actors = [self._start() for _ in self._actors]
-
     def _overdue(self, method: str) -> WorkerFailed:
         return WorkerFailed(f"the {self._role} gave no sign of life for {self._deadline:.0f} s in {method}; its log is in the run folder's logs/")
 
 
-class RayCluster:
+class RayCluster(AbstractContextManager["RayCluster"]):
     """Opens parts in Ray actors; a context manager that ends what it started.
 
     Args:
@@ -218,10 +217,6 @@ class RayCluster:
         if self._owned and ray.is_initialized():
             ray.shutdown()
 
-    def __enter__(self) -> RayCluster:
-        """The cluster itself."""
-        return self
-
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
@@ -230,13 +225,18 @@ class RayCluster:
 def _connect() -> None:
     import ray
 
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        ray.init(address="local", include_dashboard=False, object_store_memory=256 << 20, **quiet)
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, object_store_memory=256 << 20)
-    except ConnectionError as error:
+        if port.isdigit():
+            # Where nobody answers, Ray tries for two minutes and then ends this process.
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        ray.init(address=address, **quiet)
+    except (OSError, ValueError) as error:
         raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: start one with `ray start --head`, or unset it") from error
 
 

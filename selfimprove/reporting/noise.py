@@ -6,35 +6,40 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
 
 @contextmanager
-def noise_into(file: Path) -> Iterator[Console]:
-    """While the block runs, all output of this process goes into `file`, but for what is printed on the console that it gives."""
+def noise_into(file: Path, screen: int = 1) -> Iterator[Console]:
+    """While the block runs, all output of this process goes into `file`, but for what is printed on the console that it gives.
+
+    `screen` is where that console writes: 1 for standard output, 2 for standard error. However the block ends, both are as before.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    screen, errors = os.dup(1), os.dup(2)
-    handler = logging.FileHandler(file)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    logging.captureWarnings(True)
-    try:
-        with file.open("a") as log, os.fdopen(os.dup(screen), "w") as terminal:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-            yield Console(file=terminal, force_terminal=None if os.isatty(screen) else False)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(screen, 1)
-        os.dup2(errors, 2)
-        os.close(screen)
-        os.close(errors)
-        logging.captureWarnings(False)
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+    with ExitStack() as ends:
+        terminal = ends.enter_context(os.fdopen(os.dup(screen), "w"))
+        log = ends.enter_context(file.open("a"))
+        handler = logging.StreamHandler(log)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(handler)
+        ends.callback(logging.getLogger().removeHandler, handler)
+        logging.captureWarnings(True)
+        ends.callback(logging.captureWarnings, False)
+        for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+            stream.flush()
+            saved = os.dup(descriptor)
+            ends.callback(os.close, saved)
+            ends.callback(os.dup2, saved, descriptor)
+            ends.callback(_flush, stream)
+            os.dup2(log.fileno(), descriptor)
+        yield Console(file=terminal, force_terminal=None if terminal.isatty() else False)
+
+
+def _flush(stream: TextIO) -> None:
+    # Where the disk is full, what is left of the noise is not worth an error.
+    with suppress(OSError):
+        stream.flush()

@@ -46,36 +46,46 @@ class RunFolder:
         """The folder of a baseline."""
         return self.root / "baselines" / name
 
-    def claim(self, settings: dict[str, Any]) -> bool:
-        """Begin a run here, or continue the one that is here; True if it is continued.
+    def require_room_for(self, settings: dict[str, Any]) -> None:
+        """Leave alone what is not ours to continue; nothing is written.
 
         Raises:
             UserError: the folder holds another run, or something that is no run; the message names the difference.
         """
-        file = self.root / "workflow.json"
-        if file.exists():
+        if (self.root / "workflow.json").exists():
             # More generations of the same thing are no other thing.
-            changed = [line for line in differences(json.loads(file.read_text()), settings) if not line.startswith("generations:")]
+            changed = [line for line in differences(self.settings(), settings) if not line.startswith("generations:")]
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
                 raise UserError(f"{self.root} holds a run of another workflow: {changed[0]}{more}; give another --run-dir")
         elif self.root.exists() and any(entry.name != "logs" for entry in self.root.iterdir()):
             raise UserError(f"{self.root} is not empty and holds no run; give another --run-dir")
-        continued = file.exists()
+
+    def claim(self, settings: dict[str, Any]) -> bool:
+        """Begin a run here, or continue the one that is here; True if it is continued.
+
+        Raises:
+            UserError: as `require_room_for`.
+        """
+        self.require_room_for(settings)
+        continued = (self.root / "workflow.json").exists()
         self.logs.mkdir(parents=True, exist_ok=True)
-        write_json(file, settings)
+        write_json(self.root / "workflow.json", settings)
         return continued
 
     def settings(self) -> dict[str, Any]:
         """The settings of the run.
 
         Raises:
-            UserError: there is no run here.
+            UserError: there is no run here, or its settings were changed by hand so that they cannot be read.
         """
         file = self.root / "workflow.json"
         if not file.is_file():
-            raise UserError(f"{self.root} holds no run: there is no workflow.json in it")
-        settings: dict[str, Any] = json.loads(file.read_text())
+            raise UserError(f"{self.root} holds no run: there is no workflow.json in it; give the folder of a run")
+        try:
+            settings: dict[str, Any] = json.loads(file.read_text())
+        except ValueError as error:
+            raise UserError(f"{file} is no JSON ({error}); put it right, or give another --run-dir") from error
         return settings
 
     def save_problems(self, name: str, problems: list[Problem]) -> None:
@@ -84,8 +94,8 @@ class RunFolder:
 
     def reports(self) -> list[GenerationReport]:
         """The reports of the generations that are complete, in order."""
-        files = sorted(self.root.glob("generation-*/report.json"))
-        return [read_json(file, GenerationReport) for file in files]
+        reports = (read_json(file, GenerationReport) for file in self.root.glob("generation-*/report.json"))
+        return sorted(reports, key=lambda report: report.generation)
 
     def baselines(self) -> dict[str, Score]:
         """The exams of the baselines that are complete, by name."""
@@ -116,7 +126,7 @@ class Stopwatch:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.seconds: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+        self.seconds: dict[str, float] = read_json(file, dict[str, float]) if file.exists() else {}
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
