@@ -47,7 +47,8 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
 
 def _where(file: Path, error: BaseException) -> str:
     """The line of the user's file that led to the error."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
-    if isinstance(error, SyntaxError) and error.lineno:
+    here = file.resolve()
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).resolve() == here]
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == here:
         lines.append(error.lineno)
     return f"{file}, line {lines[-1]}" if lines else str(file)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,13 +20,23 @@ T = TypeVar("T")
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
+@contextmanager
+def complete_or_absent(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write under: renamed to `path` when the block ends well, else removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a record, or plain JSON data, under a temporary name and rename it."""
     text = json.dumps(_adapter(type(value)).dump_python(value, mode="json"), indent=2, ensure_ascii=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text + "\n")
-    os.replace(temporary, path)
+    with complete_or_absent(path) as temporary:
+        temporary.write_text(text + "\n")
 
 
 def read_json(path: Path, kind: type[T]) -> T:
@@ -47,11 +58,9 @@ def write_records(path: Path, records: Sequence[Any], kind: type[Any]) -> None:
     from pyarrow import parquet
 
     rows = [_adapter(kind).dump_python(record, mode="json") for record in records]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    # Not to_parquet, which draws a progress bar for every file.
-    parquet.write_table(Dataset.from_list(rows).data.table, temporary)
-    os.replace(temporary, path)
+    with complete_or_absent(path) as temporary:
+        # Not to_parquet, which draws a progress bar for every file.
+        parquet.write_table(Dataset.from_list(rows).data.table, temporary)
 
 
 def read_records(path: Path, kind: type[T]) -> list[T]:
