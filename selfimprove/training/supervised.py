@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import tempfile
@@ -19,6 +20,7 @@ from selfimprove.checkpoints.saving import save_checkpoint
 from selfimprove.errors import UserError
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.resources import Resources
+from selfimprove.training.memory import keep_freed_memory, return_freed_memory
 from selfimprove.training.rows import tokenize_row
 
 Example = dict[str, list[int]]
@@ -72,6 +74,7 @@ class OpenSupervisedTrainer:
         """Import what training needs: some seconds."""
         import selfimprove.training.packed_trainer  # noqa: F401
 
+        keep_freed_memory()
         self._part = part
 
     def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
@@ -81,8 +84,9 @@ class OpenSupervisedTrainer:
         and nothing is saved.
 
         Raises:
-            UserError: there are no rows, or no space is left for the checkpoint.
+            UserError: there are no rows.
             ValueError: a row is longer than `max_length`; names it.
+            OSError: the checkpoint cannot be written; nothing is left of it.
         """
         from transformers import AutoTokenizer
 
@@ -112,6 +116,8 @@ class OpenSupervisedTrainer:
             stop.set()
             thread.join()
         save_checkpoint(trained.pop(), tokenizer, into)
+        gc.collect()
+        return_freed_memory()
 
     def close(self) -> None:
         """Nothing stays open between two trainings."""

@@ -1,0 +1,164 @@
+"""Trainer tokens/s against a stock `SFTTrainer` on the same rows, side by side: `python -m benchmarks.training [MODEL_FOLDER]`."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+ROWS, BATCH, TURNS, SEED = 80, 16, 3, 7
+
+
+def main() -> None:
+    from transformers.utils.logging import disable_progress_bar
+
+    from benchmarks.machine import describe_machine
+    from selfimprove.checkpoints.base_models import EMBEDDED_MODEL, resolve_model
+
+    disable_progress_bar()
+
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else resolve_model(EMBEDDED_MODEL)
+    rows = arithmetic_rows(ROWS)
+    peaks, figures = [], {"stock": [], "ours": []}  # type: ignore[var-annotated]
+    print(f"{describe_machine()}; {ROWS} rows, {BATCH} a step, bf16", flush=True)
+    for turn in range(TURNS):
+        for name, train in (("stock", train_stock), ("ours", train_ours)):
+            peaks.append(matmul_peak())
+            figures[name].append(measure(train(folder, rows)))
+            tokens, loss = figures[name][-1]
+            print(f"  turn {turn + 1}  {name:5s}  {tokens:6.0f} tokens/s   loss at the end {loss:.4f}", flush=True)
+    report(folder, rows, figures, statistics.median(peaks))
+
+
+def arithmetic_rows(count: int) -> list[Any]:
+    """Rows in the manner of the quickstart: sums of two or three one-digit terms, worked out step by step."""
+    from selfimprove.records import AcceptedTrace
+
+    draw, rows = random.Random(SEED), []
+    for index in range(count):
+        terms = [draw.randint(1, 9) for _ in range(draw.choice((2, 3)))]
+        question, total, steps = str(terms[0]), terms[0], []
+        for term in terms[1:]:
+            sign = draw.choice("+-")
+            before, total = total, total + term if sign == "+" else total - term
+            question += f" {sign} {term}"
+            steps.append(f"{before} {sign} {term} = {total}.")
+        messages = (
+            {"role": "system", "content": "You are a helpful assistant."},
+            {"role": "user", "content": f"State the final answer to the following arithmetic problem: {question} ="},
+        )
+        rows.append(AcceptedTrace(f"t{index}", f"p{index}", messages, "<think>\n" + "\n".join(steps) + f"\n</think>\n{total}", "sampled", 1))
+    return rows
+
+
+Moment = tuple[float, int, float]
+"""Seconds since some start, tokens up to then, loss of the step."""
+
+
+def train_ours(folder: Path, rows: list[Any]) -> Iterator[Moment]:
+    from selfimprove.records import Checkpoint
+    from selfimprove.training.supervised import SupervisedTrainer
+
+    trainer = SupervisedTrainer(epochs=1, learning_rate=2e-5, batch_size=BATCH, max_length=512, warmup=0.0).open()
+    with tempfile.TemporaryDirectory() as scratch:
+        for step in trainer.train(Checkpoint("base", str(folder), None, 0, "", ""), rows, Path(scratch) / "out", SEED):
+            yield time.perf_counter(), step.tokens, step.loss
+
+
+def train_stock(folder: Path, rows: list[Any]) -> Iterator[Moment]:
+    """`SFTTrainer` as a newcomer would call it, on the same tokens and labels: what changes the speed is left at its default."""
+    from datasets import Dataset
+    from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from selfimprove.training.rows import tokenize_row
+
+    moments: list[Moment] = []
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                moments.append((time.perf_counter(), int(logs["num_tokens"]), logs["loss"]))
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    pairs = [tokenize_row(tokenizer, row) for row in rows]
+    data = [{"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer} for prompt, answer in pairs]
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = SFTConfig(
+            output_dir=scratch,
+            use_cpu=True,
+            per_device_train_batch_size=BATCH,
+            max_length=512,
+            num_train_epochs=1,
+            seed=SEED,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
+        trainer = SFTTrainer(str(folder), args=settings, train_dataset=Dataset.from_list(data), processing_class=tokenizer, callbacks=[Watch()])
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    yield from moments
+
+
+def measure(moments: Iterator[Moment]) -> tuple[float, float]:
+    """Tokens/s as the median over the steps after the first, and the mean loss of the last two steps."""
+    kept = list(moments)
+    rates = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(kept)]
+    return statistics.median(rates), statistics.mean(loss for _, _, loss in kept[-2:])
+
+
+def matmul_peak() -> float:
+    """bfloat16 GFLOP/s of a product of two square matrices of 2,048: the best of half a second."""
+    import torch
+
+    left, right = torch.randn(2048, 2048, dtype=torch.bfloat16), torch.randn(2048, 2048, dtype=torch.bfloat16)
+    return 2 * 2048**3 / best_time(lambda: left @ right, 0.5) / 1e9
+
+
+def best_time(work: Callable[[], object], seconds: float) -> float:
+    end, best = time.perf_counter() + seconds, float("inf")
+    while (start := time.perf_counter()) < end:
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def flops_per_token(folder: Path, rows: list[Any]) -> float:
+    """6 x parameters: those of the layers for every token, those of the head for tokens with a loss; the embedding is looked up, not multiplied."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    from selfimprove.training.rows import tokenize_row
+
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    head = model.get_output_embeddings().weight.numel()
+    layers = sum(weight.numel() for weight in model.parameters()) - head * (1 if config.tie_word_embeddings else 2)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    pairs = [tokenize_row(tokenizer, row) for row in rows]
+    scored = sum(len(completion) for _, completion in pairs) / sum(len(prompt) + len(completion) for prompt, completion in pairs)
+    return float(6 * (layers + head * scored))
+
+
+def report(folder: Path, rows: list[Any], figures: dict[str, list[tuple[float, float]]], peak: float) -> None:
+    work = flops_per_token(folder, rows)
+    rates = {name: statistics.median(rate for rate, _ in turns) for name, turns in figures.items()}
+    print(f"bf16 matmul peak {peak:.0f} GFLOP/s; {work / 1e9:.2f} GFLOP a token")
+    for name, turns in figures.items():
+        done = rates[name] * work / 1e9
+        print(f"{name:5s} {rates[name]:6.0f} tokens/s  {done:5.0f} GFLOP/s  {done / peak:4.0%} of the peak   loss {turns[-1][1]:.4f}")
+    print(f"ours / stock: {rates['ours'] / rates['stock']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
