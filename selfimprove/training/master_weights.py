@@ -32,8 +32,7 @@ class MasterAdamW(torch.optim.Optimizer):
 
     def clip(self, longest: float) -> Tensor:
         """Have the next step shorten the gradient, all of it taken as one vector, to this length; its length now."""
-        lengths = [torch.linalg.vector_norm(p.grad, dtype=torch.float32) for p in self._parameters() if p.grad is not None]
-        length: Tensor = torch.linalg.vector_norm(torch.stack(lengths))
+        length = torch.nn.utils.get_total_norm([p.grad for p in self._parameters() if p.grad is not None]).float()
         self._divisor = (length / longest).clamp(min=1.0)
         return length
 
