@@ -78,6 +78,7 @@ def show(result: dict[str, Any], console: Console) -> None:
             f"about {estimate['sampled_tokens']:,} tokens to sample and {estimate['trained_tokens']:,} to train on at most: "
             f"roughly {estimate['minutes']:.0f} minutes on this machine",
             highlight=False,
+            soft_wrap=True,
         )
 
 

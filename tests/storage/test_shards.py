@@ -1,0 +1,72 @@
+"""Shards of traces and verdicts: any order, repeats, and what is missing after a stop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from selfimprove import Bare, Decoding, JudgedTrace, Outcome, Problem, Request, Trace, Verdict, ask
+from selfimprove.storage.shards import JudgedShards
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selfimprove.storage.shards.SHARD", 4)
+
+
+PROBLEMS = [Problem(f"p{n}", f"{n}?", str(n), "test") for n in range(5)]
+REQUESTS = ask(PROBLEMS, Bare(), Decoding(samples_per_problem=2), "g1")
+
+
+def judged(request: Request, text: str = "x") -> JudgedTrace:
+    trace = Trace(request.id, request.problem_id, "base", (1,), (2, 3), text, ((0, 1),), "stop", request.temperature, request.seed)
+    return JudgedTrace(trace, Verdict(request.id, Outcome.WRONG, None, "test", "1"))
+
+
+def one_by_one(requests: list[Request]) -> Iterator[list[JudgedTrace]]:
+    return ([judged(request)] for request in requests)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_traces_come_in_any_order_and_are_read_in_that_of_the_requests(tmp_path: Path, seed: int) -> None:
+    shards = JudgedShards(tmp_path, REQUESTS)
+    for batch in one_by_one(random.Random(seed).sample(REQUESTS, len(REQUESTS))):
+        shards.add(batch)
+    assert shards.missing() == []
+    assert list(shards.read()) == [judged(request) for request in REQUESTS]
+    # Ten requests in shards of four.
+    assert len(list((tmp_path / "traces").iterdir())) == len(list((tmp_path / "verdicts").iterdir())) == 3
+
+
+def test_a_trace_that_comes_twice_counts_once(tmp_path: Path) -> None:
+    shards = JudgedShards(tmp_path, REQUESTS)
+    shards.add([judged(request) for request in REQUESTS[:3]] * 3)
+    assert shards.missing() == REQUESTS
+    shards.add([judged(request) for request in REQUESTS])
+    shards.add([judged(REQUESTS[0], "late")])
+    assert [item.trace.text for item in shards.read()] == ["x"] * len(REQUESTS)
+
+
+def test_after_a_stop_only_the_shards_that_are_not_complete_are_missing(tmp_path: Path) -> None:
+    JudgedShards(tmp_path, REQUESTS).add([judged(request) for request in [*REQUESTS[:4], *REQUESTS[5:10]]])
+    continued = JudgedShards(tmp_path, REQUESTS)
+    assert continued.missing() == REQUESTS[4:8]
+    continued.add([judged(request) for request in REQUESTS[4:8]])
+    assert [item.trace.id for item in continued.read()] == [request.id for request in REQUESTS]
+
+
+def test_a_shard_whose_verdicts_are_not_there_is_made_again(tmp_path: Path) -> None:
+    JudgedShards(tmp_path, REQUESTS).add([judged(request) for request in REQUESTS])
+    (tmp_path / "verdicts" / "shard-00001.parquet").unlink()
+    continued = JudgedShards(tmp_path, REQUESTS)
+    assert continued.missing() == REQUESTS[4:8]
+    continued.add([judged(request, "again") for request in REQUESTS[4:8]])
+    assert [item.trace.text for item in continued.read()] == ["x"] * 4 + ["again"] * 4 + ["x"] * 2
+
+
+def test_no_requests_are_no_shards(tmp_path: Path) -> None:
+    shards = JudgedShards(tmp_path, [])
+    assert shards.missing() == [] and list(shards.read()) == []

@@ -1,0 +1,57 @@
+"""A round of your own: the verbs in another order. What resisted the first attempt is asked again, twice as often, before the model learns.
+
+`python workflows/custom_round.py` runs it with the parts of the quickstart.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from quickstart import workflow as quickstart
+
+from selfimprove import Checkpoint, JudgedTrace, Outcome, Problem, RayCluster, Score, Workflow, describe_folder, resolve_model
+from selfimprove.problems.sets import load_sets
+from selfimprove.protocols import Cluster
+from selfimprove.stages import ask, examine, sample, select, train, verify
+
+
+def main(
+    workflow: Workflow = quickstart,
+    most_problems: int = 200,
+    folder: Path = Path("runs/custom-round"),
+    start_cluster: Callable[[], Cluster] = RayCluster,
+) -> tuple[Score, Score]:
+    """The scores before and after one round; the new model is in `folder`."""
+    problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
+    base = describe_folder(resolve_model(workflow.base_model), "base")
+    samples = workflow.sampling.samples_per_problem
+
+    with closing(start_cluster()) as cluster:
+        first = attempt("first", problems[:most_problems], samples, base, workflow, cluster)
+        solved = {item.trace.problem_id for item in first if item.verdict.outcome is Outcome.CORRECT}
+        hard = [problem for problem in problems[:most_problems] if problem.id not in solved]
+        second = attempt("second", hard, 2 * samples, base, workflow, cluster)
+
+        selection = select(workflow.selector, first + second, problems, workflow.prompter, generation=1)
+        rows = workflow.mixture.rows([selection.accepted], workflow.seed)
+        student = train(workflow.trainer, base, rows, folder.absolute(), cluster, checkpoint_id="student", generation=1)
+        before, after = (
+            examine(workflow.sampler, workflow.verifier, model, held_out, workflow.prompter, cluster, decoding=workflow.exam)
+            for model in (base, student)
+        )
+    print(f"{len(solved)} problems solved at first, {len({row.problem_id for row in rows})} in the end, of {len(solved) + len(hard)}")
+    print(f"pass@1 {before.pass_at_1:.3f} → {after.pass_at_1:.3f}: {student.path}")
+    return before, after
+
+
+def attempt(name: str, problems: Sequence[Problem], samples: int, model: Checkpoint, workflow: Workflow, cluster: Cluster) -> list[JudgedTrace]:
+    """So many traces of each problem, with their verdicts."""
+    prompter = workflow.first_prompter or workflow.prompter
+    requests = ask(problems, prompter, replace(workflow.sampling, samples_per_problem=samples), name, workflow.seed)
+    traces = sample(workflow.sampler, model, requests, cluster)
+    return [judged for batch in verify(workflow.verifier, problems, traces, cluster) for judged in batch]
+
+
+if __name__ == "__main__":
+    main()
