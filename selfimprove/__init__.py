@@ -15,7 +15,9 @@ from selfimprove.loop import improve
 from selfimprove.problems.hub import HubDataset
 from selfimprove.problems.jsonl import Jsonl
 from selfimprove.problems.reasoning_gym_task import ReasoningGym
+from selfimprove.problems.sets import load_sets
 from selfimprove.prompting.chat import Bare, Exemplar, FewShot, ZeroShot
+from selfimprove.protocols import Cluster
 from selfimprove.records import (
     AcceptedTrace,
     Checkpoint,
@@ -52,6 +54,7 @@ __all__ = [
     "Always",
     "Bare",
     "Checkpoint",
+    "Cluster",
     "Decision",
     "Decoding",
     "Exact",
@@ -90,6 +93,7 @@ __all__ = [
     "describe_folder",
     "examine",
     "improve",
+    "load_sets",
     "resolve_model",
     "sample",
     "select",

@@ -8,11 +8,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# Tests are imported by path, so that the makers beside this file are found only if their folder is named.
 # A first import counts as the time of the example that needs it.
 hypothesis.settings.register_profile("noisy", deadline=None)
 hypothesis.settings.load_profile("noisy")
 
+# Tests are imported by path, so that the makers beside this file are found only if their folder is named.
 sys.path.insert(0, str(Path(__file__).parent))
 
 

@@ -1,36 +1,56 @@
-"""Finds the processes that a test started, however deep, by a mark in their environment."""
+"""Finds the processes that a test started, however deep: while it looks, orphans become children of this process."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
-import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-NAME = "SELFIMPROVE_TEST_MARK"
+PR_SET_CHILD_SUBREAPER = 36
 
 
-def mark() -> dict[str, str]:
-    """This process's environment with a mark of its own, for a child that hands it on to its children."""
-    return {**os.environ, NAME: uuid.uuid4().hex}
+class Started:
+    """What has been started since this was made."""
+
+    def __init__(self) -> None:
+        self._before = _descendants()
+
+    def alive(self) -> set[int]:
+        return _descendants() - self._before
+
+    def left_after(self, seconds: float) -> set[int]:
+        """Those that are still there after so long; none as soon as there are none."""
+        deadline = time.monotonic() + seconds
+        while (left := self.alive()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return left
 
 
-def alive(environment: dict[str, str]) -> dict[int, str]:
-    """The processes that carry the mark of this environment, by id, with their command lines."""
-    wanted = f"{NAME}={environment[NAME]}".encode()
-    found = {}
+@contextmanager
+def watching() -> Iterator[Started]:
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield Started()
+    finally:
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+def _descendants() -> set[int]:
+    """All living processes below this one."""
+    children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted in (folder / "environ").read_bytes().split(b"\0") and "Z" not in (folder / "stat").read_text().rpartition(")")[2].split()[:1]:
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
+        # It may end while it is looked at.
+        with suppress(OSError):
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(folder.name))
+    found, unseen = set[int](), [os.getpid()]
+    while unseen:
+        below = children.get(unseen.pop(), [])
+        found.update(below)
+        unseen += below
     return found
-
-
-def left_after(seconds: float, environment: dict[str, str]) -> dict[int, str]:
-    """The marked processes that are still there after so long; none as soon as there are none."""
-    deadline = time.monotonic() + seconds
-    while (left := alive(environment)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return left

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from processes import alive, left_after, mark
+from processes import Started, watching
 from pyarrow import parquet
 from rich.console import Console
 from toy import make_toy_model
@@ -53,9 +53,16 @@ def command(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The mark, the folder of the toy parts, and one MLflow store for all tests."""
+    """The folder of the toy parts, and one MLflow store for all tests."""
     store = f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}"
-    return {**mark(), "PYTHONPATH": str(Path(__file__).parent), "MLFLOW_TRACKING_URI": store, "TERM": "xterm", "COLUMNS": "100"}
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "MLFLOW_TRACKING_URI": store, "TERM": "xterm", "COLUMNS": "100"}
+
+
+@pytest.fixture
+def started() -> Iterator[Started]:
+    """The processes that the test has started."""
+    with watching() as found:
+        yield found
 
 
 def output_of(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -135,7 +142,7 @@ def test_plain_lines_come_while_a_stage_works(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.ray
 def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_clean_screen(
-    command: list[str], environment: dict[str, str], tmp_path: Path
+    command: list[str], environment: dict[str, str], started: Started, tmp_path: Path
 ) -> None:
     child, terminal = pty.fork()
     if child == 0:
@@ -146,7 +153,7 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
     try:
         wait_for(tmp_path / "run/baselines/few_shot/exam/score.json")
         time.sleep(1.0)
-        assert len(alive(environment)) > 3, "actors run in processes of their own"
+        assert len(started.alive()) > 3, "actors run in processes of their own"
         os.write(terminal, b"\x03")
     finally:
         reader.join()
@@ -156,17 +163,17 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
     assert os.waitstatus_to_exitcode(status) == 130
     assert text.count("selfimprove: interrupted; the same command continues where it stopped\r\n") == 1 and "Traceback" not in text
     assert "generation 1, sampling" in text and text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l"), "the cursor is shown again"
-    assert left_after(15.0, environment) == {}
+    assert started.left_after(15.0) == set()
     assert_nothing_is_half_written(tmp_path / "run")
 
     again = output_of([*command, "--json"], environment)
     assert json.loads(again.stdout)["complete"], again
     assert "continuing toy" in again.stderr and "few-shot base" not in again.stderr
-    assert left_after(15.0, environment) == {}
+    assert started.left_after(15.0) == set()
 
 
 @pytest.mark.ray
-def test_sigterm_ends_a_run_as_ctrl_c_does(command: list[str], environment: dict[str, str], tmp_path: Path) -> None:
+def test_sigterm_ends_a_run_as_ctrl_c_does(command: list[str], environment: dict[str, str], started: Started, tmp_path: Path) -> None:
     environment["SECONDS_PER_TRACE"] = "0.1"
     run = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "run/baselines/few_shot/exam/score.json")
@@ -176,5 +183,5 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(command: list[str], environment: dict
     assert run.returncode == 130
     assert error == "selfimprove: interrupted; the same command continues where it stopped\n"
     assert "few-shot base, exam: 15 in" in out and "\x1b" not in out
-    assert left_after(15.0, environment) == {}
+    assert started.left_after(15.0) == set()
     assert_nothing_is_half_written(tmp_path / "run")

@@ -10,10 +10,25 @@ from pathlib import Path
 
 from quickstart import workflow as quickstart
 
-from selfimprove import Checkpoint, JudgedTrace, Outcome, Problem, RayCluster, Score, Workflow, describe_folder, resolve_model
-from selfimprove.problems.sets import load_sets
-from selfimprove.protocols import Cluster
-from selfimprove.stages import ask, examine, sample, select, train, verify
+from selfimprove import (
+    Checkpoint,
+    Cluster,
+    JudgedTrace,
+    Outcome,
+    Problem,
+    RayCluster,
+    Score,
+    Workflow,
+    ask,
+    describe_folder,
+    examine,
+    load_sets,
+    resolve_model,
+    sample,
+    select,
+    train,
+    verify,
+)
 
 
 def main(

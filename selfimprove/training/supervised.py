@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,8 @@ class SupervisedTrainer:
     """
 
     epochs: PositiveFloat = 3.0
+    min_steps: PositiveInt = 1
+    """The fewest optimizer steps: where the first generations bring few rows, these are gone over more often than `epochs` says."""
     learning_rate: PositiveFloat = 1e-4
     """The peak: reached after the warm-up, zero at the end."""
     batch_size: PositiveInt = 16
@@ -151,7 +154,7 @@ class OpenSupervisedTrainer:
                 model=self._load(start.path),
                 dtype=computing_type(),
                 on_step=on_step,
-                args=self._settings(scratch, seed),
+                args=self._settings(scratch, seed, len(examples)),
                 train_dataset=Dataset.from_list(examples),
                 processing_class=tokenizer,
             )
@@ -172,14 +175,14 @@ class OpenSupervisedTrainer:
             model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **self._part.lora))
         return model
 
-    def _settings(self, scratch: str, seed: int) -> Any:
+    def _settings(self, scratch: str, seed: int, rows: int) -> Any:
         import torch
         from trl import SFTConfig
 
         part = self._part
         ours = {
             "output_dir": scratch,
-            "num_train_epochs": part.epochs,
+            "max_steps": max(part.min_steps, math.ceil(part.epochs * math.ceil(rows / part.batch_size))),
             "learning_rate": part.learning_rate,
             "per_device_train_batch_size": part.batch_size,
             "max_length": part.max_length,

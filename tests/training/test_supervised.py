@@ -49,6 +49,11 @@ def test_training_lowers_the_loss_and_counts_every_token(tiny_model: Path, tmp_p
     assert steps[-1].loss < 3
 
 
+def test_few_rows_are_gone_over_until_the_fewest_steps_are_done(tiny_model: Path, tmp_path: Path) -> None:
+    assert fit(tiny_model, tmp_path / "few", ROWS[:4], min_steps=5)[-1].step == 5
+    assert fit(tiny_model, tmp_path / "enough", min_steps=5)[-1].step == 6
+
+
 def test_the_checkpoint_is_complete_and_loads_without_a_word(tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -1,0 +1,56 @@
+"""A real workflow for a tiny model with random weights: it solves nothing, so right is what has a vowel."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from selfimprove import (
+    VLLM,
+    AcceptedTrace,
+    Always,
+    Decoding,
+    JudgedTrace,
+    Message,
+    Outcome,
+    Problem,
+    ReasoningGym,
+    Selection,
+    SupervisedTrainer,
+    Workflow,
+)
+
+
+@dataclass(frozen=True)
+class Vowels:
+    """Accepts an answer with a vowel."""
+
+    name = "vowels"
+    version = "1"
+
+    def judge(self, problem: Problem, answer: str) -> Outcome:
+        return Outcome.CORRECT if set("aeiou") & set(answer) else Outcome.WRONG
+
+
+@dataclass(frozen=True)
+class KeepUnformed:
+    """Keeps what is right, whatever its form."""
+
+    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+        traces = [item.trace for item in judged if item.verdict.outcome is Outcome.CORRECT]
+        rows = (AcceptedTrace(trace.id, trace.problem_id, prompts[trace.problem_id], trace.text, "sampled", generation) for trace in traces)
+        return Selection(tuple(rows), {})
+
+
+workflow = Workflow(
+    name="tiny",
+    problems=ReasoningGym(size=24),
+    held_out=8,
+    sampler=VLLM(engine={"max_model_len": 256, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 32}),
+    sampling=Decoding(samples_per_problem=2, max_tokens=12),
+    exam=Decoding(samples_per_problem=1, temperature=0.8, max_tokens=12),
+    verifier=Vowels(),
+    selector=KeepUnformed(),
+    trainer=SupervisedTrainer(epochs=1, batch_size=8, max_length=256),
+    gate=Always(),
+    generations=2,
+    answer_only_baseline=False,
+)
