@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,11 +32,17 @@ class Started:
 
 @contextmanager
 def watching() -> Iterator[Started]:
+    """What the block starts; whatever is left of it at the end is killed."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    started = Started()
     try:
-        yield Started()
+        yield started
     finally:
+        while left := started.alive():
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 

@@ -75,9 +75,8 @@ def head(environment: dict[str, str]) -> Iterator[Head]:
             yield Head(f"http://127.0.0.1:{ports['dashboard-port']}", Path(folder))
         finally:
             process.send_signal(signal.SIGTERM)
-            for pid in started.left_after(30.0):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            started.left_after(30.0)
+            process.kill()
             process.wait()
             shutil.rmtree(folder, ignore_errors=True)
 
