@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-ROWS, BATCH, TURNS, SEED = 80, 16, 3, 7
+ROWS, BATCH, TURNS, SEED, RATE = 80, 16, 3, 7, 1e-4
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def train_ours(folder: Path, rows: list[Any]) -> Iterator[Moment]:
     from selfimprove.records import Checkpoint
     from selfimprove.training.supervised import SupervisedTrainer
 
-    trainer = SupervisedTrainer(epochs=1, learning_rate=2e-5, batch_size=BATCH, max_length=512, warmup=0.0).open()
+    trainer = SupervisedTrainer(epochs=1, learning_rate=RATE, batch_size=BATCH, max_length=512, warmup=0.0).open()
     with tempfile.TemporaryDirectory() as scratch:
         for step in trainer.train(Checkpoint("base", str(folder), None, 0, "", ""), rows, Path(scratch) / "out", SEED):
             yield time.perf_counter(), step.tokens, step.loss
@@ -95,6 +95,7 @@ def train_stock(folder: Path, rows: list[Any]) -> Iterator[Moment]:
             use_cpu=True,
             per_device_train_batch_size=BATCH,
             max_length=512,
+            learning_rate=RATE,
             num_train_epochs=1,
             seed=SEED,
             logging_steps=1,

@@ -24,10 +24,10 @@ workflow = Workflow(
     held_out=150,
     first_prompter=FewShot(EXEMPLARS),
     sampler=VLLM(engine={"max_model_len": 512}),
-    sampling=Decoding(samples_per_problem=2, temperature=0.7, max_tokens=48),
+    sampling=Decoding(samples_per_problem=2, temperature=0.5, max_tokens=48),
     exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=48),
     verifier=ReasoningGymScorer(),
-    mixture=Replay(earlier=True, per_problem=1, limit=520),
-    trainer=SupervisedTrainer(epochs=2.5, min_steps=36, learning_rate=2e-4, batch_size=16),
+    mixture=Replay(earlier=True, per_problem=1, limit=400),
+    trainer=SupervisedTrainer(epochs=2.5, learning_rate=1e-4, batch_size=16),
     generations=3,
 )

@@ -11,7 +11,7 @@ from selfimprove.records import Message, Problem
 class Bare:
     """The question alone: what the finished model will be asked."""
 
-    system: str = "Think first."
+    system: str = "You reason before you answer."
     """The system prompt; some chat templates put in a long one of their own where none is given."""
 
     def messages(self, problem: Problem) -> tuple[Message, ...]:
@@ -53,7 +53,7 @@ class FewShot:
     """Chain-of-thought exemplars as earlier turns of the chat (Wei et al. 2022)."""
 
     exemplars: tuple[Exemplar, ...]
-    system: str = "Think first."
+    system: str = "You reason before you answer."
 
     def messages(self, problem: Problem) -> tuple[Message, ...]:
         """System prompt, one pair of turns per exemplar, then the question."""
