@@ -20,6 +20,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 on success, 1 where a check fails, 2 where the input is at fault, 130 after Ctrl-C or SIGTERM."""
     options = _parser().parse_args(arguments)
+    before = signal.getsignal(signal.SIGTERM)
     _take_sigterm_as_ctrl_c()
     try:
         status: int = options.command(options)
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"selfimprove: {_one_line(error)}", file=sys.stderr)
         return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _take_sigterm_as_ctrl_c() -> None:
