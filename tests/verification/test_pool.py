@@ -175,7 +175,7 @@ class Slow:
     version = "1"
 
     def prepare(self) -> None:
-        time.sleep(2 * DEADLINE)
+        time.sleep(6.0)
         with open(self.path, "a") as file:
             file.write("loaded\n")
 
@@ -184,7 +184,7 @@ class Slow:
 
 
 def test_loading_is_done_once_and_outside_the_deadline(tmp_path: Path) -> None:
-    pool = VerifierPool(Slow(str(tmp_path / "log")), deadline=DEADLINE, processes=2).open()
+    pool = VerifierPool(Slow(str(tmp_path / "log")), deadline=5.0, processes=2).open()
     assert pool.judge([(problem("5"), answer) for answer in ["exit", "5", "exit", "5"]]) == [Outcome.CRASH, Outcome.CORRECT] * 2
     pool.close()
     assert (tmp_path / "log").read_text() == "loaded\n"
