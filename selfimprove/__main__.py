@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,12 @@ def _report(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from selfimprove.check import check, show
+    from selfimprove.reporting.noise import noise_into
     from selfimprove.workflow_files import load_workflow
 
     workflow, _ = load_workflow(Path(options.workflow), options.set)
-    findings = check(workflow)
+    with tempfile.TemporaryDirectory() as folder, noise_into(Path(folder) / "check.log"):
+        findings = check(workflow)
     _print(findings, options, show)
     return 0 if findings["passed"] else 1
 
