@@ -87,8 +87,7 @@ class OpenSupervisedTrainer:
         and nothing is saved.
 
         Raises:
-            UserError: there are no rows.
-            ValueError: a row is longer than `max_length`; names it.
+            UserError: there are no rows, or one is longer than `max_length`; names it.
             OSError: the checkpoint cannot be written; nothing is left of it.
         """
         from transformers import AutoTokenizer
@@ -129,7 +128,10 @@ class OpenSupervisedTrainer:
         prompt, completion = tokenize_row(tokenizer, row)
         length = len(prompt) + len(completion)
         if length > self._part.max_length:
-            raise ValueError(f"row {row.trace_id} has {length} tokens, more than max_length={self._part.max_length}")
+            raise UserError(
+                f"row {row.trace_id} has {length} tokens, more than max_length={self._part.max_length}: "
+                "raise trainer.max_length, or lower sampling.max_tokens"
+            )
         return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
 
     def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, queue: SimpleQueue[Any], stop: Event) -> Any:

@@ -179,7 +179,7 @@ def test_no_rows_are_an_error_the_user_can_mend(tiny_model: Path, tmp_path: Path
 
 def test_a_row_that_is_too_long_is_named_and_nothing_is_written(tiny_model: Path, tmp_path: Path) -> None:
     long = AcceptedTrace("long/g1/s0", "long", ROWS[0].messages, "1" * 200, "sampled", 1)
-    with pytest.raises(ValueError, match=r"row long/g1/s0 has \d+ tokens, more than max_length=64"):
+    with pytest.raises(UserError, match=r"row long/g1/s0 has \d+ tokens, more than max_length=64"):
         fit(tiny_model, tmp_path / "out", rows=[*ROWS, long])
     assert list(tmp_path.iterdir()) == []
 
