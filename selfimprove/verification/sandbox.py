@@ -1,0 +1,122 @@
+"""Runs an answer's code and a problem's tests in two confined processes, and ends both."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from selfimprove.errors import UserError
+from selfimprove.records import Outcome
+
+# A fresh interpreter, not a fork of the worker: the worker's memory holds the tests and the reference answers of many problems.
+# Isolated (-I) and without site packages (-S) it starts as fast as the confinement is set up.
+INTERPRETER = (sys._base_executable, "-I", "-S", "-c")
+NOT_CONFINED = 77
+"""The exit status of a process that could not be confined."""
+BOOTSTRAP = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from confined import candidate, examiner, protections
+del sys.path[0]
+role, parent, memory, seconds, line = sys.argv[1], *map(int, sys.argv[2:])
+try:
+    protections.confine(parent, memory, seconds)
+except OSError:
+    sys.exit({NOT_CONFINED})
+examiner.main(line) if role == "examiner" else candidate.main(line)
+"""
+
+
+def examine(code: str, tests: list[str], entry_point: str | None, seconds: float, memory: int) -> Outcome:
+    """What comes of running `tests` against what `code` defines.
+
+    The answer's process only serves calls: it never holds the tests, and what it returns reaches them as plain data.
+
+    Args:
+        code: Python, not trusted.
+        tests: Python, run one after the other; they find the names that `code` defines.
+        entry_point: the name that the tests take from `code` even where it is that of a built-in.
+        seconds: of wall time, the start of both processes included.
+        memory: bytes of address space for each process.
+
+    Raises:
+        UserError: this kernel does not confine processes; nothing was run.
+        ValueError: the tests are not Python.
+    """
+    until = time.monotonic() + seconds
+    limits = (os.getpid(), memory, math.ceil(seconds) + 1)
+    with contextlib.ExitStack() as stack:
+        served, serving = socket.socketpair()
+        job = os.memfd_create("job")
+        with served, serving, open(job, "w+") as file:
+            json.dump({"code": code, "tests": tests, "entry_point": entry_point}, file)
+            file.seek(0)
+            candidate = stack.enter_context(_started("candidate", limits, serving))
+            examiner = stack.enter_context(_started("examiner", limits, served, stdin=file, stdout=subprocess.PIPE))
+        assert examiner.stdout is not None
+        ready, _, _ = select.select([examiner.stdout], [], [], max(0.0, until - time.monotonic()))
+        if not ready:
+            return Outcome.TIMEOUT
+        found, _, why = os.read(examiner.stdout.fileno(), 4096).decode().partition(" ")
+        match found:
+            case "correct" | "wrong" | "unparseable":
+                return Outcome(found)
+            case "memory":
+                return Outcome.CRASH
+            case "broken":
+                raise ValueError(f"the tests are not Python: {why}")
+            case "gone":
+                return _how_it_left(candidate, until)
+        if _exit_status(examiner, until) == NOT_CONFINED:
+            raise UserError("this kernel does not confine processes (Linux on x86-64 with Landlock and seccomp is needed): code is not run without")
+        return Outcome.TIMEOUT if examiner.returncode == -signal.SIGXCPU else Outcome.CRASH
+
+
+@contextlib.contextmanager
+def _started(
+    role: str, limits: tuple[int, ...], line: socket.socket, stdin: IO[str] | int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A confined process, and its end: it can have started no other."""
+    # Where the libraries of Python itself are may be told by this variable; no other is the answer's business.
+    environment = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
+    process = subprocess.Popen(
+        [*INTERPRETER, BOOTSTRAP, role, *map(str, limits), str(line.fileno())],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[line.fileno()],
+        cwd="/",
+        env=environment,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _how_it_left(process: subprocess.Popen[bytes], until: float) -> Outcome:
+    """WRONG where it ended itself or hung up, TIMEOUT where its CPU time was over, CRASH where another signal ended it."""
+    status = _exit_status(process, until)
+    if status is None or status >= 0:
+        return Outcome.WRONG
+    return Outcome.TIMEOUT if status == -signal.SIGXCPU else Outcome.CRASH
+
+
+def _exit_status(process: subprocess.Popen[bytes], until: float) -> int | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(max(0.0, until - time.monotonic()))
+    return None
