@@ -45,6 +45,8 @@ from selfimprove.tracking.silent import Silent
 from selfimprove.training.supervised import SupervisedTrainer
 from selfimprove.verification.exact import Exact
 from selfimprove.verification.mathematical import Mathematical
+from selfimprove.verification.multiple_choice import MultipleChoice
+from selfimprove.verification.python_tests import PythonTests
 from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
 from selfimprove.workflow import Workflow
 
@@ -69,9 +71,11 @@ __all__ = [
     "MLflow",
     "Mathematical",
     "Message",
+    "MultipleChoice",
     "NotWorse",
     "Outcome",
     "Problem",
+    "PythonTests",
     "RayCluster",
     "ReasoningGym",
     "ReasoningGymScorer",

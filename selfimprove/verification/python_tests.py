@@ -15,7 +15,7 @@ from selfimprove.verification.sandbox import examine
 FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
 PYTHON = ("python", "python3", "py", "")
 
-ESCAPES = '''
+ESCAPES = """
 import os, socket, tempfile
 
 def possible():
@@ -27,7 +27,7 @@ def possible():
         except PermissionError:
             pass
     return found
-'''
+"""
 """An answer that tries what the sandbox is there to prevent, and names what it could do."""
 
 
@@ -36,7 +36,8 @@ class PythonTests:
     """Right is code that passes the tests of its problem: `metadata["tests"]`, Python text with assertions, or a list of such.
 
     The code is the last fenced block of the answer (of those marked Python or not marked), or the whole answer where there is no fence. The tests
-    use the names that it defines as if they were defined above; where one is that of a built-in (`pow`), `metadata["entry_point"]` must name it.
+    use the names that it defines as if they were defined above; where one is that of a built-in or of a module of the standard library (`pow`,
+    `select`), `metadata["entry_point"]` must name it.
     Code and tests run in processes of their own, apart and confined, with the standard library and nothing else; `docs/sandbox.md` says what that
     covers and what it does not.
     """

@@ -20,8 +20,8 @@ from selfimprove.errors import UserError
 from selfimprove.records import Outcome
 
 # A fresh interpreter, not a fork of the worker: the worker's memory holds the tests and the reference answers of many problems.
-# Isolated (-I) and without site packages (-S) it starts as fast as the confinement is set up.
-INTERPRETER = (sys._base_executable, "-I", "-S", "-c")
+# By its real path it is not that of a virtual environment, whose packages are not readable inside.
+INTERPRETER = (os.path.realpath(sys.executable), "-I", "-S", "-c")
 NOT_CONFINED = 77
 """The exit status of a process that could not be confined."""
 BOOTSTRAP = f"""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import operator
 import sys
 import types
-from collections.abc import Callable
-from typing import Any
 
 from .line import Line
+
+TYPE_CHECKING = False  # That of `typing` takes as long to load as everything else here.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 SPECIAL: dict[str, Callable[..., Any]] = {
     "__bool__": bool,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import builtins
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+import sys
 
 from .candidate import SPECIAL
 from .line import Line
+
+TYPE_CHECKING = False  # That of `typing` takes as long to load as everything else here.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def main(socket: int) -> None:
@@ -53,7 +57,7 @@ def _examine(code: str, tests: list[str], entry_point: str | None, socket: int) 
     return "gone" if line.broken else "correct"
 
 
-class Names(dict[str, Any]):
+class Names(dict[str, object]):
     """The names of the tests; those that they do not define are the answer's."""
 
     def __init__(self, line: Line, defined: list[str], entry_point: str | None) -> None:
@@ -64,9 +68,12 @@ class Names(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         if name not in self._defined:
             raise KeyError(name)
-        # With an `abs` or `all` of its own an answer would decide what the tests find.
-        if hasattr(builtins, name) and name != self._entry_point:
-            raise NameError(f"the answer defines the built-in name {name}, which the tests use; only the entry point may")
+        # With an `abs` or a `math` of its own an answer would decide what the tests find.
+        if name != self._entry_point:
+            if hasattr(builtins, name):
+                raise NameError(f"the answer defines the built-in name {name}, which the tests use; only the entry point may")
+            if name in sys.stdlib_module_names:
+                return __import__(name)
         return self._line.call("named", name)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import builtins
 import json
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
 
 from .plain import decode, encode
+
+TYPE_CHECKING = False  # That of `typing` takes as long to load as everything else here.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
 LARGEST_MESSAGE = 1 << 24
 """Bytes of one message."""

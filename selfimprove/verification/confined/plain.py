@@ -6,8 +6,10 @@ hexadecimal: decimal numerals have a limit on their digits. What is neither is f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+TYPE_CHECKING = False  # That of `typing` takes as long to load as everything else here.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def encode(value: Any, stand_in: Callable[[Any], Any]) -> Any:
@@ -29,9 +31,12 @@ def encode(value: Any, stand_in: Callable[[Any], Any]) -> Any:
         return [encode(item, stand_in) for item in list.__iter__(value)]
     if isinstance(value, dict):
         return {"dict": [[encode(key, stand_in), encode(item, stand_in)] for key, item in dict.items(value)]}
-    for kind in (tuple, set, frozenset):
-        if isinstance(value, kind):
-            return {kind.__name__: [encode(item, stand_in) for item in kind.__iter__(value)]}
+    if isinstance(value, tuple):
+        return {"tuple": [encode(item, stand_in) for item in tuple.__iter__(value)]}
+    if isinstance(value, set):
+        return {"set": [encode(item, stand_in) for item in set.__iter__(value)]}
+    if isinstance(value, frozenset):
+        return {"frozenset": [encode(item, stand_in) for item in frozenset.__iter__(value)]}
     return stand_in(value)
 
 

@@ -7,15 +7,12 @@ The order of a filter's instructions, the numbers of the system calls and the st
 from __future__ import annotations
 
 import ctypes
-import glob
 import os
-import platform
 import resource
-import signal
 import struct
 import sys
-import sysconfig
 
+SIGKILL = 9
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 SECCOMP_MODE_FILTER = 2
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
@@ -74,9 +71,9 @@ def confine(parent: int, memory: int, seconds: int) -> None:
     Raises:
         OSError: the kernel refuses a protection. Nothing that is not trusted may run then.
     """
-    if platform.machine() != "x86_64":
+    if os.uname().machine != "x86_64":
         raise OSError("the filter of system calls is for x86-64")
-    _call(libc.prctl, PR_SET_PDEATHSIG, signal.SIGKILL)
+    _call(libc.prctl, PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != parent:
         raise OSError("the parent is gone")
     for limit, value in (
@@ -96,11 +93,12 @@ def _confine_files() -> None:
     """Let only the standard library and shared libraries be read, and nothing be written."""
     handled = struct.pack("Q", EVERY_ACCESS)
     ruleset = _call(libc.syscall, LANDLOCK_CREATE_RULESET, handled, len(handled), 0)
-    stdlib = sysconfig.get_path("stdlib")
+    stdlib, beside = os.path.dirname(os.__file__), f"{sys.base_prefix}/lib"
     # Imports list the folder itself; installed packages below it can be data about the questions.
     _permit(ruleset, stdlib, READ_DIRECTORY)
-    inside = [entry.path for entry in os.scandir(stdlib) if entry.name not in ("site-packages", "dist-packages")]
-    for path in (*inside, *glob.glob(f"{sys.base_prefix}/lib/*.so*"), *SYSTEM_FILES):
+    modules = [entry.path for entry in os.scandir(stdlib) if entry.name not in ("site-packages", "dist-packages")]
+    libraries = [entry.path for entry in os.scandir(beside) if ".so" in entry.name and entry.is_file()] if os.path.isdir(beside) else []
+    for path in (*modules, *libraries, *SYSTEM_FILES):
         _permit(ruleset, path, READ_FILE | (READ_DIRECTORY if os.path.isdir(path) else 0))
     _permit(ruleset, os.devnull, READ_FILE | WRITE_FILE)
     _call(libc.syscall, LANDLOCK_RESTRICT_SELF, ruleset, 0)
@@ -127,7 +125,7 @@ def _confine_system_calls() -> None:
 def _filter() -> list[bytes]:
     """The filter, one instruction after the other; a jump skips so many of them."""
     program = [_do(LOAD, ARCHITECTURE), _do(JUMP_IF_EQUAL, X86_64, 1, 0), _do(RETURN, KILL), _do(LOAD, NUMBER)]
-    for number in sorted(sum(ALLOWED.values(), [])):
+    for number in (number for group in ALLOWED.values() for number in group):
         program += [_do(JUMP_IF_EQUAL, number, 0, 1), _do(RETURN, ALLOW)]
     for number, conditions in ALLOWED_WITH.items():
         block: list[bytes] = []

@@ -1,0 +1,186 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from processes import Started, watching
+from pydantic import ValidationError
+from pytest import MonkeyPatch, fixture, mark, raises
+
+from selfimprove.errors import UserError
+from selfimprove.protocols import Verifier
+from selfimprove.records import Outcome, Problem
+from selfimprove.verification import PythonTests, VerifierPool, sandbox
+
+ADD = "def add(a, b):\n    return a + b"
+# Generous: other processes may hold the CPU.
+VERIFIER = PythonTests(seconds=20.0)
+
+
+@fixture(autouse=True)
+def started() -> Iterator[Started]:
+    """What a test starts; nothing of it may be left."""
+    with watching() as started:
+        yield started
+        assert not started.left_after(5)
+
+
+def judged(answer: str, tests: object, verifier: PythonTests = VERIFIER, **metadata: Any) -> Outcome:
+    return verifier.judge(Problem("p", "q", "", "test", {"tests": tests, **metadata}), answer)
+
+
+@mark.parametrize(
+    "answer",
+    [
+        ADD,
+        f"Here it is:\n```python\n{ADD}\n```\nDone.",
+        f"```\n{ADD}\n```",
+        f"```python\ndef add(a, b): return 0\n```\nNo:\n```py\n{ADD}\n```\nRun it:\n```bash\npython add.py\n```",
+    ],
+)
+def test_the_code_is_the_last_python_block_or_the_whole_answer(answer: str) -> None:
+    assert judged(answer, ["assert add(1, 2) == 3", "assert add('a', 'b') == 'ab'"]) is Outcome.CORRECT
+
+
+@mark.parametrize(
+    "answer",
+    ["", " \n", "The answer is 5.", "def add(", "```python\n```", f"```python\n{ADD}", f"```bash\n{ADD}\n```", "a\0b", "(" * 10_000, "\ud800"],
+)
+def test_what_is_no_python_is_no_answer(answer: str) -> None:
+    assert judged(answer, "pass") is Outcome.UNPARSEABLE
+
+
+@mark.parametrize("answer", ["5", ADD.replace("+", "-"), "def add(a): return a", "raise ValueError", "def add(a, b): raise ValueError"])
+def test_code_that_fails_a_test_or_raises_is_wrong(answer: str) -> None:
+    assert judged(answer, "assert add(1, 2) == 3") is Outcome.WRONG
+
+
+VALUES = "[None, True, -2, 1.5, math.inf, 1j, 'é\\ud800', b'x', (1,), {2}, frozenset({3}), {4: [5]}]"
+PLAIN = f"import math\nfrom collections import Counter\ndef f():\n    return [*{VALUES}, Counter('a')]"
+STACK = """
+from dataclasses import dataclass, field
+
+@dataclass
+class Stack:
+    items: list = field(default_factory=list)
+    def push(self, item): self.items.append(item)
+    def pop(self): return self.items.pop()
+    def __len__(self): return len(self.items)
+    def __getitem__(self, index): return self.items[index]
+    def __enter__(self): return self
+    def __exit__(self, *raised): self.items.clear()
+"""
+STACK_TESTS = """
+stack = Stack()
+assert not stack
+stack.push(4)
+stack.push(5)
+assert len(stack) == 2 and stack[0] == 4 and stack.items == [4, 5] and stack.pop() == 5
+assert str(stack) == "Stack(items=[4])" and list(Stack([1, 2])) == [1, 2] and 2 in Stack([1, 2])
+assert stack is stack and stack != Stack() and stack is not None
+stack.items = [7]
+assert stack.pop() == 7
+try:
+    stack.pop()
+except IndexError as error:
+    assert "empty" in str(error)
+else:
+    raise AssertionError
+with Stack([1]) as opened:
+    assert len(opened) == 1
+assert len(opened) == 0
+"""
+
+
+@mark.parametrize(
+    ("answer", "tests"),
+    [
+        ("def f(xs):\n    xs.sort()", "xs = [3, 1]\nf(xs)\nassert xs == [1, 3]"),
+        ("def f(d, s):\n    d['b'] = 1\n    s.discard(2)", "d, s = {'a': 0}, {1, 2}\nf(d, s)\nassert d == {'a': 0, 'b': 1} and s == {1}"),
+        ("def f(g, x):\n    return g(g(x))", "assert f(lambda x: x + 1, 3) == 5 and f(str, 3) == '3'"),
+        ("def f(x):\n    return lambda y: x + y", "assert f(1)(2) == 3"),
+        ("def f(n):\n    for i in range(n):\n        yield i", "def check(candidate):\n    assert list(candidate(3)) == [0, 1, 2]\ncheck(f)"),
+        ("def f(*, a, b=2):\n    return a, b", "assert f(a=1) == (1, 2)"),
+        (PLAIN, f"import math\nassert f() == [*{VALUES}, {{'a': 1}}]\nassert [type(x) for x in f()][8:11] == [tuple, set, frozenset]"),
+        ("import math\ndef f():\n    return math.factorial(5000)", "import math\nassert f() == math.factorial(5000)"),
+        ("import asyncio\nasync def g():\n    await asyncio.sleep(0.01)\n    return 3\ndef f():\n    return asyncio.run(g())", "assert f() == 3"),
+        ("print('x' * 1000)\nif __name__ == '__main__':\n    raise SystemExit", "print('fine')"),
+        (STACK, STACK_TESTS),
+    ],
+)
+def test_tests_use_what_the_answer_defines_as_if_it_were_beside_them(answer: str, tests: str) -> None:
+    assert judged(answer, tests) is Outcome.CORRECT
+
+
+def test_a_name_that_is_built_in_must_be_the_entry_point() -> None:
+    answer, tests = "def pow(a, b):\n    return a ** b", "assert pow(2, 3) == 8"
+    assert judged(answer, tests) is Outcome.WRONG
+    assert judged(answer, tests, entry_point="pow") is Outcome.CORRECT
+    assert judged("def pow(a, b):\n    return 0", tests, entry_point="pow") is Outcome.WRONG
+
+
+def test_time_memory_and_death_are_told_apart() -> None:
+    assert judged("while True: pass", "pass", PythonTests(seconds=0.7)) is Outcome.TIMEOUT
+    assert judged("def f(): return bytearray(1 << 40)", "f()") is Outcome.CRASH
+    assert judged("import ctypes\nctypes.string_at(0)", "pass") is Outcome.CRASH
+    assert judged("import os\nos._exit(0)", "pass") is Outcome.WRONG
+
+
+def test_a_test_that_hides_the_end_of_the_answer_does_not_pass() -> None:
+    assert judged("import os\ndef f(): os._exit(0)", "try:\n    f()\nexcept:\n    pass") is Outcome.WRONG
+
+
+@mark.parametrize("metadata", [{}, {"tests": ""}, {"tests": []}, {"tests": 5}, {"tests": ["assert f()", 5]}])
+def test_a_problem_without_tests_is_an_error(metadata: dict[str, Any]) -> None:
+    with raises(ValueError, match="problem p has no tests"):
+        VERIFIER.judge(Problem("p", "q", "", "test", metadata), ADD)
+
+
+def test_tests_that_are_no_python_are_an_error() -> None:
+    with raises(ValueError, match="the tests are not Python: "):
+        judged(ADD, "assert add(")
+
+
+def test_it_tries_the_sandbox_out_before_it_judges() -> None:
+    VERIFIER.prepare()
+
+
+def test_nothing_is_run_where_the_kernel_does_not_confine(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
+    # A system call that the kernel does not know, as an old one does not know those of Landlock.
+    monkeypatch.setattr(sandbox, "BOOTSTRAP", sandbox.BOOTSTRAP.replace("try:", "protections.LANDLOCK_CREATE_RULESET = 9999\ntry:"))
+    with raises(UserError, match="this kernel does not confine processes"):
+        judged(f"open({str(tmp_path / 'written')!r}, 'w')", "pass")
+    assert not list(tmp_path.iterdir())
+    with raises(UserError, match="cannot start: UserError: "):
+        VerifierPool(Unconfined(), processes=1).open()
+
+
+class Unconfined(PythonTests):
+    """The verifier as it is in a process whose kernel refuses."""
+
+    def prepare(self) -> None:
+        sandbox.BOOTSTRAP = sandbox.BOOTSTRAP.replace("try:", "protections.LANDLOCK_CREATE_RULESET = 9999\ntry:")
+        super().prepare()
+
+
+def test_the_end_of_the_judge_is_the_end_of_the_code(started: Started) -> None:
+    pool = VerifierPool(PythonTests(seconds=60.0), deadline=1.0, processes=1).open()
+    assert pool.judge([(Problem("p", "q", "", "test", {"tests": "pass"}), "while True: pass")]) == [Outcome.TIMEOUT]
+    assert len(started.alive()) == 1, "the process that new workers are forked from"
+    pool.close()
+
+
+def test_no_descriptor_is_left_open() -> None:
+    before = os.listdir("/proc/self/fd")
+    judged(ADD, "assert add(1, 2) == 3")
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for wrong in ({"seconds": 0}, {"memory": 1}, {"second": 1}):
+        with raises(ValidationError):
+            PythonTests(**wrong)  # type: ignore[arg-type]
+
+
+def test_it_is_a_verifier() -> None:
+    assert isinstance(VERIFIER, Verifier)
