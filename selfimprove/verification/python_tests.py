@@ -16,15 +16,15 @@ FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
 PYTHON = ("python", "python3", "py", "")
 
 ESCAPES = """
-import os, socket, tempfile
+import os, socket
 
 def possible():
     found = []
-    for attempt in (socket.socket, os.fork, lambda: open("/etc/hostname"), lambda: open("/tmp/written", "x"), lambda: os.kill(os.getppid(), 0)):
+    for attempt in (socket.socket, os.fork, lambda: open("/proc/self/status"), lambda: open("/tmp/written", "x"), lambda: os.kill(os.getppid(), 0)):
         try:
             attempt()
             found.append(repr(attempt))
-        except PermissionError:
+        except OSError:
             pass
     return found
 """

@@ -116,7 +116,23 @@ def test_a_name_that_is_built_in_must_be_the_entry_point() -> None:
     answer, tests = "def pow(a, b):\n    return a ** b", "assert pow(2, 3) == 8"
     assert judged(answer, tests) is Outcome.WRONG
     assert judged(answer, tests, entry_point="pow") is Outcome.CORRECT
-    assert judged("def pow(a, b):\n    return 0", tests, entry_point="pow") is Outcome.WRONG
+    for wrong in ("def pow(a, b):\n    return 0", "x = 1", "import sys\ndef pow(a, b):\n    return 8\ndel sys.modules['solution'].pow"):
+        assert judged(wrong, tests, entry_point="pow") is Outcome.WRONG
+
+
+def test_an_answer_takes_nothing_away_while_it_is_tested() -> None:
+    answer = "import sys\ndef f():\n    del sys.modules['solution'].pow\ndef pow(a, b):\n    return 0"
+    assert judged(answer, "f()\nassert pow(2, 3) == 8", entry_point="pow") is Outcome.WRONG
+
+
+def test_an_answer_cannot_end_the_iteration_of_a_test() -> None:
+    assert judged("def f(x):\n    raise StopIteration", "assert all(map(lambda x: f(x) == x, [1, 2]))") is Outcome.WRONG
+
+
+def test_what_a_test_forgot_to_import_is_not_taken_from_the_answer() -> None:
+    forged = "class math:\n    isclose = lambda *_: True\ndef f():\n    return 5.0"
+    assert judged(forged, "assert math.isclose(f(), 1.0)") is Outcome.WRONG
+    assert judged("import math\ndef f():\n    return 1.0", "assert math.isclose(f(), 1.0)") is Outcome.CORRECT
 
 
 def test_time_memory_and_death_are_told_apart() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import sys
 import types
@@ -23,7 +24,7 @@ SPECIAL: dict[str, Callable[..., Any]] = {
     "__int__": int,
     "__iter__": iter,
     "__len__": len,
-    "__next__": next,
+    "__next__": lambda iterator: list(itertools.islice(iterator, 1)),
     "__repr__": repr,
     "__setitem__": operator.setitem,
     "__str__": str,

@@ -66,15 +66,20 @@ class Names(dict[str, object]):
         self._line, self._defined, self._entry_point = line, set(defined), entry_point
 
     def __missing__(self, name: str) -> Any:
+        if name == self._entry_point and name not in self._defined:
+            raise NameError(f"the answer does not define {name}")
         if name not in self._defined:
-            raise KeyError(name)
+            raise KeyError(name)  # Python then looks among the built-in names.
         # With an `abs` or a `math` of its own an answer would decide what the tests find.
         if name != self._entry_point:
             if hasattr(builtins, name):
                 raise NameError(f"the answer defines the built-in name {name}, which the tests use; only the entry point may")
             if name in sys.stdlib_module_names:
                 return __import__(name)
-        return self._line.call("named", name)
+        try:
+            return self._line.call("named", name)
+        except KeyError:
+            raise NameError(f"the answer has taken {name} away") from None
 
 
 class Remote:
@@ -97,6 +102,17 @@ class Remote:
             raise AttributeError(name)
         return self._line.call("attribute", self._number, name)
 
+    def __iter__(self) -> Remote:
+        """Iterate over the object in its own process."""
+        iterator: Remote = self._line.call("special", self._number, "__iter__")
+        return iterator
+
+    def __next__(self) -> Any:
+        """The next item of the object."""
+        for item in self._line.call("special", self._number, "__next__"):
+            return item
+        raise StopIteration
+
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute of the object."""
         self._line.call("set_attribute", self._number, name, value)
@@ -106,5 +122,5 @@ def _special(name: str) -> Callable[..., Any]:
     return lambda remote, *arguments: remote._line.call("special", remote._number, name, *arguments)
 
 
-for _name in SPECIAL:
+for _name in SPECIAL.keys() - vars(Remote).keys():
     setattr(Remote, _name, _special(_name))

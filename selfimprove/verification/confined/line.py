@@ -151,12 +151,15 @@ def _described(error: BaseException) -> list[Any]:
 
 
 def _exception(names: Sequence[str], message: str) -> Exception:
-    """The nearest built-in relative of what was raised; nothing that would end the process."""
+    """The nearest built-in relative of what was raised, or RuntimeError; nothing that would end the process.
+
+    Nor anything that ends an iteration: `all(map(check, cases))` would take a case that raises StopIteration for the end of the cases.
+    """
     for name in names:
         kind = vars(builtins).get(name)
         if isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception:
             try:
-                return kind(message)
+                return RuntimeError(message) if issubclass(kind, StopIteration | StopAsyncIteration) else kind(message)
             except TypeError:
                 break  # Those that want more than a message: the errors of Unicode.
-    return Exception(message)
+    return RuntimeError(message)

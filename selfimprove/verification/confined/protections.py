@@ -83,6 +83,8 @@ def confine(parent: int, memory: int, seconds: int) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 64),
     ):
+        _, most = resource.getrlimit(limit)
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.setrlimit(limit, (value, value))
     _call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _confine_files()
