@@ -141,7 +141,13 @@ STATEMENTS: dict[str, list[str]] = {
     ],
 }
 
-WRITE = "import os\nm = b'[\"result\", [true, []]]'\nfor n in range(3, 10):\n    try: os.write(n, {})\n    except OSError: pass"
+WRITE = """
+import os
+m = b't\\0\\0\\0\\2s\\0\\0\\0\\6resultt\\0\\0\\0\\2b\\0\\0\\0\\1Tl\\0\\0\\0\\0'
+for n in range(3, 10):
+    try: os.write(n, {})
+    except OSError: pass
+"""
 """Puts something into every open descriptor."""
 
 # Define `add` so that it might pass without knowing how to add.
@@ -210,10 +216,10 @@ CHEATS: dict[str, list[str]] = {
         *(
             "import gc\nfor thing in gc.get_objects():\n    if type(thing).__name__ == 'Line': " + statement
             for statement in (
-                "thing._answer = lambda *_: thing._send(['result', [True, []]])",
-                "thing._send(['call', {'tuple': [{'int': '0x0'}, {'dict': []}]}])",
-                "thing._send(['raised', [['SystemExit', 'BaseException'], '0']])",
-                "thing._send(['result', 'x' * (1 << 25)])",
+                "thing._answer = lambda *_: thing._send('result', (b'T', ()))",
+                "thing._send('call', (thing._encode(0), thing._encode({})))",
+                "thing._send('raised', (['SystemExit', 'BaseException'], '0'))",
+                "thing._send('result', 'x' * (1 << 25))",
             )
         ),
     ],

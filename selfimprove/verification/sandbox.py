@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import select
@@ -18,6 +17,7 @@ from typing import IO
 
 from selfimprove.errors import UserError
 from selfimprove.records import Outcome
+from selfimprove.verification.confined.plain import encode
 
 # A fresh interpreter, not a fork of the worker: the worker's memory holds the tests and the reference answers of many problems.
 # By its real path it is not that of a virtual environment, whose packages are not readable inside.
@@ -59,8 +59,8 @@ def examine(code: str, tests: list[str], entry_point: str | None, seconds: float
     with contextlib.ExitStack() as stack:
         served, serving = socket.socketpair()
         job = os.memfd_create("job")
-        with served, serving, open(job, "w+") as file:
-            json.dump({"code": code, "tests": tests, "entry_point": entry_point}, file)
+        with served, serving, open(job, "wb+") as file:
+            file.write(encode((code, tests, entry_point)))
             file.seek(0)
             candidate = stack.enter_context(_started("candidate", limits, serving))
             examiner = stack.enter_context(_started("examiner", limits, served, stdin=file, stdout=subprocess.PIPE))
@@ -85,7 +85,7 @@ def examine(code: str, tests: list[str], entry_point: str | None, seconds: float
 
 @contextlib.contextmanager
 def _started(
-    role: str, limits: tuple[int, ...], line: socket.socket, stdin: IO[str] | int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
+    role: str, limits: tuple[int, ...], line: socket.socket, stdin: IO[bytes] | int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A confined process, and its end: it can have started no other."""
     # Where the libraries of Python itself are may be told by this variable; no other is the answer's business.

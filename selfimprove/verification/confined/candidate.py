@@ -45,7 +45,7 @@ class Candidate:
         """Nothing is run before the first call."""
         self._module = types.ModuleType("solution")
         sys.modules["solution"] = self._module
-        self.line = Line(socket, socket, lambda action, *arguments: getattr(self, action)(*arguments), self._callback)
+        self.line = Line(socket, lambda action, *arguments: getattr(self, action)(*arguments), self._callback)
 
     def load(self, code: str) -> list[str] | None:
         """Run the answer's code; the names it defines, or None where it is not Python."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import builtins
-import json
 import os
 import sys
 
 from .candidate import SPECIAL
 from .line import Line
+from .plain import decode
 
 TYPE_CHECKING = False  # That of `typing` takes as long to load as everything else here.
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ def main(socket: int) -> None:
 
     `correct`, `wrong`, `unparseable`, `memory` (it ran out), `gone` (the answer's process hung up), or `broken` and why the tests are no Python.
     """
-    with open(0, closefd=False) as file:
-        job = json.load(file)
+    with open(0, "rb", closefd=False) as file:
+        code, tests, entry_point = decode(file.read())
     report, nothing = os.dup(1), os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(nothing, standard)
-    found = _examine(job["code"], job["tests"], job["entry_point"], socket)
+    found = _examine(code, tests, entry_point, socket)
     os.write(report, found[:1000].encode(errors="replace"))
 
 
@@ -41,7 +41,7 @@ def _examine(code: str, tests: list[str], entry_point: str | None, socket: int) 
             raise ValueError("a function of the tests can only be called")
         return line.object(number)(*arguments, **named)
 
-    line = Line(socket, socket, serve, lambda number: Remote(line, number))
+    line = Line(socket, serve, lambda number: Remote(line, number))
     try:
         defined = line.call("load", code)
         if defined is None:

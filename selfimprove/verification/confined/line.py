@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import builtins
-import json
 import os
 
-from .plain import decode, encode
+from .plain import NUMBER, UNREADABLE, decode, encode
 
 TYPE_CHECKING = False  # That of `typing` takes as long to load as everything else here.
 if TYPE_CHECKING:
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 LARGEST_MESSAGE = 1 << 24
 """Bytes of one message."""
+MINE, YOURS = b"M", b"Y"
+"""Whose object a number stands for, as the one who sends it says."""
 
 
 class LineBroken(BaseException):
@@ -27,9 +28,9 @@ class Line:
     An object that is not plain data stays where it is; the other end gets its number.
     """
 
-    def __init__(self, read: int, write: int, serve: Callable[..., Any], stand_in: Callable[[int], Any]) -> None:
+    def __init__(self, socket: int, serve: Callable[..., Any], stand_in: Callable[[int], Any]) -> None:
         """`serve` carries out a call of the other end; `stand_in` makes what stands here for object number so and so of the other end."""
-        self._read, self._write, self._serve, self._stand_in = read, write, serve, stand_in
+        self._socket, self._serve, self._stand_in = socket, serve, stand_in
         self.broken = False
         """Whether the other end has gone, or sent what is no message."""
         self._mine: list[Any] = []
@@ -38,11 +39,11 @@ class Line:
         self._known: dict[int, int] = {}
 
     def call(self, action: str, *arguments: Any) -> Any:
-        """Have the other end carry out an action. Lists, dicts and sets among the arguments are afterwards as it left them.
+        """Have the other end carry out an action. Lists, dicts and sets among the arguments are afterwards as it left them, unless it raised.
 
         Raises what the action raised, where that is a built-in exception; else RuntimeError.
         """
-        self._send([action, self._encode(arguments)])
+        self._send(action, tuple(map(self._encode, arguments)))
         while True:
             kind, content = self._receive()
             if kind == "result":
@@ -65,64 +66,67 @@ class Line:
 
     def _answer(self, action: str, content: Any) -> None:
         try:
-            arguments = self._decode(content)
+            arguments = [self._decode(argument) for argument in content]
             result = self._encode(self._serve(action, *arguments))
-            after = self._encode(arguments)
-            changes = [[index, now] for index, (now, before) in enumerate(zip(after["tuple"], content["tuple"], strict=True)) if now != before]
-            message = ["result", [result, changes]]
+            after = map(self._encode, arguments)
+            changes = [(index, now) for index, (now, before) in enumerate(zip(after, content, strict=True)) if now != before]
         except LineBroken:
             raise
         except BaseException as error:
-            message = ["raised", _described(error)]
-        self._send(message)
+            self._send("raised", _described(error))
+        else:
+            self._send("result", (result, changes))
 
-    def _encode(self, value: Any) -> Any:
+    def _encode(self, value: Any) -> bytes:
         return encode(value, self._hand_out)
 
-    def _hand_out(self, value: Any) -> Any:
+    def _hand_out(self, value: Any) -> tuple[bytes, int]:
         if (number := self._known.get(id(value))) is not None:
-            return {"yours": number}
+            return YOURS, number
         if id(value) not in self._numbers:
             self._numbers[id(value)] = len(self._mine)
             self._mine.append(value)
-        return {"mine": self._numbers[id(value)]}
+        return MINE, self._numbers[id(value)]
 
-    def _decode(self, value: Any) -> Any:
-        return decode(value, self._stood_for)
+    def _decode(self, data: bytes) -> Any:
+        return decode(data, self._stood_for)
 
-    def _stood_for(self, kind: str, number: int) -> Any:
-        if kind == "yours":
+    def _stood_for(self, whose: bytes, number: int) -> Any:
+        if whose == YOURS:
             return self._mine[number]
         if number not in self._theirs:
             self._theirs[number] = self._stand_in(number)
             self._known[id(self._theirs[number])] = number
         return self._theirs[number]
 
-    def _send(self, message: Any) -> None:
-        data = memoryview(json.dumps(message).encode())
+    def _send(self, kind: str, content: Any) -> None:
+        data = encode((kind, content))
         if len(data) > LARGEST_MESSAGE:
             raise self._break("a message is too long")
+        rest = memoryview(NUMBER.pack(len(data)) + data)
         try:
-            for part in (memoryview(len(data).to_bytes(4, "big")), data):
-                while part:
-                    part = part[os.write(self._write, part) :]
+            while rest:
+                rest = rest[os.write(self._socket, rest) :]
         except OSError as error:
             raise self._break("the other end is gone") from error
 
     def _receive(self) -> tuple[str, Any]:
-        length = int.from_bytes(self._exactly(4), "big")
+        (length,) = NUMBER.unpack(self._exactly(NUMBER.size))
         if length > LARGEST_MESSAGE:
             raise self._break("a message is too long")
         try:
-            kind, content = json.loads(self._exactly(length))
-        except (ValueError, TypeError, RecursionError) as error:
+            kind, content = decode(self._exactly(length))
+        except UNREADABLE as error:
             raise self._break("no message") from error
         return kind, content
 
     def _exactly(self, length: int) -> bytes:
         parts = []
         while length:
-            part = os.read(self._read, min(length, 1 << 16))
+            try:
+                part = os.read(self._socket, min(length, 1 << 16))
+            except OSError:  # It left before it had read everything.
+                part = b""
             if not part:
                 raise self._break("the other end is gone")
             parts.append(part)
@@ -142,12 +146,12 @@ def _overwrite(old: Any, new: Any) -> None:
         old.update(new)
 
 
-def _described(error: BaseException) -> list[Any]:
+def _described(error: BaseException) -> tuple[list[str], str]:
     try:
         message = str(error)
     except BaseException:
         message = ""
-    return [[kind.__name__ for kind in type(error).__mro__], message[:1000]]
+    return [kind.__name__ for kind in type(error).__mro__], message[:1000]
 
 
 def _exception(names: Sequence[str], message: str) -> Exception:
