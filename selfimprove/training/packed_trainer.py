@@ -35,7 +35,7 @@ def computing_type() -> torch.dtype:
 
 
 class PackedTrainer(SFTTrainer):  # type: ignore[misc]
-    """Rows end to end, logits at completion tokens only, weights in `dtype` with float32 masters, no gradient checkpointing.
+    """Rows end to end and what they begin with once, logits at completion tokens only, weights in `dtype` with float32 masters, no checkpointing.
 
     `on_step` is given, after each optimizer step, its number, how many there will be, what TRL logs of it and the tokens it took, padding left out;
     it says whether to go on.
@@ -65,9 +65,10 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None) -> Any:
         """Mean cross-entropy over the completion tokens of the step."""
-        self._tokens += int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else inputs["input_ids"].numel()
         if not self._packs:
+            self._tokens += int(inputs["attention_mask"].sum())
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        self._tokens += inputs.pop("row_tokens")
         labels = inputs.pop("labels")[0, 1:]
         scored = (labels != -100).nonzero()[:, 0]
         causal = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model

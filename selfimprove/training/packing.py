@@ -1,4 +1,4 @@
-"""Lays the rows of a step end to end, so that no padding is computed, and gives attention the rows apart again.
+"""Lays the rows of a step end to end, the beginning that they share once, so that nothing is computed twice or for padding; attention has them apart.
 
 Imports torch: to be imported where training runs.
 """
@@ -19,18 +19,37 @@ SHORT = 256
 def pack(examples: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
     """One step's `input_ids` and `labels` (-100: no loss) as tensors [1, tokens], and what `packed_attention` needs.
 
-    `slots` [tokens] is where each token stands when rows are padded to the longest; `grid` is (rows, tokens of the longest).
+    What all prompts begin with (system prompt, the question's template) comes once, before what is each row's own: causal attention computes the
+    same for it in every row. `slots` [tokens] is where each token stands when rows are padded to the longest, the shared ones in the first row;
+    `grid` is (rows, tokens of the longest, tokens shared); `row_tokens` counts the tokens of the rows, shared ones in each.
     """
-    lengths = torch.tensor([len(example["input_ids"]) for example in examples])
-    longest = int(lengths.max())
-    positions = torch.cat([torch.arange(length) for length in lengths.tolist()])
+    shared = shared_beginning(examples)
+    lengths = torch.tensor([len(example["input_ids"]) - shared for example in examples])
+    longest = int(lengths.max()) + shared
+    own = torch.cat([torch.arange(shared, shared + length) for length in lengths.tolist()])
+    beginning = torch.arange(shared)
+
+    def once(name: str) -> Tensor:
+        return torch.tensor([*examples[0][name][:shared], *(token for example in examples for token in example[name][shared:])])[None]
+
     return {
-        "input_ids": torch.tensor([token for example in examples for token in example["input_ids"]])[None],
-        "labels": torch.tensor([token for example in examples for token in example["labels"]])[None],
-        "position_ids": positions[None],
-        "slots": torch.repeat_interleave(torch.arange(len(examples)) * longest, lengths) + positions,
-        "grid": (len(examples), longest),
+        "input_ids": once("input_ids"),
+        "labels": once("labels"),
+        "position_ids": torch.cat([beginning, own])[None],
+        "slots": torch.cat([beginning, torch.repeat_interleave(torch.arange(len(examples)) * longest, lengths) + own]),
+        "grid": (len(examples), longest, shared),
+        "row_tokens": int(lengths.sum()) + shared * len(examples),
     }
+
+
+def shared_beginning(examples: Sequence[dict[str, list[int]]]) -> int:
+    """How many tokens all rows begin with, short of the last prompt token of any: what predicts a completion is the row's own. 0 for one row."""
+    if len(examples) == 1:
+        return 0
+    first = examples[0]["input_ids"]
+    prompts = (next((place for place, label in enumerate(example["labels"]) if label != -100), len(example["labels"])) for example in examples)
+    most = max(0, min(prompts) - 1)
+    return next((place for place in range(most) if any(example["input_ids"][place] != first[place] for example in examples)), most)
 
 
 def packed_attention(
@@ -41,7 +60,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     *,
     slots: Tensor,
-    grid: tuple[int, int],
+    grid: tuple[int, int, int],
     scaling: float,
     dropout: float = 0.0,
     **_: Any,
@@ -58,11 +77,14 @@ def packed_attention(
     return _Gather.apply(mixed.transpose(1, 2).flatten(2).flatten(0, 1), slots)[None], None  # type: ignore[no-untyped-call]
 
 
-def _spread(states: Tensor, slots: Tensor, grid: tuple[int, int]) -> Tensor:
+def _spread(states: Tensor, slots: Tensor, grid: tuple[int, int, int]) -> Tensor:
     """[1, heads, tokens, size] to [rows, heads, longest, size]; zeros where a row has ended."""
+    rows, longest, shared = grid
     tokens = states[0].transpose(0, 1)
-    padded = tokens.new_zeros(grid[0] * grid[1], *tokens.shape[1:]).index_copy(0, slots, tokens)
-    return padded.view(*grid, *tokens.shape[1:]).transpose(1, 2)
+    padded = tokens.new_zeros(rows * longest, *tokens.shape[1:]).index_copy(0, slots, tokens).view(rows, longest, *tokens.shape[1:])
+    if shared:
+        padded = torch.cat([padded[:1, :shared].expand(rows, *[-1] * (padded.dim() - 1)), padded[:, shared:]], dim=1)
+    return padded.transpose(1, 2)
 
 
 class _Gather(torch.autograd.Function):
