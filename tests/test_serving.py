@@ -28,7 +28,7 @@ def test_vllm_serves_a_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
     from selfimprove.checkpoints.saving import save_checkpoint
 
     folder = tmp_path / "checkpoint"
-    save_checkpoint(AutoModelForCausalLM.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model), folder)
+    save_checkpoint(AutoModelForCausalLM.from_pretrained(tiny_model), tiny_model, folder)
     port = free_port()
     # What `vllm serve` runs; the CPU build's own command looks for the metadata of a package called vllm and does not start.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--host", "127.0.0.1", "--port", str(port)]

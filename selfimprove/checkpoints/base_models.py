@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from selfimprove.checkpoints.folders import require_model, tied_head_is_missing
@@ -53,8 +54,9 @@ def _convert_embedded(ready: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=file, dtype="float32", quantization_config=GgufConfig(dequantize=True), local_files_only=True
     )
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file, local_files_only=True)
-    save_checkpoint(model.to(torch.bfloat16), tokenizer, ready)
+    with tempfile.TemporaryDirectory() as scratch:
+        AutoTokenizer.from_pretrained(folder, gguf_file=file, local_files_only=True).save_pretrained(scratch)
+        save_checkpoint(model.to(torch.bfloat16), Path(scratch), ready)
 
 
 def _download(name: str) -> Path:
@@ -69,12 +71,12 @@ def _download(name: str) -> Path:
 
 def _with_explicit_head(folder: Path) -> Path:
     """A copy in the cache whose weights name the tied head; made anew when the weights change."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     newest = max(int(file.stat().st_mtime) for file in folder.glob("*.safetensors"))
     ready = model_cache() / f"{folder.name}-{derive_seed(folder):x}-{newest}"
     if not (ready / "config.json").exists():
         shutil.rmtree(ready, ignore_errors=True)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
-        save_checkpoint(model, AutoTokenizer.from_pretrained(folder, local_files_only=True), ready)
+        save_checkpoint(model, folder, ready)
     return ready

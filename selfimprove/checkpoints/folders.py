@@ -10,7 +10,16 @@ from pathlib import Path
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
 
 
 def describe_folder(folder: Path, checkpoint_id: str, parent_id: str | None = None, generation: int = 0) -> Checkpoint:

@@ -6,9 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.folders import TOKENIZER_FILES
 
-def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Save weights in bfloat16 as safetensors, configuration, tokenizer and chat template into `folder`, which must not exist yet or is replaced.
+
+def save_checkpoint(model: Any, tokenizer: Path, folder: Path) -> None:
+    """Save weights in bfloat16 as safetensors and the configuration into `folder`, which must not exist yet or is replaced.
+
+    Tokenizer and chat template are copied from the folder `tokenizer`, byte for byte: all generations of a run have the same.
 
     An output head that is tied to the embeddings is written out: a vLLM engine on the CPU, reloading weights in place, would keep the old
     head without a word. transformers ties it again on loading.
@@ -27,7 +31,8 @@ def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:
         if head is not None and model.config.tie_word_embeddings:
             state["lm_head.weight"] = model.get_input_embeddings().weight.detach().to("cpu", torch.bfloat16).clone()
         model.save_pretrained(half, state_dict=state)
-        tokenizer.save_pretrained(half)
+        for file in filter(Path.is_file, (tokenizer / name for name in TOKENIZER_FILES)):
+            shutil.copyfile(file, half / file.name)
         shutil.rmtree(folder, ignore_errors=True)
         half.rename(folder)
     finally:

@@ -190,22 +190,20 @@ def test_an_error_while_training_reaches_the_caller(tmp_path: Path, tiny_model: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_no_half_checkpoint_and_keeps_the_one_before(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_checkpoint_and_keeps_the_one_before(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoModelForCausalLM
 
     from selfimprove.checkpoints.saving import save_checkpoint
 
-    class FullDisk:
-        """A tokenizer that finds no space after the weights have been written."""
+    def copy(source: Path, target: Path) -> None:
+        assert (Path(target).parent / "model.safetensors").exists()
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        def save_pretrained(self, folder: Path) -> None:
-            assert (Path(folder) / "model.safetensors").exists()
-            raise OSError(errno.ENOSPC, "No space left on device")
-
+    monkeypatch.setattr("selfimprove.checkpoints.saving.shutil.copyfile", copy)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "earlier").touch()
     with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(AutoModelForCausalLM.from_pretrained(tiny_model), FullDisk(), tmp_path / "out")
+        save_checkpoint(AutoModelForCausalLM.from_pretrained(tiny_model), tiny_model, tmp_path / "out")
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/earlier"]
 
 
