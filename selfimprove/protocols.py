@@ -112,6 +112,14 @@ class OpenTrainer(Protocol):
         """Fine-tune `start` on `rows`; when the iterator ends, the folder `into` holds the new model with its tokenizer and chat template."""
         ...
 
+    def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
+        """Show that training reads the tokens that sampling wrote, before the first step; how many sequences were compared.
+
+        `rows` come with the traces they were made of; `asked` are chats in the form of the rows' prompts, with traces sampled from them.
+        UserError where the tokens differ. A trainer that reads no tokens returns 0.
+        """
+        ...
+
     def close(self) -> None:
         """End for good."""
         ...
@@ -132,6 +140,15 @@ class Gate(Protocol):
 
     def decide(self, champion: Score, candidate: Score) -> Decision:
         """Both scores are from the same exam."""
+        ...
+
+
+@runtime_checkable
+class Stop(Protocol):
+    """Decides whether more generations are worth it."""
+
+    def reason(self, reports: Sequence[GenerationReport]) -> str | None:
+        """Why to stop after the last of these generations, in a few words; None to go on."""
         ...
 
 

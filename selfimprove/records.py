@@ -109,6 +109,8 @@ class AcceptedTrace:
     origin: str
     """`sampled`, or `answer-only` for a row of that baseline."""
     generation: int
+    completion_token_ids: tuple[int, ...] | None = None
+    """The completion as the model that trains wrote it, token for token; None where its text alone counts, as for a teacher's or a rewritten one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,17 @@ class Score:
     """Traces by outcome."""
     tokens: int
     """Tokens sampled in the exam."""
+    solved: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Right samples and all samples of each problem, by its id: what paired tests and the ledger compare."""
+    pass_at_k_interval: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    """95 % interval of each pass@k over problems."""
+    majority_at_k_interval: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    """95 % interval of each majority@k over problems."""
+
+    @property
+    def undecided(self) -> float:
+        """Share of the exam's traces on which no verdict was reached: `timeout` or `crash`."""
+        return (self.outcomes.get("timeout", 0) + self.outcomes.get("crash", 0)) / max(1, sum(self.outcomes.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +186,32 @@ class Decision:
 
     promote: bool
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What one exam changed in the coverage ledger; problems by id."""
+
+    newly_solved: tuple[str, ...]
+    """Solved for the first time in any exam of the run."""
+    forgotten: tuple[str, ...]
+    """Solved by the champion before, and now in none of the samples."""
+    never_solved: tuple[str, ...]
+    """In no exam so far, this one included."""
+    trend: str
+    """`expansion`: pass@k up; `sharpening`: pass@1 up, pass@k not; `contraction`: either down; `plateau`: neither moved by more than chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """How often one problem was solved in one generation."""
+
+    problem_id: str
+    set: str
+    """`train`: in sampling, by the champion before this generation; `held_out`: in the exam, by this generation's candidate."""
+    generation: int
+    right: int
+    samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +240,5 @@ class GenerationReport:
     """Wall time by stage: `sample` (verifying included: they run as one stream), `select`, `train`, `examine`."""
     tokens: Mapping[str, int]
     """Tokens by stage: `sample`, `train`, `examine`."""
+    coverage: Coverage | None = None
+    """What the candidate's exam changed; None for the base model."""

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from selfimprove.evaluation.paired import LEVEL, Comparison, compare
 from selfimprove.records import Decision, Score
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class NotWorse:
-    """Promotes a candidate that solves at least as large a share of the exam."""
+class Strict:
+    """Promotes a candidate that is better by a paired test on the same held-out problems: McNemar exact, or paired bootstrap."""
+
+    level: Annotated[float, Field(gt=0, lt=1)] = LEVEL
+    """The largest p-value that counts as better."""
+    seed: int = 0
+    """Of the bootstrap."""
 
     def decide(self, champion: Score, candidate: Score) -> Decision:
-        """Compare pass@1."""
-        promote = candidate.pass_at_1 >= champion.pass_at_1
-        sign = "≥" if promote else "<"
-        return Decision(promote, f"pass@1 {candidate.pass_at_1:.3f} {sign} {champion.pass_at_1:.3f}")
+        """Compare problem by problem."""
+        found = compare(champion, candidate, self.seed)
+        promote = found.p_better < self.level
+        return Decision(promote, f"{_figures(champion, candidate, found)}; {found.test} p = {found.p_better:.2g} {_sign(promote)} {self.level:g}")
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class NotWorse:
+    """Promotes a candidate that is shown not to be worse by more than a margin: the lower end of the paired difference stays above it.
+
+    A small true gain passes that `Strict` could not tell from chance; a loss does not pass.
+    """
+
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """The loss of pass@1 that is to be ruled out with a chance of 95 %."""
+    seed: int = 0
+    """Of the bootstrap."""
+
+    def decide(self, champion: Score, candidate: Score) -> Decision:
+        """Compare problem by problem, by 10,000 resamples of the problems."""
+        found = compare(champion, candidate, self.seed)
+        promote = found.low > -self.margin and found.difference >= 0
+        return Decision(promote, f"{_figures(champion, candidate, found)}; at worst {found.low:+.3f} (limit {-self.margin:+.3g})")
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -25,3 +53,12 @@ class Always:
     def decide(self, champion: Score, candidate: Score) -> Decision:
         """No comparison."""
         return Decision(True, "every candidate is promoted")
+
+
+def _figures(champion: Score, candidate: Score, found: Comparison) -> str:
+    sign = ">" if candidate.pass_at_1 > champion.pass_at_1 else "<" if candidate.pass_at_1 < champion.pass_at_1 else "="
+    return f"pass@1 {candidate.pass_at_1:.3f} {sign} {champion.pass_at_1:.3f}: {found.gained} gained, {found.lost} lost"
+
+
+def _sign(promote: bool) -> str:
+    return "<" if promote else "≥"

@@ -25,16 +25,21 @@ def score(checkpoint_id: str, judged: Sequence[JudgedTrace]) -> Score:
     right = [sum(map(_is_right, traces)) for traces in samples]
     rates = [c / len(traces) for c, traces in zip(right, samples, strict=True)]
     ks = range(1, min(map(len, samples)) + 1)
+    passes = {k: [pass_at_k(len(traces), c, k) for c, traces in zip(right, samples, strict=True)] for k in ks}
+    majorities = {k: [float(_majority_is_right(traces[:k])) for traces in samples] for k in ks}
     seen = Counter(one.verdict.outcome for one in judged)
     return Score(
         checkpoint_id=checkpoint_id,
         problems=len(samples),
         pass_at_1=_mean(rates),
         interval=interval(rates, len(judged)),
-        pass_at_k={k: _mean([pass_at_k(len(traces), c, k) for c, traces in zip(right, samples, strict=True)]) for k in ks},
-        majority_at_k={k: _mean([_majority_is_right(traces[:k]) for traces in samples]) for k in ks},
+        pass_at_k={k: _mean(rates) for k, rates in passes.items()},
+        majority_at_k={k: _mean(rates) for k, rates in majorities.items()},
         outcomes={outcome.value: seen[outcome] for outcome in Outcome},
         tokens=sum(len(one.trace.output_token_ids) for one in judged),
+        solved={problem: (c, len(traces)) for (problem, traces), c in sorted(zip(problems.items(), right, strict=True), key=lambda pair: pair[0][0])},
+        pass_at_k_interval={k: interval(rates, len(judged)) for k, rates in passes.items()},
+        majority_at_k_interval={k: interval(rates, len(samples)) for k, rates in majorities.items()},
     )
 
 

@@ -138,3 +138,22 @@ def test_problems_with_unequal_numbers_of_samples_share_the_smallest_k():
 def test_an_exam_without_traces_is_refused():
     with pytest.raises(ValueError, match="without traces"):
         score("m", [])
+
+
+@given(exams())
+def test_every_k_has_an_interval_that_holds_it(exam):
+    result = score("m", exam)
+    for name in ("pass_at_k", "majority_at_k"):
+        values, intervals = getattr(result, name), getattr(result, f"{name}_interval")
+        assert values.keys() == intervals.keys()
+        assert all(0 <= low <= values[k] <= high <= 1 and low < high for k, (low, high) in intervals.items())
+
+
+def test_the_share_undecided_counts_timeouts_and_crashes():
+    exam = [
+        judged("p", 0, Outcome.TIMEOUT, "5"),
+        judged("q", 0, Outcome.CRASH, "5"),
+        judged("r", 0, Outcome.WRONG, "5"),
+        judged("s", 0, Outcome.CORRECT, "5"),
+    ]
+    assert score("m", exam).undecided == 0.5

@@ -17,9 +17,11 @@ from selfimprove import UserError
 from selfimprove.records import (
     AcceptedTrace,
     Checkpoint,
+    Coverage,
     Decision,
     GenerationReport,
     JudgedTrace,
+    LedgerEntry,
     Message,
     Outcome,
     Problem,
@@ -34,8 +36,8 @@ from selfimprove.storage.files import complete_or_absent, read_json, read_record
 
 TEXT = st.text(max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
-MANY = [Trace, Verdict, AcceptedTrace]
-FEW = [*MANY, Checkpoint, Decision, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep]
+MANY = [Trace, Verdict, AcceptedTrace, LedgerEntry]
+FEW = [*MANY, Checkpoint, Coverage, Decision, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | NUMBER | TEXT,
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),

@@ -1,0 +1,104 @@
+"""Two checkpoints in the same exam, compared problem by problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from selfimprove.evaluation.scores import pass_at_k
+from selfimprove.records import Score
+
+RESAMPLES = 10_000
+LEVEL = 0.05
+"""The chance of seeing a difference where there is none that is put up with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What one exam says of two checkpoints."""
+
+    gained: int
+    """Problems that the candidate solves more often than the champion."""
+    lost: int
+    """Problems that it solves less often."""
+    difference: float
+    """Mean over problems of the candidate's solve rate less the champion's."""
+    low: float
+    """Lower end of the 90 % interval of `difference`: with a chance of 95 % the true one is above."""
+    high: float
+    """Upper end of that interval."""
+    p_better: float
+    """Chance of at least such a gain if the candidate were no better."""
+    test: str
+    """`McNemar exact`, or `paired bootstrap` where a problem has several samples."""
+
+
+def compare(champion: Score, candidate: Score, seed: int = 0) -> Comparison:
+    """The paired comparison of two scores of one exam.
+
+    One sample a problem: McNemar's exact test (McNemar 1947), one-sided, which is the binomial test on the problems that only one of the two
+    solves. Several: the share of 10,000 bootstrap resamples of the problems (Efron 1979) whose mean difference is not above zero. The
+    interval is from that bootstrap in both cases. ValueError where the two did not sit the same problems.
+    """
+    if champion.solved.keys() != candidate.solved.keys():
+        raise ValueError(f"{champion.checkpoint_id} and {candidate.checkpoint_id} were examined on different problems")
+    from scipy.stats import binomtest
+
+    differences = _differences(champion, candidate, lambda right, samples: right / samples)
+    gained, lost = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
+    low, high, p_better = _bootstrap(differences, seed)
+    single = all(samples == 1 for score in (champion, candidate) for _, samples in score.solved.values())
+    if single:
+        p_better = float(binomtest(gained, gained + lost, alternative="greater").pvalue) if gained + lost else 1.0
+    return Comparison(gained, lost, sum(differences) / len(differences), low, high, p_better, "McNemar exact" if single else "paired bootstrap")
+
+
+def change_at_k(before: Score, after: Score, k: int, seed: int = 0) -> int:
+    """+1, -1 or 0: whether pass@k rose or fell by more than chance, at a 95 % interval of the paired bootstrap."""
+    differences = _differences(before, after, lambda right, samples: pass_at_k(samples, right, k))
+    low, high, _ = _bootstrap(differences, seed, level=0.95)
+    return (low > 0) - (high < 0)
+
+
+def smallest_improvement(problems: int, churn: float = 0.2, power: float = 0.8) -> tuple[float, float]:
+    """What McNemar's exact test can show with one sample of each of so many problems, as differences of pass@1.
+
+    The first: the smallest that counts at all, no problem being lost. The second: the smallest true one that is found with the chance
+    `power`, when the two checkpoints disagree on the share `churn` of the problems or, where that is more, on those gained. Above 1: none is.
+    """
+    from scipy.stats import binom
+
+    fewest = next(n for n in range(1, 64) if 0.5**n < LEVEL)
+    for net in range(fewest, problems + 1):
+        disagree = max(round(churn * problems), net)
+        # As many gained as the test wants, of those on which the two disagree.
+        wanted = int(binom.isf(LEVEL, disagree, 0.5)) + 1
+        if binom.sf(wanted - 1, disagree, (disagree + net) / (2 * disagree)) >= power:
+            return fewest / problems, net / problems
+    return fewest / problems, float("inf")
+
+
+def _differences(before: Score, after: Score, rate: Callable[[int, int], float]) -> list[float]:
+    return [rate(*after.solved[problem]) - rate(*before.solved[problem]) for problem in sorted(before.solved)]
+
+
+def _bootstrap(differences: list[float], seed: int, level: float = 1 - 2 * LEVEL) -> tuple[float, float, float]:
+    """The interval of the mean, and the share of resamples in which it is not above zero."""
+    if len(set(differences)) == 1:
+        return differences[0], differences[0], float(differences[0] <= 0)
+    import numpy
+    from scipy.stats import bootstrap
+
+    result = bootstrap(
+        (numpy.array(differences),),
+        numpy.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=level,
+        method="percentile",
+        batch=1000,
+        rng=numpy.random.default_rng(seed % 2**63),
+    )
+    interval = result.confidence_interval
+    # The resample that is the sample itself counts too: no p-value is zero.
+    share = (int((result.bootstrap_distribution <= 0).sum()) + 1) / (RESAMPLES + 1)
+    return float(interval.low), float(interval.high), share
