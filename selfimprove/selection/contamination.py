@@ -1,0 +1,75 @@
+"""Keeps what the exam asks out of what is trained on."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from selfimprove.records import AcceptedTrace, Problem
+
+WORD = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Contamination:
+    """When a text gives a held-out question away: it holds most of the n-grams of that question.
+
+    13-grams of words and signs, as in GPT-3 (Brown et al. 2020, appendix C), where one in common is enough. Questions of one template share
+    n-grams without being the same, hence a share of them. A question shorter than n words is one n-gram, so that only the whole of it counts.
+    """
+
+    n: PositiveInt = 13
+    share: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Of the held-out question's n-grams, so many must be in the text."""
+
+
+class ExamIndex:
+    """The n-grams of the held-out questions."""
+
+    def __init__(self, rule: Contamination, held_out: Iterable[Problem]) -> None:
+        self._rule = rule
+        self._questions: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        self._wanted: dict[str, int] = {}
+        self._lengths: set[int] = set()
+        for problem in held_out:
+            words = _words(problem.question)
+            length = min(rule.n, len(words))
+            grams = set(_grams(words, length))
+            self._wanted[problem.id] = len(grams)
+            self._lengths.add(length)
+            for gram in grams:
+                self._questions[gram].add(problem.id)
+
+    def given_away(self, text: str) -> str | None:
+        """The id of a held-out problem whose question the text gives away; None where there is none."""
+        words = _words(text)
+        found: dict[str, int] = defaultdict(int)
+        for length in self._lengths:
+            for gram in set(_grams(words, length)):
+                for problem in self._questions.get(gram, ()):
+                    found[problem] += 1
+        return min((problem for problem, grams in found.items() if grams >= self._rule.share * self._wanted[problem]), default=None)
+
+    def clean_problems(self, problems: Sequence[Problem]) -> list[Problem]:
+        """The problems whose question gives no held-out question away."""
+        return [problem for problem in problems if self.given_away(problem.question) is None]
+
+    def clean_rows(self, rows: Sequence[AcceptedTrace]) -> list[AcceptedTrace]:
+        """The rows of which neither the prompt's question nor the completion gives a held-out question away.
+
+        Exemplars and system prompts are not looked at: `check` refuses exemplars that are held out.
+        """
+        return [row for row in rows if self.given_away(row.messages[-1]["content"]) is None and self.given_away(row.completion) is None]
+
+
+def _words(text: str) -> list[str]:
+    return WORD.findall(text.casefold())
+
+
+def _grams(words: list[str], length: int) -> Iterator[tuple[str, ...]]:
+    return (tuple(words[start : start + length]) for start in range(len(words) - length + 1)) if length else iter(())
