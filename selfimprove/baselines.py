@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from selfimprove.generation import Campaign, fine_tune, take_exam
-from selfimprove.records import AcceptedTrace, Score
+from selfimprove.records import AcceptedTrace, GenerationReport, Score
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import Stopwatch
 
@@ -20,18 +21,31 @@ def few_shot(campaign: Campaign) -> Score | None:
         return take_exam(campaign, campaign.base, folder / "exam", prompter, "few-shot base, exam", name="few-shot")
 
 
-def answer_only(campaign: Campaign, generation: int) -> Score:
+def answer_only(campaign: Campaign, reports: Sequence[GenerationReport]) -> Score:
     """Fine-tuning on (question, answer) beside (question, rationale, answer).
 
-    The rows are those that `generation` trained on with the reference answer in place of the trace: the same questions, equally often, for
-    the same number of steps from the base weights; then the same exam.
+    The rows are those that the last candidate was trained on, with the reference answer in place of the trace: the same questions, equally often,
+    for the same number of steps from the base weights. Where it grew out of earlier champions, their trainings are repeated one after the other.
+    Then the same exam.
     """
     folder = campaign.run.baseline("answer_only")
     answers = {problem.id: problem.answer for problem in campaign.problems}
-    trained_on = read_records(campaign.run.generation(generation) / "rows.parquet", AcceptedTrace)
-    rows = [replace(row, completion=answers[row.problem_id], origin="answer-only") for row in trained_on]
-    watch = Stopwatch(folder / "seconds.json")
-    with watch.time("train"):
-        checkpoint, _ = fine_tune(campaign, campaign.base, rows, folder, "answer-only", generation, "answer-only baseline, training")
+    watch, checkpoint = Stopwatch(folder / "seconds.json"), campaign.base
+    for number in lineage(reports):
+        trained_on = read_records(campaign.run.generation(number) / "rows.parquet", AcceptedTrace)
+        rows = [replace(row, completion=answers[row.problem_id], completion_token_ids=None, origin="answer-only") for row in trained_on]
+        place, label = folder / f"generation-{number:02d}", "answer-only baseline, training"
+        with watch.time("train"):
+            checkpoint, _ = fine_tune(campaign, checkpoint, rows, place, f"answer-only-{number}", number, label)
     with watch.time("examine"):
         return take_exam(campaign, checkpoint, folder / "exam", campaign.workflow.prompter, "answer-only baseline, exam")
+
+
+def lineage(reports: Sequence[GenerationReport]) -> list[int]:
+    """The generations whose trainings made the last candidate, the oldest first."""
+    candidates = {report.candidate.id: report.candidate for report in reports}
+    one, numbers = reports[-1].candidate, list[int]()
+    while one.parent_id is not None:
+        numbers.append(one.generation)
+        one = candidates[one.parent_id]
+    return numbers[::-1]

@@ -29,7 +29,8 @@ class KeepCorrect:
                 drops[reason] += 1
                 continue
             trace = item.trace
-            accepted.append(AcceptedTrace(trace.id, trace.problem_id, prompts[trace.problem_id], trace.text, "sampled", generation))
+            messages = prompts[trace.problem_id]
+            accepted.append(AcceptedTrace(trace.id, trace.problem_id, messages, trace.text, "sampled", generation, trace.output_token_ids))
         return Selection(tuple(sorted(accepted, key=lambda row: row.trace_id)), dict(drops))
 
     def reason_to_drop(self, judged: JudgedTrace) -> str | None:

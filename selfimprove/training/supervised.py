@@ -19,8 +19,9 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.checkpoints.saving import save_checkpoint
 from selfimprove.errors import UserError
-from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
+from selfimprove.records import AcceptedTrace, Checkpoint, Message, Trace, TrainingStep
 from selfimprove.resources import Resources
+from selfimprove.training.agreement import require_agreement
 from selfimprove.training.memory import keep_freed_memory, return_freed_memory
 from selfimprove.training.rows import tokenize_row
 
@@ -117,9 +118,17 @@ class OpenSupervisedTrainer:
         finally:
             stop.set()
             thread.join()
-        save_checkpoint(trained.pop(), tokenizer, into)
+        save_checkpoint(trained.pop(), Path(start.path), into)
         gc.collect()
         return_freed_memory()
+
+    def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
+        """Compare the ids of completions and prompts, token for token; how many were equal.
+
+        Raises:
+            UserError: two differ.
+        """
+        return require_agreement(Path(start.path), rows, asked)
 
     def close(self) -> None:
         """Nothing stays open between two trainings."""
