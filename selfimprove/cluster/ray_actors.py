@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +20,9 @@ from selfimprove.resources import Resources
 IN_FLIGHT = 2
 """Calls that a copy works on at once: the next is there before the last one ends, so that an engine never runs dry."""
 
+BEAT_SECONDS = 10.0
+"""How often a worker that says nothing is asked what it does."""
+
 log = logging.getLogger(__name__)
 
 
@@ -30,16 +34,29 @@ class Host:
         # Ray gives an actor as many OpenMP threads as it reserves CPUs; stages take turns, so each may use the whole machine.
         os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
         self._opened = part.open()
+        self._note("opened")
 
     def call(self, method: str, arguments: tuple[object, ...]) -> Any:
         """Run a method of the part."""
-        return getattr(self._opened, method)(*arguments)
+        self._note(f"began {method}")
+        result = getattr(self._opened, method)(*arguments)
+        self._note(f"ended {method}")
+        return result
 
     def stream(self, method: str, arguments: tuple[object, ...]) -> Iterator[Any]:
         """Run a generator method of the part."""
+        self._note(f"began {method}")
         # Not `yield from`: Ray sends into its generators, and not every iterator takes that.
-        for item in getattr(self._opened, method)(*arguments):  # noqa: UP028
+        for number, item in enumerate(getattr(self._opened, method)(*arguments), start=1):
             yield item
+            self._note(f"handed over batch {number} of {method}")
+
+    def heartbeat(self) -> str:
+        """The last thing it did, and how long ago; answered by a thread of its own while the others work."""
+        return f"process {os.getpid()} {self._did} {time.monotonic() - self._when:.0f} s ago"
+
+    def _note(self, did: str) -> None:
+        self._did, self._when = did, time.monotonic()
 
 
 def _send_output_to(log_folder: str | None, role: str) -> None:
@@ -71,9 +88,8 @@ class RayWorker:
         for attempt in range(self._retries + 1):
             refs = [actor.call.remote(method, arguments) for actor in self._actors]
             try:
-                return ray.get(refs, timeout=self._deadline)[0]
-            except ray.exceptions.GetTimeoutError as error:
-                raise self._overdue(method) from error
+                self._wait(refs, method, len(refs))
+                return ray.get(refs)[0]
             except ray.exceptions.RayActorError as error:
                 if attempt == self._retries:
                     raise WorkerFailed(f"the {self._role} died {attempt + 1} times in {method}: {_first_line(error)}") from error
@@ -100,10 +116,7 @@ class RayWorker:
             if arguments is not None:
                 submit(copy, arguments, 0)
         while running:
-            ready, _ = ray.wait(list(running), timeout=self._deadline, fetch_local=True)
-            if not ready:
-                self._kill_all()
-                raise self._overdue(method)
+            ready = self._wait(list(running), method)
             copy, arguments, attempt = running[ready[0]]
             try:
                 yield ray.get(next(ready[0]), timeout=self._deadline)
@@ -139,8 +152,45 @@ class RayWorker:
         for actor in self._actors:
             ray.kill(actor)
 
+    def _wait(self, refs: list[Any], method: str, wanted: int = 1) -> list[Any]:
+        """Those of the results that are there, as soon as `wanted` are; a worker that does not answer is ended, which its calls then report.
+
+        Raises:
+            WorkerFailed: nothing came within the deadline.
+        """
+        import ray
+
+        began = time.monotonic()
+        asked: dict[Any, tuple[Any, float]] = {}
+        while True:
+            left = began + self._deadline - time.monotonic()
+            ready: list[Any] = ray.wait(refs, num_returns=wanted, timeout=max(0.0, min(BEAT_SECONDS, left)), fetch_local=True)[0]
+            if len(ready) >= wanted:
+                return ready
+            if left <= 0:
+                error = self._overdue(method)
+                self._kill_all()
+                raise error
+            for actor in self._actors:
+                ref, since = asked.get(actor, (None, 0.0))
+                if ref is None or ray.wait([ref], timeout=0)[0]:
+                    asked[actor] = actor.heartbeat.remote(), time.monotonic()
+                elif time.monotonic() - since > self._deadline / 3:
+                    log.warning("the %s does not answer in %s and is ended", self._role, method)
+                    ray.kill(actor)
+                    del asked[actor]
+
     def _overdue(self, method: str) -> WorkerFailed:
-        return WorkerFailed(f"the {self._role} gave no sign of life for {self._deadline:.0f} s in {method}; its log is in the run folder's logs/")
+        import ray
+
+        try:
+            beats: list[str] = ray.get([actor.heartbeat.remote() for actor in self._actors], timeout=10)
+            last = "; ".join(beats)
+        except ray.exceptions.RayError:
+            last = "it does not answer"
+        return WorkerFailed(
+            f"the {self._role} gave no sign of life for {self._deadline:.0f} s in {method}: {last}; see logs/{self._role}.log in the run folder"
+        )
 
 
 class RayCluster(AbstractContextManager["RayCluster"]):
@@ -149,7 +199,8 @@ class RayCluster(AbstractContextManager["RayCluster"]):
     Args:
         log_folder: where actors write what their libraries print; None leaves it to Ray.
         ship: modules that workers cannot import, such as a workflow file loaded by its path.
-        deadline: seconds without a sign of life after which a worker is given up.
+        deadline: seconds without a result after which a worker is given up; one that does not answer is ended after a third,
+            and its call run again.
         retries: how often a call whose worker died is run again.
     """
 
@@ -228,6 +279,8 @@ def _connect() -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get("RAY_ADDRESS")
     if not address:
+        # Ray's own switch for systems where a cluster is this machine alone: every port is then on loopback. There is no public name for it.
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
         ray.init(address="local", include_dashboard=False, object_store_memory=256 << 20, **quiet)
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")

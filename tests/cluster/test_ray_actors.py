@@ -59,6 +59,12 @@ class Echo:
     def die(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def freeze_once(self) -> str:
+        if not Path(self.flag).exists():
+            Path(self.flag).touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return "thawed"
+
     def refuse(self) -> None:
         raise UserError("not like this")
 
@@ -104,8 +110,17 @@ def test_a_worker_without_a_sign_of_life_is_named_at_the_deadline(tmp_path: Path
     worker = cluster.open("idler", Echo(Resources(cpus=0), flag="idler"))
     worker.call("pid")
     monkeypatch.setattr(worker, "_deadline", 0.5)
-    with pytest.raises(WorkerFailed, match="the idler gave no sign of life for 0 s in sleep"):
+    with pytest.raises(WorkerFailed, match=r"the idler gave no sign of life for 0 s in sleep: process \d+ began sleep \d s ago"):
         worker.call("sleep")
+
+
+def test_a_frozen_worker_is_ended_and_its_call_run_again(tmp_path: Path, cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selfimprove.cluster.ray_actors.BEAT_SECONDS", 0.5)
+    worker = cluster.open("frozen", Echo(Resources(cpus=0), flag=str(tmp_path / "froze")))
+    pid = worker.call("pid")
+    monkeypatch.setattr(worker, "_deadline", 30.0)
+    assert worker.call("freeze_once") == "thawed"
+    assert worker.call("pid") != pid
 
 
 def test_what_can_never_be_had_is_refused_at_once(cluster: RayCluster) -> None:
