@@ -14,6 +14,9 @@ from selfimprove.records import Outcome, Problem
 NUMERAL = re.compile(r"[+-]?[\d.,]+")
 """What means the same as text and as LaTeX, and is read three times as fast as text."""
 
+INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,299})")
+"""What needs no mathematics to be compared."""
+
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Mathematical:
@@ -44,6 +47,8 @@ class Mathematical:
 @lru_cache(maxsize=4096)
 def _compare(reference: str, answer: str) -> Outcome | None:
     """The outcome; None where the reference cannot be read. Remembered, because samples of one problem often agree."""
+    if INTEGER.fullmatch(reference) and INTEGER.fullmatch(answer):
+        return Outcome.CORRECT if int(reference) == int(answer) else Outcome.WRONG
     from math_verify import verify
 
     gold = _parse(reference if NUMERAL.fullmatch(reference) else f"${reference}$")

@@ -1,5 +1,7 @@
 from threading import Thread
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytest import mark, raises
 
 from selfimprove.protocols import Verifier
@@ -33,6 +35,16 @@ def test_an_answer_of_equal_value_is_right(reference: str, answer: str) -> None:
 @mark.parametrize(("reference", "answer"), [("5", "-5"), ("5", "5 or 6"), ("(1, 2)", "(2, 1)"), ("x^2", "$x^3$")])
 def test_an_answer_of_another_value_is_wrong(reference: str, answer: str) -> None:
     assert judged(reference, answer) is Outcome.WRONG
+
+
+@given(st.integers(-200, 200), st.integers(-200, 200))
+@settings(max_examples=50)
+def test_integers_are_compared_as_math_verify_does(reference: int, answer: int) -> None:
+    from math_verify import parse, verify
+
+    written = str(answer)
+    expected = verify(parse(str(reference), parsing_timeout=None), parse(written, parsing_timeout=None), timeout_seconds=None)
+    assert (judged(str(reference), written) is Outcome.CORRECT) is expected
 
 
 def test_an_answer_without_mathematics_is_unparseable() -> None:
