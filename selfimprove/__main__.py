@@ -1,4 +1,4 @@
-"""The command line: run, check, report."""
+"""The command line: run, fork, check, report, audit, reverify."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from selfimprove.errors import UserError, WorkerFailed
+
+if TYPE_CHECKING:
+    from selfimprove.protocols import Verifier
+    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.workflow import Workflow
 
 INTERRUPTED = 130
 
@@ -46,24 +52,49 @@ def _take_sigterm_as_ctrl_c() -> None:
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left{f' for {error.filename}' if error.filename else ''}: free some; the same command continues where it stopped"
-    return " ".join(str(error).split()) or type(error).__name__
+    from selfimprove.reporting.printable import plain_text
+
+    return plain_text(" ".join(str(error).split())) or type(error).__name__
 
 
 def _run(options: argparse.Namespace) -> int:
+    from selfimprove.settings import describe
+    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.workflow_files import load_workflow
+
+    file = Path(options.workflow)
+    workflow, module = load_workflow(file, options.set)
+    run = RunFolder(Path(options.run_dir) if options.run_dir else runs_folder() / workflow.name)
+    run.require_room_for(describe(workflow))
+    run.keep_source(file, options.set)
+    return _improve(workflow, module, run, options)
+
+
+def _fork(options: argparse.Namespace) -> int:
+    from selfimprove.settings import describe
+    from selfimprove.storage.fork import fork
+    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.workflow_files import load_workflow
+
+    source = RunFolder(Path(options.source))
+    file, changes = source.source()
+    workflow, module = load_workflow(file, [*changes, *options.set])
+    default = source.root.with_name(f"{source.root.name}-fork-{options.from_generation}")
+    run = RunFolder(Path(options.run_dir) if options.run_dir else default)
+    fork(source, run, options.from_generation, describe(workflow))
+    run.keep_source(file, [*changes, *options.set])
+    return _improve(workflow, module, run, options)
+
+
+def _improve(workflow: Workflow, module: ModuleType, run: RunFolder, options: argparse.Namespace) -> int:
     from selfimprove.cluster.inline import InlineCluster
     from selfimprove.cluster.ray_actors import RayCluster
     from selfimprove.loop import improve
     from selfimprove.reporting.noise import noise_into
     from selfimprove.reporting.progress import Show
     from selfimprove.reporting.summary import show, summarize
-    from selfimprove.settings import describe
-    from selfimprove.storage.run_folder import RunFolder
     from selfimprove.tracking.mlflow import MLflow
-    from selfimprove.workflow_files import load_workflow
 
-    workflow, module = load_workflow(Path(options.workflow), options.set)
-    run = RunFolder(Path(options.run_dir) if options.run_dir else runs_folder() / workflow.name)
-    run.require_room_for(describe(workflow))
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
     with noise_into(run.logs / "driver.log", screen=2 if options.json else 1) as console:
         progress = Show(console)
@@ -79,6 +110,36 @@ def _run(options: argparse.Namespace) -> int:
         finally:
             progress.stop()
     return _print(summarize(run), options, show)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from selfimprove.audit import audit, show_audit
+    from selfimprove.storage.run_folder import RunFolder
+
+    return _print(audit(RunFolder(Path(options.run_dir)), _verifier(options.verifier)), options, show_audit)
+
+
+def _reverify(options: argparse.Namespace) -> int:
+    from selfimprove.audit import audit, show_reverified
+    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.workflow_files import load_workflow
+
+    run = RunFolder(Path(options.run_dir))
+    if options.verifier:
+        return _print(audit(run, _verifier(options.verifier)), options, show_reverified)
+    file, changes = run.source()
+    workflow, _ = load_workflow(Path(options.workflow) if options.workflow else file, [*changes, *options.set])
+    return _print(audit(run, workflow.verifier, workflow.verifier_deadline), options, show_reverified)
+
+
+def _verifier(name: str) -> Verifier:
+    from selfimprove import verification
+
+    parts = (verification.Exact, verification.Mathematical, verification.ReasoningGymScorer, verification.MultipleChoice, verification.PythonTests)
+    return dict(zip(VERIFIERS, parts, strict=True))[name]()
+
+
+VERIFIERS = ("exact", "math", "reasoning-gym", "choice", "code")
 
 
 def runs_folder() -> Path:
@@ -123,19 +184,36 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the result as JSON")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    settings = argparse.ArgumentParser(add_help=False)
+    inline = "do all work in this one process, without Ray: for debugging"
+    changes = argparse.ArgumentParser(add_help=False)
+    changes.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change one setting; may be given again")
+    settings = argparse.ArgumentParser(add_help=False, parents=[changes])
     settings.add_argument("workflow", metavar="WORKFLOW.py", help="a Python file that defines `workflow`")
-    settings.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change one setting; may be given again")
 
     run = commands.add_parser("run", parents=[settings, common], help="run a workflow, or continue it where it stopped")
     run.add_argument("--run-dir", metavar="DIR", help="where everything is kept; runs/NAME unless given")
-    run.add_argument("--inline", action="store_true", help="do all work in this one process, without Ray: for debugging")
+    run.add_argument("--inline", action="store_true", help=inline)
     run.set_defaults(command=_run)
+    fork = commands.add_parser("fork", parents=[changes, common], help="run on from an earlier generation with other settings, in another folder")
+    fork.add_argument("source", metavar="RUN_DIR")
+    fork.add_argument("--from-generation", type=int, required=True, metavar="N", help="the first generation that is made anew")
+    fork.add_argument("--run-dir", metavar="DIR", help="the new run's folder; RUN_DIR-fork-N unless given")
+    fork.add_argument("--inline", action="store_true", help=inline)
+    fork.set_defaults(command=_fork)
     check = commands.add_parser("check", parents=[settings, common], help="find what is wrong before compute is spent")
     check.set_defaults(command=_check)
     report = commands.add_parser("report", parents=[common], help="the table of a run, finished or not")
     report.add_argument("run_dir", metavar="RUN_DIR")
     report.set_defaults(command=_report)
+    audit = commands.add_parser("audit", parents=[common], help="judge the stored traces with a second verifier and compare")
+    audit.add_argument("run_dir", metavar="RUN_DIR")
+    audit.add_argument("--with", dest="verifier", choices=VERIFIERS, required=True, help="the second verifier")
+    audit.set_defaults(command=_audit)
+    reverify = commands.add_parser("reverify", parents=[changes, common], help="what flips, by generation, with a changed verifier")
+    reverify.add_argument("run_dir", metavar="RUN_DIR")
+    reverify.add_argument("--with", dest="verifier", choices=VERIFIERS, help="another verifier; that of the workflow's file unless given")
+    reverify.add_argument("--workflow", metavar="WORKFLOW.py", help="take the verifier from this file; from the one that the run keeps unless given")
+    reverify.set_defaults(command=_reverify)
     return parser
 
 

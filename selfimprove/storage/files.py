@@ -32,9 +32,14 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def plain(value: Any) -> Any:
+    """A record as JSON data."""
+    return _adapter(type(value)).dump_python(value, mode="json")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a record, or plain JSON data, under a temporary name and rename it."""
-    text = json.dumps(_adapter(type(value)).dump_python(value, mode="json"), indent=2, ensure_ascii=False)
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False)
     with complete_or_absent(path) as temporary:
         temporary.write_text(text + "\n")
 
@@ -61,6 +66,8 @@ def write_records(path: Path, records: Sequence[Any], kind: type[Any]) -> None:
     with complete_or_absent(path) as temporary:
         # Not to_parquet, which draws a progress bar for every file.
         parquet.write_table(Dataset.from_list(rows).data.table, temporary)
+        # What is written is never changed again; forks of a run share it.
+        temporary.chmod(0o444)
 
 
 def read_records(path: Path, kind: type[T]) -> list[T]:

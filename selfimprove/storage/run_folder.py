@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
 from selfimprove.settings import differences
-from selfimprove.storage.files import read_json, write_json
+from selfimprove.storage.files import complete_or_absent, read_json, write_json
+
+FIRST = {"logs", "workflow.py", "overrides.json"}
+"""What is in the folder before the run begins."""
 
 
 class RunFolder:
@@ -20,12 +23,14 @@ class RunFolder:
 
     ```
     workflow.json            the settings
+    workflow.py              the file that defined them; overrides.json: what --set changed
     problems/                train.json, held_out.json
     baselines/few_shot/      exam of the base model as it is prompted in generation 1
     baselines/answer_only/   checkpoint and exam
     generation-00/           exam of the base model on the bare question
-    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ exam/ report.json
+    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ exam/ ledger.parquet report.json
     champion                 → the checkpoint that is kept
+    stopped.json             why the run ended before its last generation
     logs/                    what the libraries print
     ```
     """
@@ -58,7 +63,7 @@ class RunFolder:
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
                 raise UserError(f"{self.root} holds a run of another workflow: {changed[0]}{more}; give another --run-dir")
-        elif self.root.exists() and any(entry.name != "logs" for entry in self.root.iterdir()):
+        elif self.root.exists() and any(entry.name not in FIRST for entry in self.root.iterdir()):
             raise UserError(f"{self.root} is not empty and holds no run; give another --run-dir")
 
     def claim(self, settings: dict[str, Any]) -> bool:
@@ -88,6 +93,29 @@ class RunFolder:
             raise UserError(f"{file} is no JSON ({error}); put it right, or give another --run-dir") from error
         return settings
 
+    def keep_source(self, file: Path, changes: Sequence[str]) -> None:
+        """Keep the workflow's file and the settings that were changed, so that the run can be forked and verified anew."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with complete_or_absent(self.root / "workflow.py") as half:
+            half.write_bytes(file.read_bytes())
+        write_json(self.root / "overrides.json", list(changes))
+
+    def source(self) -> tuple[Path, list[str]]:
+        """The workflow's file and what was changed.
+
+        Raises:
+            UserError: the run was not started from a file.
+        """
+        file = self.root / "workflow.py"
+        if not file.exists():
+            raise UserError(f"{self.root} keeps no workflow.py: only a run that `selfimprove run` started can be forked or verified anew")
+        return file, read_json(self.root / "overrides.json", list[str])
+
+    def problems(self, name: str) -> list[Problem]:
+        """The problems of a set: `train` or `held_out`."""
+        self.settings()
+        return read_json(self.root / "problems" / f"{name}.json", list[Problem])
+
     def save_problems(self, name: str, problems: list[Problem]) -> None:
         """Keep the problems of a set as JSON."""
         write_json(self.root / "problems" / f"{name}.json", [_plain(problem) for problem in problems])
@@ -101,6 +129,15 @@ class RunFolder:
         """The exams of the baselines that are complete, by name."""
         files = sorted(self.root.glob("baselines/*/exam/score.json"))
         return {file.parent.parent.name: read_json(file, Score) for file in files}
+
+    def stop(self, reason: str) -> None:
+        """Note that no more generations are wanted."""
+        write_json(self.root / "stopped.json", reason)
+
+    def stopped(self) -> str | None:
+        """Why the run ended early; None where it did not."""
+        file = self.root / "stopped.json"
+        return read_json(file, str) if file.exists() else None
 
     def crown(self, checkpoint: Checkpoint) -> None:
         """Let the link `champion` point to this checkpoint."""

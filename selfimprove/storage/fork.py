@@ -1,0 +1,73 @@
+"""A new run that shares the first generations of another one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfimprove.errors import UserError
+from selfimprove.settings import differences
+from selfimprove.storage.files import complete_or_absent
+from selfimprove.storage.run_folder import RunFolder
+
+SHARED = ("base_model", "problems", "held_out", "prompter", "first_prompter", "exam", "verifier", "contamination", "seed")
+"""Settings that every generation rests on: with another one there is nothing to share."""
+
+
+def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: dict[str, Any]) -> None:
+    """Let `target` begin with the generations of `source` before `from_generation`; what is there already is left.
+
+    Files are hard links where both are on one disk, else copies; reports tell of the checkpoints in their new place.
+
+    Raises:
+        UserError: those generations are not complete, or `settings` changes what they rest on.
+    """
+    complete = [report.generation for report in source.reports()]
+    if from_generation < 1 or from_generation - 1 not in complete:
+        last = f"generations 0 to {complete[-1]} are complete" if complete else "no generation is complete"
+        raise UserError(f"cannot fork {source.root} from generation {from_generation}: {last}")
+    changed = [line for line in differences(source.settings(), settings) if line.split(":")[0].split(".")[0] in SHARED]
+    if changed:
+        raise UserError(f"a fork shares generations that rest on {changed[0]}; start a new run instead")
+    target.claim(settings)
+    for file in _shared_files(source, range(from_generation)):
+        place = target.root / file.relative_to(source.root)
+        if place.exists():
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if file.name == "report.json":
+            with complete_or_absent(place) as half:
+                half.write_text(_moved(file.read_text(), source.root, target.root))
+        else:
+            _share(file, place)
+
+
+def _shared_files(source: RunFolder, generations: Sequence[int]) -> Iterator[Path]:
+    """Everything of these generations; each report after the rest of its generation, which it completes."""
+    folders = [source.baseline("few_shot"), *(source.generation(number) for number in generations)]
+    for folder in folders:
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        yield from sorted(files, key=lambda path: path.name == "report.json")
+
+
+def _share(file: Path, place: Path) -> None:
+    try:
+        os.link(file, place)
+    except OSError:
+        with complete_or_absent(place) as half:
+            shutil.copy2(file, half)
+
+
+def _moved(report: str, old: Path, new: Path) -> str:
+    def move(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: move(item) for key, item in value.items()}
+        if isinstance(value, str) and Path(value).is_relative_to(old):
+            return str(new / Path(value).relative_to(old))
+        return value
+
+    return json.dumps(move(json.loads(report)), indent=2, ensure_ascii=False) + "\n"

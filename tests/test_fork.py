@@ -1,0 +1,76 @@
+"""A fork shares the generations before it and makes the others anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from toy import make_toy_model
+
+from selfimprove.__main__ import main
+from selfimprove.storage.run_folder import RunFolder
+
+WORKFLOW = """
+from pathlib import Path
+from toy import toy_workflow
+workflow = toy_workflow(Path({model!r}), answer_only_baseline=False)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of two generations."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    file = tmp_path / "toys.py"
+    file.write_text(WORKFLOW.format(model=str(make_toy_model(tmp_path / "model", 0.2))))
+    assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run"), "--set", "sampling.samples_per_problem=3"]) == 0
+    return tmp_path / "run"
+
+
+def test_a_fork_takes_over_what_is_before_it_and_keeps_the_changes_of_its_source(run: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and "logs" not in path.parts}
+    assert main(["fork", str(run), "--from-generation", "2", "--inline", "--set", "trainer.gain=0.001"]) == 0
+    old, new = RunFolder(run), RunFolder(tmp_path / "run-fork-2")
+    assert [report.generation for report in new.reports()] == [0, 1, 2]
+    shared = "generation-01/traces/shard-00000.parquet"
+    assert (new.root / shared).samefile(old.root / shared)
+    assert new.reports()[1].candidate.path == str(new.root / "generation-01" / "checkpoint")
+    assert new.reports()[1].score == old.reports()[1].score
+    assert new.reports()[2].counts["sampled"] == 3 * 25
+    settings = json.loads((new.root / "workflow.json").read_text())
+    assert settings["sampling"]["samples_per_problem"] == 3 and settings["trainer"]["gain"] == 0.001
+    assert new.reports()[2].candidate.weights_hash != old.reports()[2].candidate.weights_hash
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_fork_outlives_its_source(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    assert main(["fork", str(run), "--from-generation", "2", "--inline", "--run-dir", str(tmp_path / "other")]) == 0
+    shutil.rmtree(run)
+    assert main(["fork", str(tmp_path / "other"), "--from-generation", "1", "--inline", "--run-dir", str(tmp_path / "third")]) == 0
+    assert (tmp_path / "third" / "champion" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--from-generation", "9"], "cannot fork .* from generation 9: generations 0 to 2 are complete"),
+        (["--from-generation", "0"], "from generation 0"),
+        (["--from-generation", "1", "--set", "seed=7"], "a fork shares generations that rest on seed: 0 → 7; start a new run instead"),
+        (["--from-generation", "1", "--set", "trainer.gian=1"], "no field 'gian'; did you mean gain"),
+    ],
+)
+def test_what_cannot_be_forked(run: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import re
+
+    assert main(["fork", str(run), "--inline", *arguments]) == 2
+    assert re.search(said, capsys.readouterr().err)
+    assert [path.name for path in run.parent.iterdir() if path.name.startswith("run-fork")] == []
+
+
+def test_a_run_without_its_workflow_file_cannot_be_forked(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "workflow.py").unlink()
+    assert main(["fork", str(run), "--from-generation", "1", "--inline"]) == 2
+    assert "keeps no workflow.py" in capsys.readouterr().err
