@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.errors import UserError
+from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
 from selfimprove.problems.split import question_key
 from selfimprove.prompting.chat import FewShot
 from selfimprove.protocols import Prompter
 from selfimprove.records import Outcome, Problem
+from selfimprove.reporting.printable import printable
 from selfimprove.thinking.traces import parse
 from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
 from selfimprove.verification.references import rejected_references
@@ -54,6 +55,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
         problems, held_out = sets
         findings.append(Finding("problems", True, f"{len(problems)} to learn from, {len(held_out)} held out, disjoint by question"))
         findings += _with_verifier(workflow, problems, held_out)
+        findings.append(_exam(held_out))
     if model is not None:
         findings.append(Finding("model", True, str(model)))
     if sets is not None and model is not None:
@@ -71,7 +73,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     """Print what `check` found."""
     for finding in result["findings"]:
         mark = "[green]ok  [/]" if finding["passed"] else "[red]FAIL[/]"
-        console.print(f"{mark} {escape(finding['name'])}: {escape(finding['detail'])}", highlight=False, soft_wrap=True)
+        console.print(f"{mark} {printable(finding['name'])}: {printable(finding['detail'])}", highlight=False, soft_wrap=True)
     if result["estimate"]:
         estimate = result["estimate"]
         console.print(
@@ -129,6 +131,14 @@ def _exemplars(prompter: FewShot, pool: OpenVerifierPool, problems: Sequence[Pro
         if outcome is not Outcome.CORRECT:
             return Finding("exemplars", False, f"exemplar {number}: the verifier says {outcome} of its answer {parsed.answer!r}")
     return Finding("exemplars", True, f"all {len(prompter.exemplars)} verify and none is held out")
+
+
+def _exam(held_out: Sequence[Problem]) -> Finding:
+    """What the size of the exam can show."""
+    counts, likely = smallest_improvement(len(held_out))
+    found = f"one of {likely:.3f} is found four times in five" if likely <= 1 else "no improvement is found with any certainty"
+    detail = f"{len(held_out)} problems, one sample each: the smallest improvement of pass@1 that a strict gate can detect is {counts:.3f}; {found}"
+    return Finding("exam", counts <= 1, detail)
 
 
 def _prompt_lengths(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Problem]]) -> dict[str, list[tuple[int, str]]]:

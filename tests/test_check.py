@@ -31,7 +31,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
     decoding = Decoding(samples_per_problem=2, max_tokens=32)
     result = check(toy_workflow(tiny_model, sampling=decoding, exam=Decoding(samples_per_problem=1, max_tokens=32), generations=2))
     assert result["passed"], result
-    assert [finding["name"] for finding in result["findings"]] == ["problems", "references", "exemplars", "model", "context"]
+    assert [finding["name"] for finding in result["findings"]] == ["problems", "references", "exemplars", "exam", "model", "context"]
     # Half of 32 tokens for 25 problems twice in two generations, and for 15 in five exams: base, few-shot, two generations, answer-only.
     assert result["estimate"]["sampled_tokens"] == 16 * (25 * 2 * 2 + 15 * 5)
     # At most all 50 traces in the first training and all 100 in the second.
@@ -87,7 +87,7 @@ def test_prompts_that_leave_no_room_for_the_output_are_found(tiny_model: Path) -
 
 def test_what_needs_no_model_is_checked_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
-    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references"]
+    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "exam"]
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
 
 

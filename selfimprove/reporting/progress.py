@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from selfimprove.reporting.printable import printable
 
 PLAIN_SECONDS = 10.0
 """Between two plain lines."""
@@ -70,7 +71,7 @@ class Show:
                 TimeElapsedColumn(),
             )
             self._bar = Progress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task(escape(stage), total=total or None, rates="starting")
+            self._task = self._bar.add_task(printable(stage), total=total or None, rates="starting")
             self._bar.start()
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
@@ -103,4 +104,4 @@ class Show:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self._console.print(escape(line), highlight=False, soft_wrap=True)
+        self._console.print(printable(line), highlight=False, soft_wrap=True)

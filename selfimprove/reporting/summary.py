@@ -32,7 +32,9 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "baseline_details": {name: _baseline(run, name, score) for name, score in baselines.items()},
         "name": settings["name"],
         "run_dir": str(run.root),
-        "complete": len(reports) > settings["generations"] and (not settings["answer_only_baseline"] or "answer_only" in baselines),
+        "complete": (len(reports) > settings["generations"] or run.stopped() is not None)
+        and (not settings["answer_only_baseline"] or "answer_only" in baselines),
+        "stopped_early": run.stopped(),
     }
 
 
@@ -49,11 +51,29 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "outcomes": dict(report.outcomes),
         "drops": dict(report.drops),
         "exam_outcomes": dict(report.score.outcomes),
-        "pass_at_k": {str(k): value for k, value in report.score.pass_at_k.items()},
+        "undecided": report.score.undecided,
+        **_at_k("pass_at_k", report.score),
+        **_at_k("majority_at_k", report.score),
         "promoted": report.kept.id == report.candidate.id,
         "why": report.why,
+        "coverage": _coverage(report),
         "checkpoint": report.candidate.path,
     }
+
+
+def _at_k(name: str, score: Score) -> dict[str, Any]:
+    intervals = getattr(score, f"{name}_interval")
+    return {
+        name: {str(k): value for k, value in getattr(score, name).items()},
+        f"{name}_interval": {str(k): list(bounds) for k, bounds in intervals.items()},
+    }
+
+
+def _coverage(report: GenerationReport) -> dict[str, Any] | None:
+    if report.coverage is None:
+        return None
+    ids = {name: getattr(report.coverage, name) for name in ("newly_solved", "forgotten", "never_solved")}
+    return {"trend": report.coverage.trend, **{name: list(problems) for name, problems in ids.items()}}
 
 
 def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
@@ -95,12 +115,19 @@ def _seconds(row: dict[str, Any]) -> Iterator[str]:
 
 def _footer(summary: dict[str, Any]) -> Text:
     loop = sum(sum(row["seconds"].values()) for row in summary["generations"])
-    lines = [f"stages of all generations: {loop / 60:.1f} min"]
-    undecided = sum(row["exam_outcomes"].get("timeout", 0) + row["exam_outcomes"].get("crash", 0) for row in summary["generations"])
-    if undecided:
-        lines.append(f"exam answers that no verifier could decide: {undecided}")
+    lines = []
+    for row in summary["generations"]:
+        if found := row["coverage"]:
+            solved = f"{len(found['newly_solved'])} newly solved, {len(found['forgotten'])} forgotten, {len(found['never_solved'])} never solved"
+            lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
+    lines.append(f"stages of all generations: {loop / 60:.1f} min")
+    undecided = [row["undecided"] for row in summary["generations"]]
+    if any(undecided):
+        lines.append("exam answers left undecided: " + ", ".join(f"{share:.1%}" for share in undecided))
     if summary["kept"]:
         lines.append(f"kept: generation {summary['kept_generation']}, {summary['kept']}")
+    if summary["stopped_early"]:
+        lines.append(f"stopped early: {summary['stopped_early']}")
     if not summary["complete"]:
         lines.append("the run is not complete; the same `selfimprove run` command continues it")
     return Text("\n".join(lines))

@@ -26,17 +26,22 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         ("tokens", report.tokens),
     ):
         figures |= {f"{section}/{legal(key)}": float(value) for key, value in values.items()}
+    if report.coverage is not None:
+        figures |= {f"coverage/{name}": float(len(getattr(report.coverage, name))) for name in ("newly_solved", "forgotten", "never_solved")}
     if report.counts.get("sampled"):
         figures["traces/accepted_share"] = report.counts.get("accepted", 0) / report.counts["sampled"]
     return figures
 
 
 def of_score(section: str, score: Score) -> dict[str, float]:
-    """`pass_at_1` with its interval, and from k = 2 on `pass_at_k/<k>` and `majority_at_k/<k>`."""
+    """`pass_at_1` with its interval, and from k = 2 on `pass_at_k/<k>` and `majority_at_k/<k>` with theirs; the share undecided."""
     low, high = score.interval
     figures = {"pass_at_1": score.pass_at_1, "pass_at_1_low": low, "pass_at_1_high": high}
     for name in ("pass_at_k", "majority_at_k"):
         figures |= {f"{name}/{k}": value for k, value in getattr(score, name).items() if k > 1}
+        for k, (low, high) in getattr(score, f"{name}_interval").items():
+            figures |= {f"{name}_low/{k}": low, f"{name}_high/{k}": high} if k > 1 else {}
+    figures["undecided"] = score.undecided
     return {f"{section}/{key}": value for key, value in figures.items()}
 
 

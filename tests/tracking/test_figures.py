@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfimprove.records import Checkpoint, GenerationReport, Score
+from selfimprove.records import Checkpoint, Coverage, GenerationReport, Score
 from selfimprove.tracking import figures
 
 
@@ -24,7 +24,7 @@ def test_settings_stop_at_the_number_asked_for():
 
 def test_a_report_becomes_sections_with_legal_names():
     checkpoint = Checkpoint("m1", "/m1", None, 1, "w", "t")
-    score = Score("m1", 10, 0.5, (0.2, 0.8), {1: 0.5, 2: 0.7}, {1: 0.5, 2: 0.6}, {"correct": 5}, 99)
+    score = Score("m1", 10, 0.5, (0.2, 0.8), {1: 0.5, 2: 0.7}, {1: 0.5, 2: 0.6}, {"correct": 3, "crash": 1}, 99, {}, {1: (0.2, 0.8), 2: (0.4, 0.9)})
     report = GenerationReport(
         generation=1,
         start=checkpoint,
@@ -38,13 +38,20 @@ def test_a_report_becomes_sections_with_legal_names():
         drops={"longer than 9/10 of ../context": 1},
         seconds={"sample": 1.5},
         tokens={"sample": 80},
+        coverage=Coverage(("a", "b"), (), ("c",), "expansion"),
     )
     assert figures.of_report(report) == {
         "exam/pass_at_1": 0.5,
         "exam/pass_at_1_low": 0.2,
         "exam/pass_at_1_high": 0.8,
         "exam/pass_at_k/2": 0.7,
+        "exam/pass_at_k_low/2": 0.4,
+        "exam/pass_at_k_high/2": 0.9,
         "exam/majority_at_k/2": 0.6,
+        "exam/undecided": 0.25,
+        "coverage/newly_solved": 2,
+        "coverage/forgotten": 0,
+        "coverage/never_solved": 1,
         "champion/pass_at_1": 0.5,
         "traces/sampled": 8,
         "traces/accepted": 2,
