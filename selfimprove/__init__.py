@@ -10,7 +10,8 @@ from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.cluster.inline import InlineCluster
 from selfimprove.cluster.ray_actors import RayCluster
 from selfimprove.errors import UserError, WorkerFailed
-from selfimprove.evaluation.gates import Always, NotWorse
+from selfimprove.evaluation.gates import Always, NotWorse, Strict
+from selfimprove.evaluation.stopping import StopEarly
 from selfimprove.loop import improve
 from selfimprove.problems.hub import HubDataset
 from selfimprove.problems.jsonl import Jsonl
@@ -21,9 +22,11 @@ from selfimprove.protocols import Cluster
 from selfimprove.records import (
     AcceptedTrace,
     Checkpoint,
+    Coverage,
     Decision,
     GenerationReport,
     JudgedTrace,
+    LedgerEntry,
     Message,
     Outcome,
     Problem,
@@ -57,6 +60,7 @@ __all__ = [
     "Bare",
     "Checkpoint",
     "Cluster",
+    "Coverage",
     "Decision",
     "Decoding",
     "Exact",
@@ -68,6 +72,7 @@ __all__ = [
     "Jsonl",
     "JudgedTrace",
     "KeepCorrect",
+    "LedgerEntry",
     "MLflow",
     "Mathematical",
     "Message",
@@ -85,6 +90,8 @@ __all__ = [
     "Score",
     "Selection",
     "Silent",
+    "StopEarly",
+    "Strict",
     "SupervisedTrainer",
     "Trace",
     "TrainingStep",

@@ -10,15 +10,34 @@ from pathlib import Path
 
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
+from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.evaluation.scores import score
 from selfimprove.protocols import Cluster, Progress, Prompter, Tracker
-from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Outcome, Problem, Request, Score, Selection, TrainingStep
+from selfimprove.records import (
+    AcceptedTrace,
+    Checkpoint,
+    GenerationReport,
+    LedgerEntry,
+    Outcome,
+    Problem,
+    Request,
+    Score,
+    Selection,
+    Trace,
+    TrainingStep,
+)
 from selfimprove.seeds import derive_seed
+from selfimprove.selection.contamination import ExamIndex
+from selfimprove.settings import describe
 from selfimprove.stages import ask, sample, select, train, verify
 from selfimprove.storage.files import read_json, read_records, write_json, write_records
+from selfimprove.storage.manifest import digest, require_same
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.workflow import Workflow
+
+COMPARED = 256
+"""Sequences of each kind that are compared before a training."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,8 @@ class Campaign:
     base: Checkpoint
     problems: Sequence[Problem]
     held_out: Sequence[Problem]
+    exam: ExamIndex | None
+    """The held-out questions, to keep them out of what is trained on."""
 
 
 def base_report(campaign: Campaign) -> GenerationReport:
@@ -61,9 +82,12 @@ def base_report(campaign: Campaign) -> GenerationReport:
     return report
 
 
-def run_generation(number: int, before: GenerationReport, campaign: Campaign) -> GenerationReport:
-    """Sample, verify, select, train, examine, and let the gate decide; a generation that is complete is only read."""
-    workflow, folder = campaign.workflow, campaign.run.generation(number)
+def run_generation(number: int, past: Sequence[GenerationReport], campaign: Campaign) -> GenerationReport:
+    """Sample, verify, select, train, examine, and let the gate decide; a generation that is complete is only read.
+
+    `past` holds the reports of all generations before this one, the base model's first.
+    """
+    workflow, before, folder = campaign.workflow, past[-1], campaign.run.generation(number)
     if (folder / "report.json").exists():
         return read_json(folder / "report.json", GenerationReport)
     champion, watch, label = before.kept, Stopwatch(folder / "seconds.json"), f"generation {number}"
@@ -74,17 +98,20 @@ def run_generation(number: int, before: GenerationReport, campaign: Campaign) ->
         requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed)
         shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
     with watch.time("select"):
-        outcomes, sampled_tokens = tally(shards)
-        selection = select(workflow.selector, shards.read(), problems, workflow.prompter, number)
+        sampled = tally(shards)
+        selection = decontaminate(campaign.exam, select(workflow.selector, shards.read(), problems, workflow.prompter, number))
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
-        rows = assemble_rows(campaign, number, selection, outcomes)
+        rows = assemble_rows(campaign, number, selection, sampled.outcomes)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
     with watch.time("train"):
         start = champion if workflow.start_from == "champion" else campaign.base
+        require_agreement(campaign, start, rows, shards, folder)
         candidate, steps = fine_tune(campaign, start, rows, folder, f"generation-{number}", number, f"{label}, training")
         campaign.tracker.training(number, steps)
     with watch.time("examine"):
         result = take_exam(campaign, candidate, folder / "exam", workflow.prompter, f"{label}, exam")
+    solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "held_out", number)]
+    write_records(folder / "ledger.parquet", solves, LedgerEntry)
 
     decision = workflow.gate.decide(before.kept_score, result)
     report = GenerationReport(
@@ -96,16 +123,17 @@ def run_generation(number: int, before: GenerationReport, campaign: Campaign) ->
         kept_score=result if decision.promote else before.kept_score,
         why=decision.why,
         counts={
-            "sampled": sum(outcomes.values()),
-            "verified": outcomes[Outcome.CORRECT],
+            "sampled": sum(sampled.outcomes.values()),
+            "verified": sampled.outcomes[Outcome.CORRECT],
             "accepted": len(selection.accepted),
             "distinct": len({(row.problem_id, row.completion) for row in selection.accepted}),
             "trained_on": len(rows),
         },
-        outcomes=outcomes,
+        outcomes=sampled.outcomes,
         drops=selection.drops,
         seconds=watch.seconds,
-        tokens={"sample": sampled_tokens, "train": steps[-1].tokens, "examine": result.tokens},
+        tokens={"sample": sampled.tokens, "train": steps[-1].tokens, "examine": result.tokens},
+        coverage=coverage([report.score for report in past], before.kept_score, result),
     )
     write_json(folder / "report.json", report)
     return report
@@ -124,6 +152,15 @@ def sample_and_verify(
 ) -> JudgedShards:
     """Sample what is missing and judge it as it comes; what is there already is left as it is."""
     workflow, progress = campaign.workflow, campaign.progress
+    made_from = {
+        "requests": digest(requests),
+        "problems": digest(problems),
+        "weights": checkpoint.weights_hash,
+        "tokenizer and chat template": checkpoint.tokenizer_hash,
+        "sampler": digest([describe(workflow.sampler)]),
+        "verifier": digest([describe(workflow.verifier), workflow.verifier.version, workflow.verifier_deadline]),
+    }
+    require_same(folder / "sampling.manifest.json", made_from)
     shards = JudgedShards(folder, requests)
     missing = shards.missing()
     if missing:
@@ -137,13 +174,37 @@ def sample_and_verify(
     return shards
 
 
-def tally(shards: JudgedShards) -> tuple[dict[str, int], int]:
-    """Verdicts by outcome, and output tokens, over all shards."""
+@dataclass(frozen=True)
+class Tally:
+    """What all traces of a stage come to."""
+
+    outcomes: dict[str, int]
+    tokens: int
+    """Of the outputs."""
+    solves: dict[str, tuple[int, int]]
+    """Right samples and all samples, by problem."""
+
+
+def tally(shards: JudgedShards) -> Tally:
+    """Count verdicts and output tokens over all shards."""
     outcomes, tokens = Counter({outcome.value: 0 for outcome in Outcome}), 0
+    right: Counter[str] = Counter()
+    samples: Counter[str] = Counter()
     for item in shards.read():
         outcomes[item.verdict.outcome.value] += 1
         tokens += len(item.trace.output_token_ids)
-    return dict(outcomes), tokens
+        samples[item.trace.problem_id] += 1
+        right[item.trace.problem_id] += item.verdict.outcome is Outcome.CORRECT
+    return Tally(dict(outcomes), tokens, {problem: (right[problem], samples[problem]) for problem in sorted(samples)})
+
+
+def decontaminate(exam: ExamIndex | None, selection: Selection) -> Selection:
+    """Drop what gives a held-out question away, for the reason `contaminated`."""
+    if exam is None:
+        return selection
+    clean = exam.clean_rows(selection.accepted)
+    dropped = len(selection.accepted) - len(clean)
+    return Selection(tuple(clean), {**selection.drops, **({"contaminated": dropped} if dropped else {})})
 
 
 def assemble_rows(campaign: Campaign, number: int, selection: Selection, outcomes: dict[str, int]) -> list[AcceptedTrace]:
@@ -163,6 +224,22 @@ def assemble_rows(campaign: Campaign, number: int, selection: Selection, outcome
     return rows
 
 
+def require_agreement(campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], shards: JudgedShards, folder: Path) -> None:
+    """Let the trainer show that it reads what the sampler wrote: rows of this generation, and the bare question as the exam asked it.
+
+    Raises:
+        UserError: it does not; nothing has been trained.
+    """
+    if (folder / "training.json").exists():
+        return
+    ours = {row.trace_id: row for row in rows if row.completion_token_ids is not None}
+    pairs = [(ours[item.trace.id], item.trace) for item in shards.read() if item.trace.id in ours]
+    bare = {problem.id: campaign.workflow.prompter.messages(problem) for problem in campaign.held_out}
+    exam = read_records(campaign.run.generation(0) / "exam" / "traces" / "shard-00000.parquet", Trace)
+    asked = [(bare[trace.problem_id], trace) for trace in exam]
+    campaign.cluster.open("trainer", campaign.workflow.trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
+
+
 def fine_tune(
     campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], folder: Path, checkpoint_id: str, number: int, label: str
 ) -> tuple[Checkpoint, list[TrainingStep]]:
@@ -171,6 +248,14 @@ def fine_tune(
     into = folder / "checkpoint"
     if note.exists():
         return describe_folder(into, checkpoint_id, start.id, number), read_json(note, list[TrainingStep])
+    seed = derive_seed(campaign.workflow.seed, "train", number)
+    made_from = {
+        "rows": digest(rows),
+        "weights": start.weights_hash,
+        "tokenizer and chat template": start.tokenizer_hash,
+        "trainer": digest([describe(campaign.workflow.trainer), seed]),
+    }
+    require_same(folder / "training.manifest.json", made_from)
     campaign.cluster.open("sampler", campaign.workflow.sampler).call("rest")
     steps: list[TrainingStep] = []
     campaign.progress.begin(label, 0)
@@ -182,7 +267,7 @@ def fine_tune(
         campaign.cluster,
         checkpoint_id=checkpoint_id,
         generation=number,
-        seed=derive_seed(campaign.workflow.seed, "train", number),
+        seed=seed,
         on_step=_watching(campaign, steps),
     )
     campaign.progress.end()

@@ -13,6 +13,7 @@ from selfimprove.problems.sets import load_sets
 from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Checkpoint
 from selfimprove.reporting.progress import Silence
+from selfimprove.selection.contamination import ExamIndex
 from selfimprove.settings import describe
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.silent import Silent
@@ -44,18 +45,22 @@ def improve(
     """
     tracker, progress, run = tracker or Silent(), progress or Silence(), RunFolder(Path(run_dir))
     problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
+    exam = ExamIndex(workflow.contamination, held_out) if workflow.contamination else None
+    clean = exam.clean_problems(problems) if exam else problems
     base = describe_folder(resolve_model(workflow.base_model), "base")
     continued = run.claim(describe(workflow))
-    run.save_problems("train", problems)
+    run.save_problems("train", clean)
     run.save_problems("held_out", held_out)
-    progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run.root}: {len(problems)} problems, {len(held_out)} held out")
+    progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run.root}: {len(clean)} problems, {len(held_out)} held out")
+    if len(clean) < len(problems):
+        progress.say(f"{len(problems) - len(clean)} problems are left out: they give held-out questions away")
 
     status, place = "FAILED", cluster()
     try:
         link = tracker.start(workflow.name, describe(workflow), run.root)
         if link:
             progress.say(link)
-        champion = run_generations(Campaign(workflow, run, place, tracker, progress, base, problems, held_out))
+        champion = run_generations(Campaign(workflow, run, place, tracker, progress, base, clean, held_out, exam))
         status = "FINISHED"
         return champion
     except KeyboardInterrupt:
@@ -68,16 +73,21 @@ def improve(
 
 def run_generations(campaign: Campaign) -> Checkpoint:
     """Every generation of the campaign, and the baselines beside them."""
-    report = base_report(campaign)
-    campaign.tracker.record(report, campaign.run.generation(0))
+    reports = [base_report(campaign)]
+    campaign.tracker.record(reports[0], campaign.run.generation(0))
     baseline = baselines.few_shot(campaign)
     if baseline is not None:
         campaign.tracker.baseline("few_shot", baseline)
     for number in range(1, campaign.workflow.generations + 1):
-        report = run_generation(number, report, campaign)
+        report = run_generation(number, reports, campaign)
+        reports.append(report)
         campaign.run.crown(report.kept)
         campaign.tracker.record(report, campaign.run.generation(number))
-        campaign.progress.say(f"generation {number}: pass@1 {report.score.pass_at_1:.3f}, {report.why}: {report.kept.id} is champion")
+        campaign.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
+        if reason := campaign.workflow.stop and campaign.workflow.stop.reason(reports):
+            campaign.run.stop(reason)
+            campaign.progress.say(f"stopped early: {reason}")
+            break
     if campaign.workflow.answer_only_baseline:
-        campaign.tracker.baseline("answer_only", baselines.answer_only(campaign, campaign.workflow.generations))
-    return report.kept
+        campaign.tracker.baseline("answer_only", baselines.answer_only(campaign, reports))
+    return reports[-1].kept

@@ -9,8 +9,9 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.evaluation.gates import NotWorse
 from selfimprove.prompting.chat import Bare
-from selfimprove.protocols import Gate, Mixture, ProblemSource, Prompter, Sampler, Selector, Trainer, Verifier
+from selfimprove.protocols import Gate, Mixture, ProblemSource, Prompter, Sampler, Selector, Stop, Trainer, Verifier
 from selfimprove.sampling.decoding import Decoding
+from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.replay import Replay
 
@@ -19,7 +20,8 @@ from selfimprove.selection.replay import Replay
 class Workflow:
     """One experiment. Every field is a part or a plain setting; `--set` reaches each by its path (`--set sampling.temperature=0.7`)."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+    """Names the run's folder: letters, digits, `_`, `-` and `.`."""
     problems: ProblemSource
     """Problems to learn from."""
     held_out: ProblemSource | PositiveInt
@@ -36,8 +38,12 @@ class Workflow:
     sampling: Decoding = Decoding()
     exam: Decoding = Decoding(samples_per_problem=1, temperature=0.0)
     selector: Selector = KeepCorrect()
+    contamination: Contamination | None = Contamination()
+    """What counts as giving a held-out question away: such problems and traces are not trained on; None looks at nothing but equal questions."""
     mixture: Mixture = Replay()
     gate: Gate = NotWorse()
+    stop: Stop | None = None
+    """What ends the run before `generations` are done; None: nothing does."""
     generations: PositiveInt = 3
     problems_per_generation: PositiveInt | None = None
     """How many problems are drawn in each generation; None for all."""

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from toy import Sums, ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
-from selfimprove import Always, InlineCluster, Outcome, Replay, UserError, improve
-from selfimprove.records import AcceptedTrace, JudgedTrace, Trace
+from selfimprove import Always, InlineCluster, LedgerEntry, Outcome, Problem, Replay, StopEarly, Strict, UserError, improve
+from selfimprove.records import AcceptedTrace, JudgedTrace, Trace, TrainingStep
+from selfimprove.reporting.progress import Silence
 from selfimprove.reporting.summary import summarize
-from selfimprove.storage.files import read_records
+from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
+
+
+class Lines(Silence):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """These problems."""
+
+    problems: tuple[Problem, ...]
+
+    def load(self) -> list[Problem]:
+        return list(self.problems)
+
+
+@dataclass(frozen=True)
+class Gossip(ToySampler):
+    """Talks about another question in half of its traces."""
+
+    def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
+        trace = super()._trace(checkpoint, request)
+        return replace(trace, text=trace.text.replace("<think>", "<think>What is 3 + 3? ")) if request.seed % 2 else trace
 
 
 @pytest.fixture
@@ -113,7 +144,8 @@ def test_a_run_that_broke_while_sampling_ends_as_an_undisturbed_one(
         improve(workflow, tmp_path / "broken", InlineCluster)
     improve(workflow, tmp_path / "broken", InlineCluster)
     broken, whole = files_of(tmp_path / "broken"), files_of(tmp_path / "whole")
-    assert {name for name in broken if broken[name] != whole.get(name)} == {"workflow.json"}
+    # The two runs differ in the class of one part, by name.
+    assert {Path(name).name for name in broken if broken[name] != whole.get(name)} == {"workflow.json", "sampling.manifest.json"}
     assert broken.keys() == whole.keys()
 
 
@@ -125,7 +157,7 @@ def test_a_run_that_broke_while_training_ends_as_an_undisturbed_one(model: Path,
         improve(workflow, tmp_path / "broken", InlineCluster)
     improve(workflow, tmp_path / "broken", InlineCluster)
     broken, whole = files_of(tmp_path / "broken"), files_of(tmp_path / "whole")
-    assert {name for name in broken if broken[name] != whole.get(name)} == {"workflow.json"}
+    assert {Path(name).name for name in broken if broken[name] != whole.get(name)} == {"workflow.json", "training.manifest.json"}
 
 
 def test_a_finished_run_is_only_read(model: Path, tmp_path: Path) -> None:
@@ -171,6 +203,47 @@ def test_a_candidate_that_is_worse_does_not_become_champion(tmp_path: Path) -> N
     assert [row["promoted"] for row in rows[1:]] == [False, False] and "<" in rows[1]["why"]
 
 
+def test_the_ledger_counts_every_problem_of_both_sets_in_every_generation(model: Path, tmp_path: Path) -> None:
+    improve(toy_workflow(model), tmp_path / "run", InlineCluster)
+    for number in (1, 2):
+        rows = read_records(tmp_path / f"run/generation-0{number}/ledger.parquet", LedgerEntry)
+        report = RunFolder(tmp_path / "run").reports()[number]
+        assert [sum(row.set == name for row in rows) for name in ("train", "held_out")] == [25, 15]
+        assert sum(row.right for row in rows if row.set == "train") == report.counts["verified"]
+        assert {row.problem_id: (row.right, row.samples) for row in rows if row.set == "held_out"} == report.score.solved
+        assert report.coverage is not None and len(report.coverage.newly_solved) <= 15
+
+
+def test_a_run_that_brings_nothing_more_stops_early_and_says_why(tmp_path: Path) -> None:
+    model, said = make_toy_model(tmp_path / "able", 0.7), Lines()
+    workflow = toy_workflow(model, trainer=ToyTrainer(gain=0.0), gate=Strict(), stop=StopEarly(patience=2), generations=5)
+    improve(workflow, tmp_path / "run", InlineCluster, progress=said)
+    assert [report.generation for report in RunFolder(tmp_path / "run").reports()] == [0, 1, 2]
+    assert "stopped early: no candidate was promoted in 2 generations: a plateau" in said.lines
+    summary = summarize(RunFolder(tmp_path / "run"))
+    assert summary["complete"] and summary["kept_generation"] == 0
+
+
+def test_problems_and_traces_that_give_the_exam_away_are_not_trained_on(model: Path, tmp_path: Path) -> None:
+    said = Lines()
+    leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"), *Sums(size=25, first=40).load()))
+    exam = Listed(tuple(Sums(size=15).load()))
+    improve(toy_workflow(model, problems=leaks, held_out=exam, generations=1), tmp_path / "run", InlineCluster, progress=said)
+    assert "1 problems are left out: they give held-out questions away" in said.lines
+    assert "leak-1" not in (tmp_path / "run/problems/train.json").read_text()
+
+    gossip = toy_workflow(model, problems=Sums(size=25, first=40), held_out=exam, sampler=Gossip(), generations=1)
+    improve(gossip, tmp_path / "gossip", InlineCluster)
+    report = RunFolder(tmp_path / "gossip").reports()[1]
+    assert report.drops["contaminated"] > 0
+    assert report.counts["accepted"] + report.drops["contaminated"] == report.counts["verified"]
+
+
+def test_every_generation_has_the_tokenizer_of_the_base(model: Path, tmp_path: Path) -> None:
+    improve(toy_workflow(model), tmp_path / "run", InlineCluster)
+    assert len({report.candidate.tokenizer_hash for report in RunFolder(tmp_path / "run").reports()}) == 1
+
+
 def test_an_open_gate_promotes_even_what_is_worse(tmp_path: Path) -> None:
     model = make_toy_model(tmp_path / "able", 0.7)
     champion = improve(toy_workflow(model, trainer=ToyTrainer(gain=-0.05), gate=Always()), tmp_path / "run", InlineCluster)
@@ -182,6 +255,17 @@ def test_training_starts_from_the_base_or_from_the_champion(model: Path, tmp_pat
     improve(toy_workflow(model, start_from=start_from), tmp_path / "run", InlineCluster)
     second = RunFolder(tmp_path / "run").reports()[2]
     assert second.candidate.parent_id == {"base": "base", "champion": "generation-1"}[start_from]
+
+
+@pytest.mark.parametrize(("start_from", "trainings"), [("base", [2]), ("champion", [1, 2])])
+def test_the_answer_only_baseline_repeats_the_trainings_that_made_the_last_candidate(
+    model: Path, tmp_path: Path, start_from: str, trainings: list[int]
+) -> None:
+    improve(toy_workflow(model, start_from=start_from), tmp_path / "run", InlineCluster)
+    steps = [len(read_json(tmp_path / f"run/generation-0{number}/training.json", list[TrainingStep])) for number in trainings]
+    folders = sorted((tmp_path / "run/baselines/answer_only").glob("generation-*"))
+    assert [folder.name for folder in folders] == [f"generation-0{number}" for number in trainings]
+    assert [len(read_json(folder / "training.json", list[TrainingStep])) for folder in folders] == steps
 
 
 @pytest.mark.parametrize("earlier", [True, False])
