@@ -1,0 +1,51 @@
+"""Toy parts that write down what they do, for tests that kill them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toy import ToySampler
+
+from selfimprove import Checkpoint, Request, Trace
+
+WORKFLOW = """
+from pathlib import Path
+from killable import NotingSampler
+from toy import Sums, ToyTrainer, toy_workflow
+workflow = toy_workflow(
+    Path({model!r}), problems=Sums(size=335), sampler=NotingSampler(log={log!r}, pause={pause}), trainer=ToyTrainer(gain=0.001), generations=3
+)
+"""
+
+
+@dataclass(frozen=True)
+class NotingSampler(ToySampler):
+    """Notes the id of every request that it begins with."""
+
+    log: str = ""
+    pause: float = 0.0
+    """Seconds between two traces."""
+
+    def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        note = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            for request in requests:
+                os.write(note, f"{request.id}\n".encode())
+                time.sleep(self.pause)
+                yield [self._trace(checkpoint, request)]
+        finally:
+            os.close(note)
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Everything that a run leaves on disk but times, names of its own folder, and logs."""
+    skipped = {"seconds.json", "report.json", "mlflow.json", "sampling.manifest.json", "workflow.json", "workflow.py"}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name not in skipped and "logs" not in path.parts
+    }

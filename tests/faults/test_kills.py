@@ -1,0 +1,241 @@
+"""Kill -9 of everything, at twenty seeded moments: the same command ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import toy
+
+sys.path.insert(0, str(Path(__file__).parent))
+import killable
+from killable import WORKFLOW, NotingSampler, files_of
+from processes import Started, watching
+from toy import Sums, ToyTrainer, make_toy_model, toy_workflow
+
+from selfimprove import InlineCluster, RayCluster, improve
+from selfimprove.cluster.ray_actors import RayWorker
+from selfimprove.records import GenerationReport
+from selfimprove.reporting.progress import Silence
+from selfimprove.storage.run_folder import RunFolder
+
+DRIVER_KILLS, SAMPLER_KILLS, VERIFIER_KILLS, TRAINER_KILLS = 12, 3, 1, 2  # and the head of the cluster, and the MLflow server: 20
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_toy_model(tmp_path_factory.mktemp("models") / "model", 0.2)
+
+
+@pytest.fixture
+def started() -> Iterator[Started]:
+    with watching() as found:
+        yield found
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", **more}
+
+
+def command(tmp_path: Path, model: Path, name: str, *more: str, pause: float = 0.0) -> list[str]:
+    file = tmp_path / f"{name}.py"
+    file.write_text(WORKFLOW.format(model=str(model), log=str(tmp_path / f"{name}.log"), pause=pause))
+    return [sys.executable, "-m", "selfimprove", "run", str(file), "--run-dir", str(tmp_path / name), *more]
+
+
+def finish(line: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def reports(root: Path) -> list[GenerationReport]:
+    """Without times and places."""
+
+    def bare(report: GenerationReport) -> GenerationReport:
+        places = {name: replace(getattr(report, name), path="") for name in ("start", "candidate", "kept")}
+        return replace(report, seconds={}, **places)
+
+    return [bare(report) for report in RunFolder(root).reports()]
+
+
+def count_files(root: Path) -> int:
+    return sum(path.is_file() and not path.name.startswith(".") for path in root.rglob("*")) if root.exists() else 0
+
+
+def sampled(log: Path) -> list[str]:
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def written(root: Path) -> set[str]:
+    """Ids of the traces in shards that are complete."""
+    from pyarrow import parquet
+
+    shards = root.glob("**/verdicts/shard-*.parquet")
+    return {name for shard in shards for name in parquet.read_table(shard, columns=["trace_id"]).column("trace_id").to_pylist()}
+
+
+def test_a_driver_killed_at_any_moment_goes_on_where_it_was(model: Path, tmp_path: Path, started: Started) -> None:
+    finish(command(tmp_path, model, "whole", "--inline"), environment(tmp_path))
+    total, chance = count_files(tmp_path / "whole"), random.Random(20)
+    line, log, root = command(tmp_path, model, "killed", "--inline"), tmp_path / "killed.log", tmp_path / "killed"
+    moments = []
+    for wanted in sorted(chance.sample(range(3, total - 1), DRIVER_KILLS)):
+        kept, before = written(root), len(sampled(log))
+        process = subprocess.Popen(line, env=environment(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while count_files(root) < wanted and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(chance.random() * 0.05)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "the run was over before it was killed"
+        moments.append(count_files(root))
+        assert not kept & set(sampled(log)[before:]), "what a complete shard holds was sampled again"
+    assert moments[-1] < total and len(set(moments)) > DRIVER_KILLS / 2
+    kept, before = written(root), len(sampled(log))
+    finish(line, environment(tmp_path))
+    assert not kept & set(sampled(log)[before:])
+    assert files_of(root) == files_of(tmp_path / "whole")
+    assert reports(root) == reports(tmp_path / "whole")
+    assert_told_once(tmp_path, root)
+    assert started.left_after(20) == set()
+
+
+def assert_told_once(tmp_path: Path, root: Path, uri: str | None = None) -> None:
+    """MLflow has one point for each generation, on one parent run that is finished."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri or f"sqlite:///{tmp_path / 'mlflow.db'}")
+    parents = [
+        run
+        for experiment in client.search_experiments()
+        for run in client.search_runs([experiment.experiment_id])
+        if run.data.tags.get("folder") == str(root)
+    ]
+    assert [run.info.status for run in parents] == ["FINISHED"]
+    points = client.get_metric_history(parents[0].info.run_id, "champion/pass_at_1")
+    assert sorted(point.step for point in points) == [0, 1, 2, 3]
+
+
+class Killing(Silence):
+    """Kills a worker whenever so many items have come in all."""
+
+    def __init__(self, kills: dict[int, str]) -> None:
+        self.cluster: RayCluster | None = None
+        self.kills, self.seen, self.killed = kills, 0, []  # type: ignore[var-annotated]
+
+    def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
+        self.seen += 1
+        if role := self.kills.get(self.seen):
+            assert self.cluster is not None
+            (worker,) = (worker for _, worker in self.cluster._workers if worker._role == role)
+            os.kill(process_of(worker), signal.SIGKILL)
+            self.killed.append(role)
+
+
+def process_of(worker: RayWorker) -> int:
+    import ray
+
+    found = re.match(r"process (\d+) ", ray.get(worker._actors[0].heartbeat.remote()))
+    assert found
+    return int(found[1])
+
+
+@pytest.mark.ray
+def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(model: Path, tmp_path: Path, started: Started) -> None:
+    def workflow(name: str):  # type: ignore[no-untyped-def]
+        sampler = NotingSampler(log=str(tmp_path / f"{name}.log"), pause=0.002)
+        return toy_workflow(model, problems=Sums(size=90), sampler=sampler, trainer=ToyTrainer(gain=0.004), generations=2)
+
+    watched = Killing({})
+    improve(workflow("whole"), tmp_path / "whole", InlineCluster, progress=watched)
+    chance = random.Random(21)
+    roles = ["sampler"] * SAMPLER_KILLS + ["verifier"] * VERIFIER_KILLS + ["trainer"] * TRAINER_KILLS
+    chance.shuffle(roles)
+    # Batches are larger here than in one process, so there are fewer; all workers are there once the first training has begun.
+    killing = Killing(dict(zip(sorted(chance.sample(range(60, 160), len(roles))), roles, strict=True)))
+    with RayCluster(ship=[toy, killable]) as cluster:
+        killing.cluster = cluster
+        improve(workflow("killed"), tmp_path / "killed", lambda: cluster, progress=killing)
+    assert sorted(killing.killed) == sorted(roles)
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
+    assert reports(tmp_path / "killed") == reports(tmp_path / "whole")
+    assert started.left_after(20) == set()
+
+
+@pytest.mark.ray
+def test_a_run_whose_cluster_lost_its_head_ends_and_the_next_one_goes_on(model: Path, tmp_path: Path, started: Started) -> None:
+    finish(command(tmp_path, model, "whole", "--inline"), environment(tmp_path))
+    line, quick = command(tmp_path, model, "headless", pause=0.01), {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+    process = subprocess.Popen(line, env=environment(tmp_path, **quick), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while count_files(tmp_path / "headless") < 25:
+        assert process.poll() is None, "the run ended by itself"
+        time.sleep(0.05)
+    heads = [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() == "gcs_server"]
+    assert len(heads) == 1
+    heads[0].kill()
+    assert process.wait(200) != 0
+    assert started.left_after(30) == set()
+    finish(command(tmp_path, model, "headless", pause=0.01), environment(tmp_path))
+    assert files_of(tmp_path / "headless") == files_of(tmp_path / "whole")
+    assert reports(tmp_path / "headless") == reports(tmp_path / "whole")
+    assert_told_once(tmp_path, tmp_path / "headless")
+    assert started.left_after(20) == set()
+
+
+def test_a_run_whose_mlflow_server_was_killed_goes_on_and_tells_the_rest_later(model: Path, tmp_path: Path, started: Started) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    address = environment(tmp_path, MLFLOW_TRACKING_URI=uri)
+    server = serve_mlflow(tmp_path, uri)
+    line = command(tmp_path, model, "run", "--inline", pause=0.01)
+    process = subprocess.Popen(line, env=address, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while count_files(tmp_path / "run") < 25:
+        assert process.poll() is None, "the run ended by itself"
+        time.sleep(0.05)
+    for one in (*psutil.Process(server.pid).children(recursive=True), server):
+        one.kill()
+    server.wait()
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert RunFolder(tmp_path / "run").reports()[-1].generation == 3
+    server = serve_mlflow(tmp_path, uri)
+    try:
+        finish(line, address)
+        assert_told_once(tmp_path, tmp_path / "run", uri)
+    finally:
+        for one in (*psutil.Process(server.pid).children(recursive=True), server):
+            one.kill()
+        server.wait()
+
+
+def serve_mlflow(tmp_path: Path, uri: str) -> subprocess.Popen[bytes]:
+    import urllib.request
+
+    store = f"sqlite:///{tmp_path / 'served.db'}"
+    line = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")]
+    line += ["--host", "127.0.0.1", "--port", uri.rpartition(":")[2], "--workers", "1"]
+    quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(line, env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the MLflow server did not start"
+        try:
+            urllib.request.urlopen(f"{uri}/health", timeout=2).close()
+            return server
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the MLflow server did not answer")
