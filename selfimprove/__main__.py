@@ -135,8 +135,14 @@ def _reverify(options: argparse.Namespace) -> int:
 def _verifier(name: str) -> Verifier:
     from selfimprove import verification
 
-    parts = (verification.Exact, verification.Mathematical, verification.ReasoningGymScorer, verification.MultipleChoice, verification.PythonTests)
-    return dict(zip(VERIFIERS, parts, strict=True))[name]()
+    parts: tuple[type[Verifier], ...] = (
+        verification.Exact,
+        verification.Mathematical,
+        verification.ReasoningGymScorer,
+        verification.MultipleChoice,
+        verification.PythonTests,
+    )
+    return parts[VERIFIERS.index(name)]()
 
 
 VERIFIERS = ("exact", "math", "reasoning-gym", "choice", "code")
