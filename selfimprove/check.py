@@ -195,8 +195,9 @@ def _estimate(
     sampled = samples * workflow.generations * output + exams * TYPICAL_OUTPUT * workflow.exam.max_tokens
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
     epochs = getattr(workflow.trainer, "epochs", 1)
-    limit = getattr(workflow.mixture, "limit", None)
-    rows = [min(samples * generation, limit or samples * generation) for generation in range(1, workflow.generations + 1)]
+    limit, per_problem = getattr(workflow.mixture, "limit", None), getattr(workflow.mixture, "per_problem", None)
+    most = min(limit or math.inf, (per_problem or math.inf) * len(problems))
+    rows = [min(samples * generation, most) for generation in range(1, workflow.generations + 1)]
     trained = sum(rows) * epochs * (prompt + output)
     parameters = 0
     for file in model.glob("*.safetensors"):

@@ -277,6 +277,8 @@ def fine_tune(
 
 def _watching(campaign: Campaign, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:
     def on_step(step: TrainingStep) -> None:
+        # A training whose worker died begins anew.
+        del steps[step.step - 1 :]
         tokens = step.tokens - (steps[-1].tokens if steps else 0)
         steps.append(step)
         campaign.progress.advance(1, tokens=tokens, total=step.steps, loss=step.loss)

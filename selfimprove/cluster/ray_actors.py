@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -31,6 +32,7 @@ class Host:
 
     def __init__(self, part: Any, role: str, log_folder: str | None) -> None:
         _send_output_to(log_folder, role)
+        threading.Thread(target=_end_with, args=(os.getppid(),), name="end-with-raylet", daemon=True).start()
         # Ray gives an actor as many OpenMP threads as it reserves CPUs; stages take turns, so each may use the whole machine.
         os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
         self._opened = part.open()
@@ -57,6 +59,13 @@ class Host:
 
     def _note(self, did: str) -> None:
         self._did, self._when = did, time.monotonic()
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, Ray's daemon: one that computes would else go on when the cluster has lost its head."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _send_output_to(log_folder: str | None, role: str) -> None:

@@ -134,11 +134,15 @@ class Killing(Silence):
 
     def __init__(self, kills: dict[int, str]) -> None:
         self.cluster: RayCluster | None = None
-        self.kills, self.seen, self.killed = kills, 0, []  # type: ignore[var-annotated]
+        self.kills, self.killed = kills, list[str]()
+        self.stage, self.stages = "", list[str]()
+
+    def begin(self, stage: str, total: int) -> None:
+        self.stage = stage
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
-        self.seen += 1
-        if role := self.kills.get(self.seen):
+        self.stages.append(self.stage)
+        if role := self.kills.get(len(self.stages)):
             assert self.cluster is not None
             (worker,) = (worker for _, worker in self.cluster._workers if worker._role == role)
             os.kill(process_of(worker), signal.SIGKILL)
@@ -162,10 +166,10 @@ def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(model: Pa
     watched = Killing({})
     improve(workflow("whole"), tmp_path / "whole", InlineCluster, progress=watched)
     chance = random.Random(21)
+    sampling, training = ([moment for moment, stage in enumerate(watched.stages, start=1) if word in stage] for word in ("sampling", "training"))
+    moments = [*chance.sample(sampling, SAMPLER_KILLS + VERIFIER_KILLS), *chance.sample(training, TRAINER_KILLS)]
     roles = ["sampler"] * SAMPLER_KILLS + ["verifier"] * VERIFIER_KILLS + ["trainer"] * TRAINER_KILLS
-    chance.shuffle(roles)
-    # Batches are larger here than in one process, so there are fewer; all workers are there once the first training has begun.
-    killing = Killing(dict(zip(sorted(chance.sample(range(60, 160), len(roles))), roles, strict=True)))
+    killing = Killing(dict(zip(moments, roles, strict=True)))
     with RayCluster(ship=[toy, killable]) as cluster:
         killing.cluster = cluster
         improve(workflow("killed"), tmp_path / "killed", lambda: cluster, progress=killing)
@@ -187,7 +191,7 @@ def test_a_run_whose_cluster_lost_its_head_ends_and_the_next_one_goes_on(model: 
     assert len(heads) == 1
     heads[0].kill()
     assert process.wait(200) != 0
-    assert started.left_after(30) == set()
+    assert {" ".join(psutil.Process(pid).cmdline()) for pid in started.left_after(120)} == set()
     finish(command(tmp_path, model, "headless", pause=0.01), environment(tmp_path))
     assert files_of(tmp_path / "headless") == files_of(tmp_path / "whole")
     assert reports(tmp_path / "headless") == reports(tmp_path / "whole")
