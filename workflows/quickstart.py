@@ -1,4 +1,4 @@
-"""The main job: SmolLM2-135M teaches itself to reason about sums, from five worked examples.
+"""The main job: SmolLM2-135M teaches itself to reason about sums, from four worked examples.
 
 Generation 1 is asked with the exemplars; what it gets right trains a model on the bare question. From then on each model samples for the next.
 """
@@ -9,8 +9,7 @@ EXEMPLARS = (
     Exemplar("State the final answer to the following arithmetic problem: 4 + 3 - 2 =", "4 + 3 = 7.\n7 - 2 = 5.", "5"),
     Exemplar("State the final answer to the following arithmetic problem: 6 + 9 =", "6 + 9 = 15.", "15"),
     Exemplar("State the final answer to the following arithmetic problem: 2 - 8 + 1 =", "2 - 8 = -6.\n-6 + 1 = -5.", "-5"),
-    Exemplar("State the final answer to the following arithmetic problem: 9 - 4 =", "9 - 4 = 5.", "5"),
-    Exemplar("State the final answer to the following arithmetic problem: 3 - 5 - 4 =", "3 - 5 = -2.\n-2 - 4 = -6.", "-6"),
+    Exemplar("State the final answer to the following arithmetic problem: 7 - 5 - 4 =", "7 - 5 = 2.\n2 - 4 = -2.", "-2"),
 )
 
 workflow = Workflow(
@@ -25,7 +24,7 @@ workflow = Workflow(
     held_out=150,
     first_prompter=FewShot(EXEMPLARS),
     sampler=VLLM(engine={"max_model_len": 512}),
-    sampling=Decoding(samples_per_problem=2, temperature=0.5, max_tokens=48),
+    sampling=Decoding(samples_per_problem=3, temperature=0.6, max_tokens=48),
     exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=48),
     verifier=ReasoningGymScorer(),
     mixture=Replay(earlier=True, per_problem=1),
