@@ -135,17 +135,11 @@ def _reverify(options: argparse.Namespace) -> int:
 def _verifier(name: str) -> Verifier:
     from selfimprove import verification
 
-    parts: tuple[type[Verifier], ...] = (
-        verification.Exact,
-        verification.Mathematical,
-        verification.ReasoningGymScorer,
-        verification.MultipleChoice,
-        verification.PythonTests,
-    )
-    return parts[VERIFIERS.index(name)]()
+    verifier: Verifier = getattr(verification, VERIFIERS[name])()
+    return verifier
 
 
-VERIFIERS = ("exact", "math", "reasoning-gym", "choice", "code")
+VERIFIERS = {"exact": "Exact", "math": "Mathematical", "reasoning-gym": "ReasoningGymScorer", "choice": "MultipleChoice", "code": "PythonTests"}
 
 
 def runs_folder() -> Path:

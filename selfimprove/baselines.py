@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfimprove.generation import Campaign, fine_tune, take_exam
 from selfimprove.records import AcceptedTrace, GenerationReport, Score
+from selfimprove.resumable import Campaign, fine_tune, take_exam
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import Stopwatch
 

@@ -1,59 +1,19 @@
-"""One generation on disk: each stage takes up where it stopped, and leaves what the next one reads."""
+"""One generation: its stages in order, what each leaves for the next, and the report."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
-from selfimprove.evaluation.scores import score
-from selfimprove.protocols import Cluster, Progress, Prompter, Tracker
-from selfimprove.records import (
-    AcceptedTrace,
-    Checkpoint,
-    GenerationReport,
-    LedgerEntry,
-    Outcome,
-    Problem,
-    Request,
-    Score,
-    Selection,
-    Trace,
-    TrainingStep,
-)
+from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Problem, Selection
+from selfimprove.resumable import Campaign, fine_tune, require_agreement, sample_and_verify, take_exam, tally
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.contamination import ExamIndex
-from selfimprove.settings import describe
-from selfimprove.stages import ask, sample, select, train, verify
+from selfimprove.stages import ask, select
 from selfimprove.storage.files import read_json, read_records, write_json, write_records
-from selfimprove.storage.manifest import digest, require_same
-from selfimprove.storage.run_folder import RunFolder, Stopwatch
-from selfimprove.storage.shards import JudgedShards
-from selfimprove.workflow import Workflow
-
-COMPARED = 256
-"""Sequences of each kind that are compared before a training."""
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """What stays the same through all generations of a run."""
-
-    workflow: Workflow
-    run: RunFolder
-    cluster: Cluster
-    tracker: Tracker
-    progress: Progress
-    base: Checkpoint
-    problems: Sequence[Problem]
-    held_out: Sequence[Problem]
-    exam: ExamIndex | None
-    """The held-out questions, to keep them out of what is trained on."""
+from selfimprove.storage.run_folder import Stopwatch
 
 
 def base_report(campaign: Campaign) -> GenerationReport:
@@ -147,57 +107,6 @@ def draw(campaign: Campaign, number: int) -> list[Problem]:
     return random.Random(derive_seed(campaign.workflow.seed, "draw", number)).sample(list(campaign.problems), wanted)
 
 
-def sample_and_verify(
-    campaign: Campaign, checkpoint: Checkpoint, requests: Sequence[Request], problems: Sequence[Problem], folder: Path, label: str
-) -> JudgedShards:
-    """Sample what is missing and judge it as it comes; what is there already is left as it is."""
-    workflow, progress = campaign.workflow, campaign.progress
-    made_from = {
-        "requests": digest(requests),
-        "problems": digest(problems),
-        "weights": checkpoint.weights_hash,
-        "tokenizer and chat template": checkpoint.tokenizer_hash,
-        "sampler": digest([describe(workflow.sampler)]),
-        "verifier": digest([describe(workflow.verifier), workflow.verifier.version, workflow.verifier_deadline]),
-    }
-    require_same(folder / "sampling.manifest.json", made_from)
-    shards = JudgedShards(folder, requests)
-    missing = shards.missing()
-    if missing:
-        progress.begin(label, len(missing))
-        traces = sample(workflow.sampler, checkpoint, missing, campaign.cluster)
-        for judged in verify(workflow.verifier, problems, traces, campaign.cluster, workflow.verifier_deadline):
-            shards.add(judged)
-            correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
-            progress.advance(len(judged), tokens=sum(len(item.trace.output_token_ids) for item in judged), accepted=correct)
-        progress.end()
-    return shards
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What all traces of a stage come to."""
-
-    outcomes: dict[str, int]
-    tokens: int
-    """Of the outputs."""
-    solves: dict[str, tuple[int, int]]
-    """Right samples and all samples, by problem."""
-
-
-def tally(shards: JudgedShards) -> Tally:
-    """Count verdicts and output tokens over all shards."""
-    outcomes, tokens = Counter({outcome.value: 0 for outcome in Outcome}), 0
-    right: Counter[str] = Counter()
-    samples: Counter[str] = Counter()
-    for item in shards.read():
-        outcomes[item.verdict.outcome.value] += 1
-        tokens += len(item.trace.output_token_ids)
-        samples[item.trace.problem_id] += 1
-        right[item.trace.problem_id] += item.verdict.outcome is Outcome.CORRECT
-    return Tally(dict(outcomes), tokens, {problem: (right[problem], samples[problem]) for problem in sorted(samples)})
-
-
 def decontaminate(exam: ExamIndex | None, selection: Selection) -> Selection:
     """Drop what gives a held-out question away, for the reason `contaminated`."""
     if exam is None:
@@ -222,80 +131,3 @@ def assemble_rows(campaign: Campaign, number: int, selection: Selection, outcome
             "give first_prompter (better) exemplars, sample more, take easier problems or a stronger base_model"
         )
     return rows
-
-
-def require_agreement(campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], shards: JudgedShards, folder: Path) -> None:
-    """Let the trainer show that it reads what the sampler wrote: rows of this generation, and the bare question as the exam asked it.
-
-    Raises:
-        UserError: it does not; nothing has been trained.
-    """
-    if (folder / "training.json").exists():
-        return
-    ours = {row.trace_id: row for row in rows if row.completion_token_ids is not None}
-    pairs = [(ours[item.trace.id], item.trace) for item in shards.read() if item.trace.id in ours]
-    bare = {problem.id: campaign.workflow.prompter.messages(problem) for problem in campaign.held_out}
-    exam = read_records(campaign.run.generation(0) / "exam" / "traces" / "shard-00000.parquet", Trace)
-    asked = [(bare[trace.problem_id], trace) for trace in exam]
-    campaign.cluster.open("trainer", campaign.workflow.trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
-
-
-def fine_tune(
-    campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], folder: Path, checkpoint_id: str, number: int, label: str
-) -> tuple[Checkpoint, list[TrainingStep]]:
-    """The checkpoint trained on these rows, and the steps it took; one that is there is only read."""
-    note = folder / "training.json"
-    into = folder / "checkpoint"
-    if note.exists():
-        return describe_folder(into, checkpoint_id, start.id, number), read_json(note, list[TrainingStep])
-    seed = derive_seed(campaign.workflow.seed, "train", number)
-    made_from = {
-        "rows": digest(rows),
-        "weights": start.weights_hash,
-        "tokenizer and chat template": start.tokenizer_hash,
-        "trainer": digest([describe(campaign.workflow.trainer), seed]),
-    }
-    require_same(folder / "training.manifest.json", made_from)
-    campaign.cluster.open("sampler", campaign.workflow.sampler).call("rest")
-    steps: list[TrainingStep] = []
-    campaign.progress.begin(label, 0)
-    checkpoint = train(
-        campaign.workflow.trainer,
-        start,
-        rows,
-        into,
-        campaign.cluster,
-        checkpoint_id=checkpoint_id,
-        generation=number,
-        seed=seed,
-        on_step=_watching(campaign, steps),
-    )
-    campaign.progress.end()
-    write_json(note, steps)
-    return checkpoint, steps
-
-
-def _watching(campaign: Campaign, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:
-    def on_step(step: TrainingStep) -> None:
-        # A training whose worker died begins anew.
-        del steps[step.step - 1 :]
-        tokens = step.tokens - (steps[-1].tokens if steps else 0)
-        steps.append(step)
-        campaign.progress.advance(1, tokens=tokens, total=step.steps, loss=step.loss)
-
-    return on_step
-
-
-def take_exam(campaign: Campaign, checkpoint: Checkpoint, folder: Path, prompter: Prompter, label: str, name: str | None = None) -> Score:
-    """The score of a checkpoint on the held-out problems; an exam that was taken is only read.
-
-    `name` tells the traces of this exam from those of another one of the same checkpoint.
-    """
-    if (folder / "score.json").exists():
-        return read_json(folder / "score.json", Score)
-    workflow = campaign.workflow
-    requests = ask(campaign.held_out, prompter, workflow.exam, f"{name or checkpoint.id}-exam", workflow.seed)
-    shards = sample_and_verify(campaign, checkpoint, requests, campaign.held_out, folder, label)
-    result = score(checkpoint.id, list(shards.read()))
-    write_json(folder / "score.json", result)
-    return result

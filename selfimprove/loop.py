@@ -8,11 +8,12 @@ from pathlib import Path
 from selfimprove import baselines
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
-from selfimprove.generation import Campaign, base_report, run_generation
+from selfimprove.generation import base_report, run_generation
 from selfimprove.problems.sets import load_sets
 from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Checkpoint
 from selfimprove.reporting.progress import Silence
+from selfimprove.resumable import Campaign
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.settings import describe
 from selfimprove.storage.run_folder import RunFolder

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -15,6 +13,7 @@ from typing import Any
 
 import pydantic
 
+from selfimprove.cluster.host import Host
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.resources import Resources
 
@@ -25,55 +24,6 @@ BEAT_SECONDS = 10.0
 """How often a worker that says nothing is asked what it does."""
 
 log = logging.getLogger(__name__)
-
-
-class Host:
-    """The body of an actor: one open part."""
-
-    def __init__(self, part: Any, role: str, log_folder: str | None) -> None:
-        _send_output_to(log_folder, role)
-        threading.Thread(target=_end_with, args=(os.getppid(),), name="end-with-raylet", daemon=True).start()
-        # Ray gives an actor as many OpenMP threads as it reserves CPUs; stages take turns, so each may use the whole machine.
-        os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
-        self._opened = part.open()
-        self._note("opened")
-
-    def call(self, method: str, arguments: tuple[object, ...]) -> Any:
-        """Run a method of the part."""
-        self._note(f"began {method}")
-        result = getattr(self._opened, method)(*arguments)
-        self._note(f"ended {method}")
-        return result
-
-    def stream(self, method: str, arguments: tuple[object, ...]) -> Iterator[Any]:
-        """Run a generator method of the part."""
-        self._note(f"began {method}")
-        # Not `yield from`: Ray sends into its generators, and not every iterator takes that.
-        for number, item in enumerate(getattr(self._opened, method)(*arguments), start=1):
-            yield item
-            self._note(f"handed over batch {number} of {method}")
-
-    def heartbeat(self) -> str:
-        """The last thing it did, and how long ago; answered by a thread of its own while the others work."""
-        return f"process {os.getpid()} {self._did} {time.monotonic() - self._when:.0f} s ago"
-
-    def _note(self, did: str) -> None:
-        self._did, self._when = did, time.monotonic()
-
-
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent, Ray's daemon: one that computes would else go on when the cluster has lost its head."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
-
-
-def _send_output_to(log_folder: str | None, role: str) -> None:
-    """What libraries print goes into the run folder, where this machine can reach it."""
-    if log_folder and Path(log_folder).is_dir():
-        stream = (Path(log_folder) / f"{role}.log").open("a")
-        os.dup2(stream.fileno(), sys.stdout.fileno())
-        os.dup2(stream.fileno(), sys.stderr.fileno())
 
 
 class RayWorker:

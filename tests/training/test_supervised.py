@@ -1,5 +1,4 @@
 import errno
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -132,7 +131,6 @@ def test_steps_come_while_it_trains_and_closing_early_stops_it(tiny_model: Path,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="peft is not installed")
 def test_an_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path: Path) -> None:
     import torch
 
@@ -144,8 +142,8 @@ def test_an_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path: Path)
     assert steps[-1].loss < steps[0].loss
 
 
-@pytest.mark.skipif(importlib.util.find_spec("peft") is not None, reason="peft is installed")
-def test_an_adapter_without_peft_is_refused_before_anything_is_loaded() -> None:
+def test_an_adapter_without_peft_is_refused_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selfimprove.training.supervised.importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs the package peft"):
         SupervisedTrainer(lora={"r": 8}).open()
 
