@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 from selfimprove.errors import UserError
@@ -100,11 +101,18 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
 
 
 def draw(campaign: Campaign, number: int) -> list[Problem]:
-    """The problems of this generation: all of them, or a seeded draw."""
-    wanted = campaign.workflow.problems_per_generation
-    if wanted is None or wanted >= len(campaign.problems):
-        return list(campaign.problems)
-    return random.Random(derive_seed(campaign.workflow.seed, "draw", number)).sample(list(campaign.problems), wanted)
+    """The problems of this generation: all that are below the cap of accepted traces, or a seeded draw of them."""
+    cap, wanted = campaign.workflow.accepted_cap, campaign.workflow.problems_per_generation
+    accepted = Counter(row.problem_id for rows in accepted_before(campaign, number) for row in rows)
+    below = [problem for problem in campaign.problems if cap is None or accepted[problem.id] < cap]
+    if wanted is None or wanted >= len(below):
+        return below
+    return random.Random(derive_seed(campaign.workflow.seed, "draw", number)).sample(below, wanted)
+
+
+def accepted_before(campaign: Campaign, number: int) -> list[list[AcceptedTrace]]:
+    """The accepted traces of each generation before this one, the first generation's first."""
+    return [read_records(campaign.run.generation(past) / "accepted.parquet", AcceptedTrace) for past in range(1, number)]
 
 
 def decontaminate(exam: ExamIndex | None, selection: Selection) -> Selection:
@@ -122,8 +130,7 @@ def assemble_rows(campaign: Campaign, number: int, selection: Selection, outcome
     Raises:
         UserError: not a single trace was accepted so far.
     """
-    earlier = [read_records(campaign.run.generation(past) / "accepted.parquet", AcceptedTrace) for past in range(1, number)]
-    rows = campaign.workflow.mixture.rows([*earlier, selection.accepted], derive_seed(campaign.workflow.seed, number))
+    rows = campaign.workflow.mixture.rows([*accepted_before(campaign, number), selection.accepted], derive_seed(campaign.workflow.seed, number))
     if not rows:
         found = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)
         raise UserError(

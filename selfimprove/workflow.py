@@ -47,6 +47,8 @@ class Workflow:
     generations: PositiveInt = 3
     problems_per_generation: PositiveInt | None = None
     """How many problems are drawn in each generation; None for all."""
+    accepted_cap: PositiveInt | None = None
+    """A problem with this many accepted traces from earlier generations is not sampled again; None: every problem stays in the draw."""
     start_from: Literal["base", "champion"] = "base"
     """Which weights each training starts from: the base model's (STaR, ReST-EM) or the champion's."""
     answer_only_baseline: bool = True

@@ -281,6 +281,19 @@ def test_a_problem_drawn_in_one_generation_only_is_sampled_there_alone(model: Pa
     assert [len(ids) for ids in drawn] == [10, 10] and drawn[0] != drawn[1]
 
 
+@pytest.mark.parametrize("help_", [0.3, 0.8])
+def test_problems_at_the_cap_of_accepted_traces_are_not_sampled_again(model: Path, tmp_path: Path, help_: float) -> None:
+    run = tmp_path / "run"
+    improve(toy_workflow(model, sampler=ToySampler(help=help_), accepted_cap=1, mixture=Replay(per_problem=1)), run, InlineCluster)
+    solved = {row.problem_id for row in read_records(run / "generation-01/accepted.parquet", AcceptedTrace)}
+    sampled = {trace.problem_id for file in run.glob("generation-02/traces/*") for trace in read_records(file, Trace)}
+    everything = {problem["id"] for problem in json.loads((run / "problems/train.json").read_text())}
+    assert sampled == everything - solved and solved
+    assert bool(sampled) == (help_ < 0.8)
+    rows = [row.problem_id for row in read_records(run / "generation-02/rows.parquet", AcceptedTrace)]
+    assert len(rows) == len(set(rows)) and solved <= set(rows)
+
+
 def test_a_users_own_gate_and_selector_need_no_base_class(model: Path, tmp_path: Path) -> None:
     from selfimprove import Decision, KeepCorrect, Selection
 

@@ -27,6 +27,7 @@ workflow = Workflow(
     sampling=Decoding(samples_per_problem=3, temperature=0.6, max_tokens=48),
     exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=48),
     verifier=ReasoningGymScorer(),
+    accepted_cap=1,
     mixture=Replay(earlier=True, per_problem=1),
     trainer=SupervisedTrainer(epochs=2, min_steps=30, learning_rate=1e-4, batch_size=16),
     generations=3,

@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -36,7 +37,15 @@ def noise_into(file: Path, screen: int = 1) -> Iterator[Console]:
             ends.callback(os.dup2, saved, descriptor)
             ends.callback(_flush, stream)
             os.dup2(log.fileno(), descriptor)
+        # Where `sys.stderr` is not descriptor 2 (a notebook, a test), what is written to it would pass by.
+        ends.enter_context(redirect_stdout(_writing_to(1)))
+        ends.enter_context(redirect_stderr(_writing_to(2)))
         yield Console(file=terminal, force_terminal=None if terminal.isatty() else False)
+
+
+def _writing_to(descriptor: int) -> TextIO:
+    # By number and unbuffered: a log handler that took it within the block writes to the screen again afterwards.
+    return TextIOWrapper(FileIO(descriptor, "w", closefd=False), write_through=True)
 
 
 def _flush(stream: TextIO) -> None:

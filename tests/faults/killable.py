@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from toy import ToySampler
 
 from selfimprove import Checkpoint, Request, Trace
+from selfimprove.__main__ import main
 
 WORKFLOW = """
 from pathlib import Path
@@ -20,6 +22,15 @@ workflow = toy_workflow(
     Path({model!r}), problems=Sums(size=335), sampler=NotingSampler(log={log!r}, pause={pause}), trainer=ToyTrainer(gain=0.001), generations=3
 )
 """
+
+
+def drive(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """The command line, in this process, which ends with it."""
+    os.environ.update(environment)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    sys.exit(main(list(arguments)))
 
 
 @dataclass(frozen=True)
