@@ -147,6 +147,8 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
 ) -> None:
     child, terminal = pty.fork()
     if child == 0:
+        # A shell has its background jobs, and what they start, ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execve(command[0], command, {**environment, "SECONDS_PER_TRACE": "0.1"})
     screen: list[bytes] = []
     reader = Thread(target=lambda: screen.extend(parts_of(terminal)))
