@@ -1,0 +1,175 @@
+"""Marks what each thought does: plans, confirms, reflects, revises, concludes, or takes a step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+from pydantic.dataclasses import dataclass
+
+from selfimprove.thinking.thoughts import LEAD, SENTENCE_END, WAIT
+
+
+class Moment(StrEnum):
+    """What a thought does in its trace."""
+
+    PLAN = "plan"
+    """Says what is asked, or what will be done: "Okay, so I need to…"."""
+    CONFIRMATION = "confirmation"
+    """Agrees with what was found, and goes on: "Right, …"."""
+    REFLECTION = "reflection"
+    """Examines what was found: "Is that…? Yeah", "Let me check"."""
+    REVISION = "revision"
+    """Turns away from what came before, or tries another way: "Wait", "But wait", "Alternatively"."""
+    CONCLUSION = "conclusion"
+    """States the answer: "So the answer is…"."""
+    STEP = "step"
+    """All the rest: the work itself."""
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    return pattern
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Cue:
+    """Words that give a moment away."""
+
+    moment: Moment
+    pattern: Annotated[str, AfterValidator(_compiles)]
+    """A regular expression, matched whatever the case, with `’` read as `'`. It is shown at most `LONGEST` characters at a time, so that one
+    that backtracks cannot stand still for long."""
+    where: Literal["sentence", "thought", "anywhere", "last"] = "sentence"
+    """`sentence`: a sentence begins with it, words like "So," and "Okay," left out; `thought`: the first sentence of the thought does;
+    `anywhere`: a sentence holds it; `last`: a sentence of the trace's last thought begins with it, nothing left out."""
+
+
+LONGEST = 300
+"""Characters of a sentence that are looked at, from its beginning."""
+OPENERS = re.compile(
+    r"(?:(?:so|therefore|thus|hence|then|and|now|okay|ok|alright|all right|well|but|or|ah|oh|h++m++|um++)(?:,|\.\.\.|…|\.|, so)? )*+", re.IGNORECASE
+)
+"""What a sentence may begin with without being something else for it."""
+
+_WILL = r"(?:let me|let's|let us|i'll|i will|i should|i'd better|i want to|i need to|we should|we can|i can)"
+_IS = r"(?:is|are|was|does|do|did|can|could|should|would|isn't|doesn't|didn't|have|am)"
+_RIGHT = r"(?:right|correct|true|plausible|reasonable|consistent|valid|sense)"
+_CHECK = (
+    r"(?:double[- ]?check|re-?check|check|verify|confirm|test|validate|re-?read|re-?examine|make sure|be sure|sanity[- ]check|trace through|read)"
+)
+_THAT = r"(?:that|this|it|which|everything|both|they)"
+_SUBJECT = r"(?:problem|question|task|goal|aim|plan|idea|strategy|approach|first step|exercise)"
+
+
+def _cues(moment: Moment, *patterns: str, where: Literal["sentence", "thought", "anywhere", "last"] = "sentence") -> tuple[Cue, ...]:
+    return tuple(Cue(moment, pattern, where) for pattern in patterns)
+
+
+CUES = (
+    *_cues(
+        Moment.REVISION,
+        LEAD + WAIT,
+        r"alternatively\b|hold on[,.!…—–-]|actually[,.…]|on second thoughts?\b|scratch that|oops|strike that",
+        r"no[,.…—] ?(?:no|that|this|it|wait|not|i)\b",
+        r"(?:that|this|it)(?:'s| is| was| seems| looks) (?:wrong|incorrect|not (?:right|correct|true|possible)|impossible)",
+        r"(?:that|this|it) (?:can't|cannot|couldn't|won't) (?:be |seem |look |quite )*+(?:right|correct|true|work|possible)",
+        r"(?:that|this|it) (?:doesn't|does not|didn't|isn't|is not|wasn't) (?:be |seem |look |quite )*+(?:right|correct|true|possible)",
+        r"(?:that|this|it) (?:doesn't|does not|didn't) (?:work|make sense|add up|match|fit|come out|agree)",
+        r"(?:another|a different) (?:way|approach|method|idea|possibility)",
+        rf"(?:{_WILL}|maybe i|perhaps i|maybe we|i could) (?:\w+ )?(?:reconsider|rethink|re-?do|start over|start again|go back|correct)",
+        rf"(?:{_WILL}|maybe i|perhaps i|maybe we|i could) (?:\w+ )?(?:try|use|take|consider|think of) (?:a different|another|a new|something else)",
+    ),
+    *_cues(
+        Moment.REVISION,
+        r"\bi(?:'ve| have| must have| think i|'m afraid i)? (?:misread|misunderst\w+|miscalculated|miscounted|overlooked|mixed up)",
+        r"\bi(?:'ve| have| must have)? (?:made|make) an? (?:\w+ )?(?:mistake|error)|\bi (?:forgot|was wrong|got that wrong)",
+        where="anywhere",
+    ),
+    *_cues(
+        Moment.REFLECTION,
+        rf"{_WILL} (?:just |also |quickly |first |now |at least )*+{_CHECK}",
+        r"(?:just )?to (?:be (?:sure|safe|certain)|double[- ]?check|verify|confirm|make sure)\b|(?:as a|quick|sanity) (?:\w+ )?check\b",
+        r"(?:(?:double-|re-?)?checking|verifying|verification|check)(?: \w+| with| by)?(?:[ ,:]|$)",
+        rf"{_IS} (?:that|this|it|these|those|they|i|my|the (?:answer|result))\b[^!?]{{0,200}}\?",
+        rf"{_IS} [^!?]{{1,200}} {_RIGHT}\?",
+    ),
+    *_cues(Moment.CONCLUSION, r"\\boxed\{|\bfinal answer\b|\bmy (?:final )?answer:", where="anywhere"),
+    *_cues(
+        Moment.CONCLUSION,
+        r"(?:(?:that|this) means |we get that |in short, )?(?:the|my|our) (?:\w+ )?(?:answer|solution|result)(?: \w+){0,3}? "
+        r"(?:is|are|should be|must be|would be|will be|comes? to)\b",
+        r"(?:final )?(?:answer|result|solution):",
+        r"(?:in conclusion|to conclude|in summary|to summarize|to sum up|putting (?:it|this|that|everything) (?:all )?together|all in all)\b",
+    ),
+    *_cues(Moment.CONCLUSION, r"(?:so|therefore|thus|hence|consequently|altogether|in total|overall)\b", where="last"),
+    *_cues(
+        Moment.PLAN,
+        r"(?:first,? |right,? )?(?:i|we)(?:'m| am| are|'re)? (?:need to|have to|must|should first|first need|going to|want to|trying to)\b",
+        r"(?:first,? )?(?:i|we)(?:'m| am| are|'re| have)? (?:being |been )?(?:asked|given)\b",
+        where="thought",
+    ),
+    *_cues(
+        Moment.PLAN,
+        r"(?:first,? )?(?:let's|let me|let us) (?:first |try to |now )*+see(?: what| how| if|[.,])",
+        r"(?:first,? )?(?:let's|let me|let us|i'll|we'll|i will|i'd like to) (?:first |try to |now )*+"
+        r"(?:start|begin|break|think|figure|consider|outline|plan|work out|go through|look at|approach|understand|set up|organi[sz]e)",
+        rf"(?:the|my|our) (?:\w+ )?{_SUBJECT} (?:is (?:to|how|what|whether|which|about|asking)|asks|here is|would be|will be|wants)\b",
+        r"to (?:solve|figure|answer|approach|tackle|work|find|do|get)\b[^.!?,]{0,60}, (?:i|we|let|one)\b",
+        r"first(?:ly)?,? (?:of all, )?(?:i|we|let)\b|i should (?:first|start|begin)",
+    ),
+    *_cues(
+        Moment.CONFIRMATION,
+        r"(?:right|yes|yeah|yep|yup|exactly|perfect|great|good|nice|excellent|indeed|correct|sure|of course)(?:[,.!…—:]|$)",
+        rf"{_THAT}(?: also| indeed| really| all)? (?:makes? sense|checks? out|works?\b(?! out)|match(?:es)?|agrees?)",
+        rf"{_THAT}(?: also| indeed| really| all)? (?:fits?|holds?|(?:seems?|looks?) (?:right|correct|fine|good))\b",
+        rf"{_THAT}(?:'s| is| are)(?: also| indeed| all)? (?:correct|right|consistent|what i expected)\b",
+    ),
+)
+"""The cues that are shipped; of those that a sentence shows, the first in this order counts."""
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Moments:
+    """A table of cues; a table of your own may hold these: `Moments(cues=(Cue(Moment.REVISION, "scrap that"), *CUES))`."""
+
+    cues: tuple[Cue, ...] = CUES
+
+    def mark(self, thoughts: Sequence[str]) -> list[Moment]:
+        """The moment of each thought of a trace, given their texts in order: that of the first sentence that shows a cue, and else a step.
+
+        Only the last thought depends on where it stands, so that marks of complete thoughts stay when a trace grows.
+        """
+        return [self._moment(text, number == len(thoughts)) for number, text in enumerate(thoughts, start=1)]
+
+    def _moment(self, thought: str, last: bool) -> Moment:
+        for number, sentence in enumerate(_sentences(thought.strip().replace("’", "'"))):
+            opened = OPENERS.match(sentence)
+            begin = opened.end() if opened else 0
+            for cue in self.cues:
+                if (cue.where == "last" and not last) or (cue.where == "thought" and number):
+                    continue
+                read = _compiled(cue.pattern)
+                if read.search(sentence) if cue.where == "anywhere" else read.match(sentence, 0 if cue.where == "last" else begin):
+                    return cue.moment
+        return Moment.STEP
+
+
+_compiled = cache(lambda pattern: re.compile(pattern, re.IGNORECASE))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """The beginnings of its sentences; a new line begins one too."""
+    for line in text.splitlines():
+        start = 0
+        for end in SENTENCE_END.finditer(line):
+            yield line[start : min(end.end(), start + LONGEST)].strip()
+            start = end.end()
+        yield line[start : start + LONGEST].strip()
