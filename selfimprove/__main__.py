@@ -1,4 +1,4 @@
-"""The command line: run, fork, check, report, audit, reverify."""
+"""The command line: run, fork, check, report, traces, audit, reverify."""
 
 from __future__ import annotations
 
@@ -155,6 +155,14 @@ def _report(options: argparse.Namespace) -> int:
     return _print(summarize(RunFolder(Path(options.run_dir))), options, show)
 
 
+def _traces(options: argparse.Namespace) -> int:
+    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.traces import find, show_traces
+
+    run = RunFolder(Path(options.run_dir))
+    return _print(find(run, options.generation, options.outcome, options.problem, options.limit), options, show_traces)
+
+
 def _check(options: argparse.Namespace) -> int:
     from selfimprove.check import check, show
     from selfimprove.reporting.noise import noise_into
@@ -205,6 +213,13 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", parents=[common], help="the table of a run, finished or not")
     report.add_argument("run_dir", metavar="RUN_DIR")
     report.set_defaults(command=_report)
+    traces = commands.add_parser("traces", parents=[common], help="read what a model thought: its traces, the moments of each coloured")
+    traces.add_argument("run_dir", metavar="RUN_DIR")
+    traces.add_argument("--generation", type=int, metavar="G", help="the generation that sampled them; the last complete one unless given")
+    traces.add_argument("--outcome", metavar="OUTCOME", help="only these: correct, wrong, unparseable, timeout or crash")
+    traces.add_argument("--problem", metavar="ID", help="only those of this problem")
+    traces.add_argument("--limit", type=int, default=10, metavar="N", help="at most so many; 10 unless given")
+    traces.set_defaults(command=_traces)
     audit = commands.add_parser("audit", parents=[common], help="judge the stored traces with a second verifier and compare")
     audit.add_argument("run_dir", metavar="RUN_DIR")
     audit.add_argument("--with", dest="verifier", choices=VERIFIERS, required=True, help="the second verifier")

@@ -15,6 +15,8 @@ from selfimprove.selection.contamination import ExamIndex
 from selfimprove.stages import ask, select
 from selfimprove.storage.files import read_json, read_records, write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
+from selfimprove.thinking.anatomy import anatomy
+from selfimprove.thinking.moments import Moments
 
 
 def base_report(campaign: Campaign) -> GenerationReport:
@@ -60,6 +62,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
     with watch.time("select"):
         sampled = tally(shards)
+        figures = anatomy((item.trace for item in shards.read()), workflow.moments or Moments())
         selection = decontaminate(campaign.exam, select(workflow.selector, shards.read(), problems, workflow.prompter, number))
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
         rows = assemble_rows(campaign, number, selection, sampled.outcomes)
@@ -95,6 +98,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         seconds=watch.seconds,
         tokens={"sample": sampled.tokens, "train": steps[-1].tokens, "examine": result.tokens},
         coverage=coverage([report.score for report in past], before.kept_score, result),
+        anatomy=figures,
     )
     write_json(folder / "report.json", report)
     return report

@@ -242,3 +242,5 @@ class GenerationReport:
     """Tokens by stage: `sample`, `train`, `examine`."""
     coverage: Coverage | None = None
     """What the candidate's exam changed; None for the base model."""
+    anatomy: Mapping[str, float] = field(default_factory=dict)
+    """Thoughts and moments of the sampled traces, as `thinking.anatomy` names them; empty for the base model."""

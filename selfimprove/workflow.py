@@ -14,6 +14,7 @@ from selfimprove.sampling.decoding import Decoding
 from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.replay import Replay
+from selfimprove.thinking.moments import Moments
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -53,6 +54,8 @@ class Workflow:
     """Which weights each training starts from: the base model's (STaR, ReST-EM) or the champion's."""
     answer_only_baseline: bool = True
     """Also train on the same questions with the answers alone, for the same number of steps, and take the same exam."""
+    moments: Moments | None = None
+    """The cues that tell what a thought does: plan, reflect, revise, …; None for those of `thinking.moments`."""
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds that judging one answer may take."""
     seed: int = 0

@@ -50,7 +50,7 @@ def test_links_lead_to_files() -> None:
     assert targets and all((ROOT / target).exists() for target in targets)
 
 
-@pytest.mark.parametrize("command", ["run", "check", "report", "fork", "audit", "reverify"])
+@pytest.mark.parametrize("command", ["run", "check", "report", "traces", "fork", "audit", "reverify"])
 def test_commands_and_their_options_are_as_told(command: str) -> None:
     told = next(block for block in blocks("") if f"selfimprove {command} " in block)
     line = next(line for line in told.splitlines() if line.startswith(f"selfimprove {command} "))

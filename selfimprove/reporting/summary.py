@@ -57,6 +57,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "promoted": report.kept.id == report.candidate.id,
         "why": report.why,
         "coverage": _coverage(report),
+        "anatomy": dict(report.anatomy),
         "checkpoint": report.candidate.path,
     }
 
@@ -113,6 +114,11 @@ def _seconds(row: dict[str, Any]) -> Iterator[str]:
     return (f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in STAGES)
 
 
+def _anatomy(figures: dict[str, float]) -> str:
+    shares = ", ".join(f"{name} in {figures[f'{name}_share']:.0%}" for name in ("reflection", "revision"))
+    return f"{figures['thoughts']:.1f} thoughts, {figures['output_tokens']:.0f} tokens a trace; {shares}"
+
+
 def _footer(summary: dict[str, Any]) -> Text:
     loop = sum(sum(row["seconds"].values()) for row in summary["generations"])
     lines = []
@@ -120,6 +126,8 @@ def _footer(summary: dict[str, Any]) -> Text:
         if found := row["coverage"]:
             solved = f"{len(found['newly_solved'])} newly solved, {len(found['forgotten'])} forgotten, {len(found['never_solved'])} never solved"
             lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
+        if anatomy := row.get("anatomy"):
+            lines.append(f"  {_anatomy(anatomy)}")
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]
     if any(undecided):

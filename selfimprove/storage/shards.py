@@ -39,9 +39,7 @@ class JudgedShards:
     def read(self) -> Iterator[JudgedTrace]:
         """All traces with their verdicts, in the order of the requests, one shard in memory at a time."""
         for number in range(len(self._shards)):
-            verdicts = {verdict.trace_id: verdict for verdict in read_records(self._path("verdicts", number), Verdict)}
-            for trace in read_records(self._path("traces", number), Trace):
-                yield JudgedTrace(trace, verdicts[trace.id])
+            yield from _shard(self._path("verdicts", number))
 
     def _write(self, number: int, judged: dict[str, JudgedTrace]) -> None:
         in_order = [judged[request.id] for request in self._shards[number]]
@@ -50,3 +48,15 @@ class JudgedShards:
 
     def _path(self, kind: str, number: int) -> Path:
         return self._folder / kind / f"shard-{number:05d}.parquet"
+
+
+def stored(folder: Path) -> Iterator[JudgedTrace]:
+    """The traces of a stage that are there, with their verdicts, in the order of the requests, one shard in memory at a time."""
+    for file in sorted((folder / "verdicts").glob("shard-*.parquet")):
+        yield from _shard(file)
+
+
+def _shard(verdicts_file: Path) -> Iterator[JudgedTrace]:
+    verdicts = {verdict.trace_id: verdict for verdict in read_records(verdicts_file, Verdict)}
+    for trace in read_records(verdicts_file.parent.parent / "traces" / verdicts_file.name, Trace):
+        yield JudgedTrace(trace, verdicts[trace.id])

@@ -59,6 +59,9 @@ OPENERS = re.compile(
 )
 """What a sentence may begin with without being something else for it."""
 
+MARKUP = " \t-*•_>#"
+"""What lists and emphasis put around a sentence."""
+
 _WILL = r"(?:let me|let's|let us|i'll|i will|i should|i'd better|i want to|i need to|we should|we can|i can)"
 _IS = r"(?:is|are|was|does|do|did|can|could|should|would|isn't|doesn't|didn't|have|am)"
 _RIGHT = r"(?:right|correct|true|plausible|reasonable|consistent|valid|sense)"
@@ -166,10 +169,10 @@ _compiled = cache(lambda pattern: re.compile(pattern, re.IGNORECASE))
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """The beginnings of its sentences; a new line begins one too."""
+    """The beginnings of its sentences, each with a line end after it; a new line begins one too."""
     for line in text.splitlines():
         start = 0
         for end in SENTENCE_END.finditer(line):
-            yield line[start : min(end.end(), start + LONGEST)].strip()
+            yield line[start : min(end.end(), start + LONGEST)].strip(MARKUP) + "\n"
             start = end.end()
-        yield line[start : start + LONGEST].strip()
+        yield line[start : start + LONGEST].strip(MARKUP) + "\n"

@@ -14,7 +14,7 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures; what stands before the slash is the section of the page that shows them.
 
     `exam/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `traces/accepted_share` is accepted
-    over sampled.
+    over sampled; `anatomy/…` tells of thoughts and moments in the sampled traces.
     """
     figures = of_score("exam", report.score)
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
@@ -24,6 +24,7 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         ("drops", report.drops),
         ("seconds", report.seconds),
         ("tokens", report.tokens),
+        ("anatomy", report.anatomy),
     ):
         figures |= {f"{section}/{legal(key)}": float(value) for key, value in values.items()}
     if report.coverage is not None:

@@ -1,0 +1,38 @@
+"""What the traces of a generation are made of: how many thoughts, how long, and which moments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from selfimprove.records import Trace
+from selfimprove.thinking.moments import Moment, Moments
+from selfimprove.thinking.thoughts import Thought, split
+from selfimprove.thinking.traces import parse
+
+
+def dissect(text: str, moments: Moments) -> list[tuple[Thought, Moment]]:
+    """The thoughts of a trace, each with its moment; none where nothing is thought. A blank one is left out."""
+    thoughts = [thought for thought in split(parse(text).thinking or "") if thought.text.strip()]
+    return list(zip(thoughts, moments.mark([thought.text for thought in thoughts]), strict=True))
+
+
+def anatomy(traces: Iterable[Trace], moments: Moments) -> dict[str, float]:
+    """Figures over all traces, those without thinking among them; one trace in memory at a time.
+
+    Returns:
+        `traces`: how many; means per trace: `thoughts`, `thinking_characters`, `output_tokens` (of thinking and answer together), and under the name
+        of each moment the thoughts that are it; `<moment>_share`: the share of traces that show it. Empty where there are no traces.
+    """
+    count = 0
+    totals: Counter[str] = Counter()
+    for trace in traces:
+        count += 1
+        thoughts = dissect(trace.text, moments)
+        found = Counter(moment for _, moment in thoughts)
+        totals["thoughts"] += len(thoughts)
+        totals["thinking_characters"] += sum(len(thought.text) for thought, _ in thoughts)
+        totals["output_tokens"] += len(trace.output_token_ids)
+        totals.update({moment.value: found[moment] for moment in Moment})
+        totals.update({f"{moment}_share": int(found[moment] > 0) for moment in Moment})
+    return {"traces": float(count), **{name: total / count for name, total in totals.items()}} if count else {}
