@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from selfimprove.records import GenerationReport, Trace
 from selfimprove.storage.files import read_json, read_records, write_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.thinking.moments import Cue, Moment, Moments
-from selfimprove.tracking import figures
 from selfimprove.traces import find, show_traces
+from selfimprove.tracking import figures
 
 HOSTILE = "[bold red]4[/] [link=http://x]l[/link] \x1b[2J\x1b]0;t\x07 \r:smile: [/nothing]"
 
@@ -32,7 +32,7 @@ class Musing(ToySampler):
     def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
         trace = super()._trace(checkpoint, request)
         text = trace.text.replace("<think>\n", f"<think>\nOkay, so I need to add.\n{HOSTILE}\n").replace("\n</think>", " Wait, is it?\n</think>")
-        return Trace(*(getattr(trace, name) if name != "text" else text for name in Trace.__dataclass_fields__))
+        return replace(trace, text=text)
 
 
 @pytest.fixture(scope="module")
