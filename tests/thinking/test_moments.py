@@ -1,6 +1,10 @@
 """Moments are marked by a table of cues; how well is measured on labelled thoughts (`pytest -s` shows the tables).
 
-The cues were written on the development part. The held-out part was written before any of them, and none was changed after a look at it.
+The cues were written on the development part. The held-out part was written before any of them, and none was changed after a look at it. Both parts
+are of one hand, so that the figures say little of a model with habits of its own.
+
+A label says what the thought does: `plan`: what is asked or will be done, without doing it; `confirmation`: agrees and goes on; `reflection`:
+examines what was found; `revision`: casts doubt on it, puts it right, or tries another way; `conclusion`: states the answer; `step`: all the rest.
 """
 
 from __future__ import annotations
