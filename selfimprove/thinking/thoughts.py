@@ -63,19 +63,21 @@ def _boundaries(text: str) -> Iterator[int]:
     before, fenced = "", False
     for line in LINE.finditer(text):
         start, content = line.start(), line.group().rstrip()
-        switched = SWITCH.match(text, start) is not None
+        switched = SWITCH.match(text, start)
         # A lone backslash may yet become the one that closes a formula.
         together = fenced or before.endswith(UNFINISHED) or content.startswith(CONTINUED) or content == "\\"
         if before and (switched or not together):
             yield start
-        fenced = (fenced and not switched) != content.startswith(FENCE)
+        fenced = (fenced and switched is None) != content.startswith(FENCE)
         if not fenced:
-            yield from _switches(text, start, line.end())
+            yield from _switches(text, switched.end() if switched else start, line.end())
         before = content
 
 
 def _switches(text: str, start: int, end: int) -> Iterator[int]:
-    """Where a sentence of the line, other than its first, begins with a switch."""
+    """Where a sentence that follows `start` begins with a switch; "Hmm... wait" is one switch, not two."""
+    covered = start
     for sentence in SENTENCE_END.finditer(text, start, end):
-        if SWITCH.match(text, sentence.end()):
+        if sentence.end() >= covered and (switch := SWITCH.match(text, sentence.end())):
             yield sentence.end()
+            covered = switch.end()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from selfimprove.thinking.thoughts import split
 
-WORDS = ["Wait", "wait", "But wait", "Alternatively", "Hmm", "Actually", "hold on", " a minute", " for", "x = 3", "So"]
+WORDS = ["Wait", "wait", "But wait", "Alternatively", "Hmm", "Actually", "No", "oh", "hold on", " a minute", " for", "x = 3", "So"]
 SIGNS = [",", ".", "...", "?", "—", " - ", " ", "  ", "\n", "\n\n", "```", "`", "\\", "\\[", "\\]", "]", "=", ":", "\t", "\r", "’", '"', "é"]
 PIECES = st.sampled_from(WORDS + SIGNS)
 TEXTS = st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=60)
@@ -34,7 +34,7 @@ def test_thoughts_that_are_complete_stay_when_the_text_grows(thinking: str, more
     assert split(thinking + more)[: len(complete)] == complete
 
 
-@given(st.lists(PIECES, max_size=12).map("".join))
+@given(st.lists(PIECES, max_size=16).map("".join))
 def test_thoughts_stay_letter_by_letter(thinking: str) -> None:
     whole = split(thinking)
     for length in range(len(thinking)):
@@ -51,6 +51,8 @@ def test_thoughts_stay_letter_by_letter(thinking: str) -> None:
         ("One sentence. And another.\n\nA new paragraph.", ["One sentence. And another.\n\n", "A new paragraph."]),
         ("It is 12. Wait, no, 13. But wait. Is it?", ["It is 12. ", "Wait, no, 13. ", "But wait. Is it?"]),
         ("So 3. Alternatively use 4. Hmm... no.", ["So 3. ", "Alternatively use 4. ", "Hmm... no."]),
+        ("It is 12. No. Wait, 13. Hmm... wait, 14.", ["It is 12. ", "No. Wait, 13. ", "Hmm... wait, 14."]),
+        ("Hmm... wait, 13.", ["Hmm... wait, 13."]),
         ("12... wait, that's 13—hold on, 14", ["12... ", "wait, that's 13—", "hold on, 14"]),
         ("Boil it. Wait for 5 minutes. Wait times vary. He waits. Wait a minute before pouring.", None),
         ("Use it. Actually measured. Alternatives. Waiting, hmmed. Hold on to it.", None),
