@@ -12,6 +12,8 @@ INSTALLED := .venv/installed-$(EXTRA)
 # Where pip looks for wheels beside the registry; uv has to be told.
 WHEELS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 UV := UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv pip
+# Bytecode is compiled with the installation, not within the first run.
+export UV_COMPILE_BYTECODE := 1
 
 .PHONY: run test lint bench pins install
 install: $(INSTALLED)

@@ -26,6 +26,9 @@ def base_report(campaign: Campaign) -> GenerationReport:
         return read_json(folder / "report.json", GenerationReport)
     watch = Stopwatch(folder / "seconds.json")
     with watch.time("examine"):
+        campaign.cluster.open("sampler", campaign.workflow.sampler)
+        # Its libraries load while the sampler's engine starts.
+        campaign.cluster.open("trainer", campaign.workflow.trainer)
         result = take_exam(campaign, campaign.base, folder / "exam", campaign.workflow.prompter, "base model, exam")
     report = GenerationReport(
         generation=0,

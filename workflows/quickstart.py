@@ -1,4 +1,4 @@
-"""The main job: SmolLM2-135M teaches itself to reason about sums, from four worked examples.
+"""The main job: SmolLM2-135M teaches itself to reason about sums, from six worked examples.
 
 Generation 1 is asked with the exemplars; what it gets right trains a model on the bare question. From then on each model samples for the next.
 """
@@ -10,6 +10,8 @@ EXEMPLARS = (
     Exemplar("State the final answer to the following arithmetic problem: 6 + 9 =", "6 + 9 = 15.", "15"),
     Exemplar("State the final answer to the following arithmetic problem: 2 - 8 + 1 =", "2 - 8 = -6.\n-6 + 1 = -5.", "-5"),
     Exemplar("State the final answer to the following arithmetic problem: 7 - 5 - 4 =", "7 - 5 = 2.\n2 - 4 = -2.", "-2"),
+    Exemplar("State the final answer to the following arithmetic problem: 1 - 4 + 9 =", "1 - 4 = -3.\n-3 + 9 = 6.", "6"),
+    Exemplar("State the final answer to the following arithmetic problem: 3 - 7 =", "3 - 7 = -4.", "-4"),
 )
 
 workflow = Workflow(
