@@ -31,6 +31,6 @@ workflow = Workflow(
     verifier=ReasoningGymScorer(),
     accepted_cap=1,
     mixture=Replay(earlier=True, per_problem=1),
-    trainer=SupervisedTrainer(epochs=2, min_steps=30, learning_rate=1e-4, batch_size=16),
+    trainer=SupervisedTrainer(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
     generations=3,
 )
