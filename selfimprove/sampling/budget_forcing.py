@@ -1,0 +1,127 @@
+"""Budget forcing inside vLLM's decoding loop: a whole batch, each request with its own budget, in one pass.
+
+Imports vLLM: to be imported where the engine runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from vllm.config import VllmConfig
+from vllm.sampling_params import SamplingParams
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
+from vllm.v1.sample.logits_processor.builtin import process_dict_updates
+
+from selfimprove.budget import Budget
+from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
+from selfimprove.thinking.traces import Delimiters
+
+KEY = "budget"
+"""Where a request carries its budget: `SamplingParams(extra_args={KEY: carried(…)})`."""
+GREEDY = 1e-5
+"""vLLM takes a temperature below this for greedy decoding."""
+
+
+def carried(budget: Budget, delimiters: Delimiters, opened: bool) -> dict[str, Any]:
+    """A budget as plain values; `opened` says that the prompt ends with the begin delimiter."""
+    return {"budget": asdict(budget), "delimiters": asdict(delimiters), "opened": opened}
+
+
+class BudgetForcing(LogitsProcessor):
+    """Writes what must come next, and moves the probability of every token that may not come yet onto the continuation."""
+
+    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
+        """As vLLM calls it."""
+        self._config = vllm_config.model_config
+        self._rows: dict[int, _Row] = {}
+
+    @classmethod
+    def validate_params(cls, sampling_params: SamplingParams) -> None:
+        """Refuse a request whose budget cannot be read. Raises ValueError."""
+        if plain := (sampling_params.extra_args or {}).get(KEY):
+            Budget(**plain["budget"])
+            Delimiters(**plain["delimiters"])
+
+    def is_argmax_invariant(self) -> bool:
+        """It changes what greedy decoding writes."""
+        return False
+
+    def update_state(self, batch_update: BatchUpdate | None) -> None:
+        """Follow requests as they enter, move within and leave the batch."""
+        process_dict_updates(self._rows, batch_update, lambda parameters, _, written: self._row(parameters, written))
+
+    def apply(self, logits: Tensor) -> Tensor:
+        """Change the rows of those requests whose budget asks for it."""
+        due: dict[int, int] = {}
+        moved: defaultdict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
+        for number, row in self._rows.items():
+            row.catch_up()
+            if (token := row.writing.next) is not None:
+                due[number] = token
+            elif (target := row.writing.target) is not None:
+                moved[target, row.writing.held].append(number)
+        for (target, held), numbers in moved.items():
+            _move(logits, numbers, [self._rows[number].temperature for number in numbers], target, held)
+        if due:
+            rows, tokens = list(due), list(due.values())
+            logits[rows] = -math.inf
+            logits[rows, tokens] = 0.0
+        return logits
+
+    def _row(self, parameters: SamplingParams, written: list[int]) -> _Row | None:
+        plain = (parameters.extra_args or {}).get(KEY)
+        return None if plain is None else _Row(start(self._config, plain), parameters.temperature, written)
+
+
+class _Row:
+    """A request in the batch."""
+
+    def __init__(self, writing: Writing, temperature: float, written: list[int]) -> None:
+        self.writing, self.temperature, self._written = writing, temperature, written
+
+    def catch_up(self) -> None:
+        """Read what has been written since; all of it, for a request that comes back after its cache was taken from it."""
+        for token in self._written[self.writing.position :]:
+            self.writing.read(token)
+
+
+def _move(logits: Tensor, numbers: list[int], temperatures: list[float], target: int, held: tuple[int, ...]) -> None:
+    """Give the probability of the held tokens, at the temperature that the sampler will use, to the target."""
+    rows = torch.tensor(numbers, device=logits.device)[:, None]
+    columns = torch.tensor([*held, *(() if target in held else (target,))], device=logits.device)
+    heat = torch.tensor(temperatures, device=logits.device)[:, None]
+    those = logits[rows, columns].float()
+    together = torch.where(heat < GREEDY, those.amax(1, keepdim=True), (those / heat.clamp(min=GREEDY)).logsumexp(1, keepdim=True) * heat)
+    logits[rows, torch.tensor(held, device=logits.device)] = -math.inf
+    logits[rows, torch.full_like(rows, target)] = together.to(logits.dtype)
+
+
+def start(model: Any, plain: dict[str, Any]) -> Writing:
+    """An output of which nothing is written yet, under a budget as `carried` gives it; `model` is the engine's model configuration."""
+    budget = {**plain["budget"], "continuations": tuple(plain["budget"]["continuations"])}
+    vocabulary = _vocabulary(model.tokenizer, model.model)
+    return Writing(_forcing(vocabulary, Budget(**budget), Delimiters(**plain["delimiters"])), plain["opened"])
+
+
+@lru_cache(maxsize=64)
+def _forcing(vocabulary: Vocabulary, budget: Budget, delimiters: Delimiters) -> Forcing:
+    return Forcing(budget, delimiters, vocabulary)
+
+
+@lru_cache(maxsize=2)
+def _vocabulary(tokenizer: str, model: str) -> Vocabulary:
+    from transformers import AutoTokenizer, GenerationConfig
+
+    loaded = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
+    try:
+        ends = GenerationConfig.from_pretrained(model, local_files_only=True).eos_token_id
+    except OSError:
+        ends = None
+    others = ends if isinstance(ends, list) else [ends]
+    return Vocabulary.of(loaded, list(dict.fromkeys(end for end in (loaded.eos_token_id, *others) if end is not None)))
