@@ -1,17 +1,15 @@
-"""The main job: SmolLM2-135M teaches itself to reason about sums, from six worked examples.
+"""The main job: SmolLM2-135M teaches itself to reason about sums, from four worked examples.
 
 Generation 1 is asked with the exemplars; what it gets right trains a model on the bare question. From then on each model samples for the next.
 """
 
-from selfimprove import VLLM, Decoding, Exemplar, FewShot, ReasoningGym, ReasoningGymScorer, Replay, SupervisedTrainer, Workflow
+from selfimprove import VLLM, Decoding, Exemplar, FewShot, KeepCorrect, ReasoningGym, ReasoningGymScorer, Replay, SupervisedTrainer, Workflow
 
 EXEMPLARS = (
     Exemplar("State the final answer to the following arithmetic problem: 4 + 3 - 2 =", "4 + 3 = 7.\n7 - 2 = 5.", "5"),
     Exemplar("State the final answer to the following arithmetic problem: 6 + 9 =", "6 + 9 = 15.", "15"),
     Exemplar("State the final answer to the following arithmetic problem: 2 - 8 + 1 =", "2 - 8 = -6.\n-6 + 1 = -5.", "-5"),
     Exemplar("State the final answer to the following arithmetic problem: 7 - 5 - 4 =", "7 - 5 = 2.\n2 - 4 = -2.", "-2"),
-    Exemplar("State the final answer to the following arithmetic problem: 1 - 4 + 9 =", "1 - 4 = -3.\n-3 + 9 = 6.", "6"),
-    Exemplar("State the final answer to the following arithmetic problem: 3 - 7 =", "3 - 7 = -4.", "-4"),
 )
 
 workflow = Workflow(
@@ -29,6 +27,7 @@ workflow = Workflow(
     sampling=Decoding(samples_per_problem=3, temperature=0.6, max_tokens=48),
     exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=48),
     verifier=ReasoningGymScorer(),
+    selector=KeepCorrect(true_equations=True),
     accepted_cap=1,
     mixture=Replay(earlier=True, per_problem=1),
     trainer=SupervisedTrainer(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),

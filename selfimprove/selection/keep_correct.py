@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Selection
+from selfimprove.selection.equations import false_equations
 from selfimprove.thinking.traces import parse
 
 
@@ -18,6 +19,8 @@ class KeepCorrect:
 
     max_tokens: PositiveInt | None = None
     """Longer outputs are dropped; None keeps every length."""
+    true_equations: bool = False
+    """Drop a trace whose thinking states an equation of plain numbers that is false, as in `4 - 7 = 3`: its answer is right by luck."""
 
     def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces in the order of their ids, each on the prompt that training shows."""
@@ -39,9 +42,11 @@ class KeepCorrect:
             return judged.verdict.outcome.value
         if judged.trace.finish_reason != "stop":
             return "unfinished"
-        flags = parse(judged.trace.text).flags
-        if flags:
-            return sorted(flags)[0]
+        parsed = parse(judged.trace.text)
+        if parsed.flags:
+            return sorted(parsed.flags)[0]
         if self.max_tokens is not None and len(judged.trace.output_token_ids) > self.max_tokens:
             return "too long"
+        if self.true_equations and next(false_equations(parsed.thinking or ""), None):
+            return "false equation"
         return None

@@ -19,7 +19,7 @@ from pathlib import Path
 from killable import NotingSampler
 from toy import Sums, ToyTrainer, toy_workflow
 workflow = toy_workflow(
-    Path({model!r}), problems=Sums(size=335), sampler=NotingSampler(log={log!r}, pause={pause}), trainer=ToyTrainer(gain=0.001), generations=3
+    Path({model!r}), problems=Sums(size=335), sampler=NotingSampler(log={log!r}), trainer=ToyTrainer(gain=0.001), generations=3
 )
 """
 
@@ -35,18 +35,17 @@ def drive(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class NotingSampler(ToySampler):
-    """Notes the id of every request that it begins with."""
+    """Notes the id of every request that it begins with; the environment's `PAUSE` is how many seconds lie between two traces."""
 
     log: str = ""
-    pause: float = 0.0
-    """Seconds between two traces."""
 
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
         note = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        pause = float(os.environ.get("PAUSE", "0"))
         try:
             for request in requests:
                 os.write(note, f"{request.id}\n".encode())
-                time.sleep(self.pause)
+                time.sleep(pause)
                 yield [self._trace(checkpoint, request)]
         finally:
             os.close(note)

@@ -64,9 +64,9 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", **more}
 
 
-def command(tmp_path: Path, model: Path, name: str, *more: str, pause: float = 0.0) -> list[str]:
+def command(tmp_path: Path, model: Path, name: str, *more: str) -> list[str]:
     file = tmp_path / f"{name}.py"
-    file.write_text(WORKFLOW.format(model=str(model), log=str(tmp_path / f"{name}.log"), pause=pause))
+    file.write_text(WORKFLOW.format(model=str(model), log=str(tmp_path / f"{name}.log")))
     return [sys.executable, "-m", "selfimprove", "run", str(file), "--run-dir", str(tmp_path / name), *more]
 
 
@@ -174,9 +174,11 @@ def process_of(worker: RayWorker) -> int:
 
 
 @pytest.mark.ray
-def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(model: Path, tmp_path: Path, started: Started) -> None:
+def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(
+    model: Path, tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def workflow(name: str):  # type: ignore[no-untyped-def]
-        sampler = NotingSampler(log=str(tmp_path / f"{name}.log"), pause=0.002)
+        sampler = NotingSampler(log=str(tmp_path / f"{name}.log"))
         return toy_workflow(model, problems=Sums(size=90), sampler=sampler, trainer=ToyTrainer(gain=0.004), generations=2)
 
     watched = Killing({})
@@ -186,6 +188,7 @@ def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(model: Pa
     moments = [*chance.sample(sampling, SAMPLER_KILLS + VERIFIER_KILLS), *chance.sample(training, TRAINER_KILLS)]
     roles = ["sampler"] * SAMPLER_KILLS + ["verifier"] * VERIFIER_KILLS + ["trainer"] * TRAINER_KILLS
     killing = Killing(dict(zip(moments, roles, strict=True)))
+    monkeypatch.setenv("PAUSE", "0.002")
     with RayCluster(ship=[toy, killable]) as cluster:
         killing.cluster = cluster
         improve(workflow("killed"), tmp_path / "killed", lambda: cluster, progress=killing)
@@ -198,8 +201,8 @@ def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(model: Pa
 @pytest.mark.ray
 def test_a_run_whose_cluster_lost_its_head_ends_and_the_next_one_goes_on(model: Path, tmp_path: Path, started: Started) -> None:
     finish(command(tmp_path, model, "whole", "--inline"), environment(tmp_path))
-    line, quick = command(tmp_path, model, "headless", pause=0.01), {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
-    process = subprocess.Popen(line, env=environment(tmp_path, **quick), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    line, slow = command(tmp_path, model, "headless"), {"RAY_gcs_rpc_server_reconnect_timeout_s": "5", "PAUSE": "0.01"}
+    process = subprocess.Popen(line, env=environment(tmp_path, **slow), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while count_files(tmp_path / "headless") < 25:
         assert process.poll() is None, "the run ended by itself"
         time.sleep(0.05)
@@ -208,7 +211,7 @@ def test_a_run_whose_cluster_lost_its_head_ends_and_the_next_one_goes_on(model: 
     heads[0].kill()
     assert process.wait(200) != 0
     assert {" ".join(psutil.Process(pid).cmdline()) for pid in started.left_after(120)} == set()
-    finish(command(tmp_path, model, "headless", pause=0.01), environment(tmp_path))
+    finish(line, environment(tmp_path))
     assert files_of(tmp_path / "headless") == files_of(tmp_path / "whole")
     assert reports(tmp_path / "headless") == reports(tmp_path / "whole")
     assert_told_once(tmp_path, tmp_path / "headless")
@@ -221,8 +224,8 @@ def test_a_run_whose_mlflow_server_was_killed_goes_on_and_tells_the_rest_later(m
         uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
     address = environment(tmp_path, MLFLOW_TRACKING_URI=uri)
     server = serve_mlflow(tmp_path, uri)
-    line = command(tmp_path, model, "run", "--inline", pause=0.01)
-    process = subprocess.Popen(line, env=address, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    line = command(tmp_path, model, "run", "--inline")
+    process = subprocess.Popen(line, env={**address, "PAUSE": "0.003"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while count_files(tmp_path / "run") < 25:
         assert process.poll() is None, "the run ended by itself"
         time.sleep(0.05)
