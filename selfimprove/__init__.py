@@ -5,10 +5,12 @@ rounds of your own. Parts are small dataclasses whose fields are their settings;
 what flows between them.
 """
 
+from selfimprove.budget import Budget
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.cluster.inline import InlineCluster
 from selfimprove.cluster.ray_actors import RayCluster
+from selfimprove.delimiters import Delimiters
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.evaluation.gates import Always, NotWorse, Strict
 from selfimprove.evaluation.stopping import StopEarly
@@ -58,11 +60,13 @@ __all__ = [
     "AcceptedTrace",
     "Always",
     "Bare",
+    "Budget",
     "Checkpoint",
     "Cluster",
     "Coverage",
     "Decision",
     "Decoding",
+    "Delimiters",
     "Exact",
     "Exemplar",
     "FewShot",

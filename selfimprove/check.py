@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.delimiters import Delimiters
 from selfimprove.errors import UserError
 from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
@@ -108,17 +109,19 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], held_out: Se
             detail = f"{workflow.verifier.name} accepts all {len(everything)} reference answers"
         yield Finding("references", not rejected, detail)
         if isinstance(workflow.first_prompter, FewShot):
-            yield _exemplars(workflow.first_prompter, pool, problems, held_out)
+            yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, held_out)
     finally:
         pool.close()
 
 
-def _exemplars(prompter: FewShot, pool: OpenVerifierPool, problems: Sequence[Problem], held_out: Sequence[Problem]) -> Finding:
+def _exemplars(
+    prompter: FewShot, delimiters: Delimiters, pool: OpenVerifierPool, problems: Sequence[Problem], held_out: Sequence[Problem]
+) -> Finding:
     """Exemplars must read as traces do, be right by the verifier, and not come from the exam."""
     exam = {question_key(problem.question) for problem in held_out}
     known = {question_key(problem.question): problem for problem in problems}
     for number, exemplar in enumerate(prompter.exemplars, start=1):
-        parsed = parse(exemplar.completion())
+        parsed = parse(exemplar.completion(prompter.delimiters), delimiters)
         if parsed.flags or parsed.answer is None:
             return Finding("exemplars", False, f"exemplar {number} does not parse as a trace: {', '.join(sorted(parsed.flags)) or 'no answer'}")
         if question_key(exemplar.question) in exam:

@@ -61,7 +61,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
     with watch.time("sample"):
         problems = draw(campaign, number)
         prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
-        requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed)
+        requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
         shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
     with watch.time("select"):
         sampled = tally(shards)

@@ -9,6 +9,9 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from selfimprove.budget import Budget
+from selfimprove.delimiters import THINK, Delimiters
+
 
 class Message(TypedDict):
     """One turn of a chat, in the form that chat templates take."""
@@ -57,6 +60,9 @@ class Request:
     """The most tokens of the whole output, thinking and answer."""
     seed: int
     """Fixes the tokens of this request, whatever else runs beside it (on one kind of device)."""
+    delimiters: Delimiters = THINK
+    budget: Budget | None = None
+    """How long it may think, and has to; None: as long as it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,9 @@ class Trace:
     """`stop`: the model ended its turn; `length`: the token limit did."""
     temperature: float
     seed: int
+    delimiters: Delimiters = THINK
+    opened: bool = False
+    """The prompt ends with the begin delimiter: the text starts inside the thinking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,8 @@ class AcceptedTrace:
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
     """The completion as the model that trains wrote it, token for token; None where its text alone counts, as for a teacher's or a rewritten one."""
+    forced: tuple[tuple[int, int], ...] = ()
+    """Half-open spans of `completion_token_ids` that the decoding loop wrote: no loss is taken on them."""
 
 
 @dataclass(frozen=True, slots=True)

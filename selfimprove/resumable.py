@@ -162,7 +162,7 @@ def take_exam(campaign: Campaign, checkpoint: Checkpoint, folder: Path, prompter
     if (folder / "score.json").exists():
         return read_json(folder / "score.json", Score)
     workflow = campaign.workflow
-    requests = ask(campaign.held_out, prompter, workflow.exam, f"{name or checkpoint.id}-exam", workflow.seed)
+    requests = ask(campaign.held_out, prompter, workflow.exam, f"{name or checkpoint.id}-exam", workflow.seed, workflow.delimiters)
     shards = sample_and_verify(campaign, checkpoint, requests, campaign.held_out, folder, label)
     result = score(checkpoint.id, list(shards.read()))
     write_json(folder / "score.json", result)

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.evaluation.scores import score
 from selfimprove.protocols import Cluster, Prompter, Sampler, Selector, Trainer, Verifier
 from selfimprove.records import AcceptedTrace, Checkpoint, JudgedTrace, Message, Problem, Request, Score, Selection, Trace, TrainingStep
@@ -19,10 +20,12 @@ LARGEST_CALL = 256
 """Requests handed to a sampler at once; two such calls are with it at any time, which keeps an engine of 256 sequences full."""
 
 
-def ask(problems: Sequence[Problem], prompter: Prompter, decoding: Decoding, namespace: str, seed: int = 0) -> list[Request]:
+def ask(
+    problems: Sequence[Problem], prompter: Prompter, decoding: Decoding, namespace: str, seed: int = 0, delimiters: Delimiters = THINK
+) -> list[Request]:
     """The requests for these problems. Ids read `<problem>/<namespace>/s<sample>`; each request's own seed follows from `seed` and its id."""
     prompts = {problem.id: prompter.messages(problem) for problem in problems}
-    return list(decoding.requests(problems, prompts, namespace, seed))
+    return list(decoding.requests(problems, prompts, namespace, seed, delimiters))
 
 
 def sample(sampler: Sampler, checkpoint: Checkpoint, requests: Sequence[Request], cluster: Cluster) -> Iterator[list[Trace]]:

@@ -18,7 +18,7 @@ from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.thinking.anatomy import dissect
 from selfimprove.thinking.moments import Cue, Moment, Moments
-from selfimprove.thinking.traces import parse
+from selfimprove.thinking.traces import parsed
 
 STYLES = {
     Moment.PLAN: "cyan",
@@ -91,8 +91,8 @@ def _described(item: JudgedTrace, problem: Problem, moments: Moments) -> dict[st
         "problem_id": problem.id,
         "question": problem.question,
         "reference": problem.answer,
-        "before": parsed.before if (parsed := parse(item.trace.text)).thinking is not None else "",
-        "thoughts": [{"moment": moment.value, "text": thought.text} for thought, moment in dissect(item.trace.text, moments)],
+        "before": parts.before if (parts := parsed(item.trace)).thinking is not None else "",
+        "thoughts": [{"moment": moment.value, "text": thought.text} for thought, moment in dissect(item.trace, moments)],
         "answer": item.verdict.answer,
         "outcome": item.verdict.outcome.value,
         "verifier": item.verdict.verifier,

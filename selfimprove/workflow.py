@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.evaluation.gates import NotWorse
 from selfimprove.prompting.chat import Bare
 from selfimprove.protocols import Gate, Mixture, ProblemSource, Prompter, Sampler, Selector, Stop, Trainer, Verifier
@@ -36,6 +37,8 @@ class Workflow:
     """How the model is asked: in training, in the exam, and from generation 2 on in sampling."""
     first_prompter: Prompter | None = None
     """How the base model is asked in generation 1, where it needs more help; None for `prompter`."""
+    delimiters: Delimiters = THINK
+    """What is around the thinking. Prompters that speak of it, or show it, have to use the same."""
     sampling: Decoding = Decoding()
     exam: Decoding = Decoding(samples_per_problem=1, temperature=0.0)
     selector: Selector = KeepCorrect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
 
+from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.records import Message, Problem
 
 
@@ -43,9 +44,9 @@ class Exemplar:
     """The chain of thought, without delimiters."""
     answer: str
 
-    def completion(self) -> str:
+    def completion(self, delimiters: Delimiters = THINK) -> str:
         """The turn that the model is to imitate."""
-        return f"<think>\n{self.rationale}\n</think>\n{self.answer}"
+        return f"{delimiters.begin}\n{self.rationale}\n{delimiters.end}\n{self.answer}"
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -54,10 +55,12 @@ class FewShot:
 
     exemplars: tuple[Exemplar, ...]
     system: str = "You reason before you answer."
+    delimiters: Delimiters = THINK
+    """What the exemplars show around their thinking: those of the workflow."""
 
     def messages(self, problem: Problem) -> tuple[Message, ...]:
         """System prompt, one pair of turns per exemplar, then the question."""
         turns = [Message(role="system", content=self.system)]
         for exemplar in self.exemplars:
-            turns += [Message(role="user", content=exemplar.question), Message(role="assistant", content=exemplar.completion())]
+            turns += [Message(role="user", content=exemplar.question), Message(role="assistant", content=exemplar.completion(self.delimiters))]
         return (*turns, Message(role="user", content=problem.question))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -19,18 +20,19 @@ from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from selfimprove.budget import Budget
+from selfimprove.delimiters import Delimiters
+from selfimprove.records import Request
 from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
-from selfimprove.thinking.traces import Delimiters
 
 KEY = "budget"
-"""Where a request carries its budget: `SamplingParams(extra_args={KEY: carried(…)})`."""
+"""Where a request's `extra_args` hold its budget."""
 GREEDY = 1e-5
 """vLLM takes a temperature below this for greedy decoding."""
 
 
 def carried(budget: Budget, delimiters: Delimiters, opened: bool) -> dict[str, Any]:
-    """A budget as plain values; `opened` says that the prompt ends with the begin delimiter."""
-    return {"budget": asdict(budget), "delimiters": asdict(delimiters), "opened": opened}
+    """A budget as a request's `extra_args`; `opened` says that the prompt ends with the begin delimiter."""
+    return {KEY: {"budget": asdict(budget), "delimiters": asdict(delimiters), "opened": opened}}
 
 
 class BudgetForcing(LogitsProcessor):
@@ -100,6 +102,30 @@ def _move(logits: Tensor, numbers: list[int], temperatures: list[float], target:
     together = torch.where(heat < GREEDY, those.amax(1, keepdim=True), (those / heat.clamp(min=GREEDY)).logsumexp(1, keepdim=True) * heat)
     logits[rows, torch.tensor(held, device=logits.device)] = -math.inf
     logits[rows, torch.full_like(rows, target)] = together.to(logits.dtype)
+
+
+def spans(model: Any, request: Request, opened: bool, written: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """The half-open spans of an output that the decoding loop wrote.
+
+    Raises:
+        RuntimeError: the output is not what the budget asks for, so that the engine did not obey it.
+    """
+    assert request.budget is not None
+    writing = start(model, carried(request.budget, request.delimiters, opened)[KEY])
+    for token in written:
+        writing.read(token)
+    if writing.violations:
+        raise RuntimeError(
+            f"vLLM did not obey the budget of {request.id} at token {writing.violations[0]} of its output: {request.budget}; "
+            "this version calls logits processors in another way"
+        )
+    found: list[tuple[int, int]] = []
+    for position in writing.forced:
+        if found and found[-1][1] == position:
+            found[-1] = found[-1][0], position + 1
+        else:
+            found.append((position, position + 1))
+    return tuple(found)
 
 
 def start(model: Any, plain: dict[str, Any]) -> Writing:

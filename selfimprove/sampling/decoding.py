@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from selfimprove.budget import Budget
+from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.records import Message, Problem, Request
 from selfimprove.seeds import derive_seed
 
@@ -22,8 +24,12 @@ class Decoding:
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_tokens: PositiveInt = 256
     """The most tokens of one output, thinking and answer."""
+    budget: Budget | None = None
+    """How long each trace thinks; None: as long as it does."""
 
-    def requests(self, problems: Sequence[Problem], prompts: Mapping[str, tuple[Message, ...]], namespace: str, seed: int) -> Iterator[Request]:
+    def requests(
+        self, problems: Sequence[Problem], prompts: Mapping[str, tuple[Message, ...]], namespace: str, seed: int, delimiters: Delimiters = THINK
+    ) -> Iterator[Request]:
         """The requests for these problems; the seed of each follows from the run's seed and the request's id alone."""
         for problem in problems:
             for sample in range(self.samples_per_problem):
@@ -36,4 +42,6 @@ class Decoding:
                     top_p=self.top_p,
                     max_tokens=self.max_tokens,
                     seed=derive_seed(seed, trace_id),
+                    delimiters=delimiters,
+                    budget=self.budget,
                 )

@@ -19,6 +19,9 @@ from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.resources import Resources
 
+OPENING = 16
+"""Tokens at the end of a prompt among which a begin delimiter is looked for."""
+
 GATHER_SECONDS = 0.2
 """Finished traces are handed over together for so long: a hand-over costs milliseconds, a trace does not."""
 
@@ -29,6 +32,8 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
+    # Budget forcing is written for the first model runner's logits processors.
+    "VLLM_USE_V2_MODEL_RUNNER": "0",
 }
 
 
@@ -55,7 +60,8 @@ class OpenVLLM:
     def __init__(self, engine: dict[str, Any]) -> None:
         self._options = engine
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._owners: dict[str, tuple[Request, queue.SimpleQueue[Trace | BaseException]]] = {}
+        self._owners: dict[str, tuple[Request, bool, queue.SimpleQueue[Trace | BaseException]]] = {}
+        """Each request that is being sampled, whether its prompt opens the thinking, and where its trace goes."""
         self._llm: Any = None
         self._served: Checkpoint | None = None
         self._asleep = False
@@ -106,18 +112,23 @@ class OpenVLLM:
         try:
             outputs = self._llm.llm_engine.step()
         except BaseException as error:
-            for _, finished in self._owners.values():
+            for _, _, finished in self._owners.values():
                 finished.put(error)
             self._owners.clear()
             return
         for output in outputs:
             if output.finished:
-                request, finished = self._owners.pop(output.request_id)
-                finished.put(self._trace(request, output))
+                request, opened, finished = self._owners.pop(output.request_id)
+                try:
+                    finished.put(self._trace(request, opened, output))
+                except RuntimeError as error:
+                    finished.put(error)
 
     def _submit(self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Trace | BaseException]) -> None:
         from vllm import SamplingParams, TokensPrompt
         from vllm.sampling_params import RequestOutputKind
+
+        from selfimprove.sampling.budget_forcing import carried
 
         self._serve(checkpoint)
         tokenizer = self._llm.get_tokenizer()
@@ -128,6 +139,7 @@ class OpenVLLM:
                 prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
                 require_room(request, len(prompts[key]), room)
         for request in requests:
+            opened = tokenizer.decode(prompts[_key(request)][-OPENING:]).rstrip().endswith(request.delimiters.begin)
             parameters = SamplingParams(
                 temperature=request.temperature,
                 top_p=request.top_p,
@@ -136,8 +148,9 @@ class OpenVLLM:
                 output_kind=RequestOutputKind.FINAL_ONLY,
                 # Delimiters may be special tokens.
                 skip_special_tokens=False,
+                extra_args=carried(request.budget, request.delimiters, opened) if request.budget else None,
             )
-            self._owners[request.id] = (request, finished)
+            self._owners[request.id] = (request, opened, finished)
             self._llm.llm_engine.add_request(request.id, TokensPrompt(prompt_token_ids=prompts[_key(request)]), parameters)
 
     def _serve(self, checkpoint: Checkpoint) -> None:
@@ -145,7 +158,10 @@ class OpenVLLM:
         if self._llm is None:
             from vllm import LLM
 
-            self._llm = LLM(**(engine_defaults(Path(checkpoint.path), self._options) | self._options))
+            from selfimprove.sampling.budget_forcing import BudgetForcing
+
+            processors = [BudgetForcing, *self._options.get("logits_processors", ())]
+            self._llm = LLM(**(engine_defaults(Path(checkpoint.path), self._options) | self._options | {"logits_processors": processors}))
         if self._asleep:
             self._llm.wake_up()
             self._asleep = False
@@ -162,9 +178,12 @@ class OpenVLLM:
             self._llm.sleep(level=1)
             self._asleep = True
 
-    def _trace(self, request: Request, output: Any) -> Trace:
+    def _trace(self, request: Request, opened: bool, output: Any) -> Trace:
+        from selfimprove.sampling.budget_forcing import spans
+
         completion = output.outputs[0]
         assert self._served is not None
+        forced = spans(self._llm.llm_engine.vllm_config.model_config, request, opened, completion.token_ids) if request.budget else ()
         return Trace(
             id=request.id,
             problem_id=request.problem_id,
@@ -172,10 +191,12 @@ class OpenVLLM:
             prompt_token_ids=tuple(output.prompt_token_ids),
             output_token_ids=tuple(completion.token_ids),
             text=completion.text,
-            forced=(),
+            forced=forced,
             finish_reason=completion.finish_reason or "unknown",
             temperature=request.temperature,
             seed=request.seed,
+            delimiters=request.delimiters,
+            opened=opened,
         )
 
     def _shut_down(self) -> None:

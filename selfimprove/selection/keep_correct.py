@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Selection
 from selfimprove.selection.equations import false_equations
-from selfimprove.thinking.traces import parse
+from selfimprove.thinking.traces import parsed
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -33,7 +33,8 @@ class KeepCorrect:
                 continue
             trace = item.trace
             messages = prompts[trace.problem_id]
-            accepted.append(AcceptedTrace(trace.id, trace.problem_id, messages, trace.text, "sampled", generation, trace.output_token_ids))
+            row = AcceptedTrace(trace.id, trace.problem_id, messages, trace.text, "sampled", generation, trace.output_token_ids, trace.forced)
+            accepted.append(row)
         return Selection(tuple(sorted(accepted, key=lambda row: row.trace_id)), dict(drops))
 
     def reason_to_drop(self, judged: JudgedTrace) -> str | None:
@@ -42,11 +43,11 @@ class KeepCorrect:
             return judged.verdict.outcome.value
         if judged.trace.finish_reason != "stop":
             return "unfinished"
-        parsed = parse(judged.trace.text)
-        if parsed.flags:
-            return sorted(parsed.flags)[0]
+        parts = parsed(judged.trace)
+        if parts.flags:
+            return sorted(parts.flags)[0]
         if self.max_tokens is not None and len(judged.trace.output_token_ids) > self.max_tokens:
             return "too long"
-        if self.true_equations and next(false_equations(parsed.thinking or ""), None):
+        if self.true_equations and next(false_equations(parts.thinking or ""), None):
             return "false equation"
         return None

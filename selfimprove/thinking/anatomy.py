@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from selfimprove.records import Trace
 from selfimprove.thinking.moments import Moment, Moments
 from selfimprove.thinking.thoughts import Thought, split
-from selfimprove.thinking.traces import parse
+from selfimprove.thinking.traces import parsed
 
 
-def dissect(text: str, moments: Moments) -> list[tuple[Thought, Moment]]:
+def dissect(trace: Trace, moments: Moments) -> list[tuple[Thought, Moment]]:
     """The thoughts of a trace, each with its moment; none where nothing is thought. A blank one is left out."""
-    thoughts = [thought for thought in split(parse(text).thinking or "") if thought.text.strip()]
+    thoughts = [thought for thought in split(parsed(trace).thinking or "") if thought.text.strip()]
     return list(zip(thoughts, moments.mark([thought.text for thought in thoughts]), strict=True))
 
 
@@ -28,7 +28,7 @@ def anatomy(traces: Iterable[Trace], moments: Moments) -> dict[str, float]:
     totals: Counter[str] = Counter()
     for trace in traces:
         count += 1
-        thoughts = dissect(trace.text, moments)
+        thoughts = dissect(trace, moments)
         found = Counter(moment for _, moment in thoughts)
         totals["thoughts"] += len(thoughts)
         totals["thinking_characters"] += sum(len(thought.text) for thought, _ in thoughts)

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass as plain_dataclass
-from typing import Annotated
+from dataclasses import dataclass
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass
-
-
-@dataclass(frozen=True, config={"extra": "forbid"})
-class Delimiters:
-    """The two strings around a block of thinking."""
-
-    begin: Annotated[str, Field(min_length=1)] = "<think>"
-    end: Annotated[str, Field(min_length=1)] = "</think>"
+from selfimprove.delimiters import THINK, Delimiters
+from selfimprove.records import Trace
 
 
-THINK = Delimiters()
-
-
-@plain_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """A trace in its parts: `before + opening + thinking + closing + after` is its text, to the letter."""
 
@@ -64,6 +52,11 @@ def parse(text: str, delimiters: Delimiters = THINK, opened: bool = False) -> Pa
         "repeated": delimiters.begin in after or delimiters.end in after,
     }
     return Parsed(before, opening, thinking, closing, after, frozenset(flag for flag, holds in found.items() if holds))
+
+
+def parsed(trace: Trace) -> Parsed:
+    """The parts of a trace by its own delimiters."""
+    return parse(trace.text, trace.delimiters, trace.opened)
 
 
 def render(parsed: Parsed) -> str:

@@ -141,7 +141,10 @@ class OpenSupervisedTrainer:
                 f"row {row.trace_id} has {length} tokens, more than max_length={self._part.max_length}: "
                 "raise trainer.max_length, or lower sampling.max_tokens"
             )
-        return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
+        labels = [-100] * len(prompt) + completion
+        for begin, end in row.forced:
+            labels[len(prompt) + begin : len(prompt) + end] = [-100] * (end - begin)
+        return {"input_ids": prompt + completion, "labels": labels}
 
     def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, queue: SimpleQueue[Any], stop: Event) -> Any:
         """The trained model."""

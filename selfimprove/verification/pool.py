@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem, Trace, Verdict
 from selfimprove.resources import Resources
-from selfimprove.thinking.traces import THINK, Delimiters, parse
+from selfimprove.thinking.traces import parsed
 from selfimprove.verification.nursery import Nursery, Worker
 
 LARGEST_CHUNK = 64
@@ -46,10 +46,6 @@ class VerifierPool:
     """Seconds of wall time for one answer."""
     processes: Annotated[int, Field(gt=0)] | None = None
     """How many answers are judged at once; None for one per CPU that this process may use."""
-    delimiters: Delimiters = THINK
-    """What is around the thinking."""
-    opened: bool = False
-    """Whether prompts end with the begin delimiter."""
     resources: Resources = Resources(cpus=0)
     """Judging fits between the steps of the sampler."""
 
@@ -71,8 +67,7 @@ class OpenVerifierPool:
 
     def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
         """One verdict per trace, in the order given; UNPARSEABLE without asking the verifier where the trace holds no answer."""
-        delimiters, opened = self._settings.delimiters, self._settings.opened
-        answers = [parse(trace.text, delimiters, opened).answer for _, trace in pairs]
+        answers = [parsed(trace).answer for _, trace in pairs]
         judged = iter(self.judge([(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None]))
         verifier = self._settings.verifier
         return [

@@ -38,7 +38,7 @@ def test_no_traces_have_no_figures() -> None:
 
 def test_an_unfinished_trace_is_dissected_as_far_as_it_goes() -> None:
     mine = Moments(cues=(Cue(Moment.PLAN, "four"),))
-    assert [(thought.text, moment) for thought, moment in dissect("<think>\nFour and three.\nSeven", mine)] == [
+    assert [(thought.text, moment) for thought, moment in dissect(trace("<think>\nFour and three.\nSeven"), mine)] == [
         ("\nFour and three.\n", Moment.PLAN),
         ("Seven", Moment.STEP),
     ]

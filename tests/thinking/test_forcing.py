@@ -13,7 +13,30 @@ from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
 from selfimprove.thinking.thoughts import split
 from selfimprove.thinking.traces import THINK, Delimiters, parse
 
-TEXTS = ["<eos>", "</", "think", ">", "<", "/", " </", "a", " b", "\n", ". ", "Wait", ",", " so", "1", "</think>", "<think>", "th", "ink>\n", "i", "n", "k"]
+TEXTS = ["<eos>", "</", "think", ">", "<", "/", " </", "a", " b", "\n", ". ", "Wait", ",", " so", "1", "</think>", "<think>", "th", "ink>\n", *"ink"]
+    "<eos>",
+    "</",
+    "think",
+    ">",
+    "<",
+    "/",
+    " </",
+    "a",
+    " b",
+    "\n",
+    ". ",
+    "Wait",
+    ",",
+    " so",
+    "1",
+    "</think>",
+    "<think>",
+    "th",
+    "ink>\n",
+    "i",
+    "n",
+    "k",
+]
 EOS = 0
 
 

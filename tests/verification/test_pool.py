@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -131,9 +131,9 @@ def test_traces_without_an_answer_are_not_shown_to_the_verifier(pool: OpenVerifi
     ("delimiters", "opened", "text"),
     [(Delimiters(), False, " 5 "), (Delimiters("<r>", "</r>"), False, "<r>a</r>5"), (Delimiters(), True, "a</think>5")],
 )
-def test_where_the_answer_stands_is_a_setting(delimiters: Delimiters, opened: bool, text: str) -> None:
-    pool = VerifierPool(Exact(), processes=1, delimiters=delimiters, opened=opened).open()
-    assert pool.verify([(problem("5"), trace("t", text))])[0].answer == "5"
+def test_where_the_answer_stands_is_told_by_the_trace(delimiters: Delimiters, opened: bool, text: str) -> None:
+    pool = VerifierPool(Exact(), processes=1).open()
+    assert pool.verify([(problem("5"), replace(trace("t", text), delimiters=delimiters, opened=opened))])[0].answer == "5"
     pool.close()
 
 

@@ -1,0 +1,76 @@
+"""Budgets inside a real vLLM engine, in one batch, with a tiny model whose chat template opens the thinking."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from selfimprove import VLLM, Bare, Budget, Checkpoint, Decoding, Problem, ask, describe_folder
+from selfimprove.protocols import OpenSampler
+from selfimprove.sampling.vllm_engine import ENVIRONMENT
+from selfimprove.thinking.traces import parsed
+
+pytestmark = pytest.mark.vllm
+
+PROBLEMS = [Problem(f"p-{n}", f"{n} + {n} =", str(2 * n), "test") for n in range(12)]
+ENGINE = {"max_model_len": 256, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 32}
+
+BUDGETS = (
+    None,
+    Budget(max_tokens=0),
+    Budget(max_tokens=7),
+    Budget(min_tokens=20, max_tokens=24, continuations=("Wait, so", "4 + 3")),
+    Budget(extensions=2, max_tokens=60),
+    Budget(min_thoughts=3, max_tokens=70),
+    Budget(max_tokens=5, final="7 = ", answer_tokens=3),
+    Budget(min_tokens=30),
+)
+
+
+@pytest.fixture(scope="module")
+def thinking(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A model whose chat template opens the thinking."""
+    folder = Path(shutil.copytree(tiny_model, tmp_path_factory.mktemp("thinking") / "model"))
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|im_start|>assistant\n'", "<|im_start|>assistant\n<think>\n'"))
+    return describe_folder(folder, "thinking")
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Iterator[OpenSampler]:
+    os.environ.update(ENVIRONMENT)
+    opened = VLLM(engine=ENGINE).open()
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_every_request_of_a_batch_keeps_to_its_own_budget(sampler: OpenSampler, thinking: Checkpoint, temperature: float) -> None:
+    plain = ask(PROBLEMS, Bare(), Decoding(samples_per_problem=4, temperature=temperature, max_tokens=120), "g1", seed=7)
+    requests = [replace(request, budget=BUDGETS[number % len(BUDGETS)]) for number, request in enumerate(plain)]
+    together, alone = ({trace.id: trace for batch in sampler.sample(thinking, asked) for trace in batch} for asked in (requests, plain))
+    extended = 0
+    for request in requests:
+        trace, budget = together[request.id], request.budget
+        assert trace.opened
+        if budget is None:
+            assert trace.forced == ()
+            assert temperature == 0.0 or trace.output_token_ids == alone[request.id].output_token_ids
+            continue
+        parts, forced = parsed(trace), [trace.output_token_ids[begin:end] for begin, end in trace.forced]
+        length = len(parts.thinking or "")
+        if budget.max_tokens is not None:
+            assert parts.closing and length <= 12 * budget.max_tokens
+        assert (length > 0) == (budget.max_tokens != 0)
+        if budget.final:
+            assert parts.after.startswith("7 = ") and trace.finish_reason == "stop"
+        if budget.max_tokens == 60:
+            assert (parts.thinking or "").count("Wait") >= 1
+            extended += (parts.thinking or "").count("Wait") >= 2
+        assert bool(forced) == (not (budget.min_tokens == 30 and not forced))
+    assert extended > 0
