@@ -14,29 +14,6 @@ from selfimprove.thinking.thoughts import split
 from selfimprove.thinking.traces import THINK, Delimiters, parse
 
 TEXTS = ["<eos>", "</", "think", ">", "<", "/", " </", "a", " b", "\n", ". ", "Wait", ",", " so", "1", "</think>", "<think>", "th", "ink>\n", *"ink"]
-    "<eos>",
-    "</",
-    "think",
-    ">",
-    "<",
-    "/",
-    " </",
-    "a",
-    " b",
-    "\n",
-    ". ",
-    "Wait",
-    ",",
-    " so",
-    "1",
-    "</think>",
-    "<think>",
-    "th",
-    "ink>\n",
-    "i",
-    "n",
-    "k",
-]
 EOS = 0
 
 
