@@ -60,7 +60,7 @@ class OpenVLLM:
     def __init__(self, engine: dict[str, Any]) -> None:
         self._options = engine
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._owners: dict[str, tuple[Request, bool, queue.SimpleQueue[Trace | BaseException]]] = {}
+        self._owners: dict[str, tuple[Request, bool, queue.SimpleQueue[Any]]] = {}
         """Each request that is being sampled, whether its prompt opens the thinking, and where its trace goes."""
         self._llm: Any = None
         self._served: Checkpoint | None = None
@@ -85,6 +85,18 @@ class OpenVLLM:
                     raise item
             missing -= len(traces)
             yield traces
+
+    def watch(self, checkpoint: Checkpoint, request: Request) -> Iterator[tuple[str, bool] | Trace]:
+        """What is written so far and whether the prompt opens the thinking, after every step; the trace at the end."""
+        written: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._run(lambda: self._submit(checkpoint, [request], written, watched=True))
+        while True:
+            item = written.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+            if isinstance(item, Trace):
+                return
 
     def rest(self) -> None:
         """On a GPU: move the weights out and drop the cache until the next `sample`."""
@@ -117,14 +129,17 @@ class OpenVLLM:
             self._owners.clear()
             return
         for output in outputs:
-            if output.finished:
+            if not output.finished:
+                _, opened, written = self._owners[output.request_id]
+                written.put((output.outputs[0].text, opened))
+            else:
                 request, opened, finished = self._owners.pop(output.request_id)
                 try:
                     finished.put(self._trace(request, opened, output))
                 except RuntimeError as error:
                     finished.put(error)
 
-    def _submit(self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Trace | BaseException]) -> None:
+    def _submit(self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Any], watched: bool = False) -> None:
         from vllm import SamplingParams, TokensPrompt
         from vllm.sampling_params import RequestOutputKind
 
@@ -145,7 +160,7 @@ class OpenVLLM:
                 top_p=request.top_p,
                 max_tokens=request.max_tokens,
                 seed=request.seed,
-                output_kind=RequestOutputKind.FINAL_ONLY,
+                output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
                 # Delimiters may be special tokens.
                 skip_special_tokens=False,
                 extra_args=carried(request.budget, request.delimiters, opened) if request.budget else None,
