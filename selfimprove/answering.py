@@ -80,8 +80,7 @@ def answer(
 def _watch(engine: OpenVLLM, checkpoint: Any, request: Request, screen: _Screen) -> Trace:
     for item in engine.watch(checkpoint, request):
         if isinstance(item, Trace):
-            screen.show(item.text, parsed(item), request.delimiters)
-            screen.end()
+            screen.show(item.text, parsed(item), None)
             return item
         text, opened = item
         screen.show(text, parse(text, request.delimiters, opened), request.delimiters)
@@ -94,19 +93,16 @@ class _Screen:
     def __init__(self, console: Console | None, hide: bool) -> None:
         self._console, self._hide, self._shown = console, hide, 0
 
-    def show(self, text: str, parts: Parsed, delimiters: Delimiters) -> None:
-        """Add what is new; the last signs wait while they may be the beginning of a delimiter."""
+    def show(self, text: str, parts: Parsed, delimiters: Delimiters | None) -> None:
+        """Add what is new; the last signs wait while they may be the beginning of a delimiter. None for delimiters when the text is complete."""
         end = len(parts.before + parts.opening + (parts.thinking or "") + parts.closing) if parts.thinking is not None else 0
-        ready = len(text) - _held_back(text, delimiters)
+        ready = len(text) - (_held_back(text, delimiters) if delimiters else 0)
         self._add(text[self._shown : min(end, ready)], thinking=True)
         self._shown = max(self._shown, min(end, ready))
         if parts.thinking is None or parts.closing:
             self._add(text[self._shown : ready], thinking=False)
             self._shown = max(self._shown, ready)
-
-    def end(self) -> None:
-        """The last line's end."""
-        if self._console:
+        if self._console and delimiters is None:
             self._console.print()
 
     def _add(self, text: str, thinking: bool) -> None:
