@@ -35,7 +35,7 @@ def carried(budget: Budget, delimiters: Delimiters, opened: bool) -> dict[str, A
     return {KEY: {"budget": asdict(budget), "delimiters": asdict(delimiters), "opened": opened}}
 
 
-class BudgetForcing(LogitsProcessor):
+class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
     """Writes what must come next, and moves the probability of every token that may not come yet onto the continuation."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:

@@ -10,8 +10,8 @@ from functools import cached_property, partial
 from typing import Any
 
 from selfimprove.budget import Budget
+from selfimprove.delimiters import Delimiters
 from selfimprove.thinking.thoughts import split
-from selfimprove.thinking.traces import Delimiters
 
 
 @dataclass(frozen=True, eq=False)
