@@ -120,7 +120,9 @@ class _Judging:
         """Give every free worker a chunk; chunks shrink toward the end, so that all workers end together."""
         while self._waiting and len(self._busy) < processes:
             size = min(LARGEST_CHUNK, max(1, len(self._waiting) // (2 * processes)))
-            worker = self._idle.pop() if self._idle else self._nursery.hire()
+            # Who met a death already gets a new worker: an idle one may have died of something else, unseen.
+            met_death = self._deaths[self._waiting[0]] > 0
+            worker = self._idle.pop() if self._idle and not met_death else self._nursery.hire()
             self._busy.append(worker)
             worker.running.extend(self._waiting.popleft() for _ in range(size))
             worker.since = time.monotonic()
