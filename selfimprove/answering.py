@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pydantic
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from selfimprove.prompting.chat import Bare
 from selfimprove.records import Problem, Request, Trace
 from selfimprove.reporting.printable import plain_text
 from selfimprove.sampling.vllm_engine import VLLM, OpenVLLM
+from selfimprove.settings import explain
 from selfimprove.thinking.traces import Parsed, parse, parsed
 
 
@@ -40,9 +42,10 @@ def budget_of(least: int | None, most: int | None, thoughts: str | None, think: 
     low, _, high = (thoughts or "").partition(":")
     try:
         return Budget(min_tokens=least or 0, max_tokens=most, min_thoughts=int(low or 0), max_thoughts=int(high) if high else None)
+    except pydantic.ValidationError as error:
+        raise UserError(f"limits of thinking: {explain(error)}") from error
     except ValueError as error:
-        said = str(error).splitlines()
-        raise UserError(f"limits of thinking: {next((line.strip() for line in said[1:] if 'Value error' in line), said[0])}") from error
+        raise UserError(f"--thoughts {thoughts}: give A:B, two whole numbers, of which either may be left out") from error
 
 
 def answer(
