@@ -9,7 +9,7 @@ from selfimprove.budget import Budget
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.cluster.inline import InlineCluster
-from selfimprove.cluster.ray_actors import RayCluster
+from selfimprove.cluster.ray_cluster import RayCluster
 from selfimprove.delimiters import Delimiters
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.evaluation.gates import Always, NotWorse, Strict

@@ -88,7 +88,7 @@ def _fork(options: argparse.Namespace) -> int:
 
 def _improve(workflow: Workflow, module: ModuleType, run: RunFolder, options: argparse.Namespace) -> int:
     from selfimprove.cluster.inline import InlineCluster
-    from selfimprove.cluster.ray_actors import RayCluster
+    from selfimprove.cluster.ray_cluster import RayCluster
     from selfimprove.loop import improve
     from selfimprove.reporting.noise import noise_into
     from selfimprove.reporting.progress import Show

@@ -94,7 +94,7 @@ class _Screen:
     """What is on the terminal so far."""
 
     def __init__(self, console: Console | None, hide: bool) -> None:
-        self._console, self._hide, self._shown = console, hide, 0
+        self._console, self._hide, self._shown, self._begun = console, hide, 0, False
 
     def show(self, text: str, parts: Parsed, delimiters: Delimiters | None) -> None:
         """Add what is new; the last signs wait while they may be the beginning of a delimiter. None for delimiters when the text is complete."""
@@ -109,7 +109,11 @@ class _Screen:
             self._console.print()
 
     def _add(self, text: str, thinking: bool) -> None:
-        if self._console and text and not (thinking and self._hide):
+        if self._hide:
+            # The blank lines between hidden thinking and answer are hidden with it.
+            text = "" if thinking else text if self._begun else text.lstrip()
+        self._begun |= bool(text)
+        if self._console and text:
             self._console.print(Text(plain_text(text), "dim" if thinking else ""), end="", soft_wrap=True)
 
 

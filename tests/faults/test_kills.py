@@ -28,7 +28,7 @@ from processes import Started, watching
 from toy import Sums, ToyTrainer, make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, RayCluster, improve
-from selfimprove.cluster.ray_actors import RayWorker
+from selfimprove.cluster.ray_worker import RayWorker
 from selfimprove.records import GenerationReport
 from selfimprove.reporting.progress import Silence
 from selfimprove.storage.run_folder import RunFolder

@@ -115,7 +115,7 @@ def test_a_worker_without_a_sign_of_life_is_named_at_the_deadline(tmp_path: Path
 
 
 def test_a_frozen_worker_is_ended_and_its_call_run_again(tmp_path: Path, cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selfimprove.cluster.ray_actors.BEAT_SECONDS", 0.5)
+    monkeypatch.setattr("selfimprove.cluster.ray_worker.BEAT_SECONDS", 0.5)
     worker = cluster.open("frozen", Echo(Resources(cpus=0), flag=str(tmp_path / "froze")))
     pid = worker.call("pid")
     monkeypatch.setattr(worker, "_deadline", 30.0)
