@@ -5,7 +5,7 @@ rounds of your own. Parts are small dataclasses whose fields are their settings;
 what flows between them.
 """
 
-from selfimprove.budget import Budget
+from selfimprove.budget import Budget, SwitchPenalty
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.cluster.inline import InlineCluster
@@ -45,6 +45,7 @@ from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.replay import Replay
 from selfimprove.stages import ask, examine, sample, select, train, verify
+from selfimprove.thinking.under_thinking import Probing
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
 from selfimprove.training.supervised import SupervisedTrainer
@@ -83,6 +84,7 @@ __all__ = [
     "MultipleChoice",
     "NotWorse",
     "Outcome",
+    "Probing",
     "Problem",
     "PythonTests",
     "RayCluster",
@@ -97,6 +99,7 @@ __all__ = [
     "StopEarly",
     "Strict",
     "SupervisedTrainer",
+    "SwitchPenalty",
     "Trace",
     "TrainingStep",
     "UserError",

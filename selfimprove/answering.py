@@ -18,7 +18,8 @@ from selfimprove.errors import UserError
 from selfimprove.prompting.chat import Bare
 from selfimprove.records import Problem, Request, Trace
 from selfimprove.reporting.printable import plain_text
-from selfimprove.sampling.vllm_engine import VLLM, OpenVLLM
+from selfimprove.sampling.open_vllm import OpenVLLM
+from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.settings import explain
 from selfimprove.thinking.traces import Parsed, parse, parsed
 

@@ -1,10 +1,10 @@
-"""How long a trace thinks: what the decoding loop is asked to enforce."""
+"""How long a trace thinks, and how soon it may turn to another thought: what the decoding loop is asked to enforce."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
 
@@ -40,3 +40,16 @@ class Budget:
         if self.max_thoughts is not None and self.max_thoughts < self.min_thoughts:
             raise ValueError(f"max_thoughts={self.max_thoughts} is less than min_thoughts={self.min_thoughts}")
         return self
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class SwitchPenalty:
+    """The thought-switching penalty (TIP, Wang et al. 2025, "Thoughts are all over the place", equation 4): early in a thought, the logits of the
+    tokens that begin another one are lowered."""
+
+    alpha: NonNegativeFloat = 3.0
+    """What is taken from the logits, before the temperature divides them."""
+    beta: PositiveInt = 600
+    """For so many tokens of each thought, as `thinking.thoughts` splits them."""
+    words: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] = ("Wait", "Alternatively", "Hmm", "Actually")
+    """What begins another thought, whatever its case. Of a word that is no single token of the vocabulary, the first token is meant."""

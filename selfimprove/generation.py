@@ -6,8 +6,10 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
+from selfimprove.probing import Probes, beside, probe
 from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Problem, Selection
 from selfimprove.resumable import Campaign, fine_tune, require_agreement, sample_and_verify, take_exam, tally
 from selfimprove.seeds import derive_seed
@@ -15,6 +17,7 @@ from selfimprove.selection.contamination import ExamIndex
 from selfimprove.stages import ask, select
 from selfimprove.storage.files import read_json, read_records, write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
+from selfimprove.thinking import under_thinking
 from selfimprove.thinking.anatomy import anatomy
 from selfimprove.thinking.moments import Moments
 
@@ -63,10 +66,15 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
         requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
         shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
+    probes: Probes = {}
+    if workflow.probing:
+        with watch.time("probe"):
+            probes = probe(campaign, workflow.probing, champion, shards, prompter, folder, f"{label}, probing")
     with watch.time("select"):
         sampled = tally(shards)
-        figures = anatomy((item.trace for item in shards.read()), workflow.moments or Moments())
-        selection = decontaminate(campaign.exam, select(workflow.selector, shards.read(), problems, workflow.prompter, number))
+        figures = anatomy((item.trace for item in shards.read()), workflow.moments or Moments(), decoder(champion.path))
+        figures |= under_thinking.figures(beside(shards.read(), probes))
+        selection = decontaminate(campaign.exam, select(workflow.selector, beside(shards.read(), probes), problems, workflow.prompter, number))
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
         rows = assemble_rows(campaign, number, selection, sampled.outcomes)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)

@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from selfimprove.budget import Budget
+from selfimprove.budget import Budget, SwitchPenalty
 from selfimprove.delimiters import THINK, Delimiters
 
 
@@ -63,6 +63,10 @@ class Request:
     delimiters: Delimiters = THINK
     budget: Budget | None = None
     """How long it may think, and has to; None: as long as it does."""
+    switch_penalty: SwitchPenalty | None = None
+    """How much another thought is held back; None: not at all."""
+    prefix: tuple[int, ...] = ()
+    """Tokens of the answering turn that are there already, behind the prompt: the model goes on from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Trace:
     seed: int
     delimiters: Delimiters = THINK
     opened: bool = False
-    """The prompt ends with the begin delimiter: the text starts inside the thinking."""
+    """What precedes the text has opened the thinking: it starts inside the block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +104,31 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """What one thought of a trace was worth: the thinking was ended after it, and the answers that came were judged."""
+
+    trace_id: str
+    thought: int
+    """Its number among the thoughts that are not blank, from 0."""
+    tokens: int
+    """Output tokens of the trace up to the end of this thought."""
+    right: int
+    samples: int
+
+    @property
+    def correct(self) -> bool:
+        """More than half of the answers are right."""
+        return 2 * self.right > self.samples
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedTrace:
-    """A trace beside its verdict."""
+    """A trace beside its verdict, and beside its probes where it was probed."""
 
     trace: Trace
     verdict: Verdict
+    probes: tuple[Probe, ...] = ()
+    """One for each thought that is not blank, in order; none where it was not probed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +140,8 @@ class AcceptedTrace:
     messages: tuple[Message, ...]
     completion: str
     origin: str
-    """`sampled`, or `answer-only` for a row of that baseline."""
+    """`sampled`; `shortened`, where thoughts after the first from which on every probe was right are left out; `answer-only` for a row of that
+    baseline."""
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
     """The completion as the model that trains wrote it, token for token; None where its text alone counts, as for a teacher's or a rewritten one."""

@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.errors import UserError
+from selfimprove.probing import beside, read_probes
 from selfimprove.records import JudgedTrace, Outcome, Problem
 from selfimprove.reporting.printable import plain_text
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.thinking.anatomy import dissect
 from selfimprove.thinking.moments import Cue, Moment, Moments
+from selfimprove.thinking.thoughts import switches
 from selfimprove.thinking.traces import parsed
 
 STYLES = {
@@ -39,8 +41,8 @@ def find(
 
     Returns:
         `{"generation", "limited": whether there are more, "traces": [{"trace_id", "problem_id", "question", "reference", "before": text before the
-        thinking, "thoughts": [{"moment", "text"}], "answer", "outcome", "verifier", "finish_reason", "output_tokens"}]}`; the texts of the
-        thoughts are together the thinking.
+        thinking, "thoughts": [{"moment", "text", "probed": `3/4` where three of four answers after it were right, None where it was not probed}],
+        "switches", "answer", "outcome", "verifier", "finish_reason", "output_tokens"}]}`; the texts of the thoughts are together the thinking.
 
     Raises:
         UserError: there is no such run, generation, outcome or problem.
@@ -54,12 +56,12 @@ def find(
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 trace has to be shown")
     number = _generation(run, generation)
+    moments, folder = _moments(settings), run.generation(number)
     chosen = (
         item
-        for item in stored(run.generation(number))
+        for item in beside(stored(folder), read_probes(folder))
         if (outcome is None or item.verdict.outcome == outcome) and (problem is None or item.trace.problem_id == problem)
     )
-    moments = _moments(settings)
     traces = [_described(item, problems[item.trace.problem_id], moments) for item in islice(chosen, limit)]
     return {"generation": number, "limited": next(chosen, None) is not None, "traces": traces}
 
@@ -86,13 +88,18 @@ def _moments(settings: dict[str, Any]) -> Moments:
 
 
 def _described(item: JudgedTrace, problem: Problem, moments: Moments) -> dict[str, Any]:
+    thoughts = dissect(item.trace, moments)
+    probed: list[str | None] = [f"{probe.right}/{probe.samples}" for probe in item.probes] or [None] * len(thoughts)
     return {
         "trace_id": item.trace.id,
         "problem_id": problem.id,
         "question": problem.question,
         "reference": problem.answer,
         "before": parts.before if (parts := parsed(item.trace)).thinking is not None else "",
-        "thoughts": [{"moment": moment.value, "text": thought.text} for thought, moment in dissect(item.trace, moments)],
+        "thoughts": [
+            {"moment": moment.value, "text": thought.text, "probed": right} for (thought, moment), right in zip(thoughts, probed, strict=True)
+        ],
+        "switches": switches([thought for thought, _ in thoughts]),
         "answer": item.verdict.answer,
         "outcome": item.verdict.outcome.value,
         "verifier": item.verdict.verifier,
@@ -126,7 +133,8 @@ def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
         table.add_row("before", Text(plain_text(trace["before"].strip())))
     for thought in trace["thoughts"]:
         style = STYLES[Moment(thought["moment"])]
-        table.add_row(Text(thought["moment"], style), Text(plain_text(thought["text"].strip("\n")), style))
+        probed = f"  → {thought['probed']} right" if thought["probed"] else ""
+        table.add_row(Text(thought["moment"], style), Text.assemble((plain_text(thought["text"].strip("\n")), style), (probed, "italic")))
     stopped = "" if trace["finish_reason"] == "stop" else f" ({trace['finish_reason']})"
     table.add_row("answer", Text.assemble(("none" if trace["answer"] is None else plain_text(trace["answer"])) + stopped, style=verdict))
     if trace["outcome"] != Outcome.CORRECT:

@@ -16,6 +16,7 @@ from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.replay import Replay
 from selfimprove.thinking.moments import Moments
+from selfimprove.thinking.under_thinking import Probing
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -59,6 +60,8 @@ class Workflow:
     """Also train on the same questions with the answers alone, for the same number of steps, and take the same exam."""
     moments: Moments | None = None
     """The cues that tell what a thought does: plan, reflect, revise, …; None for those of `thinking.moments`."""
+    probing: Probing | None = None
+    """Which sampled traces are probed thought by thought, for under-thinking and for selection; None: none is."""
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds that judging one answer may take."""
     seed: int = 0

@@ -116,7 +116,8 @@ def test_each_generation_is_reported_with_its_anatomy(run: Path, capsys: pytest.
     assert main(["report", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["generations"][1]["anatomy"] == first.anatomy
     assert main(["report", str(run)]) == 0
-    assert capsys.readouterr().out.count("  4.0 thoughts, 12 tokens a trace; reflection in 0%, revision in 100%\n") == 2
+    out = capsys.readouterr().out
+    assert out.count("  4.0 thoughts, 12 tokens a trace; reflection in 0%, revision in 100%\n  1.0 switches to another thought a trace\n") == 2
 
 
 def test_a_report_without_anatomy_is_read(run: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from selfimprove.records import GenerationReport, Score
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
-STAGES = ("sample", "select", "train", "examine")
+STAGES = ("sample", "probe", "select", "train", "examine")
 
 
 def summarize(run: RunFolder) -> dict[str, Any]:
@@ -85,15 +85,17 @@ def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
 def show(summary: dict[str, Any], console: Console) -> None:
     """Print the tables of a summary: results, then seconds by stage; each fits 80 columns."""
     results = _table(summary["name"], *(name.replace("_", "\n") for name in COUNTS), "pass@1", "95 %\ninterval", "gate")
-    seconds = _table("seconds", *STAGES)
+    every = [*summary["generations"], *summary["baseline_details"].values()]
+    stages = [stage for stage in STAGES if any(stage in row["seconds"] for row in every)]
+    seconds = _table("seconds", *stages)
     for row in summary["generations"]:
         first = row["generation"] == 0
         name, gate = ("base", "") if first else (str(row["generation"]), "kept" if row["promoted"] else "refused")
         results.add_row(name, *("" if first else f"{row[count]:,}" for count in COUNTS), *_score(row), gate)
-        seconds.add_row(name, *_seconds(row))
+        seconds.add_row(name, *_seconds(row, stages))
     for name, row in summary["baseline_details"].items():
         results.add_row(name.replace("_", "-"), *[""] * len(COUNTS), *_score(row), "", style="dim")
-        seconds.add_row(name.replace("_", "-"), *_seconds(row), style="dim")
+        seconds.add_row(name.replace("_", "-"), *_seconds(row, stages), style="dim")
     console.print(Group(results, Text(), seconds, Text(), _footer(summary)))
 
 
@@ -110,13 +112,20 @@ def _score(row: dict[str, Any]) -> tuple[str, str]:
     return f"{row['pass_at_1']:.3f}", f"{low:.2f}–{high:.2f}"
 
 
-def _seconds(row: dict[str, Any]) -> Iterator[str]:
-    return (f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in STAGES)
+def _seconds(row: dict[str, Any], stages: list[str]) -> Iterator[str]:
+    return (f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in stages)
 
 
-def _anatomy(figures: dict[str, float]) -> str:
+def _anatomy(figures: dict[str, float]) -> Iterator[str]:
     shares = ", ".join(f"{name} in {figures[f'{name}_share']:.0%}" for name in ("reflection", "revision"))
-    return f"{figures['thoughts']:.1f} thoughts, {figures['output_tokens']:.0f} tokens a trace; {shares}"
+    yield f"{figures['thoughts']:.1f} thoughts, {figures['output_tokens']:.0f} tokens a trace; {shares}"
+    if figures.get("switches"):
+        yield f"{figures['switches']:.1f} switches to another thought a trace"
+    for name, meaning in (("under_thinking", "wrong traces"), ("over_thinking", "right traces")):
+        if name in figures:
+            low, high = figures[f"{name}_low"], figures[f"{name}_high"]
+            kind = name.replace("_", "-")
+            yield f"{kind} {figures[name]:.2f} ({low:.2f}–{high:.2f}) over {figures[f'{name}_traces']:.0f} {meaning}"
 
 
 def _footer(summary: dict[str, Any]) -> Text:
@@ -127,7 +136,7 @@ def _footer(summary: dict[str, Any]) -> Text:
             solved = f"{len(found['newly_solved'])} newly solved, {len(found['forgotten'])} forgotten, {len(found['never_solved'])} never solved"
             lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
         if anatomy := row.get("anatomy"):
-            lines.append(f"  {_anatomy(anatomy)}")
+            lines += [f"  {line}" for line in _anatomy(anatomy)]
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]
     if any(undecided):

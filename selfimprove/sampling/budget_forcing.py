@@ -1,4 +1,4 @@
-"""Budget forcing inside vLLM's decoding loop: a whole batch, each request with its own budget, in one pass.
+"""Budget forcing and the thought-switching penalty inside vLLM's decoding loop: a whole batch, each request with its own, in one pass.
 
 Imports vLLM: to be imported where the engine runs.
 """
@@ -19,20 +19,26 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from selfimprove.budget import Budget
-from selfimprove.delimiters import Delimiters
+from selfimprove.budget import Budget, SwitchPenalty
+from selfimprove.delimiters import THINK, Delimiters
+from selfimprove.errors import UserError
 from selfimprove.records import Request
 from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
 
-KEY = "budget"
-"""Where a request's `extra_args` hold its budget."""
+KEY = "thinking"
+"""Where a request's `extra_args` hold what is asked of its thinking."""
 GREEDY = 1e-5
 """vLLM takes a temperature below this for greedy decoding."""
+LEAST, MOST = 4, 8
+"""Tokens of thinking that an engine is asked for when it has to prove that it obeys."""
 
 
-def carried(budget: Budget, delimiters: Delimiters, opened: bool) -> dict[str, Any]:
-    """A budget as a request's `extra_args`; `opened` says that the prompt ends with the begin delimiter."""
-    return {KEY: {"budget": asdict(budget), "delimiters": asdict(delimiters), "opened": opened}}
+def carried(request: Request, opened: bool) -> dict[str, Any] | None:
+    """What a request asks of its thinking, as `extra_args`, None where it asks for nothing; `opened`: it starts inside the thinking."""
+    if request.budget is None and request.switch_penalty is None:
+        return None
+    penalty = asdict(request.switch_penalty) if request.switch_penalty else None
+    return {KEY: {"budget": asdict(request.budget or Budget()), "delimiters": asdict(request.delimiters), "penalty": penalty, "opened": opened}}
 
 
 class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
@@ -47,8 +53,7 @@ class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
     def validate_params(cls, sampling_params: SamplingParams) -> None:
         """Refuse a request whose budget cannot be read. Raises ValueError."""
         if plain := (sampling_params.extra_args or {}).get(KEY):
-            Budget(**plain["budget"])
-            Delimiters(**plain["delimiters"])
+            _read(plain)
 
     def is_argmax_invariant(self) -> bool:
         """It changes what greedy decoding writes."""
@@ -64,6 +69,8 @@ class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
         moved: defaultdict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
         for number, row in self._rows.items():
             row.catch_up()
+            if row.penalty and (length := row.writing.thought_tokens) is not None and length < row.penalty.beta:
+                logits[number, list(row.switches)] -= row.penalty.alpha
             if (token := row.writing.next) is not None:
                 due[number] = token
             elif (target := row.writing.target) is not None:
@@ -78,14 +85,16 @@ class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
 
     def _row(self, parameters: SamplingParams, written: list[int]) -> _Row | None:
         plain = (parameters.extra_args or {}).get(KEY)
-        return None if plain is None else _Row(start(self._config, plain), parameters.temperature, written)
+        return None if plain is None else _Row(self._config, plain, parameters.temperature, written)
 
 
 class _Row:
     """A request in the batch."""
 
-    def __init__(self, writing: Writing, temperature: float, written: list[int]) -> None:
-        self.writing, self.temperature, self._written = writing, temperature, written
+    def __init__(self, model: Any, plain: dict[str, Any], temperature: float, written: list[int]) -> None:
+        self.writing, self.temperature, self._written = start(model, plain), temperature, written
+        self.penalty = _read(plain)[2]
+        self.switches = _switches(_vocabulary(model.tokenizer, model.model), self.penalty.words) if self.penalty else ()
 
     def catch_up(self) -> None:
         """Read what has been written since; all of it, for a request that comes back after its cache was taken from it."""
@@ -105,19 +114,19 @@ def _move(logits: Tensor, numbers: list[int], temperatures: list[float], target:
 
 
 def spans(model: Any, request: Request, opened: bool, written: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """The half-open spans of an output that the decoding loop wrote.
+    """The half-open spans of an output that the decoding loop wrote; `model` is the engine's model configuration.
 
     Raises:
-        RuntimeError: the output is not what the budget asks for, so that the engine did not obey it.
+        UserError: the output is not what the budget asks for, so that the engine did not obey it.
     """
-    assert request.budget is not None
-    writing = start(model, carried(request.budget, request.delimiters, opened)[KEY])
-    for token in written:
-        writing.read(token)
+    asked = carried(request, opened)
+    if asked is None:
+        return ()
+    writing = _replayed(model, asked[KEY], written)
     if writing.violations:
-        raise RuntimeError(
+        raise UserError(
             f"vLLM did not obey the budget of {request.id} at token {writing.violations[0]} of its output: {request.budget}; "
-            "this version calls logits processors in another way"
+            "this version calls logits processors in another way: take the budgets out, or install the pinned version"
         )
     found: list[tuple[int, int]] = []
     for position in writing.forced:
@@ -128,16 +137,57 @@ def spans(model: Any, request: Request, opened: bool, written: Sequence[int]) ->
     return tuple(found)
 
 
+def prove(engine: Any) -> None:
+    """Let an engine with nothing else to do write a few tokens under a budget, and look whether it obeys.
+
+    Some versions of vLLM take budgets and ignore them.
+
+    Raises:
+        UserError: it does not obey.
+    """
+    from vllm import TokensPrompt
+
+    budget = Budget(min_tokens=LEAST, max_tokens=MOST, answer_tokens=1)
+    plain = {"budget": asdict(budget), "delimiters": asdict(THINK), "penalty": None, "opened": True}
+    parameters = SamplingParams(temperature=1.0, seed=0, max_tokens=64, extra_args={KEY: plain})
+    model = engine.llm_engine.vllm_config.model_config
+    output = engine.generate([TokensPrompt(prompt_token_ids=[0])], parameters, use_tqdm=False)[0].outputs[0]
+    writing = _replayed(model, plain, output.token_ids)
+    if writing.violations or not LEAST <= writing.thinking_tokens <= MOST or output.finish_reason != "stop":
+        raise UserError(
+            f"this vLLM does not obey budgets: asked for {LEAST} to {MOST} tokens of thinking it wrote {writing.thinking_tokens} and ended by "
+            f"{output.finish_reason}; take budgets out of the workflow, or install the pinned version with VLLM_USE_V2_MODEL_RUNNER=0"
+        )
+
+
 def start(model: Any, plain: dict[str, Any]) -> Writing:
-    """An output of which nothing is written yet, under a budget as `carried` gives it; `model` is the engine's model configuration."""
-    budget = {**plain["budget"], "continuations": tuple(plain["budget"]["continuations"])}
-    vocabulary = _vocabulary(model.tokenizer, model.model)
-    return Writing(_forcing(vocabulary, Budget(**budget), Delimiters(**plain["delimiters"])), plain["opened"])
+    """An output of which nothing is written yet, under what `carried` gives; `model` is the engine's model configuration."""
+    budget, delimiters, _ = _read(plain)
+    return Writing(_forcing(_vocabulary(model.tokenizer, model.model), budget, delimiters), plain["opened"])
+
+
+def _replayed(model: Any, plain: dict[str, Any], written: Sequence[int]) -> Writing:
+    writing = start(model, plain)
+    for token in written:
+        writing.read(token)
+    return writing
+
+
+def _read(plain: dict[str, Any]) -> tuple[Budget, Delimiters, SwitchPenalty | None]:
+    """What `carried` wrote; tuples may have become lists on their way."""
+    budget, penalty = dict(plain["budget"]), plain["penalty"]
+    budget["continuations"] = tuple(budget["continuations"])
+    return Budget(**budget), Delimiters(**plain["delimiters"]), SwitchPenalty(**{**penalty, "words": tuple(penalty["words"])}) if penalty else None
 
 
 @lru_cache(maxsize=64)
 def _forcing(vocabulary: Vocabulary, budget: Budget, delimiters: Delimiters) -> Forcing:
     return Forcing(budget, delimiters, vocabulary)
+
+
+@lru_cache(maxsize=8)
+def _switches(vocabulary: Vocabulary, words: tuple[str, ...]) -> tuple[int, ...]:
+    return vocabulary.beginning(words)
 
 
 @lru_cache(maxsize=2)

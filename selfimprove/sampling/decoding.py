@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.budget import Budget
+from selfimprove.budget import Budget, SwitchPenalty
 from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.records import Message, Problem, Request
 from selfimprove.seeds import derive_seed
@@ -26,6 +26,8 @@ class Decoding:
     """The most tokens of one output, thinking and answer."""
     budget: Budget | None = None
     """How long each trace thinks; None: as long as it does."""
+    switch_penalty: SwitchPenalty | None = None
+    """How much the beginning of another thought is held back (TIP); None: not at all."""
 
     def requests(
         self, problems: Sequence[Problem], prompts: Mapping[str, tuple[Message, ...]], namespace: str, seed: int, delimiters: Delimiters = THINK
@@ -44,4 +46,5 @@ class Decoding:
                     seed=derive_seed(seed, trace_id),
                     delimiters=delimiters,
                     budget=self.budget,
+                    switch_penalty=self.switch_penalty,
                 )

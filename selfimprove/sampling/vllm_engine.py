@@ -1,29 +1,19 @@
-"""Traces from vLLM: one engine, warm for the whole run, fed continuously, its weights reloaded in place."""
+"""Traces from vLLM: how its engine is set up on this kind of machine."""
 
 from __future__ import annotations
 
 import json
-import queue
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from selfimprove.errors import UserError
-from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.resources import Resources
 
-OPENING = 16
-"""Tokens at the end of a prompt among which a begin delimiter is looked for."""
-
-GATHER_SECONDS = 0.2
-"""Finished traces are handed over together for so long: a hand-over costs milliseconds, a trace does not."""
+if TYPE_CHECKING:
+    from selfimprove.sampling.open_vllm import OpenVLLM
 
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -51,204 +41,9 @@ class VLLM:
 
     def open(self) -> OpenVLLM:
         """An engine that starts with the first checkpoint it is asked for."""
+        from selfimprove.sampling.open_vllm import OpenVLLM
+
         return OpenVLLM(self.engine)
-
-
-class OpenVLLM:
-    """The engine, on a thread of its own that alone touches it; everything else reaches it through a queue."""
-
-    def __init__(self, engine: dict[str, Any]) -> None:
-        self._options = engine
-        self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._owners: dict[str, tuple[Request, bool, queue.SimpleQueue[Any]]] = {}
-        """Each request that is being sampled, whether its prompt opens the thinking, and where its trace goes."""
-        self._llm: Any = None
-        self._served: Checkpoint | None = None
-        self._asleep = False
-        self._thread = threading.Thread(target=self._work, name="vllm-engine", daemon=True)
-        self._thread.start()
-
-    def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
-        """One trace for every request, in batches, as they finish."""
-        finished: queue.SimpleQueue[Trace | BaseException] = queue.SimpleQueue()
-        self._run(lambda: self._submit(checkpoint, requests, finished))
-        missing = len(requests)
-        while missing:
-            batch = [finished.get()]
-            if missing > 1:
-                time.sleep(GATHER_SECONDS)
-            while not finished.empty():
-                batch.append(finished.get())
-            traces = [item for item in batch if isinstance(item, Trace)]
-            for item in batch:
-                if isinstance(item, BaseException):
-                    raise item
-            missing -= len(traces)
-            yield traces
-
-    def watch(self, checkpoint: Checkpoint, request: Request) -> Iterator[tuple[str, bool] | Trace]:
-        """What is written so far and whether the prompt opens the thinking, after every step; the trace at the end."""
-        written: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._run(lambda: self._submit(checkpoint, [request], written, watched=True))
-        while True:
-            item = written.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-            if isinstance(item, Trace):
-                return
-
-    def rest(self) -> None:
-        """On a GPU: move the weights out and drop the cache until the next `sample`."""
-        self._run(self._sleep)
-
-    def close(self) -> None:
-        """End the engine and its thread."""
-        self._commands.put(None)
-        self._thread.join(timeout=30)
-
-    # What follows runs on the engine's thread.
-
-    def _work(self) -> None:
-        while True:
-            busy = bool(self._owners)
-            try:
-                command = self._commands.get(block=not busy)
-                if command is None:
-                    return self._shut_down()
-                command()
-            except queue.Empty:
-                self._step()
-
-    def _step(self) -> None:
-        try:
-            outputs = self._llm.llm_engine.step()
-        except BaseException as error:
-            for _, _, finished in self._owners.values():
-                finished.put(error)
-            self._owners.clear()
-            return
-        for output in outputs:
-            if not output.finished:
-                _, opened, written = self._owners[output.request_id]
-                written.put((output.outputs[0].text, opened))
-            else:
-                request, opened, finished = self._owners.pop(output.request_id)
-                try:
-                    finished.put(self._trace(request, opened, output))
-                except RuntimeError as error:
-                    finished.put(error)
-
-    def _submit(self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Any], watched: bool = False) -> None:
-        from vllm import SamplingParams, TokensPrompt
-        from vllm.sampling_params import RequestOutputKind
-
-        from selfimprove.sampling.budget_forcing import carried
-
-        self._serve(checkpoint)
-        tokenizer = self._llm.get_tokenizer()
-        prompts: dict[tuple[tuple[str, str], ...], list[int]] = {}
-        room = self._llm.llm_engine.vllm_config.model_config.max_model_len
-        for request in requests:
-            if (key := _key(request)) not in prompts:
-                prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
-                require_room(request, len(prompts[key]), room)
-        for request in requests:
-            opened = tokenizer.decode(prompts[_key(request)][-OPENING:]).rstrip().endswith(request.delimiters.begin)
-            parameters = SamplingParams(
-                temperature=request.temperature,
-                top_p=request.top_p,
-                max_tokens=request.max_tokens,
-                seed=request.seed,
-                output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
-                # Delimiters may be special tokens.
-                skip_special_tokens=False,
-                extra_args=carried(request.budget, request.delimiters, opened) if request.budget else None,
-            )
-            self._owners[request.id] = (request, opened, finished)
-            self._llm.llm_engine.add_request(request.id, TokensPrompt(prompt_token_ids=prompts[_key(request)]), parameters)
-
-    def _serve(self, checkpoint: Checkpoint) -> None:
-        """Make the engine hold these weights; the tokenizer and chat template are the base model's in every generation."""
-        if self._llm is None:
-            from vllm import LLM
-
-            from selfimprove.sampling.budget_forcing import BudgetForcing
-
-            processors = [BudgetForcing, *self._options.get("logits_processors", ())]
-            self._llm = LLM(**(engine_defaults(Path(checkpoint.path), self._options) | self._options | {"logits_processors": processors}))
-        if self._asleep:
-            self._llm.wake_up()
-            self._asleep = False
-        if self._served is not None and self._served != checkpoint:
-            if self._owners:
-                raise RuntimeError(f"asked for {checkpoint.id} while traces of {self._served.id} are being sampled")
-            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": checkpoint.path})
-            # Its blocks were computed with the weights before.
-            self._llm.reset_prefix_cache()
-        self._served = checkpoint
-
-    def _sleep(self) -> None:
-        if self._llm is not None and self._llm.llm_engine.vllm_config.model_config.enable_sleep_mode:
-            self._llm.sleep(level=1)
-            self._asleep = True
-
-    def _trace(self, request: Request, opened: bool, output: Any) -> Trace:
-        from selfimprove.sampling.budget_forcing import spans
-
-        completion = output.outputs[0]
-        assert self._served is not None
-        forced = spans(self._llm.llm_engine.vllm_config.model_config, request, opened, completion.token_ids) if request.budget else ()
-        return Trace(
-            id=request.id,
-            problem_id=request.problem_id,
-            checkpoint_id=self._served.id,
-            prompt_token_ids=tuple(output.prompt_token_ids),
-            output_token_ids=tuple(completion.token_ids),
-            text=completion.text,
-            forced=forced,
-            finish_reason=completion.finish_reason or "unknown",
-            temperature=request.temperature,
-            seed=request.seed,
-            delimiters=request.delimiters,
-            opened=opened,
-        )
-
-    def _shut_down(self) -> None:
-        if self._llm is not None:
-            self._llm.llm_engine.engine_core.shutdown()
-
-    def _run(self, command: Callable[[], None]) -> None:
-        """Run a command on the engine's thread and wait for it."""
-        done: Future[None] = Future()
-
-        def guarded() -> None:
-            try:
-                command()
-                done.set_result(None)
-            except BaseException as error:
-                done.set_exception(error)
-
-        self._commands.put(guarded)
-        done.result()
-
-
-def _key(request: Request) -> tuple[tuple[str, str], ...]:
-    """Samples of one problem share their prompt, which is then tokenized once."""
-    return tuple((message["role"], message["content"]) for message in request.messages)
-
-
-def require_room(request: Request, prompt_tokens: int, context: int) -> None:
-    """Refuse a request whose prompt and longest output do not fit the context together.
-
-    Raises:
-        UserError: naming the problem and the lengths, in tokens.
-    """
-    if prompt_tokens + request.max_tokens > context:
-        raise UserError(
-            f"problem {request.problem_id} does not fit: a prompt of {prompt_tokens} tokens and an output of up to {request.max_tokens} "
-            f"exceed the context of {context}; leave it out, lower max_tokens, or raise sampler.engine.max_model_len"
-        )
 
 
 def engine_context(model: Path, chosen: dict[str, Any]) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from selfimprove.records import Trace
 from selfimprove.thinking.moments import Moment, Moments
-from selfimprove.thinking.thoughts import Thought, split
+from selfimprove.thinking.positions import Decode, thinking_tokens
+from selfimprove.thinking.thoughts import Thought, split, switches
 from selfimprove.thinking.traces import parsed
 
 
@@ -17,12 +18,14 @@ def dissect(trace: Trace, moments: Moments) -> list[tuple[Thought, Moment]]:
     return list(zip(thoughts, moments.mark([thought.text for thought in thoughts]), strict=True))
 
 
-def anatomy(traces: Iterable[Trace], moments: Moments) -> dict[str, float]:
+def anatomy(traces: Iterable[Trace], moments: Moments, decode: Decode | None = None) -> dict[str, float]:
     """Figures over all traces, those without thinking among them; one trace in memory at a time.
 
     Returns:
-        `traces`: how many; means per trace: `thoughts`, `thinking_characters`, `output_tokens` (of thinking and answer together), and under the name
-        of each moment the thoughts that are it; `<moment>_share`: the share of traces that show it. Empty where there are no traces.
+        `traces`: how many; means per trace: `thoughts`, `switches` (thoughts that turn away from the one before), `thinking_characters`,
+        `output_tokens` (of thinking and answer together), and under the name of each moment the thoughts that are it; `<moment>_share`: the share of
+        traces that show it. With `decode`, also the mean `thinking_tokens` per trace, and `tokens_per_thought` over all thoughts. Empty where
+        there are no traces.
     """
     count = 0
     totals: Counter[str] = Counter()
@@ -31,8 +34,12 @@ def anatomy(traces: Iterable[Trace], moments: Moments) -> dict[str, float]:
         thoughts = dissect(trace, moments)
         found = Counter(moment for _, moment in thoughts)
         totals["thoughts"] += len(thoughts)
+        totals["switches"] += switches([thought for thought, _ in thoughts])
+        if decode:
+            totals["thinking_tokens"] += thinking_tokens(trace, decode)
         totals["thinking_characters"] += sum(len(thought.text) for thought, _ in thoughts)
         totals["output_tokens"] += len(trace.output_token_ids)
         totals.update({moment.value: found[moment] for moment in Moment})
         totals.update({f"{moment}_share": int(found[moment] > 0) for moment in Moment})
-    return {"traces": float(count), **{name: total / count for name, total in totals.items()}} if count else {}
+    per_thought = {"tokens_per_thought": totals["thinking_tokens"] / totals["thoughts"]} if decode and totals["thoughts"] else {}
+    return {"traces": float(count), **{name: total / count for name, total in totals.items()}, **per_thought} if count else {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from selfimprove.budget import Budget
 from selfimprove.delimiters import Delimiters
-from selfimprove.thinking.thoughts import split
+from selfimprove.thinking.thoughts import Thought, split
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,14 @@ class Vocabulary:
     """Ids of a text, without special tokens around it."""
     ends: tuple[int, ...]
     """Ids that end the turn; the first is written where a turn is ended."""
+
+    def beginning(self, words: Sequence[str]) -> tuple[int, ...]:
+        """The tokens that write one of these words, whatever its case and the white space around it; the first token of a word that is no token."""
+        wanted = {word.casefold() for word in words}
+        whole = {token: text.strip().casefold() for token, text in enumerate(self.texts) if len(text) < 64}
+        found = {token for token, text in whole.items() if text in wanted}
+        parts = [word for word in words if word.casefold() not in {whole[token] for token in found}]
+        return tuple(sorted(found | {self.encode(lead + word)[0] for word in parts for lead in ("", " ") if self.encode(lead + word)}))
 
     @classmethod
     def of(cls, tokenizer: Any, ends: Sequence[int]) -> Vocabulary:
@@ -101,9 +109,10 @@ class Writing:
         """Of this phase."""
         self._starts: list[int] = []
         """Where each token of thinking begins in the text."""
-        self._segment = 0
-        """Where the last continuation, or the thinking, begins."""
+        self._thought = 0
+        """Where the last thought begins in the text, as far as it was looked at."""
         self._thoughts_before = 0
+        """Thoughts before that one."""
         self._answer_tokens = 0
         self._closing = False
         """The end is being brought about."""
@@ -147,7 +156,16 @@ class Writing:
     @property
     def thoughts(self) -> int:
         """How many thoughts have been begun; a continuation begins one."""
-        return self._thoughts_before + _count(self._text[self._segment :])
+        last = self._last_thought()
+        return self._thoughts_before + _count(last)
+
+    @property
+    def thought_tokens(self) -> int | None:
+        """Tokens of the thought that is being written, so far; None before and after the thinking, and where the next token is not chosen."""
+        if self._queue or self._phase is not _Phase.THINKING:
+            return None
+        self._last_thought()
+        return len(self._starts) - bisect_left(self._starts, self._thought)
 
     def read(self, token: int) -> None:
         """Take the next token of the output."""
@@ -171,8 +189,9 @@ class Writing:
         self._queue = continuations[self.extensions % len(continuations)][1:]
         self.forced.append(position)
         self.extensions += 1
-        self._thoughts_before += _count(self._text[self._segment :])
-        self._segment = len(self._text)
+        last = self._last_thought()
+        self._thoughts_before += _count(last)
+        self._thought = len(self._text)
 
     def _add(self, token: int, due: bool) -> None:
         """Its text, to the part of the output that it belongs to."""
@@ -217,9 +236,16 @@ class Writing:
         return rest + (self._forcing.vocabulary.encode(self._forcing.budget.final) if self._forcing.budget.final else [])
 
     def _complete_thoughts(self) -> int:
-        segment = self._text[self._segment :]
+        last = self._last_thought()
         # A line that has ended is complete where another line would not go on with it.
-        return self._thoughts_before + max(0, _count(segment + "X" * segment.endswith("\n")) - 1)
+        return self._thoughts_before + max(0, _count(last + "X" * last.endswith("\n")) - 1)
+
+    def _last_thought(self) -> str:
+        """The text of the last thought; those before it are complete and are not looked at again."""
+        *complete, last = split(self._text[self._thought :]) or (Thought("", 0),)
+        self._thoughts_before += sum(bool(thought.text.strip()) for thought in complete)
+        self._thought += last.start
+        return self._text[self._thought :]
 
 
 def _count(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 LEAD = r"(?:(?:but|or|oh|ah|hm++|um++|no|okay|ok|so|and)(?:,|\.\.\.|…|\.)? )?"
@@ -56,6 +56,11 @@ def split(thinking: str) -> tuple[Thought, ...]:
     starts = [0, *_boundaries(thinking)]
     ends = [*starts[1:], len(thinking)]
     return tuple(Thought(thinking[start:end], start) for start, end in zip(starts, ends, strict=True))
+
+
+def switches(thoughts: Sequence[Thought]) -> int:
+    """How many of the thoughts after the first turn to something else ("Wait", "Alternatively", …) rather than go on."""
+    return sum(SWITCH.match(thought.text.lstrip()) is not None for thought in thoughts[1:])
 
 
 def _boundaries(text: str) -> Iterator[int]:

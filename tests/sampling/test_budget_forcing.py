@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import VLLM, Bare, Budget, Checkpoint, Decoding, Problem, ask, describe_folder
+from selfimprove import VLLM, Bare, Budget, Checkpoint, Decoding, Problem, SwitchPenalty, Trace, UserError, ask, describe_folder
 from selfimprove.protocols import OpenSampler
+from selfimprove.records import Request
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 from selfimprove.thinking.traces import parsed
 
@@ -72,3 +73,47 @@ def test_every_request_of_a_batch_keeps_to_its_own_budget(sampler: OpenSampler, 
         extended += budget.extensions > 0 and (parts.thinking or "").count("Wait") >= 2
         assert bool(forced) == (not (budget.min_tokens == 30 and not forced))
     assert extended > 0 or temperature == 0.0, "greedy, these weights write one token again and again"
+
+
+def sampled(sampler: OpenSampler, checkpoint: Checkpoint, requests: list[Request]) -> dict[str, Trace]:
+    return {trace.id: trace for batch in sampler.sample(checkpoint, requests) for trace in batch}
+
+
+def test_a_penalty_holds_switches_back_as_long_as_a_thought_is_young(sampler: OpenSampler, thinking: Checkpoint) -> None:
+    plain = ask(PROBLEMS, Bare(), Decoding(samples_per_problem=2, temperature=1.0, max_tokens=60), "tip", seed=3)
+    digits = tuple("0123456789")
+
+    def share(penalty: SwitchPenalty | None) -> float:
+        traces = sampled(sampler, thinking, [replace(request, switch_penalty=penalty) for request in plain])
+        texts = [parsed(trace).thinking or "" for trace in traces.values()]
+        return sum(sign in digits for text in texts for sign in text) / sum(map(len, texts))
+
+    free, never, soon = share(None), share(SwitchPenalty(1e9, 1000, digits)), share(SwitchPenalty(1e9, 1, digits))
+    assert never == 0 < soon < 1.5 * free
+
+
+def test_a_prefix_is_gone_on_from_inside_the_thinking_or_after_it(sampler: OpenSampler, thinking: Checkpoint) -> None:
+    plain = ask(PROBLEMS[:4], Bare(), Decoding(samples_per_problem=1, temperature=1.0, max_tokens=30, budget=Budget(max_tokens=6)), "whole", seed=5)
+    whole = sampled(sampler, thinking, plain)
+    inside, after = (
+        sampled(sampler, thinking, [replace(one, budget=None, prefix=whole[one.id].output_token_ids[:size]) for one in plain]) for size in (3, 12)
+    )
+    for name, trace in whole.items():
+        assert inside[name].prompt_token_ids == trace.prompt_token_ids + trace.output_token_ids[:3]
+        assert inside[name].opened and "missing" not in parsed(inside[name]).flags
+        assert after[name].prompt_token_ids == trace.prompt_token_ids + trace.output_token_ids[:12]
+        assert parsed(trace).closing and not after[name].opened
+
+
+def test_an_engine_that_ignores_budgets_is_found_out_before_it_samples(
+    sampler: OpenSampler, thinking: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selfimprove.sampling.budget_forcing import BudgetForcing
+
+    requests = ask(PROBLEMS[:2], Bare(), Decoding(temperature=1.0, max_tokens=30, budget=Budget(max_tokens=6)), "ignored")
+    monkeypatch.setattr(sampler, "_proven", False)
+    with monkeypatch.context() as broken:
+        broken.setattr(BudgetForcing, "apply", lambda self, logits: logits)
+        with pytest.raises(UserError, match="does not obey budgets"):
+            sampled(sampler, thinking, requests)
+    assert len(sampled(sampler, thinking, requests)) == len(requests), "the engine goes on"

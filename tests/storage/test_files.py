@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfimprove import UserError
-from selfimprove.budget import Budget
+from selfimprove.budget import Budget, SwitchPenalty
 from selfimprove.delimiters import Delimiters
 from selfimprove.records import (
     AcceptedTrace,
@@ -26,6 +26,7 @@ from selfimprove.records import (
     LedgerEntry,
     Message,
     Outcome,
+    Probe,
     Problem,
     Request,
     Score,
@@ -38,7 +39,7 @@ from selfimprove.storage.files import complete_or_absent, read_json, read_record
 
 TEXT = st.text(max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
-MANY = [Trace, Verdict, AcceptedTrace, LedgerEntry]
+MANY = [Trace, Verdict, AcceptedTrace, LedgerEntry, Probe]
 FEW = [*MANY, Checkpoint, Coverage, Decision, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | NUMBER | TEXT,
@@ -54,6 +55,9 @@ SIGNS = st.text(min_size=1, max_size=8)
 st.register_type_strategy(Delimiters, st.builds(Delimiters, SIGNS, SIGNS))
 LIMITS = {"min_tokens": st.integers(0, 9), "max_tokens": st.none() | st.integers(9, 99), "max_thoughts": st.none() | st.integers(1, 9)}
 st.register_type_strategy(Budget, st.builds(Budget, **LIMITS, continuations=st.lists(SIGNS, min_size=1, max_size=3).map(tuple), final=TEXT))
+
+PENALTIES = st.builds(SwitchPenalty, st.floats(0, 9), st.integers(1, 99), st.lists(SIGNS, min_size=1, max_size=3).map(tuple))
+st.register_type_strategy(SwitchPenalty, PENALTIES)
 
 
 def any_of(kind: type[Any]) -> st.SearchStrategy[Any]:

@@ -13,7 +13,29 @@ from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
 from selfimprove.thinking.thoughts import split
 from selfimprove.thinking.traces import THINK, Delimiters, parse
 
-TEXTS = ["<eos>", "</", "think", ">", "<", "/", " </", "a", " b", "\n", ". ", "Wait", ",", " so", "1", "</think>", "<think>", "th", "ink>\n", *"ink"]
+TEXTS = [
+    "<eos>",
+    "</",
+    "think",
+    ">",
+    "<",
+    "/",
+    " </",
+    "a",
+    " b",
+    "\n",
+    ". ",
+    "Wait",
+    ",",
+    " so",
+    "1",
+    "</think>",
+    "<think>",
+    "th",
+    "ink>\n",
+    *"ink",
+    " ",
+]
 EOS = 0
 
 
@@ -103,6 +125,22 @@ def test_without_limits_nothing_is_forced_and_nothing_held_back() -> None:
     forcing, choose = Forcing(Budget(), THINK, VOCABULARY), random.Random(1)
     for _ in range(200):
         assert written(forcing, False, choose)[1].forced == []
+
+
+@given(st.lists(st.integers(1, len(TEXTS) - 1), max_size=60))
+def test_thoughts_are_counted_as_they_grow_as_in_the_whole_text(output: list[int]) -> None:
+    writing = Writing(Forcing(Budget(), Delimiters("<think>", ">,>,>,>,>,1"), VOCABULARY), opened=True)
+    for count, token in enumerate(output, start=1):
+        writing.read(token)
+        thoughts = split(text_of(output[:count]))
+        starts = [len(text_of(output[:n])) for n in range(count)]
+        assert writing.thoughts == sum(bool(thought.text.strip()) for thought in thoughts)
+        assert writing.thought_tokens == sum(start >= thoughts[-1].start for start in starts)
+
+
+def test_a_switch_is_found_in_every_spelling_and_by_its_first_token_where_it_is_none() -> None:
+    assert {TEXTS[token] for token in VOCABULARY.beginning(("wait", "SO"))} == {"Wait", " so"}
+    assert {TEXTS[token] for token in VOCABULARY.beginning(("ai", "th"))} == {"a", " ", "th"}
 
 
 def tokens(*texts: str) -> list[int]:

@@ -1,0 +1,138 @@
+"""What each thought of a trace was worth: where a wrong one was right already, and where a right one could have stopped."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from selfimprove.records import JudgedTrace, Message, Outcome, Probe, Request, Trace
+from selfimprove.seeds import derive_seed
+from selfimprove.thinking.positions import Decode, thought_ends, token_count
+from selfimprove.thinking.traces import parsed
+
+Encode = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Probing:
+    """After each thought the thinking is ended, and the answers that come then are judged."""
+
+    samples: PositiveInt = 4
+    """Answers after each thought."""
+    temperature: NonNegativeFloat = 0.6
+    answer_tokens: PositiveInt = 32
+    """The most tokens of such an answer."""
+    wrong: NonNegativeInt | None = 100
+    """So many traces without a right answer are probed in each generation, drawn by the seed; None for all."""
+    correct: NonNegativeInt | None = 100
+    """So many traces with a right answer; None for all."""
+
+
+def probe_requests(
+    trace: Trace, messages: tuple[Message, ...], probing: Probing, decode: Decode, encode: Encode, seed: int
+) -> Iterator[tuple[Probe, list[Request]]]:
+    """For each thought of a trace the requests that probe it, beside the probe without its answers; `messages` is what the trace was asked with.
+
+    The thinking is ended as this trace ended it, token for token, or by its delimiter on a line of its own where it never did.
+    """
+    ending = _ending(trace, decode, encode)
+    for number, count in enumerate(thought_ends(trace, decode)):
+        ids = [f"{trace.id}/t{number}/s{sample}" for sample in range(probing.samples)]
+        yield (
+            Probe(trace.id, number, count, 0, probing.samples),
+            [
+                Request(
+                    id=name,
+                    problem_id=trace.problem_id,
+                    messages=messages,
+                    temperature=probing.temperature,
+                    top_p=1.0,
+                    max_tokens=probing.answer_tokens,
+                    seed=derive_seed(seed, name),
+                    delimiters=trace.delimiters,
+                    prefix=(*trace.output_token_ids[:count], *ending),
+                )
+                for name in ids
+            ],
+        )
+
+
+def _ending(trace: Trace, decode: Decode, encode: Encode) -> Sequence[int]:
+    """The tokens from the end of the last thought to the answer."""
+    parts = parsed(trace)
+    if not parts.closing:
+        return encode(f"\n{trace.delimiters.end}\n")
+    thinking = parts.before + parts.opening + (parts.thinking or "").rstrip()
+    answer = len(trace.text) - len(parts.after.lstrip())
+    return trace.output_token_ids[token_count(trace, len(thinking), decode) : token_count(trace, answer, decode)]
+
+
+def answered(probes: Iterable[Probe], answers: Iterable[JudgedTrace]) -> dict[str, tuple[Probe, ...]]:
+    """The probes of each trace, by its id and in order, with how many of their answers were right."""
+    right: defaultdict[str, int] = defaultdict(int)
+    for answer in answers:
+        right[answer.trace.id.rpartition("/s")[0]] += answer.verdict.outcome is Outcome.CORRECT
+    found: defaultdict[str, list[Probe]] = defaultdict(list)
+    for probe in probes:
+        found[probe.trace_id].append(Probe(probe.trace_id, probe.thought, probe.tokens, right[f"{probe.trace_id}/t{probe.thought}"], probe.samples))
+    return {trace: tuple(probes) for trace, probes in found.items()}
+
+
+def first_correct(probes: Sequence[Probe]) -> Probe | None:
+    """The first thought after which most answers are right."""
+    return next((probe for probe in probes if probe.correct), None)
+
+
+def first_stable(probes: Sequence[Probe]) -> Probe | None:
+    """The first thought from which on most answers are right, whatever was thought after it."""
+    stable = None
+    for probe in reversed(probes):
+        if not probe.correct:
+            break
+        stable = probe
+    return stable
+
+
+def under_thinking(judged: JudgedTrace) -> float:
+    """1 − (output tokens to the end of the first correct thought ÷ all output tokens) of a wrong trace; 0 where no thought was correct.
+
+    The under-thinking score of Wang et al. 2025, "Thoughts are all over the place", equation 1, before its mean over traces.
+    """
+    found = first_correct(judged.probes)
+    return 1 - found.tokens / len(judged.trace.output_token_ids) if found else 0.0
+
+
+def over_thinking(probes: Sequence[Probe]) -> float:
+    """Share of the tokens up to the end of the last thought that come after the first stable correct one; 0 where there is none."""
+    found = first_stable(probes)
+    return 1 - found.tokens / probes[-1].tokens if found else 0.0
+
+
+def figures(judged: Iterable[JudgedTrace]) -> dict[str, float]:
+    """Means over the probed traces with their 95 % intervals (bootstrap over traces): `under_thinking` of those without a right answer,
+    `over_thinking` of those with one, `_low`, `_high` and `_traces` behind each name. None of them where no such trace was probed."""
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for item in judged:
+        if item.probes and item.verdict.outcome is Outcome.CORRECT:
+            values["over_thinking"].append(over_thinking(item.probes))
+        elif item.probes:
+            values["under_thinking"].append(under_thinking(item))
+    found: dict[str, float] = {}
+    for name in sorted(values):
+        low, high = _interval(values[name])
+        mean = sum(values[name]) / len(values[name])
+        found |= {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_traces": float(len(values[name]))}
+    return found
+
+
+def _interval(values: list[float]) -> tuple[float, float]:
+    if len(set(values)) == 1:
+        return values[0], values[0]
+    import numpy
+    from scipy.stats import bootstrap
+
+    bounds = bootstrap((values,), numpy.mean, method="percentile", n_resamples=2000, rng=numpy.random.default_rng(0)).confidence_interval
+    return float(bounds.low), float(bounds.high)
