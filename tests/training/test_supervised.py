@@ -1,5 +1,6 @@
 import errno
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_the_same_rows_and_seed_give_the_same_weights_and_another_seed_does_not(
 
 
 def test_a_step_is_that_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path, tmp_path: Path) -> None:
-    """In float32, packed rows and masters against padded rows and torch's optimizer: the losses of every step agree."""
+    """In float32, packed rows and masters against padded rows and torch's optimizer: the losses of every step agree. What budgets forced has none."""
     import torch
     from datasets import Dataset
     from transformers import AutoTokenizer
@@ -97,8 +98,13 @@ def test_a_step_is_that_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path,
     from selfimprove.training.rows import tokenize_row
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    pairs = [tokenize_row(tokenizer, row) for row in ROWS]
-    data = Dataset.from_list([{"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer} for prompt, answer in pairs])
+    thinking = [replace(row, completion=f"Wait, so {row.completion} is it: {row.completion}") for row in ROWS]
+    pairs = [tokenize_row(tokenizer, row) for row in thinking]
+    rows = [replace(row, completion_token_ids=tuple(answer), forced=((1, 3), (4, 5))) for row, (_, answer) in zip(thinking, pairs, strict=True)]
+    unforced = [[-100 if place in (1, 2, 4) else token for place, token in enumerate(answer)] for _, answer in pairs]
+    data = Dataset.from_list(
+        [{"input_ids": prompt + answer, "labels": [-100] * len(prompt) + scored} for (prompt, answer), scored in zip(pairs, unforced, strict=True)]
+    )
     args = SFTConfig(
         output_dir=str(tmp_path / "trl"),
         use_cpu=True,
@@ -119,7 +125,7 @@ def test_a_step_is_that_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path,
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed_trainer, "computing_type", lambda: torch.float32)
-        ours = [step.loss for step in fit(tiny_model, tmp_path / "out", seed=3, learning_rate=1e-3)]
+        ours = [step.loss for step in fit(tiny_model, tmp_path / "out", rows, seed=3, learning_rate=1e-3)]
     assert ours == pytest.approx(theirs, rel=1e-4)
 
 
