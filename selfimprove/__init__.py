@@ -20,6 +20,7 @@ from selfimprove.problems.jsonl import Jsonl
 from selfimprove.problems.reasoning_gym_task import ReasoningGym
 from selfimprove.problems.sets import load_sets
 from selfimprove.prompting.chat import Bare, Exemplar, FewShot, ZeroShot
+from selfimprove.prompting.hints import Rationalization
 from selfimprove.protocols import Cluster
 from selfimprove.records import (
     AcceptedTrace,
@@ -87,6 +88,7 @@ __all__ = [
     "Probing",
     "Problem",
     "PythonTests",
+    "Rationalization",
     "RayCluster",
     "ReasoningGym",
     "ReasoningGymScorer",

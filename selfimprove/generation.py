@@ -10,6 +10,7 @@ from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.probing import Probes, beside, probe
+from selfimprove.rationalizing import Rationalized, rationalize, worth
 from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Problem, Selection
 from selfimprove.resumable import Campaign, fine_tune, require_agreement, sample_and_verify, take_exam, tally
 from selfimprove.seeds import derive_seed
@@ -70,11 +71,16 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
     if workflow.probing:
         with watch.time("probe"):
             probes = probe(campaign, workflow.probing, champion, shards, prompter, folder, f"{label}, probing")
+    sampled, rationalized = tally(shards), Rationalized()
+    if workflow.rationalization:
+        with watch.time("rationalize"):
+            unsolved = [problem for problem in problems if not sampled.solves[problem.id][0]]
+            rationalized = rationalize(campaign, workflow.rationalization, champion, unsolved, prompter, folder, number)
     with watch.time("select"):
-        sampled = tally(shards)
         figures = anatomy((item.trace for item in shards.read()), workflow.moments or Moments(), decoder(champion.path))
         figures |= under_thinking.figures(beside(shards.read(), probes))
-        selection = decontaminate(campaign.exam, select(workflow.selector, beside(shards.read(), probes), problems, workflow.prompter, number))
+        chosen = select(workflow.selector, beside(shards.read(), probes), problems, workflow.prompter, number)
+        selection = decontaminate(campaign.exam, rationalized.beside(chosen))
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
         rows = assemble_rows(campaign, number, selection, sampled.outcomes)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
@@ -85,6 +91,10 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         campaign.tracker.training(number, steps)
     with watch.time("examine"):
         result = take_exam(campaign, candidate, folder / "exam", workflow.prompter, f"{label}, exam")
+    value: dict[str, float] = {}
+    if workflow.rationalization and workflow.rationalization.ablation:
+        with watch.time("ablate"):
+            value = worth(campaign, start, rows, result, folder, number)
     solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "held_out", number)]
     write_records(folder / "ledger.parquet", solves, LedgerEntry)
 
@@ -110,6 +120,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         tokens={"sample": sampled.tokens, "train": steps[-1].tokens, "examine": result.tokens},
         coverage=coverage([report.score for report in past], before.kept_score, result),
         anatomy=figures,
+        rationalization=rationalized.figures(rows) | value,
     )
     write_json(folder / "report.json", report)
     return report

@@ -140,8 +140,8 @@ class AcceptedTrace:
     messages: tuple[Message, ...]
     completion: str
     origin: str
-    """`sampled`; `shortened`, where thoughts after the first from which on every probe was right are left out; `answer-only` for a row of that
-    baseline."""
+    """`sampled`; `rationalized`, where the answer was given as a hint; `shortened`, where thoughts after the first from which on every probe was
+    right are left out; `answer-only` for a row of that baseline."""
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
     """The completion as the model that trains wrote it, token for token; None where its text alone counts, as for a teacher's or a rewritten one."""
@@ -280,3 +280,6 @@ class GenerationReport:
     """What the candidate's exam changed; None for the base model."""
     anatomy: Mapping[str, float] = field(default_factory=dict)
     """Thoughts and moments of the sampled traces, as `thinking.anatomy` names them; empty for the base model."""
+    rationalization: Mapping[str, float] = field(default_factory=dict)
+    """How many `problems` were asked again with a hint, traces were `sampled`, rows `accepted` and `trained_on`. With an ablation: pass@1 `without`
+    the rationalized rows, and their `value`, the difference, with its 90 % interval `value_low` to `value_high`. Empty without rationalization."""

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.evaluation.gates import NotWorse
 from selfimprove.prompting.chat import Bare
+from selfimprove.prompting.hints import Rationalization
 from selfimprove.protocols import Gate, Mixture, ProblemSource, Prompter, Sampler, Selector, Stop, Trainer, Verifier
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.selection.contamination import Contamination
@@ -43,6 +44,8 @@ class Workflow:
     sampling: Decoding = Decoding()
     exam: Decoding = Decoding(samples_per_problem=1, temperature=0.0)
     selector: Selector = KeepCorrect()
+    rationalization: Rationalization | None = None
+    """Whether problems without a right sample are asked again with their answer as a hint (STaR), and how; None: they are not."""
     contamination: Contamination | None = Contamination()
     """What counts as giving a held-out question away: such problems and traces are not trained on; None looks at nothing but equal questions."""
     mixture: Mixture = Replay()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from toy import make_toy_model, toy_workflow
+from toy import SIGNS, make_toy_model, toy_workflow, write_tokenizer
 
 from selfimprove import Checkpoint, Decoding, InlineCluster, KeepCorrect, Probing, Request, Trace, UserError, improve
 from selfimprove.__main__ import main
@@ -20,7 +19,6 @@ from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
 from selfimprove.thinking.under_thinking import first_correct, first_stable
 
-SIGNS = sorted(string.printable)
 ANSWERS = (
     "{good}.\nWait, no: {bad}.",
     "{good}.\nWait, is it? {good}.\nYes, {good}.",
@@ -28,15 +26,6 @@ ANSWERS = (
     "{bad}.\nWait, {good}.\nWait, no, {bad}.\nAlternatively, {good}.",
 )
 """Right and then wrong; right all the time; never right; right in the middle and at the end."""
-
-
-def write_tokenizer(folder: Path) -> None:
-    """One token for every sign."""
-    from tokenizers import Tokenizer, decoders, models
-
-    tokenizer = Tokenizer(models.BPE({sign: number for number, sign in enumerate(SIGNS)}, []))
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import re
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfimprove import AcceptedTrace, Checkpoint, Decoding, Exact, Exemplar, FewShot, Problem, Request, Trace, TrainingStep, Workflow
 
+SIGNS = sorted(string.printable)
 EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
 
 
@@ -24,6 +26,15 @@ def make_toy_model(folder: Path, skill: float) -> Path:
     (folder / "tokenizer.json").write_text("{}")
     save_file({"skill": numpy.array([skill])}, folder / "model.safetensors")
     return folder
+
+
+def write_tokenizer(folder: Path) -> None:
+    """One token for every sign."""
+    from tokenizers import Tokenizer, decoders, models
+
+    tokenizer = Tokenizer(models.BPE({sign: number for number, sign in enumerate(SIGNS)}, []))
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def skill_of(folder: Path | str) -> float:

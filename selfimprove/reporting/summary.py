@@ -14,7 +14,7 @@ from selfimprove.records import GenerationReport, Score
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
-STAGES = ("sample", "probe", "select", "train", "examine")
+STAGES = ("sample", "probe", "rationalize", "select", "train", "examine", "ablate")
 
 
 def summarize(run: RunFolder) -> dict[str, Any]:
@@ -58,6 +58,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "why": report.why,
         "coverage": _coverage(report),
         "anatomy": dict(report.anatomy),
+        "rationalization": dict(report.rationalization),
         "checkpoint": report.candidate.path,
     }
 
@@ -128,6 +129,13 @@ def _anatomy(figures: dict[str, float]) -> Iterator[str]:
             yield f"{kind} {figures[name]:.2f} ({low:.2f}–{high:.2f}) over {figures[f'{name}_traces']:.0f} {meaning}"
 
 
+def _rationalization(figures: dict[str, float]) -> Iterator[str]:
+    problems, accepted, rows = (figures[name] for name in ("problems", "accepted", "trained_on"))
+    yield f"rationalized: {accepted:.0f} traces accepted of {problems:.0f} unsolved problems, {rows:.0f} trained on"
+    if "value" in figures:
+        yield f"  worth {figures['value']:+.3f} ({figures['value_low']:+.3f} to {figures['value_high']:+.3f}): without them {figures['without']:.3f}"
+
+
 def _footer(summary: dict[str, Any]) -> Text:
     loop = sum(sum(row["seconds"].values()) for row in summary["generations"])
     lines = []
@@ -137,6 +145,8 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
         if anatomy := row.get("anatomy"):
             lines += [f"  {line}" for line in _anatomy(anatomy)]
+        if hints := row.get("rationalization"):
+            lines += [f"  {line}" for line in _rationalization(hints)]
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]
     if any(undecided):

@@ -14,7 +14,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures; what stands before the slash is the section of the page that shows them.
 
     `exam/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `traces/accepted_share` is accepted
-    over sampled; `anatomy/…` tells of thoughts and moments in the sampled traces.
+    over sampled; `anatomy/…` tells of thoughts and moments in the sampled traces, `rationalization/…` of what was asked
+    again with a hint.
     """
     figures = of_score("exam", report.score)
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
@@ -25,6 +26,7 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         ("seconds", report.seconds),
         ("tokens", report.tokens),
         ("anatomy", report.anatomy),
+        ("rationalization", report.rationalization),
     ):
         figures |= {f"{section}/{legal(key)}": float(value) for key, value in values.items()}
     if report.coverage is not None:

@@ -1,0 +1,50 @@
+"""Sums of two numbers of n digits each, with the scratchpad that works them out (Nye et al. 2021; STaR's first task, Zelikman et al. 2022)."""
+
+from __future__ import annotations
+
+import random
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from selfimprove.records import Problem
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Addition:
+    """`38 + 7 =` and the like, both numbers of the same number of digits, which the metadata names as `digits`."""
+
+    digits: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 3, 4)
+    size: PositiveInt = 200
+    """Problems of each number of digits; of one digit there are no more than 81."""
+    seed: int = 1
+
+    def load(self) -> list[Problem]:
+        """Distinct problems, those of fewer digits first."""
+        return [
+            Problem(f"add-{digits}-{number}", question(left, right), str(left + right), "addition", {"digits": digits})
+            for digits in self.digits
+            for number, (left, right) in enumerate(self._pairs(digits))
+        ]
+
+    def _pairs(self, digits: int) -> list[tuple[int, int]]:
+        low, count = 10 ** (digits - 1), 9 * 10 ** (digits - 1)
+        drawn = random.Random(f"{self.seed}/{digits}").sample(range(count**2), min(self.size, count**2))
+        return [(low + place // count, low + place % count) for place in drawn]
+
+
+def question(left: int, right: int) -> str:
+    """How a sum is asked."""
+    return f"{left} + {right} ="
+
+
+def scratchpad(left: int, right: int) -> str:
+    """Column by column from the right, a line each: digits and carry added, the digit that is written and the next carry."""
+    lines, carry = [], 0
+    columns = zip(reversed(str(left)), reversed(str(right)), strict=True)
+    for upper, lower in columns:
+        total = int(upper) + int(lower) + carry
+        lines.append(f"{upper} + {lower} + {carry} = {total}, write {total % 10}, carry {total // 10}.")
+        carry = total // 10
+    return "\n".join(lines)
