@@ -43,7 +43,9 @@ from selfimprove.records import (
 from selfimprove.resources import Resources
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.selection.caps import Caps
 from selfimprove.selection.keep_correct import KeepCorrect
+from selfimprove.selection.keep_majority import KeepMajority
 from selfimprove.selection.replay import Replay
 from selfimprove.stages import ask, examine, sample, select, train, verify
 from selfimprove.thinking.under_thinking import Probing
@@ -63,6 +65,7 @@ __all__ = [
     "Always",
     "Bare",
     "Budget",
+    "Caps",
     "Checkpoint",
     "Cluster",
     "Coverage",
@@ -78,6 +81,7 @@ __all__ = [
     "Jsonl",
     "JudgedTrace",
     "KeepCorrect",
+    "KeepMajority",
     "LedgerEntry",
     "MLflow",
     "Mathematical",

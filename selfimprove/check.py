@@ -53,7 +53,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
     """
     findings: list[Finding] = []
     estimate = None
-    sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.held_out, workflow.seed))
+    sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.held_out, workflow.seed, workflow.needs_reference))
     model = _attempt("model", findings, lambda: resolve_model(workflow.base_model))
     if sets is not None:
         problems, held_out = sets
@@ -103,7 +103,7 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], held_out: Se
         yield Finding("verifier", False, str(error))
         return
     try:
-        everything = [*problems, *held_out]
+        everything = [problem for problem in (*problems, *held_out) if problem.answer]
         rejected = rejected_references(pool, everything)
         if rejected:
             problem, outcome = rejected[0]

@@ -18,6 +18,7 @@ from selfimprove.selection.contamination import ExamIndex
 from selfimprove.stages import ask, select
 from selfimprove.storage.files import read_json, read_records, write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
+from selfimprove.storage.shards import JudgedShards
 from selfimprove.thinking import under_thinking
 from selfimprove.thinking.anatomy import anatomy
 from selfimprove.thinking.moments import Moments
@@ -113,6 +114,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
             "accepted": len(selection.accepted),
             "distinct": len({(row.problem_id, row.completion) for row in selection.accepted}),
             "trained_on": len(rows),
+            "falsely_accepted": falsely_accepted(shards, selection),
         },
         outcomes=sampled.outcomes,
         drops=selection.drops,
@@ -124,6 +126,12 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
     )
     write_json(folder / "report.json", report)
     return report
+
+
+def falsely_accepted(shards: JudgedShards, selection: Selection) -> int:
+    """How many accepted traces the verifier calls wrong: none where selection goes by its verdicts."""
+    accepted = {row.trace_id for row in selection.accepted}
+    return sum(item.trace.id in accepted and item.verdict.outcome is Outcome.WRONG for item in shards.read())
 
 
 def draw(campaign: Campaign, number: int) -> list[Problem]:

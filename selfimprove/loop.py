@@ -45,7 +45,7 @@ def improve(
         WorkerFailed: a worker died again and again, or fell silent.
     """
     tracker, progress, run = tracker or Silent(), progress or Silence(), RunFolder(Path(run_dir))
-    problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
+    problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed, workflow.needs_reference)
     exam = ExamIndex(workflow.contamination, held_out) if workflow.contamination else None
     clean = exam.clean_problems(problems) if exam else problems
     base = describe_folder(resolve_model(workflow.base_model), "base")

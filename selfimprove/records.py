@@ -26,7 +26,7 @@ class Outcome(StrEnum):
     CORRECT = "correct"
     WRONG = "wrong"
     UNPARSEABLE = "unparseable"
-    """The trace holds no answer to judge: the thinking never ended, or nothing follows it."""
+    """There is nothing to judge: the thinking never ended or nothing follows it; or the problem has no reference answer to judge by."""
     TIMEOUT = "timeout"
     """The verifier was killed at its deadline: the answer is undecided."""
     CRASH = "crash"
@@ -40,6 +40,7 @@ class Problem:
     id: str
     question: str
     answer: str
+    """The reference answer; empty where there is none."""
     source: str
     """Where it comes from: `reasoning-gym:chain_sum`, `jsonl:train.jsonl`, …"""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -267,7 +268,7 @@ class GenerationReport:
     why: str
     """The gate's reason."""
     counts: Mapping[str, int]
-    """`sampled`, `verified`, `accepted`, `distinct`, `trained_on`."""
+    """`sampled`, `verified`, `accepted`, `distinct`, `trained_on`; `falsely_accepted`: accepted though the verifier calls the answer wrong."""
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]

@@ -68,3 +68,8 @@ class Workflow:
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds that judging one answer may take."""
     seed: int = 0
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the problems to learn from have to have reference answers: unless the selector does without and nothing else uses them."""
+        return getattr(self.selector, "needs_reference", True) or self.answer_only_baseline or self.rationalization is not None

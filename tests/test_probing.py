@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from toy import SIGNS, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Checkpoint, Decoding, InlineCluster, KeepCorrect, Probing, Request, Trace, UserError, improve
+from selfimprove import Caps, Checkpoint, Decoding, InlineCluster, KeepCorrect, Probing, Request, Trace, UserError, improve
 from selfimprove.__main__ import main
 from selfimprove.checkpoints.tokens import decoder, encoder
 from selfimprove.probing import read_probes
@@ -62,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sampler=Wavering(),
         sampling=Decoding(samples_per_problem=8),
         probing=Probing(samples=3, wrong=None, correct=40),
-        selector=KeepCorrect(per_problem=1, prefer="steady", cut=True),
+        selector=KeepCorrect(cut=True, caps=Caps(per_problem=1, prefer="steady")),
         generations=1,
         answer_only_baseline=False,
     )
@@ -129,7 +129,7 @@ def test_a_stopped_probing_goes_on_and_ends_the_same(run: Path, tmp_path: Path) 
         sampler=Wavering(),
         sampling=Decoding(samples_per_problem=8),
         probing=Probing(samples=3, wrong=None, correct=40),
-        selector=KeepCorrect(per_problem=1, prefer="steady", cut=True),
+        selector=KeepCorrect(cut=True, caps=Caps(per_problem=1, prefer="steady")),
         generations=1,
         answer_only_baseline=False,
     )

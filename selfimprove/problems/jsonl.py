@@ -21,8 +21,8 @@ class Jsonl:
     path: Path | str
     question: str = "question"
     """The field that holds the question."""
-    answer: str = "answer"
-    """The field that holds the reference answer, text or a number. All other fields become metadata."""
+    answer: str | None = "answer"
+    """The field that holds the reference answer, text or a number; None where there are no reference answers. All other fields become metadata."""
     id: str | None = None
     """The field that holds the id; without it, ids are the file's name and the line's number: `train-17`."""
 
@@ -65,7 +65,7 @@ class Jsonl:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: is not JSON ({error}); each line must be one JSON object") from error
         if not isinstance(row, dict):
-            raise UserError(f"{where}: is not a JSON object but a {type(row).__name__}; write {{{self.question!r}: …, {self.answer!r}: …}}")
+            raise UserError(f"{where}: is not a JSON object but a {type(row).__name__}; write {{{self.question!r}: …, …}}")
         id = f"{path.stem}-{number}"
         if self.id is not None:
             id = str(row.pop(self.id, None) or "").strip()

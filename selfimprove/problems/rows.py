@@ -9,14 +9,15 @@ from selfimprove.errors import UserError
 from selfimprove.records import Problem
 
 
-def problem_from_row(row: Mapping[str, Any], question: str, answer: str, id: str, source: str, where: str) -> Problem:
+def problem_from_row(row: Mapping[str, Any], question: str, answer: str | None, id: str, source: str, where: str) -> Problem:
     """The problem in the columns named `question` and `answer`; the other columns become its metadata.
 
-    `where` names the row in messages. Raises UserError where one of the two is absent, empty, or neither text nor number.
+    `answer` None: it has no reference answer. `where` names the row in messages. Raises UserError where one of the two is absent, empty, or neither
+    text nor number.
     """
-    texts = [_text(row, column, where) for column in (question, answer)]
+    asked, reference = _text(row, question, where), "" if answer is None else _text(row, answer, where)
     metadata = {column: value for column, value in row.items() if column not in (question, answer)}
-    return Problem(id, texts[0], texts[1], source, metadata)
+    return Problem(id, asked, reference, source, metadata)
 
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:

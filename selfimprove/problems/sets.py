@@ -8,16 +8,18 @@ from selfimprove.protocols import ProblemSource
 from selfimprove.records import Problem
 
 
-def load_sets(source: ProblemSource, held_out: ProblemSource | int, seed: int) -> tuple[list[Problem], list[Problem]]:
-    """Training and held-out problems.
+def load_sets(source: ProblemSource, held_out: ProblemSource | int, seed: int, needs_reference: bool = True) -> tuple[list[Problem], list[Problem]]:
+    """Training and held-out problems. Unless `needs_reference`, those of training may have an empty reference answer; those held out never.
 
     Raises:
         UserError: a set is empty, repeats a question, lacks a question or an answer, or the two share a question.
     """
     problems = list(source.load())
-    check_problems(problems, "problems")
+    check_problems(problems, "problems", needs_reference)
     if isinstance(held_out, int):
-        return split(problems, held_out, seed)
+        training, exam = split(problems, held_out, seed)
+        check_problems(exam, "held_out")
+        return training, exam
     exam = list(held_out.load())
     check_problems(exam, "held_out")
     asked = {question_key(problem.question): problem.id for problem in exam}

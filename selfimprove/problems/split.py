@@ -14,7 +14,7 @@ def question_key(question: str) -> str:
     return " ".join(question.split()).casefold()
 
 
-def check_problems(problems: Sequence[Problem], what: str) -> None:
+def check_problems(problems: Sequence[Problem], what: str, needs_reference: bool = True) -> None:
     """Refuse what no run should start with; `what` names the set in the message.
 
     Raises UserError for an empty set, and for the first problem without a question or reference answer, or with the id or
@@ -27,7 +27,7 @@ def check_problems(problems: Sequence[Problem], what: str) -> None:
     for problem in problems:
         if not problem.question.strip():
             raise UserError(f"{what}: problem {problem.id} has no question; give it one or leave it out")
-        if not problem.answer.strip():
+        if needs_reference and not problem.answer.strip():
             raise UserError(f"{what}: problem {problem.id} has no reference answer; give it one or leave it out")
         if problem.id in ids:
             raise UserError(f"{what}: two problems have the id {problem.id}; give each its own")

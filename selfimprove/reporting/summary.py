@@ -46,7 +46,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "sampled": report.counts.get("sampled", 0),
         "accepted": report.counts.get("accepted", 0),
         "seconds": dict(report.seconds),
-        **{name: report.counts.get(name, 0) for name in ("verified", "distinct", "trained_on")},
+        **{name: report.counts.get(name, 0) for name in ("verified", "distinct", "trained_on", "falsely_accepted")},
         "tokens": dict(report.tokens),
         "outcomes": dict(report.outcomes),
         "drops": dict(report.drops),
@@ -145,6 +145,8 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
         if anatomy := row.get("anatomy"):
             lines += [f"  {line}" for line in _anatomy(anatomy)]
+        if wrong := row.get("falsely_accepted"):
+            lines.append(f"  accepted though wrong by the reference answer: {wrong} of {row['accepted']} ({wrong / row['accepted']:.1%})")
         if hints := row.get("rationalization"):
             lines += [f"  {line}" for line in _rationalization(hints)]
     lines.append(f"stages of all generations: {loop / 60:.1f} min")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Selection, Trace
+from selfimprove.selection.caps import Candidate, Caps
 from selfimprove.selection.equations import false_equations
 from selfimprove.thinking.thoughts import split, switches
 from selfimprove.thinking.traces import parsed
@@ -21,40 +21,38 @@ class KeepCorrect:
     """Accepts a trace whose answer verifies and that thinks once, in one closed block."""
 
     max_tokens: PositiveInt | None = None
-    """Longer outputs are dropped; None keeps every length."""
+    """Longer outputs are dropped as `too long`; None keeps every length."""
+    min_tokens: NonNegativeInt = 0
+    """Shorter outputs are dropped as `too short`."""
     true_equations: bool = False
     """Drop a trace whose thinking states an equation of plain numbers that is false, as in `4 - 7 = 3`: its answer is right by luck."""
-    per_problem: PositiveInt | None = None
-    """The most accepted traces of one problem in a generation; the others are dropped as `over cap`. None for no cap."""
-    prefer: Literal["first", "steady", "short"] = "first"
-    """Which traces of a problem come first where the cap chooses: by id, those that switch thoughts least, or those of the fewest tokens."""
     cut: bool = False
     """Of a trace that was probed, leave out the thoughts after the first from which on every probe was right."""
+    caps: Caps = Caps()
+    """Which of them are kept where there are too many or they are too much alike."""
 
     def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces in the order of their ids, each on the prompt that training shows."""
-        accepted: list[tuple[tuple[int, str], AcceptedTrace]] = []
+        candidates: list[Candidate] = []
         drops: Counter[str] = Counter()
+        right: Counter[str] = Counter()
+        samples: Counter[str] = Counter()
         for item in judged:
+            problem = item.trace.problem_id
+            samples[problem] += 1
+            right[problem] += item.verdict.outcome is Outcome.CORRECT
             reason = self.reason_to_drop(item)
             if reason is not None:
                 drops[reason] += 1
             else:
-                accepted.append(((self._rank(item.trace), item.trace.id), self._row(item, prompts[item.trace.problem_id], generation)))
-        kept: list[AcceptedTrace] = []
-        of_problem: Counter[str] = Counter()
-        for _, row in sorted(accepted, key=lambda ranked: ranked[0]):
-            of_problem[row.problem_id] += 1
-            if self.per_problem is not None and of_problem[row.problem_id] > self.per_problem:
-                drops["over cap"] += 1
-            else:
-                kept.append(row)
-        return Selection(tuple(sorted(kept, key=lambda row: row.trace_id)), dict(drops))
+                candidates.append(self.candidate(item, prompts[problem], generation))
+        kept, left = self.caps.keep(candidates, {problem: right[problem] / count for problem, count in samples.items()})
+        return Selection(tuple(kept), dict(drops + Counter(left)))
 
-    def _rank(self, trace: Trace) -> int:
-        if self.prefer == "steady":
-            return switches([thought for thought in split(parsed(trace).thinking or "") if thought.text.strip()])
-        return len(trace.output_token_ids) if self.prefer == "short" else 0
+    def candidate(self, item: JudgedTrace, messages: tuple[Message, ...], generation: int) -> Candidate:
+        """The row that would be trained on."""
+        thoughts = [thought for thought in split(parsed(item.trace).thinking or "") if thought.text.strip()]
+        return Candidate(self._row(item, messages, generation), len(item.trace.output_token_ids), switches(thoughts))
 
     def _row(self, item: JudgedTrace, messages: tuple[Message, ...], generation: int) -> AcceptedTrace:
         trace, stable = item.trace, first_stable(item.probes)
@@ -65,8 +63,11 @@ class KeepCorrect:
 
     def reason_to_drop(self, judged: JudgedTrace) -> str | None:
         """Why this trace is not trained on, in a word that becomes a metric; None to keep it."""
-        if judged.verdict.outcome is not Outcome.CORRECT:
-            return judged.verdict.outcome.value
+        outcome = judged.verdict.outcome
+        return self.bad_form(judged) if outcome is Outcome.CORRECT else outcome.value
+
+    def bad_form(self, judged: JudgedTrace) -> str | None:
+        """What is wrong with a trace, whatever its answer; None where nothing is."""
         if judged.trace.finish_reason != "stop":
             return "unfinished"
         parts = parsed(judged.trace)
@@ -74,6 +75,8 @@ class KeepCorrect:
             return sorted(parts.flags)[0]
         if self.max_tokens is not None and len(judged.trace.output_token_ids) > self.max_tokens:
             return "too long"
+        if len(judged.trace.output_token_ids) < self.min_tokens:
+            return "too short"
         if self.true_equations and next(false_equations(parts.thinking or ""), None):
             return "false equation"
         return None

@@ -33,6 +33,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         figures |= {f"coverage/{name}": float(len(getattr(report.coverage, name))) for name in ("newly_solved", "forgotten", "never_solved")}
     if report.counts.get("sampled"):
         figures["traces/accepted_share"] = report.counts.get("accepted", 0) / report.counts["sampled"]
+    if report.counts.get("accepted"):
+        figures["traces/false_acceptance"] = report.counts.get("falsely_accepted", 0) / report.counts["accepted"]
     return figures
 
 

@@ -66,13 +66,14 @@ class OpenVerifierPool:
         self._complaints: set[str] = set()
 
     def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
-        """One verdict per trace, in the order given; UNPARSEABLE without asking the verifier where the trace holds no answer."""
+        """One verdict per trace, in the order given; UNPARSEABLE without asking the verifier where the trace or the problem holds no answer."""
         answers = [parsed(trace).answer for _, trace in pairs]
-        judged = iter(self.judge([(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None]))
+        asked = [(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None and problem.answer]
+        judged = iter(self.judge(asked))
         verifier = self._settings.verifier
         return [
-            Verdict(trace.id, Outcome.UNPARSEABLE if answer is None else next(judged), answer, verifier.name, verifier.version)
-            for (_, trace), answer in zip(pairs, answers, strict=True)
+            Verdict(trace.id, next(judged) if answer is not None and problem.answer else Outcome.UNPARSEABLE, answer, verifier.name, verifier.version)
+            for (problem, trace), answer in zip(pairs, answers, strict=True)
         ]
 
     def judge(self, pairs: Sequence[tuple[Problem, str]]) -> list[Outcome]:
