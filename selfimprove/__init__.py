@@ -49,6 +49,7 @@ from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
 from selfimprove.training.supervised import SupervisedTrainer
 from selfimprove.verification.exact import Exact
+from selfimprove.verification.last_number import LastNumber
 from selfimprove.verification.mathematical import Mathematical
 from selfimprove.verification.multiple_choice import MultipleChoice
 from selfimprove.verification.python_tests import PythonTests
@@ -76,6 +77,7 @@ __all__ = [
     "Jsonl",
     "JudgedTrace",
     "KeepCorrect",
+    "LastNumber",
     "LedgerEntry",
     "MLflow",
     "Mathematical",
