@@ -41,8 +41,10 @@ def main(
         exam = rows(examine_prompters(campaign, finalists, campaign.held_out, "exam"), KOJIMA)
     result = {"proposed": len(proposed), "dropped": drops, "rounds": round_rows(rounds), "winner": winner, "against": KOJIMA, "exam": exam}
     write_json(folder / "result.json", result)
-    console.print(f"{len(proposed)} of {proposals.samples_per_problem} proposals are candidates, beside {len(by_hand)} by hand; left out: {drops}")
+    left_out = ", ".join(f"{count} {reason}" for reason, count in drops.items()) or "none"
+    console.print(f"{len(proposed)} proposed triggers beside {len(by_hand)} by hand; proposals left out: {left_out}", highlight=False)
     show_rounds(result["rounds"], console)
+    console.print()
     show_ways(exam, KOJIMA, console)
     return result
 

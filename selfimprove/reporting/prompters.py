@@ -24,7 +24,7 @@ def show_ways(rows: Sequence[dict[str, Any]], against: str, console: Console) ->
         for name, found in compared:
             interval = f"{found['low']:+.2f} to {found['high']:+.2f}"
             counts = (str(found["gained"]), str(found["lost"]))
-            table.add_row(printable(name), f"{found['difference']:+.3f}", interval, *counts, f"p = {found['p_better']:.2g}")
+            table.add_row(printable(name), f"{found['difference']:+.3f}", interval, *counts, f"p = {found['p_better']:.3g}")
         console.print()
         console.print(table)
 
