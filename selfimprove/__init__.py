@@ -53,6 +53,7 @@ from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
 from selfimprove.training.supervised import SupervisedTrainer
 from selfimprove.verification.exact import Exact
+from selfimprove.verification.last_number import LastNumber
 from selfimprove.verification.mathematical import Mathematical
 from selfimprove.verification.multiple_choice import MultipleChoice
 from selfimprove.verification.python_tests import PythonTests
@@ -82,6 +83,7 @@ __all__ = [
     "JudgedTrace",
     "KeepCorrect",
     "KeepMajority",
+    "LastNumber",
     "LedgerEntry",
     "MLflow",
     "Mathematical",
