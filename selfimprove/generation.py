@@ -62,7 +62,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         problems = draw(campaign, number)
         prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
         requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
-        shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
+        shards = sample_and_verify(workflow, champion, requests, problems, folder, f"{label}, sampling", campaign.cluster, campaign.progress)
     with watch.time("select"):
         sampled = tally(shards)
         figures = anatomy((item.trace for item in shards.read()), workflow.moments or Moments())

@@ -42,10 +42,16 @@ class Campaign:
 
 
 def sample_and_verify(
-    campaign: Campaign, checkpoint: Checkpoint, requests: Sequence[Request], problems: Sequence[Problem], folder: Path, label: str
+    workflow: Workflow,
+    checkpoint: Checkpoint,
+    requests: Sequence[Request],
+    problems: Sequence[Problem],
+    folder: Path,
+    label: str,
+    cluster: Cluster,
+    progress: Progress,
 ) -> JudgedShards:
     """Sample what is missing and judge it as it comes; what is there already is left as it is."""
-    workflow, progress = campaign.workflow, campaign.progress
     made_from = {
         "requests": digest(requests),
         "problems": digest(problems),
@@ -59,8 +65,8 @@ def sample_and_verify(
     missing = shards.missing()
     if missing:
         progress.begin(label, len(missing))
-        traces = sample(workflow.sampler, checkpoint, missing, campaign.cluster)
-        for judged in verify(workflow.verifier, problems, traces, campaign.cluster, workflow.verifier_deadline):
+        traces = sample(workflow.sampler, checkpoint, missing, cluster)
+        for judged in verify(workflow.verifier, problems, traces, cluster, workflow.verifier_deadline):
             shards.add(judged)
             correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
             progress.advance(len(judged), tokens=sum(len(item.trace.output_token_ids) for item in judged), accepted=correct)
@@ -163,7 +169,7 @@ def take_exam(campaign: Campaign, checkpoint: Checkpoint, folder: Path, prompter
         return read_json(folder / "score.json", Score)
     workflow = campaign.workflow
     requests = ask(campaign.held_out, prompter, workflow.exam, f"{name or checkpoint.id}-exam", workflow.seed, workflow.delimiters)
-    shards = sample_and_verify(campaign, checkpoint, requests, campaign.held_out, folder, label)
+    shards = sample_and_verify(workflow, checkpoint, requests, campaign.held_out, folder, label, campaign.cluster, campaign.progress)
     result = score(checkpoint.id, list(shards.read()))
     write_json(folder / "score.json", result)
     return result
