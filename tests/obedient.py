@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ OWN = 9
 """Letters of thinking without a budget; where it samples, anything from 1 to twice as many."""
 
 
+@cache
 def letters() -> Tokenizer:
     """A tokenizer of one token a letter."""
     signs = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -55,8 +55,8 @@ def _drawn(low: float, accuracy: float, high: float) -> Iterator[str]:
 
 
 def _figures(one: Mapping[str, Any]) -> Text:
-    control = "no budget in tokens" if one["control"] is None else f"{one['control']:.0%}"
-    slope = "too few points" if one["scaling"] is None else f"{one['scaling']:+.2f}"
+    control = "–" if one["control"] is None else f"{one['control']:.0%}"
+    slope = "–" if one["scaling"] is None else f"{one['scaling']:+.2f}"
     if one["scaling_interval"]:
         slope += " ({:+.2f} to {:+.2f})".format(*one["scaling_interval"])
     return Text(f"control {control}; scaling {slope} per 100 tokens; performance {one['performance']:.3f}")

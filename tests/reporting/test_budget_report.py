@@ -31,8 +31,9 @@ def test_the_table_fits_a_terminal_and_draws_every_interval_around_its_accuracy(
     assert row.split()[3:7] == ["8.0", "0.250", "0.11–0.47", "100%"]
     drawn = row[-DRAWN:]
     assert drawn.index("●") == round(0.25 * (DRAWN - 1)) and drawn == "  ────●────".ljust(DRAWN)
-    assert next(line for line in lines if line.startswith("own length")).split()[4:5] == ["0.28–0.72"]
-    assert "control 100%; scaling +0.36" in out.getvalue() and "too few points" in out.getvalue()
+    assert next(line for line in lines if line.startswith("own length")).split()[4:5] == ["0.30–0.70"]
+    assert "control 100%; scaling +0.39 (+" in out.getvalue()
+    assert "control –; scaling – per 100 tokens; performance 0.000" in lines
     nothing = lines[-4:]
     assert any(line.split()[:5] == ["at", "most", "8", "0.000", "0.00–0.16"] and "100%" in line for line in nothing)
 
