@@ -78,6 +78,7 @@ def plot(curves: Sequence[BudgetCurve], file: Path) -> None:
         axes.errorbar([tokens for tokens, _ in points], accuracy, yerr=[below, above], fmt=f"{marker}-", markersize=4, capsize=3, label=one.method)
     axes.set_xlabel("mean thinking tokens")
     axes.set_ylabel("accuracy (95 % interval over problems)")
+    axes.set_xlim(left=0)
     axes.set_ylim(0, 1)
     axes.set_title(f"{curves[0].checkpoint_id}, {curves[0].problems} held-out problems")
     axes.grid(alpha=0.3)
