@@ -37,14 +37,17 @@ from selfimprove.records import (
     Selection,
     Trace,
     TrainingStep,
+    Usage,
     Verdict,
 )
 from selfimprove.resources import Resources
 from selfimprove.sampling.decoding import Decoding
+from selfimprove.sampling.endpoint import Endpoint
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.replay import Replay
 from selfimprove.stages import ask, examine, sample, select, train, verify
+from selfimprove.teacher import Teacher
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
 from selfimprove.training.supervised import SupervisedTrainer
@@ -67,6 +70,7 @@ __all__ = [
     "Decision",
     "Decoding",
     "Delimiters",
+    "Endpoint",
     "Exact",
     "Exemplar",
     "FewShot",
@@ -97,8 +101,10 @@ __all__ = [
     "StopEarly",
     "Strict",
     "SupervisedTrainer",
+    "Teacher",
     "Trace",
     "TrainingStep",
+    "Usage",
     "UserError",
     "Verdict",
     "WorkerFailed",

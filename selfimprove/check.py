@@ -62,6 +62,9 @@ def check(workflow: Workflow) -> dict[str, Any]:
         findings.append(_exam(held_out))
     if model is not None:
         findings.append(Finding("model", True, str(model)))
+    if teacher := workflow.teacher:
+        writer = _attempt("teacher", findings, lambda: teacher.checkpoint(teacher.sampling or workflow.sampling))
+        findings += [Finding("teacher", True, writer.path)] if writer else []
     if sets is not None and model is not None:
         lengths = _prompt_lengths(workflow, model, sets)
         findings.append(_room(workflow, model, lengths))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Problem, Selection
-from selfimprove.resumable import Campaign, fine_tune, require_agreement, sample_and_verify, take_exam, tally
+from selfimprove.resumable import Campaign, fine_tune, require_agreement, sample_and_verify, sample_teacher, take_exam, tally
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.stages import ask, select
@@ -57,16 +57,22 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
     if (folder / "report.json").exists():
         return read_json(folder / "report.json", GenerationReport)
     champion, watch, label = before.kept, Stopwatch(folder / "seconds.json"), f"generation {number}"
+    teacher = workflow.teacher if number == 1 else None
 
     with watch.time("sample"):
         problems = draw(campaign, number)
-        prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
-        requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
-        shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
+        if teacher:
+            shards = sample_teacher(campaign, teacher, problems, folder, f"{label}, sampling from the teacher")
+        else:
+            prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
+            requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
+            shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
     with watch.time("select"):
         sampled = tally(shards)
         figures = anatomy((item.trace for item in shards.read()), workflow.moments or Moments())
-        selection = decontaminate(campaign.exam, select(workflow.selector, shards.read(), problems, workflow.prompter, number))
+        selection = select(workflow.selector, shards.read(), problems, workflow.prompter, number)
+        selection = teacher.taught(selection, shards.read(), workflow.delimiters) if teacher else selection
+        selection = decontaminate(campaign.exam, selection)
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
         rows = assemble_rows(campaign, number, selection, sampled.outcomes)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
@@ -102,6 +108,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         tokens={"sample": sampled.tokens, "train": steps[-1].tokens, "examine": result.tokens},
         coverage=coverage([report.score for report in past], before.kept_score, result),
         anatomy=figures,
+        spent=sampled.spent,
     )
     write_json(folder / "report.json", report)
     return report

@@ -66,8 +66,21 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an endpoint counted for the traces that it wrote."""
+
+    prompt_tokens: int
+    output_tokens: int
+    cost: float
+    """By the prices of the endpoint's settings, in their currency; 0 where they name none."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.output_tokens + other.output_tokens, self.cost + other.cost)
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
-    """What a checkpoint wrote for one request."""
+    """What a checkpoint, or a teacher, wrote for one request."""
 
     id: str
     problem_id: str
@@ -85,6 +98,13 @@ class Trace:
     delimiters: Delimiters = THINK
     opened: bool = False
     """The prompt ends with the begin delimiter: the text starts inside the thinking."""
+    usage: Usage | None = None
+    """Of an endpoint, which shows no token ids; None where they are there."""
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens of the output, by its ids or as the endpoint counted them."""
+        return self.usage.output_tokens if self.usage else len(self.output_token_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +136,7 @@ class AcceptedTrace:
     messages: tuple[Message, ...]
     completion: str
     origin: str
-    """`sampled`, or `answer-only` for a row of that baseline."""
+    """`sampled`, `teacher` where another model wrote it, or `answer-only` for a row of that baseline."""
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
     """The completion as the model that trains wrote it, token for token; None where its text alone counts, as for a teacher's or a rewritten one."""
@@ -232,7 +252,7 @@ class GenerationReport:
     generation: int
     """0 is the base model's own exam."""
     start: Checkpoint
-    """The checkpoint that wrote the traces."""
+    """The champion before, which wrote the traces unless a teacher did."""
     candidate: Checkpoint
     score: Score
     """The candidate's."""
@@ -255,3 +275,5 @@ class GenerationReport:
     """What the candidate's exam changed; None for the base model."""
     anatomy: Mapping[str, float] = field(default_factory=dict)
     """Thoughts and moments of the sampled traces, as `thinking.anatomy` names them; empty for the base model."""
+    spent: Usage | None = None
+    """What an endpoint counted for the sampled traces; None where none was asked. Attempts that failed and traces lost to a stop come on top."""

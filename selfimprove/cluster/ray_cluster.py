@@ -81,6 +81,15 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             return resources.gpus
         return float(min(1.0, ray.cluster_resources().get("GPU", 0.0) / 2))
 
+    def end(self, part: Any) -> None:
+        """End the actors of this part, where there are any, and let others have what they reserved."""
+        for known, worker in [entry for entry in self._workers if entry[0] == part]:
+            self._workers.remove((known, worker))
+            worker.close()
+            resources: Resources = getattr(part, "resources", Resources())
+            self._reserved["CPU"] -= resources.copies * resources.cpus
+            self._reserved["GPU"] -= resources.copies * self._gpus(resources)
+
     def close(self) -> None:
         """End every actor, and the local cluster if this object started it."""
         import ray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -58,6 +59,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "why": report.why,
         "coverage": _coverage(report),
         "anatomy": dict(report.anatomy),
+        "spent": asdict(report.spent) if report.spent else None,
         "checkpoint": report.candidate.path,
     }
 
@@ -128,6 +130,8 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
         if anatomy := row.get("anatomy"):
             lines.append(f"  {_anatomy(anatomy)}")
+        if spent := row.get("spent"):
+            lines.append(f"  the endpoint counted {spent['prompt_tokens']:,} tokens in, {spent['output_tokens']:,} out; cost {spent['cost']:.4g}")
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]
     if any(undecided):

@@ -46,7 +46,7 @@ class KeepCorrect:
         parts = parsed(judged.trace)
         if parts.flags:
             return sorted(parts.flags)[0]
-        if self.max_tokens is not None and len(judged.trace.output_token_ids) > self.max_tokens:
+        if self.max_tokens is not None and judged.trace.output_tokens > self.max_tokens:
             return "too long"
         if self.true_equations and next(false_equations(parts.thinking or ""), None):
             return "false equation"

@@ -32,7 +32,7 @@ def anatomy(traces: Iterable[Trace], moments: Moments) -> dict[str, float]:
         found = Counter(moment for _, moment in thoughts)
         totals["thoughts"] += len(thoughts)
         totals["thinking_characters"] += sum(len(thought.text) for thought, _ in thoughts)
-        totals["output_tokens"] += len(trace.output_token_ids)
+        totals["output_tokens"] += trace.output_tokens
         totals.update({moment.value: found[moment] for moment in Moment})
         totals.update({f"{moment}_share": int(found[moment] > 0) for moment in Moment})
     return {"traces": float(count), **{name: total / count for name, total in totals.items()}} if count else {}
