@@ -18,6 +18,12 @@ from selfimprove.storage.run_folder import Stopwatch
 from selfimprove.thinking.anatomy import anatomy
 from selfimprove.thinking.moments import Moments
 
+TOO_WEAK = (
+    "the model is too weak for these problems as they are asked: give first_prompter (better) exemplars, sample more, take easier problems or a "
+    "stronger base_model"
+)
+WORDLESS = "right answers came without a block of thinking: ask for one (ZeroShot, exemplars), or set the teacher's answer_after"
+
 
 def base_report(campaign: Campaign) -> GenerationReport:
     """Generation 0: the base model's exam on the bare question."""
@@ -146,9 +152,6 @@ def assemble_rows(campaign: Campaign, number: int, selection: Selection, outcome
     """
     rows = campaign.workflow.mixture.rows([*accepted_before(campaign, number), selection.accepted], derive_seed(campaign.workflow.seed, number))
     if not rows:
-        found = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)
-        raise UserError(
-            f"generation {number}: no trace was accepted ({found}); the model is too weak for these problems as they are asked: "
-            "give first_prompter (better) exemplars, sample more, take easier problems or a stronger base_model"
-        )
+        found = ", ".join(f"{count} {reason}" for reason, count in (selection.drops or outcomes).items() if count)
+        raise UserError(f"generation {number}: no trace was accepted ({found}); {WORDLESS if 'missing' in selection.drops else TOO_WEAK}")
     return rows
