@@ -46,7 +46,6 @@ class OpenEndpoint:
             raise UserError(f"an Endpoint cannot load {checkpoint.id}: it serves a model of its own; make it the sampler of the workflow's teacher")
         for request in requests:
             refuse_budget(request.budget)
-        self._client = self._client or self._connect()
         pending = {asyncio.run_coroutine_threadsafe(self._ask(request), self._loop) for request in requests}
         try:
             while pending:
@@ -88,7 +87,7 @@ class OpenEndpoint:
     async def _ask(self, request: Request) -> Trace:
         from openai import OpenAIError
 
-        assert self._client is not None
+        self._client = client = self._client or self._connect()
         endpoint = self._endpoint
         chosen = {"temperature": request.temperature, "top_p": request.top_p, "max_tokens": request.max_tokens, "seed": request.seed}
         body = {name: value for name, value in (chosen | endpoint.extra).items() if value is not None}
@@ -96,7 +95,7 @@ class OpenEndpoint:
         async with self._slots:
             for attempt in range(endpoint.retries + 1):
                 try:
-                    answer = await self._client.chat.completions.with_raw_response.create(model=endpoint.model, messages=messages, extra_body=body)
+                    answer = await client.chat.completions.with_raw_response.create(model=endpoint.model, messages=messages, extra_body=body)
                 except OpenAIError as error:
                     raise UserError(self._explain(request, error)) from error
                 try:

@@ -34,7 +34,7 @@ class Endpoint:
     extra: dict[str, Any] = field(default_factory=dict)
     """Fields of the request's body, passed through untouched; they come before those of the decoding, and None leaves a field out."""
     key_from: str | None = field(default="OPENAI_API_KEY", metadata=ASIDE)
-    """NAME of the environment variable that holds the key, on the machine where the worker runs; None where no key is asked for."""
+    """NAME of the environment variable that holds the key, where the run is started and where its worker runs; None where none is asked for."""
     concurrency: Annotated[int, Field(gt=0, le=1000)] = field(default=32, metadata=ASIDE)
     """Requests that are under way at once."""
     requests_per_minute: PositiveFloat | None = field(default=None, metadata=ASIDE)
@@ -72,7 +72,7 @@ class Endpoint:
             return host == "localhost"
 
     def checkpoint(self) -> Checkpoint:
-        """What its traces are recorded under; its weights are nobody's to hash."""
+        """What its traces are recorded under; what its weights are cannot be known."""
         return Checkpoint("teacher", f"{self.url} {self.model}", None, 0, "", "")
 
     def key(self) -> str | None:

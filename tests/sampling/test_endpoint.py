@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,13 +124,15 @@ def test_reasoning_is_put_between_the_delimiters_of_the_request(serve: Serve) ->
 
 
 def test_many_requests_are_under_way_at_once_but_no_more_than_told(serve: Serve) -> None:
-    under_way = [0, 0]
+    under_way, lock = [0, 0], threading.Lock()
 
     def behaviour(body: dict[str, Any], number: int) -> Reply:
-        under_way[0] += 1
-        under_way[1] = max(under_way)
+        with lock:
+            under_way[0] += 1
+            under_way[1] = max(under_way)
         time.sleep(0.05)
-        under_way[0] -= 1
+        with lock:
+            under_way[0] -= 1
         return says(body["messages"][-1]["content"])
 
     served = serve(behaviour, concurrency=4)
@@ -155,12 +158,12 @@ def test_traces_are_handed_over_as_they_finish(serve: Serve) -> None:
         Reply("{half a", 200),
         Reply("<html>Bad gateway</html>", 200, {"Content-Type": "text/html"}),
         Reply({"error": {"message": "overloaded"}}, 200),
-        Reply("", 200, seconds=1.5),
+        Reply("", 200, seconds=3.0),
     ],
     ids=["429", "500", "half", "html", "error-as-200", "hanging"],
 )
 def test_what_passes_is_tried_again(serve: Serve, trouble: Reply) -> None:
-    served = serve(lambda body, number: says("7") if number else trouble, retries=1, timeout=1.0)
+    served = serve(lambda body, number: says("7") if number else trouble, retries=1, timeout=2.0 if trouble.seconds else 60.0)
     assert served.one().text == "7"
     assert served.server.bodies[0] == served.server.bodies[1] and len(served.server.bodies) == 2
     waited = served.server.times[1] - served.server.times[0]
@@ -177,11 +180,11 @@ def test_what_passes_is_tried_again(serve: Serve, trouble: Reply) -> None:
         (fails(429, "tomorrow", Retry_After="9999"), "answered 429: tomorrow; lower", 1),
         (fails(503, "down"), "answered 503: down; the same command continues the run", 2),
         (Reply("half", 200), "answered 2 times with what is no chat completion (Invalid JSON: expected value", 2),
-        (Reply("", seconds=0.6), "gave no answer within 0.3 s: raise timeout", 2),
+        (Reply("", seconds=3.0), "gave no answer within 2 s: raise timeout", 2),
     ],
 )
 def test_a_request_that_fails_for_good_ends_with_one_line(serve: Serve, reply: Reply, line: str, attempts: int) -> None:
-    served = serve(lambda body, number: reply, retries=1, timeout=0.3)
+    served = serve(lambda body, number: reply, retries=1, timeout=2.0 if reply.seconds else 60.0)
     with pytest.raises(UserError) as error:
         served.one()
     assert line_of(error).startswith(f"{served.endpoint.url} {line}")
