@@ -38,16 +38,19 @@ from selfimprove.records import (
     Selection,
     Trace,
     TrainingStep,
+    Usage,
     Verdict,
 )
 from selfimprove.resources import Resources
 from selfimprove.sampling.decoding import Decoding
+from selfimprove.sampling.endpoint import Endpoint
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.selection.caps import Caps
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.keep_majority import KeepMajority
 from selfimprove.selection.replay import Replay
 from selfimprove.stages import ask, examine, sample, select, train, verify
+from selfimprove.teacher import Teacher
 from selfimprove.thinking.under_thinking import Probing
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
@@ -73,6 +76,7 @@ __all__ = [
     "Decision",
     "Decoding",
     "Delimiters",
+    "Endpoint",
     "Exact",
     "Exemplar",
     "FewShot",
@@ -108,8 +112,10 @@ __all__ = [
     "Strict",
     "SupervisedTrainer",
     "SwitchPenalty",
+    "Teacher",
     "Trace",
     "TrainingStep",
+    "Usage",
     "UserError",
     "Verdict",
     "WorkerFailed",

@@ -21,6 +21,7 @@ from selfimprove.prompting.chat import FewShot
 from selfimprove.protocols import Prompter
 from selfimprove.records import Outcome, Problem
 from selfimprove.reporting.printable import printable
+from selfimprove.teacher import Teacher
 from selfimprove.thinking.traces import parse
 from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
 from selfimprove.verification.references import rejected_references
@@ -62,6 +63,8 @@ def check(workflow: Workflow) -> dict[str, Any]:
         findings.append(_exam(held_out))
     if model is not None:
         findings.append(Finding("model", True, str(model)))
+    if workflow.teacher is not None:
+        findings.append(_teacher(workflow, workflow.teacher))
     if sets is not None and model is not None:
         lengths = _prompt_lengths(workflow, model, sets)
         findings.append(_room(workflow, model, lengths))
@@ -137,6 +140,20 @@ def _exemplars(
         if outcome is not Outcome.CORRECT:
             return Finding("exemplars", False, f"exemplar {number}: the verifier says {outcome} of its answer {parsed.answer!r}")
     return Finding("exemplars", True, f"all {len(prompter.exemplars)} verify and none is held out")
+
+
+def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
+    """Whether it can be asked, and whether what it may write can be trained on: its traces cost too much to find out afterwards."""
+    decoding = teacher.sampling or workflow.sampling
+    longest = min(decoding.max_tokens, getattr(workflow.selector, "max_tokens", None) or math.inf)
+    room = getattr(workflow.trainer, "max_length", math.inf)
+    if longest >= room:
+        detail = f"traces of up to {longest} tokens exceed trainer.max_length={room}: raise it, or let the selector drop what is longer (max_tokens)"
+        return Finding("teacher", False, detail)
+    try:
+        return Finding("teacher", True, teacher.checkpoint(decoding).path)
+    except UserError as error:
+        return Finding("teacher", False, str(error))
 
 
 def _exam(held_out: Sequence[Problem]) -> Finding:

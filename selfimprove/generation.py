@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Sequence
 
-from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
-from selfimprove.probing import Probes, beside, probe
-from selfimprove.rationalizing import Rationalized, rationalize, worth
-from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Problem, Selection
-from selfimprove.resumable import Campaign, fine_tune, require_agreement, sample_and_verify, take_exam, tally
+from selfimprove.gathering import accepted_before, gather
+from selfimprove.rationalizing import worth
+from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Selection
+from selfimprove.resumable import Campaign, fine_tune, require_agreement, take_exam
 from selfimprove.seeds import derive_seed
-from selfimprove.selection.contamination import ExamIndex
-from selfimprove.stages import ask, select
-from selfimprove.storage.files import read_json, read_records, write_json, write_records
+from selfimprove.storage.files import read_json, write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
-from selfimprove.storage.shards import JudgedShards
-from selfimprove.thinking import under_thinking
-from selfimprove.thinking.anatomy import anatomy
-from selfimprove.thinking.moments import Moments
+
+TOO_WEAK = (
+    "the model is too weak for these problems as they are asked: give first_prompter (better) exemplars, sample more, take easier problems or a "
+    "stronger base_model"
+)
+WORDLESS = "right answers came without a block of thinking: ask for one (ZeroShot, exemplars), or set the teacher's answer_after"
 
 
 def base_report(campaign: Campaign) -> GenerationReport:
@@ -63,31 +60,14 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         return read_json(folder / "report.json", GenerationReport)
     champion, watch, label = before.kept, Stopwatch(folder / "seconds.json"), f"generation {number}"
 
-    with watch.time("sample"):
-        problems = draw(campaign, number)
-        prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
-        requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
-        shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
-    probes: Probes = {}
-    if workflow.probing:
-        with watch.time("probe"):
-            probes = probe(campaign, workflow.probing, champion, shards, prompter, folder, f"{label}, probing")
-    sampled, rationalized = tally(shards), Rationalized()
-    if workflow.rationalization:
-        with watch.time("rationalize"):
-            unsolved = [problem for problem in problems if not sampled.solves[problem.id][0]]
-            rationalized = rationalize(campaign, workflow.rationalization, champion, unsolved, prompter, folder, number)
+    gathered = gather(campaign, champion, number, folder, watch)
+    sampled, selection = gathered.sampled, gathered.selection
     with watch.time("select"):
-        figures = anatomy((item.trace for item in shards.read()), workflow.moments or Moments(), decoder(champion.path))
-        figures |= under_thinking.figures(beside(shards.read(), probes))
-        chosen = select(workflow.selector, beside(shards.read(), probes), problems, workflow.prompter, number)
-        selection = decontaminate(campaign.exam, rationalized.beside(chosen))
-        write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
         rows = assemble_rows(campaign, number, selection, sampled.outcomes)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
     with watch.time("train"):
         start = champion if workflow.start_from == "champion" else campaign.base
-        require_agreement(campaign, start, rows, shards, folder)
+        require_agreement(campaign, start, rows, gathered.shards, folder)
         candidate, steps = fine_tune(campaign, start, rows, folder, f"generation-{number}", number, f"{label}, training")
         campaign.tracker.training(number, steps)
     with watch.time("examine"):
@@ -114,48 +94,19 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
             "accepted": len(selection.accepted),
             "distinct": len({(row.problem_id, row.completion) for row in selection.accepted}),
             "trained_on": len(rows),
-            "falsely_accepted": falsely_accepted(shards, selection),
+            "falsely_accepted": gathered.falsely_accepted,
         },
         outcomes=sampled.outcomes,
         drops=selection.drops,
         seconds=watch.seconds,
         tokens={"sample": sampled.tokens, "train": steps[-1].tokens, "examine": result.tokens},
         coverage=coverage([report.score for report in past], before.kept_score, result),
-        anatomy=figures,
-        rationalization=rationalized.figures(rows) | value,
+        anatomy=gathered.anatomy,
+        rationalization=gathered.rationalized.figures(rows) | value,
+        spent=sampled.spent,
     )
     write_json(folder / "report.json", report)
     return report
-
-
-def falsely_accepted(shards: JudgedShards, selection: Selection) -> int:
-    """How many accepted traces the verifier calls wrong: none where selection goes by its verdicts."""
-    accepted = {row.trace_id for row in selection.accepted}
-    return sum(item.trace.id in accepted and item.verdict.outcome is Outcome.WRONG for item in shards.read())
-
-
-def draw(campaign: Campaign, number: int) -> list[Problem]:
-    """The problems of this generation: all that are below the cap of accepted traces, or a seeded draw of them."""
-    cap, wanted = campaign.workflow.accepted_cap, campaign.workflow.problems_per_generation
-    accepted = Counter(row.problem_id for rows in accepted_before(campaign, number) for row in rows)
-    below = [problem for problem in campaign.problems if cap is None or accepted[problem.id] < cap]
-    if wanted is None or wanted >= len(below):
-        return below
-    return random.Random(derive_seed(campaign.workflow.seed, "draw", number)).sample(below, wanted)
-
-
-def accepted_before(campaign: Campaign, number: int) -> list[list[AcceptedTrace]]:
-    """The accepted traces of each generation before this one, the first generation's first."""
-    return [read_records(campaign.run.generation(past) / "accepted.parquet", AcceptedTrace) for past in range(1, number)]
-
-
-def decontaminate(exam: ExamIndex | None, selection: Selection) -> Selection:
-    """Drop what gives a held-out question away, for the reason `contaminated`."""
-    if exam is None:
-        return selection
-    clean = exam.clean_rows(selection.accepted)
-    dropped = len(selection.accepted) - len(clean)
-    return Selection(tuple(clean), {**selection.drops, **({"contaminated": dropped} if dropped else {})})
 
 
 def assemble_rows(campaign: Campaign, number: int, selection: Selection, outcomes: dict[str, int]) -> list[AcceptedTrace]:
@@ -166,9 +117,6 @@ def assemble_rows(campaign: Campaign, number: int, selection: Selection, outcome
     """
     rows = campaign.workflow.mixture.rows([*accepted_before(campaign, number), selection.accepted], derive_seed(campaign.workflow.seed, number))
     if not rows:
-        found = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)
-        raise UserError(
-            f"generation {number}: no trace was accepted ({found}); the model is too weak for these problems as they are asked: "
-            "give first_prompter (better) exemplars, sample more, take easier problems or a stronger base_model"
-        )
+        found = ", ".join(f"{count} {reason}" for reason, count in (selection.drops or outcomes).items() if count)
+        raise UserError(f"generation {number}: no trace was accepted ({found}); {WORDLESS if 'missing' in selection.drops else TOO_WEAK}")
     return rows

@@ -123,7 +123,7 @@ def propose_triggers(
         campaign.progress.begin("proposals", len(requests))
         proposals = []
         for batch in sample(sampler, model, requests, campaign.cluster):
-            campaign.progress.advance(len(batch), tokens=sum(len(trace.output_token_ids) for trace in batch))
+            campaign.progress.advance(len(batch), tokens=sum(trace.output_tokens for trace in batch))
             proposals += batch
         campaign.progress.end()
         order = {request.id: place for place, request in enumerate(requests)}

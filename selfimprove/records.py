@@ -71,8 +71,21 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an endpoint counted for the traces that it wrote."""
+
+    prompt_tokens: int
+    output_tokens: int
+    cost: float
+    """By the prices of the endpoint's settings, in their currency; 0 where they name none."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.output_tokens + other.output_tokens, self.cost + other.cost)
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
-    """What a checkpoint wrote for one request."""
+    """What a checkpoint, or a teacher, wrote for one request."""
 
     id: str
     problem_id: str
@@ -90,6 +103,13 @@ class Trace:
     delimiters: Delimiters = THINK
     opened: bool = False
     """What precedes the text has opened the thinking: it starts inside the block."""
+    usage: Usage | None = None
+    """Of an endpoint, which shows no token ids; None where they are there."""
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens of the output, by its ids or as the endpoint counted them."""
+        return self.usage.output_tokens if self.usage else len(self.output_token_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +161,8 @@ class AcceptedTrace:
     messages: tuple[Message, ...]
     completion: str
     origin: str
-    """`sampled`; `rationalized`, where the answer was given as a hint; `shortened`, where thoughts after the first from which on every probe was
-    right are left out; `answer-only` for a row of that baseline."""
+    """`sampled`; `teacher`, where another model wrote it; `rationalized`, where the answer was given as a hint; `shortened`, where thoughts after the
+    first from which on every probe was right are left out; `answer-only` for a row of that baseline."""
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
     """The completion as the model that trains wrote it, token for token; None where its text alone counts, as for a teacher's or a rewritten one."""
@@ -258,7 +278,7 @@ class GenerationReport:
     generation: int
     """0 is the base model's own exam."""
     start: Checkpoint
-    """The checkpoint that wrote the traces."""
+    """The champion before, which wrote the traces unless a teacher did."""
     candidate: Checkpoint
     score: Score
     """The candidate's."""
@@ -284,3 +304,5 @@ class GenerationReport:
     rationalization: Mapping[str, float] = field(default_factory=dict)
     """How many `problems` were asked again with a hint, traces were `sampled`, rows `accepted` and `trained_on`. With an ablation: pass@1 `without`
     the rationalized rows, and their `value`, the difference, with its 90 % interval `value_low` to `value_high`. Empty without rationalization."""
+    spent: Usage | None = None
+    """What an endpoint counted for the sampled traces; None where none was asked. Attempts that failed and traces lost to a stop come on top."""

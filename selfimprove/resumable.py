@@ -10,7 +10,7 @@ from pathlib import Path
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.evaluation.scores import score
 from selfimprove.protocols import Cluster, Progress, Prompter, Tracker
-from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Request, Score, Trace, TrainingStep
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Request, Score, Trace, TrainingStep, Usage
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.settings import describe
@@ -19,6 +19,7 @@ from selfimprove.storage.files import read_json, read_records, write_json
 from selfimprove.storage.manifest import digest, require_same
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import JudgedShards
+from selfimprove.teacher import Teacher
 from selfimprove.workflow import Workflow
 
 COMPARED = 256
@@ -42,30 +43,55 @@ class Campaign:
 
 
 def sample_and_verify(
-    campaign: Campaign, checkpoint: Checkpoint, requests: Sequence[Request], problems: Sequence[Problem], folder: Path, label: str
+    campaign: Campaign,
+    checkpoint: Checkpoint,
+    requests: Sequence[Request],
+    problems: Sequence[Problem],
+    folder: Path,
+    label: str,
+    teacher: Teacher | None = None,
 ) -> JudgedShards:
-    """Sample what is missing and judge it as it comes; what is there already is left as it is."""
+    """Sample what is missing and judge it as it comes; what is there already is left as it is.
+
+    `checkpoint` is the teacher's where there is one, else one of the student's.
+    """
     workflow, progress = campaign.workflow, campaign.progress
+    sampler = teacher.sampler if teacher else workflow.sampler
     made_from = {
         "requests": digest(requests),
         "problems": digest(problems),
         "weights": checkpoint.weights_hash,
         "tokenizer and chat template": checkpoint.tokenizer_hash,
-        "sampler": digest([describe(workflow.sampler)]),
+        "sampler": digest([describe(teacher or workflow.sampler)]),
         "verifier": digest([describe(workflow.verifier), workflow.verifier.version, workflow.verifier_deadline]),
     }
     require_same(folder / "sampling.manifest.json", made_from)
     shards = JudgedShards(folder, requests)
     missing = shards.missing()
     if missing:
+        if teacher and teacher.model:
+            # Two engines have no room beside each other: each begins when the other has ended.
+            campaign.cluster.end(workflow.sampler)
         progress.begin(label, len(missing))
-        traces = sample(workflow.sampler, checkpoint, missing, campaign.cluster)
+        traces = sample(sampler, checkpoint, missing, campaign.cluster)
+        if teacher:
+            traces = ([teacher.read(trace) for trace in batch] for batch in traces)
         for judged in verify(workflow.verifier, problems, traces, campaign.cluster, workflow.verifier_deadline):
             shards.add(judged)
             correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
-            progress.advance(len(judged), tokens=sum(len(item.trace.output_token_ids) for item in judged), accepted=correct)
+            progress.advance(len(judged), tokens=sum(item.trace.output_tokens for item in judged), accepted=correct)
         progress.end()
+        if teacher:
+            campaign.cluster.end(teacher.sampler)
     return shards
+
+
+def sample_teacher(campaign: Campaign, teacher: Teacher, problems: Sequence[Problem], folder: Path, label: str) -> JudgedShards:
+    """The base case of another model: its traces of these problems, verified."""
+    workflow = campaign.workflow
+    decoding = teacher.sampling or workflow.sampling
+    requests = ask(problems, teacher.prompter, decoding, "g1", workflow.seed, teacher.delimiters)
+    return sample_and_verify(campaign, teacher.checkpoint(decoding), requests, problems, folder, label, teacher)
 
 
 @dataclass(frozen=True)
@@ -77,19 +103,23 @@ class Tally:
     """Of the outputs."""
     solves: dict[str, tuple[int, int]]
     """Right samples and all samples, by problem."""
+    spent: Usage | None
+    """What an endpoint counted; None where none was asked."""
 
 
 def tally(shards: JudgedShards) -> Tally:
     """Count verdicts and output tokens over all shards."""
-    outcomes, tokens = Counter({outcome.value: 0 for outcome in Outcome}), 0
+    outcomes, tokens, spent = Counter({outcome.value: 0 for outcome in Outcome}), 0, None
     right: Counter[str] = Counter()
     samples: Counter[str] = Counter()
     for item in shards.read():
         outcomes[item.verdict.outcome.value] += 1
-        tokens += len(item.trace.output_token_ids)
+        tokens += item.trace.output_tokens
+        if more := item.trace.usage:
+            spent = spent + more if spent else more
         samples[item.trace.problem_id] += 1
         right[item.trace.problem_id] += item.verdict.outcome is Outcome.CORRECT
-    return Tally(dict(outcomes), tokens, {problem: (right[problem], samples[problem]) for problem in sorted(samples)})
+    return Tally(dict(outcomes), tokens, {problem: (right[problem], samples[problem]) for problem in sorted(samples)}, spent)
 
 
 def require_agreement(campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], shards: JudgedShards, folder: Path) -> None:

@@ -16,9 +16,13 @@ T = TypeVar("T")
 
 
 def describe(value: Any) -> Any:
-    """JSON data that tells a workflow, or any part, by the names of its classes and the values of their fields."""
+    """JSON data that tells a workflow, or any part, by the names of its classes and the values of their fields.
+
+    A field whose metadata say `described: False` changes no result: it is left out, so that a run may be continued with another value.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        told = [field.name for field in dataclasses.fields(value) if field.metadata.get("described", True)]
+        fields = {name: describe(getattr(value, name)) for name in told}
         return {"part": type(value).__qualname__, **fields}
     if isinstance(value, Mapping):
         return {str(key): describe(item) for key, item in value.items()}
@@ -74,7 +78,7 @@ def _replace(part: Any, path: list[str], value: Any, assignment: str) -> Any:
 def explain(error: Exception) -> str:
     """What is wrong with a value, in one line."""
     if isinstance(error, pydantic.ValidationError):
-        return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()[:3])
+        return "; ".join(": ".join([*filter(None, [".".join(map(str, item["loc"]))]), item["msg"]]) for item in error.errors()[:3])
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 

@@ -104,7 +104,7 @@ def _described(item: JudgedTrace, problem: Problem, moments: Moments) -> dict[st
         "outcome": item.verdict.outcome.value,
         "verifier": item.verdict.verifier,
         "finish_reason": item.trace.finish_reason,
-        "output_tokens": len(item.trace.output_token_ids),
+        "output_tokens": item.trace.output_tokens,
     }
 
 

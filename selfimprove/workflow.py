@@ -16,6 +16,7 @@ from selfimprove.sampling.decoding import Decoding
 from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.replay import Replay
+from selfimprove.teacher import Teacher
 from selfimprove.thinking.moments import Moments
 from selfimprove.thinking.under_thinking import Probing
 
@@ -39,6 +40,8 @@ class Workflow:
     """How the model is asked: in training, in the exam, and from generation 2 on in sampling."""
     first_prompter: Prompter | None = None
     """How the base model is asked in generation 1, where it needs more help; None for `prompter`."""
+    teacher: Teacher | None = None
+    """Who writes the traces of generation 1; None: the base model itself."""
     delimiters: Delimiters = THINK
     """What is around the thinking. Prompters that speak of it, or show it, have to use the same."""
     sampling: Decoding = Decoding()

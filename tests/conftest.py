@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -29,3 +30,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_model import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="session")
+def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A checkpoint behind vLLM's own server: the address up to `/v1`, and the folder, which is the model's name there."""
+    from transformers import AutoModelForCausalLM
+    from vllm_server import vllm_server
+
+    from selfimprove.checkpoints.saving import save_checkpoint
+
+    place = tmp_path_factory.mktemp("served")
+    save_checkpoint(AutoModelForCausalLM.from_pretrained(tiny_model), tiny_model, place / "checkpoint")
+    with vllm_server(place / "checkpoint", place / "server.log") as url:
+        yield url, place / "checkpoint"

@@ -6,6 +6,7 @@ import ast
 import io
 import ipaddress
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -14,10 +15,11 @@ import pytest
 from rich.console import Console
 
 import selfimprove
-from selfimprove import Checkpoint, RayCluster, SupervisedTrainer, UserError, describe_folder
+from selfimprove import Checkpoint, Endpoint, RayCluster, SupervisedTrainer, UserError, describe_folder
 from selfimprove.audit import OUTCOMES, show_audit
 from selfimprove.records import AcceptedTrace
 from selfimprove.reporting.progress import Show
+from selfimprove.settings import describe
 from selfimprove.tracking.mlflow import MLflow
 
 SOURCES = sorted(Path(selfimprove.__file__).parent.rglob("*.py"))
@@ -63,6 +65,15 @@ def test_the_mlflow_page_is_offered_on_loopback(tmp_path: Path) -> None:
     link = tracker.start("toy", {}, tmp_path / "run")
     tracker.finish("FINISHED")
     assert link is not None and "http://127.0.0.1:" in link and "--host" not in link
+
+
+def test_a_key_is_named_never_held_and_does_not_travel_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "s3cret")
+    endpoint = Endpoint("https://example.org/v1", "m", key_from="MY_KEY")
+    assert endpoint.key() == "s3cret"
+    assert b"s3cret" not in pickle.dumps(endpoint) and "s3cret" not in f"{endpoint} {describe(endpoint)}"
+    with pytest.raises(ValueError, match="unencrypted"):
+        Endpoint("http://example.org/v1", "m", key_from="MY_KEY")
 
 
 @pytest.mark.trl

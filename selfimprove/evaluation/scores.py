@@ -36,7 +36,7 @@ def score(checkpoint_id: str, judged: Sequence[JudgedTrace]) -> Score:
         pass_at_k={k: _mean(rates) for k, rates in passes.items()},
         majority_at_k={k: _mean(rates) for k, rates in majorities.items()},
         outcomes={outcome.value: seen[outcome] for outcome in Outcome},
-        tokens=sum(len(one.trace.output_token_ids) for one in judged),
+        tokens=sum(one.trace.output_tokens for one in judged),
         solved={problem: (c, len(traces)) for (problem, traces), c in sorted(zip(problems.items(), right, strict=True), key=lambda pair: pair[0][0])},
         pass_at_k_interval={k: interval(rates, len(judged)) for k, rates in passes.items()},
         majority_at_k_interval={k: interval(rates, len(samples)) for k, rates in majorities.items()},

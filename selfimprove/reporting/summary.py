@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -62,6 +63,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "coverage": _coverage(report),
         "anatomy": dict(report.anatomy),
         "rationalization": dict(report.rationalization),
+        "spent": asdict(report.spent) if report.spent else None,
         "checkpoint": report.candidate.path,
     }
 
@@ -154,6 +156,8 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines.append(f"  accepted though wrong by the reference answer: {wrong} of {row['accepted']} ({wrong / row['accepted']:.1%})")
         if hints := row.get("rationalization"):
             lines += [f"  {line}" for line in _rationalization(hints)]
+        if spent := row.get("spent"):
+            lines.append(f"  the endpoint counted {spent['prompt_tokens']:,} tokens in, {spent['output_tokens']:,} out; cost {spent['cost']:.4g}")
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]
     if any(undecided):

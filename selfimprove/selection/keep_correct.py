@@ -52,7 +52,7 @@ class KeepCorrect:
     def candidate(self, item: JudgedTrace, messages: tuple[Message, ...], generation: int) -> Candidate:
         """The row that would be trained on."""
         thoughts = [thought for thought in split(parsed(item.trace).thinking or "") if thought.text.strip()]
-        return Candidate(self._row(item, messages, generation), len(item.trace.output_token_ids), switches(thoughts))
+        return Candidate(self._row(item, messages, generation), item.trace.output_tokens, switches(thoughts))
 
     def _row(self, item: JudgedTrace, messages: tuple[Message, ...], generation: int) -> AcceptedTrace:
         trace, stable = item.trace, first_stable(item.probes)
@@ -73,9 +73,9 @@ class KeepCorrect:
         parts = parsed(judged.trace)
         if parts.flags:
             return sorted(parts.flags)[0]
-        if self.max_tokens is not None and len(judged.trace.output_token_ids) > self.max_tokens:
+        if self.max_tokens is not None and judged.trace.output_tokens > self.max_tokens:
             return "too long"
-        if len(judged.trace.output_token_ids) < self.min_tokens:
+        if judged.trace.output_tokens < self.min_tokens:
             return "too short"
         if self.true_equations and next(false_equations(parts.thinking or ""), None):
             return "false equation"

@@ -38,7 +38,7 @@ def anatomy(traces: Iterable[Trace], moments: Moments, decode: Decode | None = N
         if decode:
             totals["thinking_tokens"] += thinking_tokens(trace, decode)
         totals["thinking_characters"] += sum(len(thought.text) for thought, _ in thoughts)
-        totals["output_tokens"] += len(trace.output_token_ids)
+        totals["output_tokens"] += trace.output_tokens
         totals.update({moment.value: found[moment] for moment in Moment})
         totals.update({f"{moment}_share": int(found[moment] > 0) for moment in Moment})
     per_thought = {"tokens_per_thought": totals["thinking_tokens"] / totals["thoughts"]} if decode and totals["thoughts"] else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from selfimprove.records import GenerationReport, Score, TrainingStep
@@ -14,8 +15,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures; what stands before the slash is the section of the page that shows them.
 
     `exam/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `traces/accepted_share` is accepted
-    over sampled; `anatomy/…` tells of thoughts and moments in the sampled traces, `rationalization/…` of what was asked
-    again with a hint.
+    over sampled; `anatomy/…` tells of thoughts and moments in the sampled traces, `rationalization/…` of what was asked again with a hint, `spent/…`
+    of what an endpoint counted.
     """
     figures = of_score("exam", report.score)
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
@@ -31,6 +32,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         figures |= {f"{section}/{legal(key)}": float(value) for key, value in values.items()}
     if report.coverage is not None:
         figures |= {f"coverage/{name}": float(len(getattr(report.coverage, name))) for name in ("newly_solved", "forgotten", "never_solved")}
+    if report.spent is not None:
+        figures |= {f"spent/{name}": float(value) for name, value in asdict(report.spent).items()}
     if report.counts.get("sampled"):
         figures["traces/accepted_share"] = report.counts.get("accepted", 0) / report.counts["sampled"]
     if report.counts.get("accepted"):

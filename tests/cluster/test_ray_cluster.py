@@ -76,6 +76,21 @@ class Echo:
     def close(self) -> None: ...
 
 
+def test_a_part_that_ended_gives_its_room_to_another_and_starts_anew(cluster: RayCluster) -> None:
+    total = float(os.cpu_count() or 1)
+    big, other = Echo(Resources(cpus=0.6 * total)), Echo(Resources(cpus=0.6 * total), flag="other")
+    first = cluster.open("big", big).call("pid")
+    with pytest.raises(UserError, match="with the other this run reserves"):
+        cluster.open("other", other)
+    cluster.end(big)
+    second = cluster.open("other", other).call("pid")
+    cluster.end(other)
+    third = cluster.open("big", big).call("pid")
+    cluster.end(big)
+    cluster.end(big)
+    assert len({first, second, third}) == 3
+
+
 def test_a_part_is_opened_once_and_stays_warm(cluster: RayCluster) -> None:
     assert cluster.open("echo", Echo()).call("pid") == cluster.open("echo", Echo()).call("pid") != os.getpid()
 
