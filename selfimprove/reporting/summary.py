@@ -103,8 +103,8 @@ def show(summary: dict[str, Any], console: Console) -> None:
         results.add_row(name.replace("_", "-"), *[""] * len(COUNTS), *_score(row), "", style="dim")
         seconds.add_row(name.replace("_", "-"), *_seconds(row, stages), style="dim")
     console.print(Group(results, Text(), seconds, Text(), _footer(summary)))
-    if summary["budget_curve"]:
-        console.print(Text(), budget_report.table(summary["budget_curve"]))
+    if curves := summary.get("budget_curve"):
+        console.print(Text(), budget_report.table(curves))
 
 
 def _table(title: str, *columns: str) -> Table:
