@@ -175,6 +175,10 @@ class Cluster(Protocol):
         """The worker of this part: started at the first call, the same warm one at every later call with an equal part."""
         ...
 
+    def end(self, part: Any) -> None:
+        """End the worker of this part, where there is one, so that its memory is free; the next `open` starts another."""
+        ...
+
     def close(self) -> None:
         """End every worker."""
         ...
