@@ -26,11 +26,13 @@ from selfimprove.records import (
     Checkpoint,
     Coverage,
     Decision,
+    Exercise,
     GenerationReport,
     JudgedTrace,
     LedgerEntry,
     Message,
     Outcome,
+    Pair,
     Problem,
     Request,
     Score,
@@ -38,23 +40,27 @@ from selfimprove.records import (
     Trace,
     TrainingStep,
     Verdict,
+    VerifierRow,
 )
 from selfimprove.resources import Resources
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.selection.contrast import Contrast, pair_up
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.replay import Replay
 from selfimprove.stages import ask, examine, sample, select, train, verify
 from selfimprove.thinking.under_thinking import Probing
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
+from selfimprove.training.preference import PreferenceTrainer
+from selfimprove.training.reinforcement import ReinforcementTrainer
 from selfimprove.training.supervised import SupervisedTrainer
 from selfimprove.verification.exact import Exact
 from selfimprove.verification.mathematical import Mathematical
 from selfimprove.verification.multiple_choice import MultipleChoice
 from selfimprove.verification.python_tests import PythonTests
 from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
-from selfimprove.workflow import Workflow
+from selfimprove.workflow import Round, Workflow
 
 __all__ = [
     "VLLM",
@@ -64,12 +70,14 @@ __all__ = [
     "Budget",
     "Checkpoint",
     "Cluster",
+    "Contrast",
     "Coverage",
     "Decision",
     "Decoding",
     "Delimiters",
     "Exact",
     "Exemplar",
+    "Exercise",
     "FewShot",
     "GenerationReport",
     "HubDataset",
@@ -84,15 +92,19 @@ __all__ = [
     "MultipleChoice",
     "NotWorse",
     "Outcome",
+    "Pair",
+    "PreferenceTrainer",
     "Probing",
     "Problem",
     "PythonTests",
     "RayCluster",
     "ReasoningGym",
     "ReasoningGymScorer",
+    "ReinforcementTrainer",
     "Replay",
     "Request",
     "Resources",
+    "Round",
     "Score",
     "Selection",
     "Silent",
@@ -104,6 +116,7 @@ __all__ = [
     "TrainingStep",
     "UserError",
     "Verdict",
+    "VerifierRow",
     "WorkerFailed",
     "Workflow",
     "ZeroShot",
@@ -112,6 +125,7 @@ __all__ = [
     "examine",
     "improve",
     "load_sets",
+    "pair_up",
     "resolve_model",
     "sample",
     "select",

@@ -6,12 +6,13 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+from selfimprove.candidates import contrast, learn, practise
 from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.probing import Probes, beside, probe
 from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Problem, Selection
-from selfimprove.resumable import Campaign, fine_tune, require_agreement, sample_and_verify, take_exam, tally
+from selfimprove.resumable import Campaign, sample_and_verify, take_exam, take_turn, tally
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.stages import ask, select
@@ -31,7 +32,7 @@ def base_report(campaign: Campaign) -> GenerationReport:
     with watch.time("examine"):
         campaign.cluster.open("sampler", campaign.workflow.sampler)
         # Its libraries load while the sampler's engine starts.
-        campaign.cluster.open("trainer", campaign.workflow.trainer)
+        campaign.cluster.open("trainer", take_turn(campaign, campaign.of_generation(1).workflow.trainer))
         result = take_exam(campaign, campaign.base, folder / "exam", campaign.workflow.prompter, "base model, exam")
     report = GenerationReport(
         generation=0,
@@ -56,6 +57,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
 
     `past` holds the reports of all generations before this one, the base model's first.
     """
+    campaign = campaign.of_generation(number)
     workflow, before, folder = campaign.workflow, past[-1], campaign.run.generation(number)
     if (folder / "report.json").exists():
         return read_json(folder / "report.json", GenerationReport)
@@ -76,13 +78,17 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         figures |= under_thinking.figures(beside(shards.read(), probes))
         selection = decontaminate(campaign.exam, select(workflow.selector, beside(shards.read(), probes), problems, workflow.prompter, number))
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
-        rows = assemble_rows(campaign, number, selection, sampled.outcomes)
+        rows = [] if workflow.reinforcement else assemble_rows(campaign, number, selection, sampled.outcomes)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
+        pairs = contrast(campaign, selection.accepted, shards, number)
     with watch.time("train"):
         start = champion if workflow.start_from == "champion" else campaign.base
-        require_agreement(campaign, start, rows, shards, folder)
-        candidate, steps = fine_tune(campaign, start, rows, folder, f"generation-{number}", number, f"{label}, training")
-        campaign.tracker.training(number, steps)
+        if workflow.reinforcement:
+            trained = practise(campaign, start, problems, sampled.solves, shards, number)
+        else:
+            trained = learn(campaign, start, rows, pairs, shards, number)
+        campaign.tracker.training(number, trained.steps)
+    candidate = trained.checkpoint
     with watch.time("examine"):
         result = take_exam(campaign, candidate, folder / "exam", workflow.prompter, f"{label}, exam")
     solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "held_out", number)]
@@ -102,12 +108,12 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
             "verified": sampled.outcomes[Outcome.CORRECT],
             "accepted": len(selection.accepted),
             "distinct": len({(row.problem_id, row.completion) for row in selection.accepted}),
-            "trained_on": len(rows),
+            **trained.counts,
         },
         outcomes=sampled.outcomes,
         drops=selection.drops,
         seconds=watch.seconds,
-        tokens={"sample": sampled.tokens, "train": steps[-1].tokens, "examine": result.tokens},
+        tokens={"sample": sampled.tokens, "train": trained.steps[-1].tokens, "examine": result.tokens},
         coverage=coverage([report.score for report in past], before.kept_score, result),
         anatomy=figures,
     )

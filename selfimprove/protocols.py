@@ -160,6 +160,23 @@ class Trainer(Protocol):
 
 
 @runtime_checkable
+class Reinforcer(Protocol):
+    """Makes the next checkpoint by practice: it writes traces itself, and what is judged right becomes likelier. A dataclass.
+
+    Its open trainer's `rows` are exercises.
+    """
+
+    @property
+    def judge(self) -> Judge | None:
+        """Who says what is right; None: the workflow puts in its own."""
+        ...
+
+    def open(self) -> OpenTrainer:
+        """Load the libraries; called on the worker."""
+        ...
+
+
+@runtime_checkable
 class Gate(Protocol):
     """Decides whether a candidate becomes champion."""
 

@@ -314,7 +314,7 @@ class GenerationReport:
     why: str
     """The gate's reason."""
     counts: Mapping[str, int]
-    """`sampled`, `verified`, `accepted`, `distinct`, `trained_on`."""
+    """`sampled`, `verified`, `accepted`, `distinct`, `trained_on`; `pairs` where there were any; `rollouts` and `rollouts_right` of practice."""
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]

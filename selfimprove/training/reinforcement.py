@@ -34,8 +34,8 @@ FIGURES = {
     "equal_groups": "frac_reward_zero_std",
     "entropy": "entropy",
 }
-"""What is kept of each step, and TRL's name for it: the mean reward, counts of rollouts, their tokens, the share of groups whose rewards are all equal
-and so teach nothing, and the entropy of the model's choices in nats."""
+"""What is kept of each step, and TRL's name for it: the mean reward; counts of rollouts and of their tokens; the share of groups whose rewards are
+all equal, so that they teach nothing; the entropy of the model's choices, in nats."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "arbitrary_types_allowed": True})
