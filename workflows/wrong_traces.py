@@ -20,7 +20,7 @@ from selfimprove.workflow_files import load_workflow
 def main(
     run: RunFolder,
     workflow: Workflow,
-    trainer: Trainer = PreferenceTrainer(learning_rate=5e-6, beta=0.1, epochs=2),
+    trainer: Trainer = PreferenceTrainer(learning_rate=1e-5, epochs=2),
     most_pairs: int = 100,
     folder: Path = Path("runs/wrong-traces"),
     start_cluster: Callable[[], Cluster] = RayCluster,
