@@ -22,7 +22,7 @@ run: install
 	$(BIN)/python -m selfimprove run workflows/quickstart.py
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ class Budget:
     """Budget forcing (Muennighoff et al. 2025, s1): the end of thinking is held back, or brought about, while the model writes.
 
     Limits are in tokens of thinking, delimiters left out, or in thoughts as `thinking.thoughts` splits them. Where a least and a most
-    disagree, the most counts.
+    disagree, the most counts. Under any limit the turn does not end within the thinking: the thinking is ended there, and an answer follows.
     """
 
     min_tokens: NonNegativeInt = 0

@@ -246,6 +246,10 @@ class Tracker(Protocol):
         """A baseline has been examined."""
         ...
 
+    def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
+        """Something was measured of the run in `folder`, mostly after its end and without `start`: figures with their steps, files that show them."""
+        ...
+
     def finish(self, status: str) -> None:
         """The run ends: `FINISHED`, `FAILED` or `KILLED` (interrupted)."""
         ...

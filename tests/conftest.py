@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import pytest
 # A first import counts as the time of the example that needs it.
 hypothesis.settings.register_profile("noisy", deadline=None)
 hypothesis.settings.load_profile("noisy")
+
+# Side by side, each process of tests keeps to a core of its own, with all that it starts: threads of two that wait for each other by spinning
+# would slow both down many times over.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 # Tests are imported by path, so that the makers beside this file are found only if their folder is named.
 sys.path.insert(0, str(Path(__file__).parent))

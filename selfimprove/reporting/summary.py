@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.records import GenerationReport, Score
+from selfimprove.reporting import budget_report
+from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
@@ -35,6 +37,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "complete": (len(reports) > settings["generations"] or run.stopped() is not None)
         and (not settings["answer_only_baseline"] or "answer_only" in baselines),
         "stopped_early": run.stopped(),
+        "budget_curve": plain(run.budget_curves()) or None,
     }
 
 
@@ -97,6 +100,8 @@ def show(summary: dict[str, Any], console: Console) -> None:
         results.add_row(name.replace("_", "-"), *[""] * len(COUNTS), *_score(row), "", style="dim")
         seconds.add_row(name.replace("_", "-"), *_seconds(row, stages), style="dim")
     console.print(Group(results, Text(), seconds, Text(), _footer(summary)))
+    if curves := summary.get("budget_curve"):
+        console.print(Text(), budget_report.table(curves))
 
 
 def _table(title: str, *columns: str) -> Table:

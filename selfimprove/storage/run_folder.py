@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import UserError
+from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
 from selfimprove.settings import differences
 from selfimprove.storage.files import complete_or_absent, read_json, write_json
@@ -30,6 +31,7 @@ class RunFolder:
     generation-00/           exam of the base model on the bare question
     generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ exam/ ledger.parquet report.json
     champion                 → the checkpoint that is kept
+    budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's exams at many thinking budgets
     stopped.json             why the run ended before its last generation
     logs/                    what the libraries print
     ```
@@ -50,6 +52,11 @@ class RunFolder:
     def baseline(self, name: str) -> Path:
         """The folder of a baseline."""
         return self.root / "baselines" / name
+
+    @property
+    def budget_curve(self) -> Path:
+        """The folder of the champion's exams at many thinking budgets."""
+        return self.root / "budget-curve"
 
     def require_room_for(self, settings: dict[str, Any]) -> None:
         """Leave alone what is not ours to continue; nothing is written.
@@ -108,7 +115,7 @@ class RunFolder:
         """
         file = self.root / "workflow.py"
         if not file.exists():
-            raise UserError(f"{self.root} keeps no workflow.py: only a run that `selfimprove run` started can be forked or verified anew")
+            raise UserError(f"{self.root} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified anew or measured")
         return file, read_json(self.root / "overrides.json", list[str])
 
     def problems(self, name: str) -> list[Problem]:
@@ -129,6 +136,11 @@ class RunFolder:
         """The exams of the baselines that are complete, by name."""
         files = sorted(self.root.glob("baselines/*/exam/score.json"))
         return {file.parent.parent.name: read_json(file, Score) for file in files}
+
+    def budget_curves(self) -> list[BudgetCurve]:
+        """The curves of `budget-curve/`, one a method; none where there are none."""
+        file = self.budget_curve / "curve.json"
+        return read_json(file, list[BudgetCurve]) if file.exists() else []
 
     def stop(self, reason: str) -> None:
         """Note that no more generations are wanted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import cached_property, partial
 from typing import Any
@@ -60,6 +60,11 @@ class Forcing:
     def continuations(self) -> list[list[int]]:
         """Each continuation."""
         return [self.vocabulary.encode(text) for text in self.budget.continuations]
+
+    @cached_property
+    def closes(self) -> bool:
+        """A turn does not end within the thinking, which would leave it without an answer: so under every limit, and not without any."""
+        return replace(self.budget, continuations=("Wait",)) != Budget()
 
     @cached_property
     def head(self) -> int:
@@ -138,20 +143,25 @@ class Writing:
 
     @property
     def target(self) -> int | None:
-        """Where the end is held back: the first token of the continuation that takes its place; else None."""
+        """What takes the place of an end: of the thinking, the first token of a continuation; of the turn within the thinking, the first that is
+        left to write of the end delimiter; None where nothing is held back."""
         if self._queue or self._phase is not _Phase.THINKING:
             return None
-        budget = self._forcing.budget
-        early = self.thinking_tokens < budget.min_tokens or self.extensions < budget.extensions
-        if not (early or (budget.min_thoughts and self.thoughts < budget.min_thoughts)):
-            return None
+        if not self._early:
+            return self._ending()[0] if self._forcing.closes else None
         continuations = self._forcing.continuations
         return continuations[self.extensions % len(continuations)][0]
 
     @property
     def held(self) -> tuple[int, ...]:
         """The tokens whose probability goes to `target`."""
-        return self._forcing.held(self._forcing.tail(self._text))
+        return self._forcing.held(self._forcing.tail(self._text)) if self._early else self._forcing.vocabulary.ends
+
+    @property
+    def _early(self) -> bool:
+        budget = self._forcing.budget
+        early = self.thinking_tokens < budget.min_tokens or self.extensions < budget.extensions
+        return early or bool(budget.min_thoughts and self.thoughts < budget.min_thoughts)
 
     @property
     def thoughts(self) -> int:
@@ -169,7 +179,7 @@ class Writing:
 
     def read(self, token: int) -> None:
         """Take the next token of the output."""
-        target, due = self.target, self.next
+        target, due, early = self.target, self.next, self._early
         position, self.position = self.position, self.position + 1
         if due is not None:
             self.forced.append(position)
@@ -177,7 +187,7 @@ class Writing:
             if token != due:
                 self.violations.append(position)
         elif target is not None:
-            if token == target:
+            if early and token == target:
                 self._continue(position)
             elif token in self.held:
                 self.violations.append(position)

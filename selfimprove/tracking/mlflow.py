@@ -58,6 +58,12 @@ class MLflow:
             campaign.outbox.put(f"the baseline {name}", lambda: campaign.tell_baseline(name, score))
             campaign.outbox.send()
 
+    def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
+        """Figures `<name>/<key>` and the files, on the parent; its status stays as it is, and where this store has no parent nothing is told."""
+        campaign = self._campaign or Campaign(store_address(self.uri), self.experiment, name, {}, folder)
+        campaign.outbox.put(f"the measurement {name}", lambda: campaign.tell_measured(name, figures, files))
+        campaign.outbox.send()
+
     def finish(self, status: str) -> None:
         """Give the parent, and every generation that did not complete, its final status."""
         if campaign := self._campaign:

@@ -8,7 +8,7 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,15 @@ class Campaign:
         """At the time when the campaign began, so that telling it again changes nothing."""
         self._log(self.parent.info.run_id, (figures.of_baseline(name, score), 0, self.parent.info.start_time))
 
+    def tell_measured(self, name: str, measured: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
+        """At the time when the campaign began, as a baseline; LookupError where this store does not have the campaign."""
+        if (run := self._known_run()) is None:
+            raise LookupError(f"mlflow.json in {self.folder} names no run of this store")
+        points = (({f"{name}/{key}": value for key, value in values.items()}, step, run.info.start_time) for values, step in measured)
+        self._log(run.info.run_id, *points)
+        for file in files:
+            self.client.log_artifact(run.info.run_id, str(file), name)
+
     def tell_files(self, report: GenerationReport, folder: Path, ended: int) -> None:
         """The checkpoint, the report and the accepted traces; then the child is complete."""
         child = self._child(report.generation)
@@ -166,17 +175,15 @@ class Campaign:
     @cached_property
     def parent(self) -> Any:
         """The campaign's run: the one that `mlflow.json` names, or a new one."""
-        file = self.folder / "mlflow.json"
-        kept = json.loads(file.read_text()) if file.exists() else {}
-        run = self._known_run(kept["run_id"]) if kept.get("uri") == without_password(self.uri) else None
+        run = self._known_run()
         if run is None:
             known = self.client.get_experiment_by_name(self.experiment)
             experiment_id = known.experiment_id if known else self.client.create_experiment(self.experiment, _artifacts(self.uri))
             run = self.client.create_run(experiment_id, tags={"folder": str(self.folder)}, run_name=self.name)
             self.folder.mkdir(parents=True, exist_ok=True)
-            half = file.with_suffix(".half")
+            half = self.folder / "mlflow.half"
             half.write_text(_json({"uri": without_password(self.uri), "experiment_id": run.info.experiment_id, "run_id": run.info.run_id}))
-            half.replace(file)
+            half.replace(self.folder / "mlflow.json")
         self.client.update_run(run.info.run_id, "RUNNING")
         self.link = _link(without_password(self.uri), run.info.experiment_id)
         return run
@@ -194,11 +201,16 @@ class Campaign:
             children[int(run.data.tags["generation"])] = child
         return children
 
-    def _known_run(self, run_id: str) -> Any:
+    def _known_run(self) -> Any:
+        """The run that `mlflow.json` names; None where it is of another store, or not there any more."""
         from mlflow.exceptions import MlflowException
 
+        file = self.folder / "mlflow.json"
+        kept = json.loads(file.read_text()) if file.exists() else {}
+        if kept.get("uri") != without_password(self.uri):
+            return None
         try:
-            run = self.client.get_run(run_id)
+            run = self.client.get_run(kept["run_id"])
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise

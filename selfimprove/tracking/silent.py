@@ -28,5 +28,8 @@ class Silent:
     def baseline(self, name: str, score: Score) -> None:
         """Nothing is told."""
 
+    def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
+        """Nothing is told."""
+
     def finish(self, status: str) -> None:
         """Nothing is told."""

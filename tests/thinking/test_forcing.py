@@ -90,7 +90,8 @@ def text_of(output: list[int]) -> str:
 
 @given(budgets, st.booleans(), st.randoms(use_true_random=False))
 def test_no_limit_is_broken_whatever_the_model_would_write(budget: Budget, opened: bool, choose: random.Random) -> None:
-    output, writing = written(Forcing(budget, THINK, VOCABULARY), opened, choose)
+    forcing = Forcing(budget, THINK, VOCABULARY)
+    output, writing = written(forcing, opened, choose)
     parsed = parse(text_of(output).replace("<eos>", ""), opened=opened)
     assert writing.violations == []
     if parsed.thinking is None:
@@ -104,7 +105,7 @@ def test_no_limit_is_broken_whatever_the_model_would_write(budget: Budget, opene
         assert writing.thoughts >= budget.min_thoughts or full
         assert writing.extensions >= budget.extensions or full or enough
     if "<eos>" in text_of(output) and not parsed.closing:
-        assert writing.target is None, "a turn does not end while the end of thinking is held back"
+        assert not forcing.closes, "under a limit no turn ends within the thinking"
 
 
 @given(budgets, st.booleans(), st.randoms(use_true_random=False), st.integers(0, 80))
@@ -157,7 +158,17 @@ def reading(budget: Budget, *texts: str, opened: bool = True, delimiters: Delimi
 def test_the_end_is_held_back_until_there_are_enough_tokens_of_thinking() -> None:
     early = reading(Budget(min_tokens=3), "a", "a")
     assert TEXTS[early.target] == "Wait" and {"</", " </", "</think>", "<eos>"} == {TEXTS[token] for token in early.held}
-    assert reading(Budget(min_tokens=3), "a", "a", "a").target is None
+    enough = reading(Budget(min_tokens=3), "a", "a", "a")
+    assert enough.held == (EOS,), "the turn does not end, the thinking may"
+    assert TEXTS[enough.target or 0] == "</"
+
+
+def test_a_turn_that_would_end_within_the_thinking_ends_the_thinking_first() -> None:
+    writing = reading(Budget(max_tokens=9), "a", "</", "th")
+    assert writing.held == (EOS,) and TEXTS[writing.target or 0] == "i", "what is written of the end is not begun again"
+    writing = reading(Budget(max_tokens=9), "a", "</", "think", ">")
+    assert writing.target is None, "after the thinking it ends as it likes"
+    assert reading(Budget(), "a").target is None
 
 
 def test_an_end_in_another_spelling_is_held_back_too() -> None:
@@ -181,7 +192,7 @@ def test_a_continuation_is_written_to_its_end_and_the_next_one_comes_after_it() 
     assert TEXTS[writing.next or 0] == ","
     writing = reading(budget, "1", "Wait", ",", " so")
     assert writing.next is None and TEXTS[writing.target or 0] == "a" and writing.forced == [1, 2, 3] and writing.extensions == 1
-    assert reading(budget, "1", "Wait", ",", " so", "a").target is None
+    assert reading(budget, "1", "Wait", ",", " so", "a").held == (EOS,)
 
 
 def test_the_answer_has_a_limit_of_its_own_after_the_words_before_it() -> None:
@@ -213,7 +224,7 @@ def test_thoughts_are_limited_where_they_end() -> None:
 
 def test_a_continuation_begins_a_thought() -> None:
     writing = reading(Budget(min_thoughts=3), "a", "Wait", " b", "Wait", " b")
-    assert writing.thoughts == 3 and writing.target is None
+    assert writing.thoughts == 3 and writing.held == (EOS,)
     assert len(split("aWait bWait b")) == 1, "which its words alone do not"
 
 

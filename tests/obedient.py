@@ -1,0 +1,72 @@
+"""A toy model whose thinking has a length: it is right where it thinks long enough for the problem, and it obeys budgets."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from selfimprove import Checkpoint, Request, Trace
+
+OWN = 9
+"""Letters of thinking without a budget; where it samples, anything from 1 to twice as many."""
+
+
+@cache
+def letters() -> Tokenizer:
+    """A tokenizer of one token a letter."""
+    signs = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({sign: number for number, sign in enumerate(signs)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def needed(number: int) -> int:
+    """How many letters of thinking the sum with this number takes."""
+    return 1 + number % 20
+
+
+@dataclass(frozen=True)
+class ObedientSampler:
+    """Remembers what it was asked, call by call, and is interrupted when it has written `patience` traces."""
+
+    calls: ClassVar[list[list[str]]] = []
+    patience: ClassVar[list[int]] = []
+
+    def open(self) -> ObedientSampler:
+        return self
+
+    def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        self.calls.append([request.id for request in requests])
+        for request in requests:
+            if self.patience:
+                self.patience[0] -= 1
+                if not self.patience[0]:
+                    raise KeyboardInterrupt
+            yield [_trace(checkpoint, request)]
+
+    def rest(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _trace(checkpoint: Checkpoint, request: Request) -> Trace:
+    left, right = map(int, re.findall(r"\d+", request.messages[-1]["content"]))
+    thinking = "." * (random.Random(request.seed).randint(1, 2 * OWN) if request.temperature else OWN)
+    if request.budget:
+        thinking = (thinking + "Wait." * request.budget.extensions)[: request.budget.max_tokens]
+    text = f"<think>{thinking}</think>{left + right if len(thinking) >= needed(left) else -1}"
+    ids = tuple(letters().encode(text).ids)
+    return Trace(request.id, request.problem_id, checkpoint.id, (1, 2), ids, text, (), "stop", request.temperature, request.seed)
+
+
+def give_letters(model: Path) -> None:
+    """Make that tokenizer the one of a toy model."""
+    letters().save(str(model / "tokenizer.json"))
