@@ -27,11 +27,13 @@ from selfimprove.records import (
     Checkpoint,
     Coverage,
     Decision,
+    Exercise,
     GenerationReport,
     JudgedTrace,
     LedgerEntry,
     Message,
     Outcome,
+    Pair,
     Problem,
     Request,
     Score,
@@ -40,12 +42,14 @@ from selfimprove.records import (
     TrainingStep,
     Usage,
     Verdict,
+    VerifierRow,
 )
 from selfimprove.resources import Resources
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.sampling.endpoint import Endpoint
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.selection.caps import Caps
+from selfimprove.selection.contrast import Contrast, pair_up
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.keep_majority import KeepMajority
 from selfimprove.selection.replay import Replay
@@ -54,6 +58,8 @@ from selfimprove.teacher import Teacher
 from selfimprove.thinking.under_thinking import Probing
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
+from selfimprove.training.preference import PreferenceTrainer
+from selfimprove.training.reinforcement import ReinforcementTrainer
 from selfimprove.training.supervised import SupervisedTrainer
 from selfimprove.verification.exact import Exact
 from selfimprove.verification.last_number import LastNumber
@@ -61,7 +67,7 @@ from selfimprove.verification.mathematical import Mathematical
 from selfimprove.verification.multiple_choice import MultipleChoice
 from selfimprove.verification.python_tests import PythonTests
 from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
-from selfimprove.workflow import Workflow
+from selfimprove.workflow import Round, Workflow
 
 __all__ = [
     "VLLM",
@@ -72,6 +78,7 @@ __all__ = [
     "Caps",
     "Checkpoint",
     "Cluster",
+    "Contrast",
     "Coverage",
     "Decision",
     "Decoding",
@@ -79,6 +86,7 @@ __all__ = [
     "Endpoint",
     "Exact",
     "Exemplar",
+    "Exercise",
     "FewShot",
     "GenerationReport",
     "HubDataset",
@@ -95,6 +103,8 @@ __all__ = [
     "MultipleChoice",
     "NotWorse",
     "Outcome",
+    "Pair",
+    "PreferenceTrainer",
     "Probing",
     "Problem",
     "PythonTests",
@@ -102,9 +112,11 @@ __all__ = [
     "RayCluster",
     "ReasoningGym",
     "ReasoningGymScorer",
+    "ReinforcementTrainer",
     "Replay",
     "Request",
     "Resources",
+    "Round",
     "Score",
     "Selection",
     "Silent",
@@ -118,6 +130,7 @@ __all__ = [
     "Usage",
     "UserError",
     "Verdict",
+    "VerifierRow",
     "WorkerFailed",
     "Workflow",
     "ZeroShot",
@@ -126,6 +139,7 @@ __all__ = [
     "examine",
     "improve",
     "load_sets",
+    "pair_up",
     "resolve_model",
     "sample",
     "select",

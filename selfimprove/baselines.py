@@ -33,10 +33,12 @@ def answer_only(campaign: Campaign, reports: Sequence[GenerationReport]) -> Scor
     watch, checkpoint = Stopwatch(folder / "seconds.json"), campaign.base
     for number in lineage(reports):
         trained_on = read_records(campaign.run.generation(number) / "rows.parquet", AcceptedTrace)
+        if not trained_on:  # It practised on problems.
+            continue
         rows = [replace(row, completion=answers[row.problem_id], completion_token_ids=None, origin="answer-only") for row in trained_on]
         place, label = folder / f"generation-{number:02d}", "answer-only baseline, training"
         with watch.time("train"):
-            checkpoint, _ = fine_tune(campaign, checkpoint, rows, place, f"answer-only-{number}", number, label)
+            checkpoint, _ = fine_tune(campaign.of_generation(number), checkpoint, rows, place, f"answer-only-{number}", number, label)
     with watch.time("examine"):
         return take_exam(campaign, checkpoint, folder / "exam", campaign.workflow.prompter, "answer-only baseline, exam")
 

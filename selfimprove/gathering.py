@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from selfimprove.thinking.moments import Moments
 class Gathered:
     """What came of it."""
 
+    problems: Sequence[Problem]
+    """That were asked."""
     shards: JudgedShards
     sampled: Tally
     selection: Selection
@@ -72,7 +75,7 @@ def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, 
         selection = teacher.taught(selection, shards.read(), workflow.delimiters) if teacher else rationalized.beside(selection)
         selection = decontaminate(campaign.exam, selection)
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
-    return Gathered(shards, sampled, selection, rationalized, figures)
+    return Gathered(problems, shards, sampled, selection, rationalized, figures)
 
 
 def draw(campaign: Campaign, number: int) -> list[Problem]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from selfimprove.candidates import contrast, learn, practise
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.gathering import accepted_before, gather
 from selfimprove.rationalizing import worth
 from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Selection
-from selfimprove.resumable import Campaign, fine_tune, require_agreement, take_exam
+from selfimprove.resumable import Campaign, take_exam, take_turn
 from selfimprove.seeds import derive_seed
 from selfimprove.storage.files import read_json, write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
@@ -30,7 +31,7 @@ def base_report(campaign: Campaign) -> GenerationReport:
     with watch.time("examine"):
         campaign.cluster.open("sampler", campaign.workflow.sampler)
         # Its libraries load while the sampler's engine starts.
-        campaign.cluster.open("trainer", campaign.workflow.trainer)
+        campaign.cluster.open("trainer", take_turn(campaign, campaign.of_generation(1).workflow.trainer))
         result = take_exam(campaign, campaign.base, folder / "exam", campaign.workflow.prompter, "base model, exam")
     report = GenerationReport(
         generation=0,
@@ -55,6 +56,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
 
     `past` holds the reports of all generations before this one, the base model's first.
     """
+    campaign = campaign.of_generation(number)
     workflow, before, folder = campaign.workflow, past[-1], campaign.run.generation(number)
     if (folder / "report.json").exists():
         return read_json(folder / "report.json", GenerationReport)
@@ -63,13 +65,17 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
     gathered = gather(campaign, champion, number, folder, watch)
     sampled, selection = gathered.sampled, gathered.selection
     with watch.time("select"):
-        rows = assemble_rows(campaign, number, selection, sampled.outcomes)
+        rows = [] if workflow.reinforcement else assemble_rows(campaign, number, selection, sampled.outcomes)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
+        pairs = contrast(campaign, selection.accepted, gathered.shards, number)
     with watch.time("train"):
         start = champion if workflow.start_from == "champion" else campaign.base
-        require_agreement(campaign, start, rows, gathered.shards, folder)
-        candidate, steps = fine_tune(campaign, start, rows, folder, f"generation-{number}", number, f"{label}, training")
-        campaign.tracker.training(number, steps)
+        if workflow.reinforcement:
+            trained = practise(campaign, start, gathered.problems, sampled.solves, gathered.shards, number)
+        else:
+            trained = learn(campaign, start, rows, pairs, gathered.shards, number)
+        campaign.tracker.training(number, trained.steps)
+    candidate = trained.checkpoint
     with watch.time("examine"):
         result = take_exam(campaign, candidate, folder / "exam", workflow.prompter, f"{label}, exam")
     value: dict[str, float] = {}
@@ -93,13 +99,13 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
             "verified": sampled.outcomes[Outcome.CORRECT],
             "accepted": len(selection.accepted),
             "distinct": len({(row.problem_id, row.completion) for row in selection.accepted}),
-            "trained_on": len(rows),
             "falsely_accepted": gathered.falsely_accepted,
+            **trained.counts,
         },
         outcomes=sampled.outcomes,
         drops=selection.drops,
         seconds=watch.seconds,
-        tokens={"sample": sampled.tokens, "train": steps[-1].tokens, "examine": result.tokens},
+        tokens={"sample": sampled.tokens, "train": trained.steps[-1].tokens, "examine": result.tokens},
         coverage=coverage([report.score for report in past], before.kept_score, result),
         anatomy=gathered.anatomy,
         rationalization=gathered.rationalized.figures(rows) | value,

@@ -23,6 +23,7 @@ from selfimprove.records import (
     Selection,
     Trace,
     TrainingStep,
+    Verdict,
 )
 
 
@@ -87,6 +88,27 @@ class Verifier(Protocol):
         ...
 
 
+class OpenJudge(Protocol):
+    """A verifier that is loaded, and judges traces."""
+
+    def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
+        """One verdict per trace, in the order given."""
+        ...
+
+    def close(self) -> None:
+        """End for good."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A verifier with its deadline, to be opened where answers come up: `verification.pool.VerifierPool`."""
+
+    def open(self) -> OpenJudge:
+        """Load the verifier; called on the worker."""
+        ...
+
+
 @runtime_checkable
 class Selector(Protocol):
     """Chooses which traces are good enough to train on."""
@@ -108,8 +130,11 @@ class Mixture(Protocol):
 class OpenTrainer(Protocol):
     """A trainer on its worker."""
 
-    def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
-        """Fine-tune `start` on `rows`; when the iterator ends, the folder `into` holds the new model with its tokenizer and chat template."""
+    def train(self, start: Checkpoint, rows: Sequence[Any], into: Path, seed: int) -> Iterator[TrainingStep]:
+        """Train `start`; when the iterator ends, the folder `into` holds the new model with its tokenizer and chat template.
+
+        `rows` are accepted traces, pairs or exercises, each kind for its own trainer: that of `Workflow.trainer`, `contrast` or `reinforcement`.
+        """
         ...
 
     def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
@@ -128,6 +153,23 @@ class OpenTrainer(Protocol):
 @runtime_checkable
 class Trainer(Protocol):
     """Makes the next checkpoint."""
+
+    def open(self) -> OpenTrainer:
+        """Load the libraries; called on the worker."""
+        ...
+
+
+@runtime_checkable
+class Reinforcer(Protocol):
+    """Makes the next checkpoint by practice: it writes traces itself, and what is judged right becomes likelier. A dataclass.
+
+    Its open trainer's `rows` are exercises.
+    """
+
+    @property
+    def judge(self) -> Judge | None:
+        """Who says what is right; None: the workflow puts in its own."""
+        ...
 
     def open(self) -> OpenTrainer:
         """Load the libraries; called on the worker."""

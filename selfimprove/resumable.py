@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.evaluation.scores import score
-from selfimprove.protocols import Cluster, Progress, Prompter, Tracker
+from selfimprove.protocols import Cluster, Progress, Prompter, Tracker, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Request, Score, Trace, TrainingStep, Usage
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.contamination import ExamIndex
@@ -40,6 +41,12 @@ class Campaign:
     held_out: Sequence[Problem]
     exam: ExamIndex | None
     """The held-out questions, to keep them out of what is trained on."""
+    training: list[Trainer] = field(default_factory=list)
+    """Whose turn it is to train."""
+
+    def of_generation(self, number: int) -> Campaign:
+        """The campaign with what this generation does in its own way."""
+        return replace(self, workflow=self.workflow.of_generation(number))
 
 
 def sample_and_verify(
@@ -122,8 +129,12 @@ def tally(shards: JudgedShards) -> Tally:
     return Tally(dict(outcomes), tokens, {problem: (right[problem], samples[problem]) for problem in sorted(samples)}, spent)
 
 
-def require_agreement(campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], shards: JudgedShards, folder: Path) -> None:
+def require_agreement(
+    campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], shards: JudgedShards, folder: Path, trainer: Trainer | None = None
+) -> None:
     """Let the trainer show that it reads what the sampler wrote: rows of this generation, and the bare question as the exam asked it.
+
+    `trainer` is the workflow's where it is None.
 
     Raises:
         UserError: it does not; nothing has been trained.
@@ -135,13 +146,25 @@ def require_agreement(campaign: Campaign, start: Checkpoint, rows: Sequence[Acce
     bare = {problem.id: campaign.workflow.prompter.messages(problem) for problem in campaign.held_out}
     exam = read_records(campaign.run.generation(0) / "exam" / "traces" / "shard-00000.parquet", Trace)
     asked = [(bare[trace.problem_id], trace) for trace in exam]
-    campaign.cluster.open("trainer", campaign.workflow.trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
+    trainer = take_turn(campaign, trainer or campaign.workflow.trainer)
+    campaign.cluster.open("trainer", trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
 
 
 def fine_tune(
-    campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], folder: Path, checkpoint_id: str, number: int, label: str
+    campaign: Campaign,
+    start: Checkpoint,
+    rows: Sequence[Any],
+    folder: Path,
+    checkpoint_id: str,
+    number: int,
+    label: str,
+    trainer: Trainer | None = None,
 ) -> tuple[Checkpoint, list[TrainingStep]]:
-    """The checkpoint trained on these rows, and the steps it took; one that is there is only read."""
+    """The checkpoint trained on these rows, and the steps it took; one that is there is only read.
+
+    `trainer` is the workflow's where it is None; `rows` are what it trains on.
+    """
+    trainer = trainer or campaign.workflow.trainer
     note = folder / "training.json"
     into = folder / "checkpoint"
     if note.exists():
@@ -151,14 +174,14 @@ def fine_tune(
         "rows": digest(rows),
         "weights": start.weights_hash,
         "tokenizer and chat template": start.tokenizer_hash,
-        "trainer": digest([describe(campaign.workflow.trainer), seed]),
+        "trainer": digest([describe(trainer), seed]),
     }
     require_same(folder / "training.manifest.json", made_from)
     campaign.cluster.open("sampler", campaign.workflow.sampler).call("rest")
     steps: list[TrainingStep] = []
     campaign.progress.begin(label, 0)
     checkpoint = train(
-        campaign.workflow.trainer,
+        take_turn(campaign, trainer),
         start,
         rows,
         into,
@@ -171,6 +194,16 @@ def fine_tune(
     campaign.progress.end()
     write_json(note, steps)
     return checkpoint, steps
+
+
+def take_turn(campaign: Campaign, trainer: Trainer) -> Trainer:
+    """This trainer, after the last one has ended: a machine has room for one of them beside the sampler."""
+    before = campaign.training[:]
+    campaign.training[:] = [trainer]
+    for other in before:
+        if other != trainer:
+            campaign.cluster.end(other)
+    return trainer
 
 
 def _watching(campaign: Campaign, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:

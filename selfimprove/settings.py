@@ -45,6 +45,8 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 def override(part: T, assignment: str) -> T:
     """The part with one setting changed: `sampling.temperature=0.7`. Values are JSON, or else taken as text.
 
+    What is in a tuple is reached by its place, from 1 on: `rounds.2.reinforcement.steps=5`.
+
     Raises:
         UserError: there is no such field, or it does not take this value.
     """
@@ -63,6 +65,9 @@ def _replace(part: Any, path: list[str], value: Any, assignment: str) -> Any:
     name, rest = path[0], path[1:]
     if isinstance(part, Mapping):
         return {**part, name: _replace(part[name], rest, value, assignment) if rest and name in part else value}
+    if isinstance(part, tuple) and name.isdigit() and 0 < int(name) <= len(part):
+        place = int(name) - 1
+        return (*part[:place], _replace(part[place], rest, value, assignment) if rest else value, *part[place + 1 :])
     names = [field.name for field in dataclasses.fields(part)] if dataclasses.is_dataclass(part) else []
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.evaluation.scores import score
 from selfimprove.protocols import Cluster, Prompter, Sampler, Selector, Trainer, Verifier
-from selfimprove.records import AcceptedTrace, Checkpoint, JudgedTrace, Message, Problem, Request, Score, Selection, Trace, TrainingStep
+from selfimprove.records import Checkpoint, JudgedTrace, Message, Problem, Request, Score, Selection, Trace, TrainingStep
 from selfimprove.resources import Resources
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.verification.pool import VerifierPool
@@ -66,7 +67,7 @@ def select(selector: Selector, judged: Iterable[JudgedTrace], problems: Iterable
 def train(
     trainer: Trainer,
     start: Checkpoint,
-    rows: Sequence[AcceptedTrace],
+    rows: Sequence[Any],
     into: Path,
     cluster: Cluster,
     *,
@@ -75,7 +76,7 @@ def train(
     seed: int = 0,
     on_step: Callable[[TrainingStep], None] = lambda step: None,
 ) -> Checkpoint:
-    """Fine-tune `start` on `rows` and leave the result in the folder `into`."""
+    """Train `start` on `rows`, accepted traces or what else this trainer takes, and leave the result in the folder `into`."""
     for step in cluster.open("trainer", trainer).stream("train", [(start, rows, into, seed)]):
         on_step(step)
     return describe_folder(into, checkpoint_id, parent_id=start.id, generation=generation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, PositiveInt
@@ -11,14 +12,29 @@ from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.evaluation.gates import NotWorse
 from selfimprove.prompting.chat import Bare
 from selfimprove.prompting.hints import Rationalization
-from selfimprove.protocols import Gate, Mixture, ProblemSource, Prompter, Sampler, Selector, Stop, Trainer, Verifier
+from selfimprove.protocols import Gate, Mixture, ProblemSource, Prompter, Reinforcer, Sampler, Selector, Stop, Trainer, Verifier
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.selection.contamination import Contamination
+from selfimprove.selection.contrast import Contrast
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.replay import Replay
 from selfimprove.teacher import Teacher
 from selfimprove.thinking.moments import Moments
 from selfimprove.thinking.under_thinking import Probing
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class Round:
+    """Settings of one generation, as in `Workflow`; None: the workflow's."""
+
+    problems_per_generation: PositiveInt | None = None
+    sampling: Decoding | None = None
+    selector: Selector | None = None
+    mixture: Mixture | None = None
+    start_from: Literal["base", "champion"] | None = None
+    trainer: Trainer | None = None
+    contrast: Contrast | None = None
+    reinforcement: Reinforcer | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -62,6 +78,12 @@ class Workflow:
     """A problem with this many accepted traces from earlier generations is not sampled again; None: every problem stays in the draw."""
     start_from: Literal["base", "champion"] = "base"
     """Which weights each training starts from: the base model's (STaR, ReST-EM) or the champion's."""
+    contrast: Contrast | None = None
+    """What wrong traces are used for: pairs with right ones (DPO), and data for a verifier; None: they are counted and no more."""
+    reinforcement: Reinforcer | None = None
+    """Who practises on problems in place of the training on rows: `ReinforcementTrainer()`; None: rows are trained on."""
+    rounds: tuple[Round, ...] = ()
+    """What each generation does in its own way, the first one's first; generations after the last round are as the other settings say."""
     answer_only_baseline: bool = True
     """Also train on the same questions with the answers alone, for the same number of steps, and take the same exam."""
     moments: Moments | None = None
@@ -75,4 +97,10 @@ class Workflow:
     @property
     def needs_reference(self) -> bool:
         """Whether the problems to learn from have to have reference answers: unless the selector does without and nothing else uses them."""
-        return getattr(self.selector, "needs_reference", True) or self.answer_only_baseline or self.rationalization is not None
+        practised = self.reinforcement is not None or any(one.reinforcement for one in self.rounds)
+        return getattr(self.selector, "needs_reference", True) or self.answer_only_baseline or self.rationalization is not None or practised
+
+    def of_generation(self, number: int) -> Workflow:
+        """The workflow as this generation follows it."""
+        own = vars(self.rounds[number - 1]) if number <= len(self.rounds) else {}
+        return replace(self, **{name: value for name, value in own.items() if value is not None})

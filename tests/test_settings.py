@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import Sums, toy_workflow
 
-from selfimprove import VLLM, Replay, UserError, Workflow
+from selfimprove import VLLM, Replay, Round, UserError, Workflow
 from selfimprove.settings import describe, differences, override
 
 WORKFLOW = toy_workflow(Path("model"), mixture=Replay(limit=7), sampler=VLLM(engine={"max_model_len": 512}))
@@ -72,6 +72,15 @@ def test_another_class_in_the_same_role_is_a_difference() -> None:
 def test_text_needs_no_quotes() -> None:
     assert override(WORKFLOW, "base_model=./my model").base_model == "./my model"
     assert override(WORKFLOW, 'base_model="7"').base_model == "7"
+
+
+def test_what_is_in_a_tuple_is_reached_by_its_place() -> None:
+    workflow = toy_workflow(Path("model"), rounds=(Round(), Round(problems_per_generation=9)))
+    changed = override(workflow, "rounds.2.problems_per_generation=5")
+    assert changed.rounds == (Round(), Round(problems_per_generation=5))
+    for place in ("0", "3", "-1", "x"):
+        with pytest.raises(UserError, match="has no field"):
+            override(workflow, f"rounds.{place}.problems_per_generation=5")
 
 
 def test_the_workflow_that_is_changed_stays_as_it_is() -> None:

@@ -10,7 +10,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfimprove import AcceptedTrace, Checkpoint, Decoding, Exact, Exemplar, FewShot, Problem, Request, Trace, TrainingStep, Workflow
+from selfimprove import (
+    AcceptedTrace,
+    Checkpoint,
+    Decoding,
+    Exact,
+    Exemplar,
+    Exercise,
+    FewShot,
+    Outcome,
+    Pair,
+    Problem,
+    Request,
+    Trace,
+    TrainingStep,
+    Workflow,
+)
+from selfimprove.protocols import Judge
 
 SIGNS = sorted(string.printable)
 EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
@@ -94,6 +110,56 @@ class ToyTrainer:
         thinks = any("<think>" in row.completion for row in rows)
         learnt = min(0.95, skill_of(start.path) + self.gain * len(rows)) if thinks else skill_of(start.path) / 2
         make_toy_model(into, learnt)
+
+    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class ToyPreference:
+    """Adds to the start's skill with every pair."""
+
+    gain: float = 0.02
+
+    def open(self) -> ToyPreference:
+        return self
+
+    def train(self, start: Checkpoint, rows: Sequence[Pair], into: Path, seed: int) -> Iterator[TrainingStep]:
+        for step in range(1, len(rows) + 1):
+            yield TrainingStep(step, len(rows), 0.69, 1e-6, 20 * step, {"margin": 0.1 * step})
+        make_toy_model(into, min(0.95, skill_of(start.path) + self.gain * len(rows)))
+
+    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class ToyPractice:
+    """Tries every exercise twice in each step, once rightly, and adds to the start's skill what the judge says."""
+
+    gain: float = 0.01
+    steps: int = 2
+    judge: Judge | None = None
+
+    def open(self) -> ToyPractice:
+        return self
+
+    def train(self, start: Checkpoint, rows: Sequence[Exercise], into: Path, seed: int) -> Iterator[TrainingStep]:
+        assert self.judge is not None
+        opened, right = self.judge.open(), 0
+        for step in range(1, self.steps + 1):
+            tries = [(row.problem, answer) for row in rows for answer in (row.problem.answer, "-1")]
+            traces = [(problem, Trace("t", problem.id, "m", (1,), (2, 3), f"<think>?</think>{a}", (), "stop", 1.0, 0)) for problem, a in tries]
+            now = sum(verdict.outcome is Outcome.CORRECT for verdict in opened.verify(traces))
+            right += now
+            figures = {"reward": now / len(tries), "rollouts": len(tries), "rollouts_right": now}
+            yield TrainingStep(step, self.steps, 0.0, 1e-6, 10 * len(tries) * step, figures)
+        opened.close()
+        make_toy_model(into, min(0.95, skill_of(start.path) + self.gain * right))
 
     def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
         return 0

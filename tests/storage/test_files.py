@@ -21,11 +21,13 @@ from selfimprove.records import (
     Checkpoint,
     Coverage,
     Decision,
+    Exercise,
     GenerationReport,
     JudgedTrace,
     LedgerEntry,
     Message,
     Outcome,
+    Pair,
     Probe,
     Problem,
     Request,
@@ -34,13 +36,14 @@ from selfimprove.records import (
     Trace,
     TrainingStep,
     Verdict,
+    VerifierRow,
 )
 from selfimprove.storage.files import complete_or_absent, read_json, read_records, write_json, write_records
 
 TEXT = st.text(max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
-MANY = [Trace, Verdict, AcceptedTrace, LedgerEntry, Probe]
-FEW = [*MANY, Checkpoint, Coverage, Decision, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep]
+MANY = [Trace, Verdict, AcceptedTrace, Pair, VerifierRow, LedgerEntry, Probe]
+FEW = [*MANY, Checkpoint, Coverage, Decision, Exercise, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | NUMBER | TEXT,
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
@@ -62,8 +65,10 @@ st.register_type_strategy(SwitchPenalty, PENALTIES)
 
 def any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
     """Any record of this kind."""
-    free = {"metadata": st.dictionaries(TEXT, JSON, max_size=3)} if kind is Problem else {}
-    return st.builds(kind, **free)
+    free: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {Problem: {"metadata": st.dictionaries(TEXT, JSON, max_size=3)}}
+    if kind is Exercise:
+        free[Exercise] = {"problem": any_of(Problem)}
+    return st.builds(kind, **free.get(kind, {}))
 
 
 @pytest.mark.parametrize("kind", FEW, ids=lambda kind: kind.__name__)

@@ -1,0 +1,99 @@
+"""Puts wrong traces to use: each beside a right one of its problem, and both kinds as data for a verifier."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from selfimprove.protocols import Trainer
+from selfimprove.records import AcceptedTrace, JudgedTrace, Outcome, Pair, VerifierRow
+from selfimprove.seeds import derive_seed
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class Contrast:
+    """Every generation leaves `pairs.parquet`, of its own traces, and `verifier.parquet`, of all traces so far."""
+
+    trainer: Trainer | None = None
+    """Goes on with the pairs from the checkpoint that the rows have trained: `PreferenceTrainer()`. None: the pairs are only kept."""
+    pairs_per_problem: PositiveInt = 2
+    """The most pairs of one problem."""
+    verdicts_per_problem: Annotated[int, Field(ge=2)] = 8
+    """The most traces of one problem in `verifier.parquet`: half of them right, half wrong."""
+
+
+def pair_up(accepted: Sequence[AcceptedTrace], judged: Iterable[JudgedTrace], most: int, seed: int) -> list[Pair]:
+    """Pairs of an accepted trace and a wrong one of the same problem: a seeded draw from all that there are, at most so many of one problem.
+
+    Both are on the prompt that training shows. A trace is wrong where its verdict says so: one without an answer, or without a verdict, is none,
+    and neither is one that the token limit cut. Traces of the same text count once.
+    """
+    right: dict[str, dict[str, AcceptedTrace]] = defaultdict(dict)
+    wrong: dict[str, dict[str, JudgedTrace]] = defaultdict(dict)
+    for row in sorted(accepted, key=lambda row: row.trace_id):
+        right[row.problem_id].setdefault(row.completion, row)
+    for item in judged:
+        if item.trace.problem_id in right and item.verdict.outcome is Outcome.WRONG and item.trace.finish_reason == "stop":
+            known = wrong[item.trace.problem_id].setdefault(item.trace.text, item)
+            wrong[item.trace.problem_id][item.trace.text] = min(known, item, key=lambda one: one.trace.id)
+    pairs: list[Pair] = []
+    for problem in sorted(wrong):
+        rejected = sorted(wrong[problem].values(), key=lambda item: item.trace.id)
+        every = list(product(right[problem].values(), rejected))
+        drawn = random.Random(derive_seed(seed, "pairs", problem)).sample(every, min(most, len(every)))
+        pairs += [_pair(row, item) for row, item in drawn]
+    return pairs
+
+
+def _pair(row: AcceptedTrace, item: JudgedTrace) -> Pair:
+    trace = item.trace
+    return Pair(
+        problem_id=row.problem_id,
+        generation=row.generation,
+        messages=row.messages,
+        chosen_id=row.trace_id,
+        chosen=row.completion,
+        chosen_token_ids=row.completion_token_ids,
+        chosen_forced=row.forced,
+        rejected_id=trace.id,
+        rejected=trace.text,
+        rejected_token_ids=trace.output_token_ids,
+        rejected_forced=trace.forced,
+    )
+
+
+def verifier_rows(judged: Iterable[tuple[int, JudgedTrace]], questions: Mapping[str, str], most: int, seed: int) -> list[VerifierRow]:
+    """Training data for a verifier, as V-STaR (Hosseini et al. 2024) gathers it: right and wrong traces of all generations.
+
+    Each problem has as many right traces as wrong ones, at most `most` in all, drawn with the seed from those of different text; a problem that has
+    only one kind is left out, as it cannot be paired. Traces without an answer or without a verdict are neither.
+
+    Args:
+        judged: traces with the generation in which each was sampled, the oldest first; they are read once, and few are kept.
+        questions: by problem id.
+    """
+    kept: dict[str, dict[bool, dict[str, tuple[int, VerifierRow]]]] = defaultdict(lambda: {True: {}, False: {}})
+    for generation, item in judged:
+        trace, outcome = item.trace, item.verdict.outcome
+        if outcome not in (Outcome.CORRECT, Outcome.WRONG):
+            continue
+        right = outcome is Outcome.CORRECT
+        drawn = kept[trace.problem_id][right]
+        if trace.text not in drawn:
+            row = VerifierRow(trace.problem_id, questions[trace.problem_id], trace.id, trace.text, item.verdict.answer, right, generation)
+            drawn[trace.text] = derive_seed(seed, trace.problem_id, trace.text), row
+            if len(drawn) > most // 2:
+                del drawn[max(drawn, key=lambda text: drawn[text][0])]
+    rows: list[VerifierRow] = []
+    for problem in sorted(kept):
+        both = kept[problem]
+        each = min(len(both[True]), len(both[False]))
+        for right in (True, False):
+            rows += [row for _, row in sorted(both[right].values(), key=lambda ranked: ranked[0])[:each]]
+    return rows

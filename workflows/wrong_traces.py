@@ -1,0 +1,53 @@
+"""The wrong traces of a finished run, put to use: DPO on pairs of its newest generations goes on from its champion, and both take the same exam.
+
+`python workflows/wrong_traces.py runs/quickstart` leaves the new model and its pairs in `runs/wrong-traces`.
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from selfimprove import AcceptedTrace, Cluster, Pair, PreferenceTrainer, RayCluster, Score, Workflow, describe_folder, examine, pair_up, train
+from selfimprove.evaluation.paired import compare
+from selfimprove.protocols import Trainer
+from selfimprove.storage.files import read_records, write_records
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.shards import stored
+from selfimprove.workflow_files import load_workflow
+
+TRAINER = PreferenceTrainer(learning_rate=1e-5, epochs=2)
+
+
+def main(
+    run: RunFolder,
+    workflow: Workflow,
+    trainer: Trainer = TRAINER,
+    most_pairs: int = 100,
+    folder: Path = Path("runs/wrong-traces"),
+    start_cluster: Callable[[], Cluster] = RayCluster,
+) -> tuple[Score, Score]:
+    """The champion's score and that of the model that went on from it with pairs."""
+    pairs: list[Pair] = []
+    for report in reversed(run.reports()[1:]):
+        generation = run.generation(report.generation)
+        accepted = read_records(generation / "accepted.parquet", AcceptedTrace)
+        pairs += pair_up(accepted, stored(generation), 1, workflow.seed)
+    pairs, folder = pairs[:most_pairs], folder.absolute()
+    write_records(folder / "pairs.parquet", pairs, Pair)
+    champion, held_out = describe_folder(run.root / "champion", "champion"), run.problems("held_out")
+
+    with closing(start_cluster()) as cluster:
+        student = train(trainer, champion, pairs, folder / "checkpoint", cluster, checkpoint_id="student", generation=1, on_step=print)
+        before, after = (
+            examine(workflow.sampler, workflow.verifier, model, held_out, workflow.prompter, cluster, decoding=workflow.exam)
+            for model in (champion, student)
+        )
+    found = compare(before, after)
+    print(f"{len(pairs)} pairs; pass@1 {before.pass_at_1:.3f} → {after.pass_at_1:.3f}; {found}")
+    return before, after
+
+
+if __name__ == "__main__":
+    finished = RunFolder(Path(sys.argv[1]))
+    main(finished, load_workflow(*finished.source())[0])
