@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -27,7 +28,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_first_and_last_are_kept_and_no_gap_is_two_wider_than_another(sizes: tuple[int, int]) -> None:
     depth, layers = sizes
     kept = spread(depth, layers)
-    gaps = {after - before for before, after in zip(kept, kept[1:], strict=False)}
+    gaps = {after - before for before, after in itertools.pairwise(kept)}
     assert len(kept) == layers and kept[0] == 0 and kept[-1] == depth - 1
     assert min(gaps) >= 1 and max(gaps) - min(gaps) <= 1
 

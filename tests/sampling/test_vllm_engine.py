@@ -69,6 +69,20 @@ def test_weights_are_reloaded_in_place(sampler: OpenSampler, base: Checkpoint, o
     assert all(trace.checkpoint_id == "other" for trace in switched.values())
 
 
+def test_a_model_of_fewer_layers_gets_an_engine_of_its_own(sampler: OpenSampler, base: Checkpoint, tmp_path: Path) -> None:
+    # Reloaded in place, it would keep the layers that it does not have from the model before.
+    from tiny_model import make_tiny_model
+
+    deep = describe_folder(make_tiny_model(tmp_path / "deep", seed=2, layers=4), "deep")
+    greedy = Decoding(samples_per_problem=1, temperature=0.0, max_tokens=12)
+    before = traces(sampler, base, greedy)
+    deeper = traces(sampler, deep, greedy)
+    again = traces(sampler, base, greedy)
+    assert {trace.checkpoint_id for trace in deeper.values()} == {"deep"}
+    assert {name: trace.output_token_ids for name, trace in deeper.items()} != {name: trace.output_token_ids for name, trace in before.items()}
+    assert {name: trace.output_token_ids for name, trace in again.items()} == {name: trace.output_token_ids for name, trace in before.items()}
+
+
 def test_a_question_that_does_not_fit_is_named_and_the_engine_goes_on(sampler: OpenSampler, base: Checkpoint) -> None:
     long = Problem("endless", "word " * 300, "1", "test")
     with pytest.raises(UserError, match=r"problem endless does not fit: a prompt of \d+ tokens and an output of up to 10 exceed the context of 256"):
