@@ -37,7 +37,7 @@ WORKFLOW = replace(
     sampling=Decoding(samples_per_problem=3, temperature=0.8, max_tokens=48),
     mixture=Replay(per_problem=2),
     # Layers that lost their neighbours have more to learn than form.
-    trainer=SupervisedTrainer(epochs=6, learning_rate=3e-4, batch_size=16),
+    trainer=SupervisedTrainer(epochs=4, learning_rate=5e-4, batch_size=16),
 )
 
 
