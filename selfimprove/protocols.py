@@ -23,6 +23,7 @@ from selfimprove.records import (
     Selection,
     Trace,
     TrainingStep,
+    Verdict,
 )
 
 
@@ -87,6 +88,27 @@ class Verifier(Protocol):
         ...
 
 
+class OpenJudge(Protocol):
+    """A verifier that is loaded, and judges traces."""
+
+    def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
+        """One verdict per trace, in the order given."""
+        ...
+
+    def close(self) -> None:
+        """End for good."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A verifier with its deadline, to be opened where answers come up: `verification.pool.VerifierPool`."""
+
+    def open(self) -> OpenJudge:
+        """Load the verifier; called on the worker."""
+        ...
+
+
 @runtime_checkable
 class Selector(Protocol):
     """Chooses which traces are good enough to train on."""
@@ -108,8 +130,11 @@ class Mixture(Protocol):
 class OpenTrainer(Protocol):
     """A trainer on its worker."""
 
-    def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
-        """Fine-tune `start` on `rows`; when the iterator ends, the folder `into` holds the new model with its tokenizer and chat template."""
+    def train(self, start: Checkpoint, rows: Sequence[Any], into: Path, seed: int) -> Iterator[TrainingStep]:
+        """Train `start`; when the iterator ends, the folder `into` holds the new model with its tokenizer and chat template.
+
+        `rows` are accepted traces, pairs or exercises, each kind for its own trainer: that of `Workflow.trainer`, `contrast` or `reinforcement`.
+        """
         ...
 
     def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
@@ -173,6 +198,10 @@ class Cluster(Protocol):
 
     def open(self, role: str, part: Any) -> Worker:
         """The worker of this part: started at the first call, the same warm one at every later call with an equal part."""
+        ...
+
+    def end(self, part: Any) -> None:
+        """End the worker of this part, where there is one, so that its memory is free; the next `open` starts another."""
         ...
 
     def close(self) -> None:

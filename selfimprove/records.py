@@ -158,6 +158,51 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A right and a wrong trace of one problem and one generation: given `messages`, write `chosen` rather than `rejected`."""
+
+    problem_id: str
+    generation: int
+    messages: tuple[Message, ...]
+    chosen_id: str
+    """The trace's."""
+    chosen: str
+    chosen_token_ids: tuple[int, ...] | None
+    """As the model wrote it, token for token; None where its text alone counts, as in `AcceptedTrace`."""
+    chosen_forced: tuple[tuple[int, int], ...]
+    """Half-open spans of the ids that the decoding loop wrote: they do not count."""
+    rejected_id: str
+    rejected: str
+    rejected_token_ids: tuple[int, ...] | None
+    rejected_forced: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierRow:
+    """A judged trace as a verifier is trained on it: given `question` and `trace`, tell `right`."""
+
+    problem_id: str
+    question: str
+    trace_id: str
+    trace: str
+    """The whole text, thinking and answer."""
+    answer: str | None
+    """As it was extracted."""
+    right: bool
+    generation: int
+    """In which it was sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """A problem to practise on, as it is put to the model: what reinforcement learns from."""
+
+    problem: Problem
+    messages: tuple[Message, ...]
+    delimiters: Delimiters = THINK
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingStep:
     """One optimizer step, as it happens."""
 
@@ -165,10 +210,12 @@ class TrainingStep:
     steps: int
     """How many there will be."""
     loss: float
-    """Mean cross-entropy over the completion tokens of the step, in nats."""
+    """Mean cross-entropy over the completion tokens of the step, in nats; for pairs and for reinforcement, the loss of their kind."""
     learning_rate: float
     tokens: int
     """Tokens trained on up to and with this step, prompts included, padding not."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """What else the trainer measured, by name: `margin` of pairs, `reward` of reinforcement, …"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,12 @@ class InlineCluster:
         self._workers.append((part, worker))
         return worker
 
+    def end(self, part: Any) -> None:
+        """Close this part, where it is open."""
+        for known, worker in [entry for entry in self._workers if entry[0] == part]:
+            self._workers.remove((known, worker))
+            worker.call("close")
+
     def close(self) -> None:
         """Close every part."""
         while self._workers:

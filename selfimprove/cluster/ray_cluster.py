@@ -31,7 +31,6 @@ class RayCluster(AbstractContextManager["RayCluster"]):
 
         self._log_folder, self._deadline, self._retries = log_folder, deadline, retries
         self._workers: list[tuple[Any, RayWorker]] = []
-        self._reserved: dict[str, float] = {}
         self._owned = not ray.is_initialized()
         if self._owned:
             _connect()
@@ -55,22 +54,23 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             "max_concurrency": IN_FLIGHT + 1,
             "runtime_env": {"env_vars": getattr(part, "environment", dict)()},
         }
-        self._reserve(role, resources.copies, {"CPU": resources.cpus, "GPU": gpus})
+        self._require_room(role, part)
         log_folder = str(self._log_folder.resolve()) if self._log_folder else None
         worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries)
         self._workers.append((part, worker))
         return worker
 
-    def _reserve(self, role: str, copies: int, each: dict[str, float]) -> None:
+    def _require_room(self, role: str, part: Any) -> None:
         """Refuse what the cluster can never hold: such an actor would wait for ever. Nodes started on demand count only when asked for."""
         import ray
 
         total = ray.cluster_resources()
-        for name, amount in each.items():
-            self._reserved[name] = self._reserved.get(name, 0.0) + copies * amount
-            if self._reserved[name] > total.get(name, 0.0) and not os.environ.get("SELFIMPROVE_AUTOSCALE"):
+        parts: list[Resources] = [getattr(each, "resources", Resources()) for each in [*(known for known, _ in self._workers), part]]
+        reserved = {"CPU": sum(each.copies * each.cpus for each in parts), "GPU": sum(each.copies * self._gpus(each) for each in parts)}
+        for name, amount in reserved.items():
+            if amount > total.get(name, 0.0) and not os.environ.get("SELFIMPROVE_AUTOSCALE"):
                 raise UserError(
-                    f"with the {role} this run reserves {self._reserved[name]:g} {name} and the cluster has {total.get(name, 0.0):g}; "
+                    f"with the {role} this run reserves {amount:g} {name} and the cluster has {total.get(name, 0.0):g}; "
                     f"lower the parts' resources, or set SELFIMPROVE_AUTOSCALE=1 where nodes are started on demand"
                 )
 
@@ -80,6 +80,12 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         if resources.gpus is not None:
             return resources.gpus
         return float(min(1.0, ray.cluster_resources().get("GPU", 0.0) / 2))
+
+    def end(self, part: Any) -> None:
+        """End the actors of this part, where there are any; what they reserved is free for others."""
+        for known, worker in [entry for entry in self._workers if entry[0] == part]:
+            self._workers.remove((known, worker))
+            worker.close()
 
     def close(self) -> None:
         """End every actor, and the local cluster if this object started it."""

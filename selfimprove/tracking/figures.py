@@ -54,8 +54,9 @@ def of_baseline(name: str, score: Score) -> dict[str, float]:
 
 
 def of_step(step: TrainingStep) -> dict[str, float]:
-    """One optimizer step: loss in nats, learning rate, tokens so far."""
-    return {"train/loss": step.loss, "train/learning_rate": step.learning_rate, "train/tokens": float(step.tokens)}
+    """One optimizer step: loss, learning rate, tokens so far, and what else its trainer measured."""
+    measured = {f"train/{legal(name)}": value for name, value in step.figures.items()}
+    return {"train/loss": step.loss, "train/learning_rate": step.learning_rate, "train/tokens": float(step.tokens), **measured}
 
 
 def of_settings(settings: Mapping[str, Any], most: int = 12) -> dict[str, str]:

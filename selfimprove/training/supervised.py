@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import math
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Thread
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.checkpoints.saving import save_checkpoint
 from selfimprove.errors import UserError
 from selfimprove.records import AcceptedTrace, Checkpoint, Message, Trace, TrainingStep
 from selfimprove.resources import Resources
 from selfimprove.training.agreement import require_agreement
-from selfimprove.training.memory import keep_freed_memory, return_freed_memory
+from selfimprove.training.memory import keep_freed_memory
 from selfimprove.training.rows import tokenize_row
+from selfimprove.training.running import OnStep, run_training
 
 Example = dict[str, list[int]]
 """`input_ids`, and `labels` of the same length with -100 where no loss is taken."""
@@ -97,30 +93,9 @@ class OpenSupervisedTrainer:
             raise UserError("there are no rows to train on: no trace was accepted; sample more, or take easier problems or a stronger base_model")
         tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
         examples = [self._example(tokenizer, row) for row in rows]
-        # TRL's loop cannot be left and taken up again, so it runs in a thread; the queue hands out its steps.
-        queue: SimpleQueue[TrainingStep | BaseException | None] = SimpleQueue()
-        stop, trained = Event(), []
-
-        def work() -> None:
-            try:
-                trained.append(self._fit(start, tokenizer, examples, seed, queue, stop))
-                queue.put(None)
-            except BaseException as error:
-                queue.put(error)
-
-        thread = Thread(target=work, name="training", daemon=True)
-        thread.start()
-        try:
-            while (item := queue.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            stop.set()
-            thread.join()
-        save_checkpoint(trained.pop(), Path(start.path), into)
-        gc.collect()
-        return_freed_memory()
+        yield from run_training(
+            lambda on_step: self._fit(start, tokenizer, examples, seed, on_step), Path(start.path), into, threads=self._part.threads
+        )
 
     def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
         """Compare the ids of completions and prompts, token for token; how many were equal.
@@ -146,22 +121,12 @@ class OpenSupervisedTrainer:
             labels[len(prompt) + begin : len(prompt) + end] = [-100] * (end - begin)
         return {"input_ids": prompt + completion, "labels": labels}
 
-    def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, queue: SimpleQueue[Any], stop: Event) -> Any:
+    def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, on_step: OnStep) -> Any:
         """The trained model."""
-        import torch
         from datasets import Dataset
 
-        from selfimprove.training.packed_trainer import PackedTrainer, computing_type
-
-        # A new thread takes OpenMP's default, which Ray sets to what the actor reserves.
-        torch.set_num_threads(self._part.threads or len(os.sched_getaffinity(0)))
-        tokens = 0
-
-        def on_step(step: int, steps: int, figures: dict[str, float], seen: int) -> bool:
-            nonlocal tokens
-            tokens += seen
-            queue.put(TrainingStep(step, steps, figures["loss"], figures["learning_rate"], tokens))
-            return not stop.is_set()
+        from selfimprove.training.lean_loop import computing_type
+        from selfimprove.training.packed_trainer import PackedTrainer
 
         with tempfile.TemporaryDirectory() as scratch:
             trainer = PackedTrainer(
@@ -173,8 +138,7 @@ class OpenSupervisedTrainer:
                 processing_class=tokenizer,
             )
             trainer.train()
-        model = trainer.model.merge_and_unload() if self._part.lora else trainer.model
-        return model.to(torch.bfloat16)
+        return trainer.model.merge_and_unload() if self._part.lora else trainer.model
 
     def _load(self, path: str) -> Any:
         from transformers import AutoConfig, AutoModelForCausalLM
@@ -190,12 +154,12 @@ class OpenSupervisedTrainer:
         return model
 
     def _settings(self, scratch: str, seed: int, rows: int) -> Any:
-        import torch
         from trl import SFTConfig
+
+        from selfimprove.training.lean_loop import quiet_settings
 
         part = self._part
         ours = {
-            "output_dir": scratch,
             "max_steps": max(part.min_steps, math.ceil(part.epochs * math.ceil(rows / part.batch_size))),
             "learning_rate": part.learning_rate,
             "per_device_train_batch_size": part.batch_size,
@@ -203,15 +167,6 @@ class OpenSupervisedTrainer:
             "warmup_steps": part.warmup,
             "weight_decay": part.weight_decay,
             "lr_scheduler_type": part.schedule,
-            "seed": seed % 2**32,
-            "use_cpu": not torch.cuda.is_available(),
-            # The trainer computes in bfloat16 by itself: no autocast.
-            "bf16": False,
-            "gradient_checkpointing": False,
             "dataset_kwargs": {"skip_prepare_dataset": True},
-            "logging_steps": 1,
-            "save_strategy": "no",
-            "report_to": "none",
-            "disable_tqdm": True,
         }
-        return SFTConfig(**{**ours, **part.options})
+        return SFTConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})

@@ -94,7 +94,7 @@ def test_a_step_is_that_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path,
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from selfimprove.training import packed_trainer
+    from selfimprove.training import lean_loop
     from selfimprove.training.rows import tokenize_row
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
@@ -124,7 +124,7 @@ def test_a_step_is_that_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path,
     theirs = [entry["loss"] for entry in stock.state.log_history if "loss" in entry]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packed_trainer, "computing_type", lambda: torch.float32)
+        patch.setattr(lean_loop, "computing_type", lambda: torch.float32)
         ours = [step.loss for step in fit(tiny_model, tmp_path / "out", rows, seed=3, learning_rate=1e-3)]
     assert ours == pytest.approx(theirs, rel=1e-4)
 
