@@ -48,6 +48,7 @@ from selfimprove.stages import ask, examine, sample, select, train, verify
 from selfimprove.thinking.under_thinking import Probing
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
+from selfimprove.training.on_policy import OnPolicyDistiller
 from selfimprove.training.supervised import SupervisedTrainer
 from selfimprove.verification.exact import Exact
 from selfimprove.verification.mathematical import Mathematical
@@ -83,6 +84,7 @@ __all__ = [
     "Message",
     "MultipleChoice",
     "NotWorse",
+    "OnPolicyDistiller",
     "Outcome",
     "Probing",
     "Problem",

@@ -72,6 +72,9 @@ def open_distillation(
             progress.say(link)
         yield Campaign(workflow, run, cluster, tracker, progress, base, clean, held_out, exam)
         status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
     finally:
         cluster.close()
         tracker.finish(status)

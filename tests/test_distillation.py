@@ -159,7 +159,7 @@ def test_a_measurement_that_was_stopped_begins_anew_and_nothing_else_does(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Counting, "_trace", stopped)
         run(distill, tmp_path, reasoner)
-    assert Told.told[-1] == "FAILED"
+    assert Told.told[-1] == "KILLED"
     Counting.asked.clear()
     Recording.trained.clear()
     costs = run(distill, tmp_path, reasoner)
