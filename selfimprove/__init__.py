@@ -58,6 +58,7 @@ from selfimprove.teacher import Teacher
 from selfimprove.thinking.under_thinking import Probing
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
+from selfimprove.training.on_policy import OnPolicyDistiller
 from selfimprove.training.preference import PreferenceTrainer
 from selfimprove.training.reinforcement import ReinforcementTrainer
 from selfimprove.training.supervised import SupervisedTrainer
@@ -102,6 +103,7 @@ __all__ = [
     "Message",
     "MultipleChoice",
     "NotWorse",
+    "OnPolicyDistiller",
     "Outcome",
     "Pair",
     "PreferenceTrainer",

@@ -139,7 +139,7 @@ def test_sets_of_ones_own_source_are_checked_too(
 
 def test_a_question_longer_than_the_context_is_named(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     sampler = """
-from selfimprove.sampling.open_vllm import require_room
+from selfimprove.sampling.vllm_engine import require_room
 class ShortSampler(ToySampler):
     def _trace(self, checkpoint, request):
         require_room(request, len(request.messages[-1]["content"]), context=270)

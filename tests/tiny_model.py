@@ -18,7 +18,7 @@ LINES = [
 ]
 
 
-def make_tiny_model(folder: Path, *, seed: int = 0) -> Path:
+def make_tiny_model(folder: Path, *, seed: int = 0, layers: int = 2) -> Path:
     """Write the model into `folder`, in the form of every checkpoint (bfloat16, tied head spelt out), and return the folder.
 
     vLLM's CPU attention takes heads of 32 but not of 16, hence two heads of 32. Any text encodes; `seed` draws the weights.
@@ -32,7 +32,7 @@ def make_tiny_model(folder: Path, *, seed: int = 0) -> Path:
         vocab_size=512,
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=32,

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint
@@ -51,6 +52,12 @@ def require_model(folder: Path) -> None:
         raise UserError(f"model folder {folder} has no weights: no *.safetensors in it (other weight formats are not read, for safety)")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         raise UserError(f"model folder {folder} has no tokenizer: save it there with tokenizer.save_pretrained")
+
+
+def architecture(folder: Path) -> dict[str, Any]:
+    """What tells whether the weights of one folder fit a model that was loaded from another: the configuration without what is not computed with."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    return {key: value for key, value in config.items() if key not in ("_name_or_path", "dtype", "torch_dtype", "transformers_version", "use_cache")}
 
 
 def tied_head_is_missing(folder: Path) -> bool:

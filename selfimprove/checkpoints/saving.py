@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,7 @@ def save_checkpoint(model: Any, tokenizer: Path, folder: Path) -> None:
     """
     import torch
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    half = folder.with_name(f".{folder.name}.half")
-    shutil.rmtree(half, ignore_errors=True)
-    try:
+    with complete_folder(folder) as half:
         state = {name: tensor.detach().to("cpu", torch.bfloat16) for name, tensor in model.state_dict().items()}
         head = model.get_output_embeddings()
         if head is not None and model.config.tie_word_embeddings:
@@ -33,6 +32,16 @@ def save_checkpoint(model: Any, tokenizer: Path, folder: Path) -> None:
         model.save_pretrained(half, state_dict=state)
         for file in filter(Path.is_file, (tokenizer / name for name in TOKENIZER_FILES)):
             shutil.copyfile(file, half / file.name)
+
+
+@contextmanager
+def complete_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` to write in: takes its place when the block ends well, else it is removed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = folder.with_name(f".{folder.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    try:
+        yield half
         shutil.rmtree(folder, ignore_errors=True)
         half.rename(folder)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 import time
@@ -10,9 +11,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.folders import architecture
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Request, Trace
-from selfimprove.sampling.vllm_engine import engine_defaults
+from selfimprove.sampling.vllm_engine import engine_defaults, require_room
 from selfimprove.thinking.traces import parse
 
 OPENING = 16
@@ -32,6 +34,8 @@ class OpenVLLM:
         """Each request that is being sampled, whether its prompt opens the thinking, and where its trace goes."""
         self._llm: Any = None
         self._served: Checkpoint | None = None
+        self._built: tuple[Any, ...] = ()
+        """What the engine was started for: the architecture and the tokenizer."""
         self._asleep = False
         self._proven = False
         """The engine was seen to obey a budget."""
@@ -152,7 +156,18 @@ class OpenVLLM:
             self._proven = True
 
     def _serve(self, checkpoint: Checkpoint) -> None:
-        """Make the engine hold these weights; the tokenizer and chat template are the base model's in every generation."""
+        """Make the engine hold these weights: reloaded in place where nothing else differs, else by an engine started anew."""
+        if self._asleep:
+            self._llm.wake_up()
+            self._asleep = False
+        if self._served == checkpoint:
+            return
+        if self._served is not None and self._owners:
+            raise RuntimeError(f"asked for {checkpoint.id} while traces of {self._served.id} are being sampled")
+        built = architecture(Path(checkpoint.path)), checkpoint.tokenizer_hash
+        if built != self._built:
+            # Reloaded in place, a model of fewer layers would keep the others of the one before, without a word.
+            self._shut_down()
         if self._llm is None:
             import torch
             from vllm import LLM
@@ -165,16 +180,11 @@ class OpenVLLM:
 
             processors = [BudgetForcing, *self._options.get("logits_processors", ())]
             self._llm = LLM(**(engine_defaults(Path(checkpoint.path), self._options) | self._options | {"logits_processors": processors}))
-        if self._asleep:
-            self._llm.wake_up()
-            self._asleep = False
-        if self._served is not None and self._served != checkpoint:
-            if self._owners:
-                raise RuntimeError(f"asked for {checkpoint.id} while traces of {self._served.id} are being sampled")
+        else:
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": checkpoint.path})
             # Its blocks were computed with the weights before.
             self._llm.reset_prefix_cache()
-        self._served = checkpoint
+        self._served, self._built = checkpoint, built
 
     def _sleep(self) -> None:
         if self._llm is not None and self._llm.llm_engine.vllm_config.model_config.enable_sleep_mode:
@@ -205,6 +215,9 @@ class OpenVLLM:
     def _shut_down(self) -> None:
         if self._llm is not None:
             self._llm.llm_engine.engine_core.shutdown()
+            self._llm, self._served, self._proven = None, None, False
+            # The cache of keys and values goes with the last reference, before another engine takes as much.
+            gc.collect()
 
     def _run(self, command: Callable[[], None]) -> None:
         """Run a command on the engine's thread and wait for it."""
@@ -233,16 +246,3 @@ def _opened(tokenizer: Any, prompt: list[int], request: Request) -> bool:
         return bool(opened)
     parts = parse(tokenizer.decode(request.prefix), request.delimiters, opened)
     return parts.thinking is not None and not parts.closing
-
-
-def require_room(request: Request, prompt_tokens: int, context: int) -> None:
-    """Refuse a request whose prompt and longest output do not fit the context together.
-
-    Raises:
-        UserError: naming the problem and the lengths, in tokens.
-    """
-    if prompt_tokens + request.max_tokens > context:
-        raise UserError(
-            f"problem {request.problem_id} does not fit: a prompt of {prompt_tokens} tokens and an output of up to {request.max_tokens} "
-            f"exceed the context of {context}; leave it out, lower max_tokens, or raise sampler.engine.max_model_len"
-        )

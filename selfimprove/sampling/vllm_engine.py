@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from selfimprove.errors import UserError
+from selfimprove.records import Request
 from selfimprove.resources import Resources
 
 if TYPE_CHECKING:
@@ -70,3 +72,16 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(length, 4096),
     }
+
+
+def require_room(request: Request, prompt_tokens: int, context: int) -> None:
+    """Refuse a request whose prompt and longest output do not fit the context together.
+
+    Raises:
+        UserError: naming the problem and the lengths, in tokens.
+    """
+    if prompt_tokens + request.max_tokens > context:
+        raise UserError(
+            f"problem {request.problem_id} does not fit: a prompt of {prompt_tokens} tokens and an output of up to {request.max_tokens} "
+            f"exceed the context of {context}; leave it out, lower max_tokens, or raise sampler.engine.max_model_len"
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove import VLLM, Bare, Checkpoint, Decoding, Problem, Trace, UserError, ask, describe_folder
+from selfimprove.checkpoints.students import drop_layers
 from selfimprove.protocols import OpenSampler
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
@@ -67,6 +68,24 @@ def test_weights_are_reloaded_in_place(sampler: OpenSampler, base: Checkpoint, o
     again = traces(sampler, base, greedy)
     assert {name: trace.output_token_ids for name, trace in again.items()} == {name: trace.output_token_ids for name, trace in before.items()}
     assert all(trace.checkpoint_id == "other" for trace in switched.values())
+
+
+def test_a_model_of_fewer_layers_gets_an_engine_of_its_own(sampler: OpenSampler, tmp_path: Path) -> None:
+    # Reloaded in place, it would keep the layers that it does not have from the model before. In the weights of a fresh model layers hardly count.
+    from safetensors.torch import load_file, save_file
+    from tiny_model import make_tiny_model
+
+    folder = make_tiny_model(tmp_path / "deep", seed=2, layers=4)
+    weights = load_file(folder / "model.safetensors")
+    weights = {name: 20 * tensor if ".layers." in name and "norm" not in name else tensor for name, tensor in weights.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    deep, student = describe_folder(folder, "deep"), describe_folder(drop_layers(folder, 2, tmp_path / "student"), "student")
+    greedy = Decoding(samples_per_problem=1, temperature=0.0, max_tokens=12)
+    before, deeper, after = (
+        {name: trace.output_token_ids for name, trace in traces(sampler, model, greedy).items()} for model in (student, deep, student)
+    )
+    assert before == after
+    assert all(before[name] != ids for name, ids in deeper.items())
 
 
 def test_a_question_that_does_not_fit_is_named_and_the_engine_goes_on(sampler: OpenSampler, base: Checkpoint) -> None:

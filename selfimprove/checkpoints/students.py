@@ -1,0 +1,89 @@
+"""Makes a smaller model out of a larger one by leaving layers out."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from selfimprove.checkpoints.folders import TOKENIZER_FILES, require_model
+from selfimprove.checkpoints.saving import complete_folder
+from selfimprove.errors import UserError
+
+LAYER = re.compile(r"^model\.layers\.(\d+)\.")
+
+
+def drop_layers(model: Path, layers: int, into: Path) -> Path:
+    """Write the model of the folder `model` into `into` with so many of its layers; what was there is replaced. The same call writes the same bytes.
+
+    The kept layers are spread evenly, the first and the last among them, and keep their order and weights; embeddings, head, tokenizer and chat
+    template are as they were. A model that lost layers computes badly until it is trained: Sajjad et al. 2023, "On the effect of dropping
+    layers of pre-trained transformer models", among others.
+
+    Returns:
+        `into`.
+
+    Raises:
+        UserError: the folder holds no model, or one whose layers are not `model.layers.N`; or it cannot have so many layers.
+        OSError: nothing is left behind.
+    """
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoConfig
+
+    require_model(model)
+    tensors: dict[str, Any] = {}
+    for file in sorted(model.glob("*.safetensors")):
+        tensors |= load_file(file)
+    config = AutoConfig.from_pretrained(model, local_files_only=True)
+    depth = getattr(config, "num_hidden_layers", 0)
+    if {int(found[1]) for name in tensors if (found := LAYER.match(name))} != set(range(depth)):
+        raise UserError(f"{model} cannot lose layers: its weights are not named model.layers.0 and on, as those of Llama, Qwen or SmolLM are")
+    if not min(2, depth) <= layers <= depth:
+        raise UserError(f"a student of {model} has {min(2, depth)} to {depth} layers, not {layers}")
+
+    kept = spread(depth, layers)
+    places = {number: place for place, number in enumerate(kept)}
+    state = {}
+    for name, tensor in tensors.items():
+        found = LAYER.match(name)
+        if found is None:
+            state[name] = tensor
+        elif int(found[1]) in places:
+            state[LAYER.sub(f"model.layers.{places[int(found[1])]}.", name)] = tensor
+    if config.tie_word_embeddings and "lm_head.weight" not in state:
+        # An engine that reloads weights in place would keep the old head.
+        state["lm_head.weight"] = state["model.embed_tokens.weight"].clone()
+    with complete_folder(into) as half:
+        config.update({**_of_each_layer(config.to_dict(), kept, depth), "num_hidden_layers": layers})
+        config.save_pretrained(half)
+        save_file(state, half / "model.safetensors", metadata={"format": "pt"})
+        for known in filter(Path.is_file, (model / name for name in (*TOKENIZER_FILES, "generation_config.json"))):
+            shutil.copyfile(known, half / known.name)
+    return into
+
+
+def _of_each_layer(config: dict[str, Any], kept: list[int], depth: int) -> dict[str, Any]:
+    """What a configuration lists layer by layer, such as `layer_types`, for the layers that are kept."""
+    lists = {key: value for key, value in config.items() if "layer" in key and isinstance(value, list) and len(value) == depth}
+    return {key: [value[number] for number in kept] for key, value in lists.items()}
+
+
+def spread(depth: int, layers: int) -> list[int]:
+    """Which of `depth` layers are kept: evenly spread numbers from 0, the first and the last among them."""
+    return [round(n * (depth - 1) / max(1, layers - 1)) for n in range(layers)]
+
+
+def size(model: Path) -> tuple[int, int]:
+    """How many layers a model has, and how many parameters; a head that is tied to the embeddings counts once."""
+    from safetensors import safe_open
+
+    config, parameters = json.loads((model / "config.json").read_text()), 0
+    for file in model.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                if not (name == "lm_head.weight" and config.get("tie_word_embeddings")):
+                    parameters += prod(tensors.get_slice(name).get_shape())
+    return int(config.get("num_hidden_layers", 0)), parameters

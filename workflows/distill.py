@@ -1,0 +1,69 @@
+"""Distillation: what a reasoner writes, as far as it verifies, trains smaller models; a table tells what each is worth and what it costs to run.
+
+`python workflows/distill.py [TEACHER]` teaches students of SmolLM2-135M; the teacher is a model's folder, the quickstart's champion unless told.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from quickstart import workflow as quickstart
+
+from selfimprove import (
+    Cluster,
+    Decoding,
+    MLflow,
+    RayCluster,
+    Replay,
+    SupervisedTrainer,
+    UserError,
+    WorkerFailed,
+    Workflow,
+    describe_folder,
+    resolve_model,
+)
+from selfimprove.distillation import Cost, examine_cost, learn, open_distillation, rows, teach
+from selfimprove.protocols import Tracker
+from selfimprove.reporting.costs import show_costs
+from selfimprove.reporting.noise import noise_into
+from selfimprove.reporting.progress import Show
+from selfimprove.storage.files import write_json
+
+WORKFLOW = replace(
+    quickstart,
+    name="distill",
+    problems_per_generation=400,
+    sampling=Decoding(samples_per_problem=3, temperature=0.8, max_tokens=48),
+    mixture=Replay(per_problem=2),
+    # Layers that lost their neighbours have more to learn than form.
+    trainer=SupervisedTrainer(epochs=4, learning_rate=5e-4, batch_size=16),
+)
+
+
+def main(
+    teacher: str = "./runs/quickstart/champion",
+    workflow: Workflow = WORKFLOW,
+    sizes: Sequence[int] = (20, 15, 10),
+    folder: Path = Path("runs/distill"),
+    start_cluster: Callable[[], Cluster] = RayCluster,
+    tracker: Tracker | None = None,
+) -> list[Cost]:
+    """Teacher and students, measured; those named `-teacher` keep layers of the teacher, the others layers of the base model."""
+    with noise_into(folder / "logs" / "distill.log") as console:
+        reasoner = describe_folder(resolve_model(teacher), "teacher")
+        with open_distillation(workflow, folder, start_cluster, tracker or MLflow(), Show(console)) as campaign:
+            lesson = teach(campaign, reasoner)
+            students = [learn(campaign, campaign.base, layers, lesson, f"{layers}-layers") for layers in sizes]
+            students += [learn(campaign, reasoner, layers, lesson, f"{layers}-layers-teacher") for layers in sizes[1:2]]
+            costs = [examine_cost(campaign, model, model.id) for model in (reasoner, *students)]
+        write_json(folder / "result.json", rows(costs))
+        show_costs(rows(costs), console)
+    return costs
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:2])
+    except (UserError, WorkerFailed) as error:
+        sys.exit(f"distill: {error}")
