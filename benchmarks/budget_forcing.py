@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
-from selfimprove import Budget, resolve_model
+from selfimprove import Budget, Request, resolve_model
 from selfimprove.delimiters import THINK
 from selfimprove.sampling.vllm_engine import ENVIRONMENT, engine_defaults
 from selfimprove.workflow_files import load_workflow
@@ -25,6 +25,7 @@ REPEATS = 3
 PROBLEMS = 32
 MAXIMUM, EXTENSIONS, ANSWER, CONTINUATION = 64, 2, 16, "Wait"
 BUDGET = Budget(max_tokens=MAXIMUM, extensions=EXTENSIONS, continuations=(CONTINUATION,), final="", answer_tokens=ANSWER)
+ASKED = Request("benchmark", "any", (), 0.0, 1.0, MAXIMUM, 0, THINK, BUDGET)
 
 
 @dataclass
@@ -66,7 +67,7 @@ def one_pass(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
 
     # The answer's end of turn is the last one.
     limit = MAXIMUM + len(engine.end) + ANSWER + 1
-    return [list(written.token_ids) for written in engine.generate(prompts, [limit] * len(prompts), extra_args=carried(BUDGET, THINK, opened=True))]
+    return [list(written.token_ids) for written in engine.generate(prompts, [limit] * len(prompts), extra_args=carried(ASKED, opened=True))]
 
 
 def in_rounds(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:

@@ -95,7 +95,7 @@ def run(head: Head, environment: dict[str, str], tiny_model: Path, tmp_path_fact
     folder = tmp_path_factory.mktemp("job") / "run"
     command = ["python", "-m", "selfimprove", "run", "tests/tiny_workflow.py", "--run-dir", str(folder), "--set", f"base_model={tiny_model}"]
     submit = [RAY, "job", "submit", "--address", head.address, "--working-dir", ".", "--", *command]
-    ended = subprocess.run(submit, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(submit, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=500)
     log = ended.stdout + ended.stderr
     assert ended.returncode == 0 and "succeeded" in log, log
     return RunFolder(folder), log

@@ -31,7 +31,7 @@ cold_start = Round(trainer=SupervisedTrainer(min_steps=20, epochs=1, learning_ra
 reinforcement = Round(
     start_from="champion",
     sampling=Decoding(samples_per_problem=4, temperature=1.0, max_tokens=48),
-    reinforcement=ReinforcementTrainer(steps=12, problems_per_step=8, group_size=8, max_tokens=48, learning_rate=1e-5, format_reward=0.1),
+    reinforcement=ReinforcementTrainer(steps=12, problems_per_step=8, group_size=8, max_tokens=48, learning_rate=2e-5, format_reward=0.1),
 )
 rejection_sampling = Round(mixture=Replay(earlier=False, per_problem=1))
 

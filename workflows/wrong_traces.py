@@ -8,7 +8,20 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import AcceptedTrace, Cluster, Pair, PreferenceTrainer, RayCluster, Score, Workflow, describe_folder, examine, pair_up, train
+from selfimprove import (
+    AcceptedTrace,
+    Cluster,
+    Pair,
+    PreferenceTrainer,
+    RayCluster,
+    Score,
+    TrainingStep,
+    Workflow,
+    describe_folder,
+    examine,
+    pair_up,
+    train,
+)
 from selfimprove.evaluation.paired import compare
 from selfimprove.protocols import Trainer
 from selfimprove.storage.files import read_records, write_records
@@ -38,14 +51,21 @@ def main(
     champion, held_out = describe_folder(run.root / "champion", "champion"), run.problems("held_out")
 
     with closing(start_cluster()) as cluster:
-        student = train(trainer, champion, pairs, folder / "checkpoint", cluster, checkpoint_id="student", generation=1, on_step=print)
+        student = train(trainer, champion, pairs, folder / "checkpoint", cluster, checkpoint_id="student", generation=1, on_step=show)
         before, after = (
             examine(workflow.sampler, workflow.verifier, model, held_out, workflow.prompter, cluster, decoding=workflow.exam)
             for model in (champion, student)
         )
     found = compare(before, after)
-    print(f"{len(pairs)} pairs; pass@1 {before.pass_at_1:.3f} → {after.pass_at_1:.3f}; {found}")
+    print(f"{len(pairs)} pairs; pass@1 {before.pass_at_1:.3f} → {after.pass_at_1:.3f}: {found.gained} gained, {found.lost} lost")
+    print(f"the difference is between {found.low:+.3f} and {found.high:+.3f} (90 %): {student.path}")
     return before, after
+
+
+def show(step: TrainingStep) -> None:
+    """A line for each step, while it trains."""
+    measured = ", ".join(f"{name} {value:.3f}" for name, value in step.figures.items())
+    print(f"step {step.step}/{step.steps}: loss {step.loss:.3f}, {measured}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfimprove.records import Checkpoint, Coverage, GenerationReport, Score
+from selfimprove.records import Checkpoint, Coverage, GenerationReport, Score, TrainingStep
 from selfimprove.tracking import figures
 
 
@@ -61,3 +61,8 @@ def test_a_report_becomes_sections_with_legal_names():
         "seconds/sample": 1.5,
         "tokens/sample": 80,
     }
+
+
+def test_a_step_tells_what_its_trainer_measured():
+    step = TrainingStep(2, 5, 0.5, 1e-4, 300, {"margin": 0.2})
+    assert figures.of_step(step) == {"train/loss": 0.5, "train/learning_rate": 1e-4, "train/tokens": 300, "train/margin": 0.2}
