@@ -32,6 +32,7 @@ from selfimprove.records import (
     Selection,
     Trace,
     TrainingStep,
+    Usage,
     Verdict,
 )
 from selfimprove.storage.files import complete_or_absent, read_json, read_records, write_json, write_records
@@ -39,7 +40,7 @@ from selfimprove.storage.files import complete_or_absent, read_json, read_record
 TEXT = st.text(max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 MANY = [Trace, Verdict, AcceptedTrace, LedgerEntry]
-FEW = [*MANY, Checkpoint, Coverage, Decision, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep]
+FEW = [*MANY, Checkpoint, Coverage, Decision, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep, Usage]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | NUMBER | TEXT,
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
