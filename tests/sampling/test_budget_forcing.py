@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,8 @@ from selfimprove.thinking.traces import parsed
 pytestmark = pytest.mark.vllm
 
 PROBLEMS = [Problem(f"p-{n}", f"{n} + {n} =", str(2 * n), "test") for n in range(12)]
-ENGINE = {"max_model_len": 256, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 32}
+# Room for nine sequences of 200 tokens: a full batch is preempted.
+ENGINE = {"dtype": "float32", "max_model_len": 256, "num_gpu_blocks_override": 120, "max_num_seqs": 32, "disable_log_stats": False}
 
 BUDGETS = (
     None,
@@ -103,6 +105,20 @@ def test_a_prefix_is_gone_on_from_inside_the_thinking_or_after_it(sampler: OpenS
         assert inside[name].opened and "missing" not in parsed(inside[name]).flags
         assert after[name].prompt_token_ids == trace.prompt_token_ids + trace.output_token_ids[:12]
         assert parsed(trace).closing and not after[name].opened
+
+
+def test_a_request_that_is_preempted_keeps_its_budget_and_its_tokens(sampler: OpenSampler, thinking: Checkpoint) -> None:
+    decoding = Decoding(samples_per_problem=3, temperature=1.0, max_tokens=120, budget=Budget(min_tokens=60, max_tokens=90, extensions=1))
+    requests = ask(PROBLEMS, Bare(), decoding, "g1", seed=7)
+    apart = {name: trace for start in range(0, len(requests), 9) for name, trace in sampled(sampler, thinking, requests[start : start + 9]).items()}
+    before = preemptions(sampler)
+    together = sampled(sampler, thinking, requests)
+    assert preemptions(sampler) > before and any(trace.forced for trace in together.values())
+    assert together == apart
+
+
+def preemptions(sampler: Any) -> int:
+    return next(metric.value for metric in sampler._llm.get_metrics() if metric.name == "vllm:num_preemptions")
 
 
 def test_an_engine_that_ignores_budgets_is_found_out_before_it_samples(
