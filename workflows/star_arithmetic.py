@@ -36,12 +36,12 @@ SHOWN = ((4, 3), (6, 8), (25, 31), (47, 85), (268, 174))
 
 workflow = Workflow(
     name="star-arithmetic",
-    problems=Addition(digits=(1, 2, 3, 4), size=170, seed=1),
-    held_out=160,
+    problems=Addition(digits=(1, 2, 3), size=130, seed=1),
+    held_out=120,
     first_prompter=FewShot(tuple(Exemplar(question(*pair), scratchpad(*pair), str(sum(pair))) for pair in SHOWN)),
     sampler=VLLM(engine={"max_model_len": 1024}),
-    sampling=Decoding(samples_per_problem=2, temperature=0.6, max_tokens=112),
-    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=112),
+    sampling=Decoding(samples_per_problem=2, temperature=0.6, max_tokens=88),
+    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=88),
     verifier=Exact(),
     selector=KeepCorrect(true_equations=True),
     mixture=Replay(earlier=True, per_problem=1),
