@@ -31,7 +31,7 @@ from selfimprove.problems.addition import Addition, question, scratchpad
 from selfimprove.reporting.progress import Show
 from selfimprove.storage.run_folder import RunFolder
 
-SHOWN = ((4, 3), (6, 8), (25, 31), (47, 85), (268, 174))
+SHOWN = ((4, 3), (9, 5), (6, 8), (25, 31), (47, 85), (268, 174))
 """The sums of the exemplars."""
 
 workflow = Workflow(
@@ -40,8 +40,8 @@ workflow = Workflow(
     held_out=120,
     first_prompter=FewShot(tuple(Exemplar(question(*pair), scratchpad(*pair), str(sum(pair))) for pair in SHOWN)),
     sampler=VLLM(engine={"max_model_len": 1024}),
-    sampling=Decoding(samples_per_problem=2, temperature=0.6, max_tokens=88),
-    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=88),
+    sampling=Decoding(samples_per_problem=2, temperature=0.6, max_tokens=64),
+    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=64),
     verifier=Exact(),
     selector=KeepCorrect(true_equations=True),
     mixture=Replay(earlier=True, per_problem=1),

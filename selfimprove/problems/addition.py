@@ -40,11 +40,10 @@ def question(left: int, right: int) -> str:
 
 
 def scratchpad(left: int, right: int) -> str:
-    """Column by column from the right, a line each: digits and carry added, the digit that is written and the next carry."""
+    """Column by column from the right, a line each: `5 + 7 = 12, carry 1.` and then `2 + 3 + 1 = 6.`"""
     lines, carry = [], 0
-    columns = zip(reversed(str(left)), reversed(str(right)), strict=True)
-    for upper, lower in columns:
+    for upper, lower in zip(reversed(str(left)), reversed(str(right)), strict=True):
         total = int(upper) + int(lower) + carry
-        lines.append(f"{upper} + {lower} + {carry} = {total}, write {total % 10}, carry {total // 10}.")
+        lines.append(f"{upper} + {lower}{' + 1' if carry else ''} = {total}{', carry 1' if total > 9 else ''}.")
         carry = total // 10
     return "\n".join(lines)
