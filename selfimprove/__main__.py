@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
 import signal
@@ -15,13 +14,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from selfimprove.errors import UserError, WorkerFailed
+from selfimprove.reporting.endings import INTERRUPTED, REFUSED, one_line
 
 if TYPE_CHECKING:
     from selfimprove.protocols import Verifier
     from selfimprove.storage.run_folder import RunFolder
     from selfimprove.workflow import Workflow
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UserError, WorkerFailed, OSError) as error:
         if options.debug:
             raise
-        print(f"selfimprove: {_one_line(error)}", file=sys.stderr)
-        return 2
+        print(f"selfimprove: {one_line(error)}", file=sys.stderr)
+        return REFUSED
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -47,14 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _take_sigterm_as_ctrl_c() -> None:
     """`ray job stop` and schedulers send SIGTERM where a person presses Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left{f' for {error.filename}' if error.filename else ''}: free some; the same command continues where it stopped"
-    from selfimprove.reporting.printable import plain_text
-
-    return plain_text(" ".join(str(error).split())) or type(error).__name__
 
 
 def _run(options: argparse.Namespace) -> int:

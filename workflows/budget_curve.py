@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Budget, Cluster, Decoding, MLflow, RayCluster, UserError, WorkerFailed
+from selfimprove import Budget, Cluster, Decoding, MLflow, RayCluster
 from selfimprove.budget_sweep import sweep
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.reporting import budget_report
+from selfimprove.reporting.endings import in_one_line
 from selfimprove.reporting.noise import noise_into
 from selfimprove.reporting.progress import Show
 from selfimprove.storage.files import plain
@@ -44,7 +45,5 @@ def main(
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python workflows/budget_curve.py RUN_DIR")
-    try:
+    with in_one_line("budget_curve"):
         main(Path(sys.argv[1]))
-    except (UserError, WorkerFailed) as error:
-        sys.exit(f"budget_curve: {error}")

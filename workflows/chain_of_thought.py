@@ -15,6 +15,7 @@ from rich.console import Console
 from selfimprove import VLLM, Cluster, Decoding, FewShot, LastNumber, RayCluster, Workflow, ZeroShot
 from selfimprove.prompt_search import examine_prompters, open_campaign, rows
 from selfimprove.protocols import Prompter
+from selfimprove.reporting.endings import in_one_line
 from selfimprove.reporting.progress import Show
 from selfimprove.reporting.prompters import show_ways
 from selfimprove.storage.files import write_json
@@ -57,4 +58,5 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line("chain_of_thought"):
+        main()

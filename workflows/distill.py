@@ -17,8 +17,6 @@ from selfimprove import (
     RayCluster,
     Replay,
     SupervisedTrainer,
-    UserError,
-    WorkerFailed,
     Workflow,
     describe_folder,
     resolve_model,
@@ -26,6 +24,7 @@ from selfimprove import (
 from selfimprove.distillation import Cost, examine_cost, learn, open_distillation, rows, teach
 from selfimprove.protocols import Tracker
 from selfimprove.reporting.costs import show_costs
+from selfimprove.reporting.endings import in_one_line
 from selfimprove.reporting.noise import noise_into
 from selfimprove.reporting.progress import Show
 from selfimprove.storage.files import write_json
@@ -63,7 +62,5 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
+    with in_one_line("distill"):
         main(*sys.argv[1:2])
-    except (UserError, WorkerFailed) as error:
-        sys.exit(f"distill: {error}")

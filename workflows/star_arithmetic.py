@@ -28,6 +28,7 @@ from selfimprove import (
     improve,
 )
 from selfimprove.problems.addition import Addition, question, scratchpad
+from selfimprove.reporting.endings import in_one_line
 from selfimprove.reporting.progress import Show
 from selfimprove.storage.run_folder import RunFolder
 
@@ -86,4 +87,5 @@ def draw(found: dict[str, dict[int, list[float]]]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line("star_arithmetic"):
+        main()

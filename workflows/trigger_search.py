@@ -15,6 +15,7 @@ from rich.console import Console
 from selfimprove import Cluster, Decoding, RayCluster, Workflow, ZeroShot
 from selfimprove.prompt_search import examine_prompters, open_campaign, propose_triggers, round_rows, rows, search_prompters
 from selfimprove.prompting.trigger_search import BY_HAND, KOJIMA
+from selfimprove.reporting.endings import in_one_line
 from selfimprove.reporting.progress import Show
 from selfimprove.reporting.prompters import show_rounds, show_ways
 from selfimprove.storage.files import write_json
@@ -50,4 +51,5 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line("trigger_search"):
+        main()

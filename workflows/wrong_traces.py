@@ -24,6 +24,7 @@ from selfimprove import (
 )
 from selfimprove.evaluation.paired import compare
 from selfimprove.protocols import Trainer
+from selfimprove.reporting.endings import in_one_line
 from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
@@ -69,5 +70,8 @@ def show(step: TrainingStep) -> None:
 
 
 if __name__ == "__main__":
-    finished = RunFolder(Path(sys.argv[1]))
-    main(finished, load_workflow(*finished.source())[0])
+    if len(sys.argv) != 2:
+        sys.exit("usage: python workflows/wrong_traces.py RUN_DIR")
+    with in_one_line("wrong_traces"):
+        finished = RunFolder(Path(sys.argv[1]))
+        main(finished, load_workflow(*finished.source())[0])
