@@ -54,7 +54,7 @@ workflow = Workflow(
 
 def main(workflow: Workflow = workflow, folder: Path = Path("runs/star-arithmetic"), start_cluster: Callable[[], Cluster] = RayCluster) -> None:
     """Both runs, continued where they stopped; then the table and `digits.svg` in the folder."""
-    ways = {"with": replace(workflow, rationalization=Rationalization(samples=2)), "without": workflow}
+    ways = {"with": replace(workflow, rationalization=Rationalization(samples=2, share=1.0)), "without": workflow}
     for name, chosen in ways.items():
         improve(replace(chosen, name=f"{workflow.name}-{name}"), folder / name, start_cluster, MLflow(), Show(Console()))
     found = {name: by_digits(RunFolder(folder / name)) for name in ways}
