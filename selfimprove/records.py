@@ -229,6 +229,22 @@ class VerifierRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledTrace:
+    """How good each thought of a trace is: what a process reward model learns from."""
+
+    trace_id: str
+    problem_id: str
+    prompt: str
+    """The bare question."""
+    thoughts: tuple[str, ...]
+    """To the letter: one after the other they are the thinking."""
+    labels: tuple[float | None, ...]
+    """For each thought, the share of the rollouts from its end that end correct, or a person's judgement, 0 to 1; None: not labelled."""
+    counts: tuple[int, ...]
+    """How many rollouts each label is the share of; 0 where a person judged, and where there is no label."""
+
+
+@dataclass(frozen=True, slots=True)
 class Exercise:
     """A problem to practise on, as it is put to the model: what reinforcement learns from."""
 
