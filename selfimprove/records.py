@@ -366,7 +366,7 @@ class GenerationReport:
     """The gate's reason."""
     counts: Mapping[str, int]
     """`sampled`, `verified`, `accepted`, `distinct`, `trained_on`; `falsely_accepted`: accepted though the verifier calls the answer wrong; `pairs`
-    where there were any; `rollouts` and `rollouts_right` of practice."""
+    where there were any; `rollouts` and `rollouts_right` of practice; `hopeless`: traces given up by a search."""
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]
@@ -374,7 +374,7 @@ class GenerationReport:
     seconds: Mapping[str, float]
     """Wall time by stage: `sample` (verifying included: they run as one stream), `select`, `train`, `examine`."""
     tokens: Mapping[str, int]
-    """Tokens by stage: `sample`, `train`, `examine`."""
+    """Tokens by stage: `sample`, `train`, `examine`; `saved`: by which the traces that a search gave up are shorter than the others on average."""
     coverage: Coverage | None = None
     """What the candidate's exam changed; None for the base model."""
     anatomy: Mapping[str, float] = field(default_factory=dict)

@@ -10,10 +10,9 @@ from pathlib import Path
 from selfimprove.errors import UserError
 from selfimprove.process_reward.guidance import Guidance
 from selfimprove.process_reward.search import HOPELESS, Branch, Search
-from selfimprove.protocols import StepScorer
 from selfimprove.records import Checkpoint, JudgedTrace, Problem, Request
 from selfimprove.resumable import Campaign, sample_and_verify
-from selfimprove.rewarding import rewards_of
+from selfimprove.rewarding import made_from, rewards_of
 from selfimprove.settings import describe
 from selfimprove.storage.files import read_json, write_json
 from selfimprove.storage.manifest import digest, require_same
@@ -52,8 +51,8 @@ class SearchCost:
 
 def search(
     campaign: Campaign,
+    guidance: Guidance,
     method: Search,
-    scorer: StepScorer,
     checkpoint: Checkpoint,
     requests: Sequence[Request],
     problems: Sequence[Problem],
@@ -67,14 +66,14 @@ def search(
     """
     if any(request.budget for request in requests):
         raise UserError("a search decodes thought by thought, where no budget holds: take the budget out of sampling, or the search")
-    require_same(folder / "search.manifest.json", {"search": digest([describe(method)]), "process reward model": digest([describe(scorer)])})
+    require_same(folder / "search.manifest.json", {"search": digest([describe(method)]), "process reward model": made_from(guidance)})
     ended: Trees = {request.id: [] for request in requests}
     going: Trees = {request.id: [Branch(request)] for request in requests}
     tokens: Counter[str] = Counter({request.problem_id: 0 for request in requests})
     number = scored = 0
     while going:
         grown: Trees = defaultdict(list)
-        for branch in _round(campaign, method, scorer, checkpoint, going, number, problems, folder / f"round-{number:02d}", label):
+        for branch in _round(campaign, guidance, method, checkpoint, going, number, problems, folder / f"round-{number:02d}", label):
             grown[branch.request.id].append(branch)
             assert branch.judged is not None
             tokens[branch.request.problem_id] += branch.judged.trace.output_tokens
@@ -102,7 +101,7 @@ def search_samples(
     for start in range(0, len(requests), BATCH):
         into = folder / "search" / f"batch-{start // BATCH:03d}"
         if not (into / "cost.json").exists():
-            found = search(campaign, method, guidance.scorer, checkpoint, requests[start : start + BATCH], problems, into, label)
+            found = search(campaign, guidance, method, checkpoint, requests[start : start + BATCH], problems, into, label)
             shards.add(found.traces)
             write_json(into / "cost.json", _cost(found))
         costs.append(read_json(into / "cost.json", SearchCost))
@@ -111,8 +110,8 @@ def search_samples(
 
 def _round(
     campaign: Campaign,
+    guidance: Guidance,
     method: Search,
-    scorer: StepScorer,
     checkpoint: Checkpoint,
     going: Trees,
     number: int,
@@ -131,7 +130,7 @@ def _round(
     grown = {item.trace.id: asked[item.trace.id][0].grown(asked[item.trace.id][1], item) for item in shards.read()}
     by_id = {problem.id: problem for problem in problems}
     thoughts = {name: (by_id[branch.request.problem_id], branch.thoughts) for name, branch in grown.items()}
-    rewards = rewards_of(campaign, scorer, thoughts, folder / "rewards.parquet")
+    rewards = rewards_of(campaign, guidance, thoughts, folder / "rewards.parquet")
     return [replace(branch, rewards=rewards[name]) for name, branch in grown.items()]
 
 

@@ -59,6 +59,46 @@ class Difference:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """What was saved by giving up hopeless traces, against plain samples of the same number."""
+
+    way: str
+    traces: int
+    hopeless: int
+    """Given up."""
+    tokens: float
+    """Sampled per problem, on average."""
+    plain_tokens: float
+    right_per_1000: float
+    """Right traces per 1,000 sampled tokens."""
+    plain_right_per_1000: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """What selection by step rewards makes of the right ones among the plain samples, beside a look at their equations."""
+
+    lowest_step: float
+    kept: int
+    dropped: int
+    false_kept: int
+    """Of those kept: how many state a false equation of plain numbers."""
+    false_dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class RewardUses:
+    """What a process reward model is good for, by one checkpoint on the same problems."""
+
+    checkpoint_id: str
+    problems: int
+    points: tuple[Point, ...]
+    differences: tuple[Difference, ...]
+    stops: tuple[EarlyStop, ...]
+    sifted: tuple[Sifted, ...]
+
+
 def solve_rates(pool: Pool, choice: Choice, samples: float) -> dict[str, float]:
     """How far each problem is solved by so many of its samples, averaged over groups of consecutive ones.
 
@@ -106,6 +146,22 @@ def difference(spent: Spent, choice: str, against: str, pool: Pool, seed: int = 
     gains = [CHOICES[choice](spent.candidates[problem]) - theirs[problem] for problem in sorted(pool)]
     low, high, _ = bootstrap(gains, seed, level=0.95)
     return Difference(spent.name, choice, against, samples, fmean(gains), low, high)
+
+
+def early_stop(spent: Spent, hopeless: int, pool: Pool) -> EarlyStop:
+    """What a way that gave up so many traces saved."""
+    every = [one for several in pool.values() for one in several]
+    ended = [one for several in spent.candidates.values() for one in several]
+    tokens = sum(spent.tokens.values())
+    return EarlyStop(
+        way=spent.name,
+        traces=len(ended),
+        hopeless=hopeless,
+        tokens=tokens / len(pool),
+        plain_tokens=tokens_per_sample(pool) * len(ended) / len(pool),
+        right_per_1000=1000 * sum(one.right for one in ended) / tokens,
+        plain_right_per_1000=1000 * sum(one.right for one in every) / sum(one.tokens for one in every),
+    )
 
 
 def tokens_per_sample(pool: Pool) -> float:

@@ -57,7 +57,7 @@ CHOICES: Mapping[str, Choice] = {
 }
 
 
-def _solved(candidates: Sequence[Candidate], votes: Mapping[str | None, float] | Mapping[str, float]) -> float:
-    # The first of equals is the earliest: both kinds of votes keep the order of first appearance.
-    winner = max(votes, key=lambda answer: votes[answer]) if votes else None  # type: ignore[index]
+def _solved(candidates: Sequence[Candidate], votes: Mapping[str, float]) -> float:
+    # The first of equals is the earliest: votes are in the order of first appearance.
+    winner = max(votes, key=lambda answer: votes[answer]) if votes else None
     return float(winner is not None and any(one.right for one in candidates if one.answer == winner))

@@ -6,7 +6,8 @@ from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.process_reward.search import Search
-from selfimprove.protocols import StepScorer
+from selfimprove.prompting.chat import Bare
+from selfimprove.protocols import Prompter, StepScorer
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -15,6 +16,8 @@ class Guidance:
 
     scorer: StepScorer
     """`RewardModel(checkpoint)`."""
+    prompter: Prompter = Bare()
+    """How questions are put to it: as in its training."""
     search: Search | None = None
     """How the samples of a problem are searched for, each a tree of its own: `Search(stop_below=0.1)` stops hopeless ones early. None: they are
     sampled as ever."""

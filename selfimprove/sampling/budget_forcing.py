@@ -1,4 +1,4 @@
-"""Budget forcing, stops after a thought and the thought-switching penalty inside vLLM's decoding loop: a whole batch, each request with its own, in one pass.
+"""Budget forcing, stops after a thought and the thought-switching penalty inside vLLM's decoding loop: a whole batch in one pass.
 
 Imports vLLM: to be imported where the engine runs.
 """

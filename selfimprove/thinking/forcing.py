@@ -102,7 +102,7 @@ class _Phase(Enum):
 
 
 class Writing:
-    """One output as far as it is written. Everything here follows from what was asked and the tokens read, so that it can be told again afterwards."""
+    """One output as far as it is written. All here follows from what was asked and the tokens read, so that it can be told again afterwards."""
 
     def __init__(self, forcing: Forcing, opened: bool, begun: str = "", stop_after: int | None = None) -> None:
         """`opened` says that what precedes the output has opened the thinking and not ended it.
