@@ -10,13 +10,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Checkpoint, Cluster, Decoding, MLflow, RayCluster, UserError, WorkerFailed, ask
+from selfimprove import Checkpoint, Cluster, Decoding, Guidance, MLflow, RayCluster, RewardModel, Search, UserError, WorkerFailed, ask
 from selfimprove.budget_sweep import champion
 from selfimprove.evaluation.equal_tokens import RewardUses
-from selfimprove.process_reward.guidance import Guidance
 from selfimprove.process_reward.rollouts import Rollouts
-from selfimprove.process_reward.scoring import RewardModel
-from selfimprove.process_reward.search import Search
 from selfimprove.process_reward.training import RewardTrainer
 from selfimprove.protocols import StepScorer, Trainer
 from selfimprove.records import LabelledTrace

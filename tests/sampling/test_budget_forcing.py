@@ -14,7 +14,8 @@ from selfimprove import VLLM, Bare, Budget, Checkpoint, Decoding, Problem, Switc
 from selfimprove.protocols import OpenSampler
 from selfimprove.records import Request
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
-from selfimprove.thinking.traces import parsed
+from selfimprove.thinking.thoughts import complete
+from selfimprove.thinking.traces import parse, parsed
 
 pytestmark = pytest.mark.vllm
 
@@ -103,6 +104,30 @@ def test_a_prefix_is_gone_on_from_inside_the_thinking_or_after_it(sampler: OpenS
         assert inside[name].opened and "missing" not in parsed(inside[name]).flags
         assert after[name].prompt_token_ids == trace.prompt_token_ids + trace.output_token_ids[:12]
         assert parsed(trace).closing and not after[name].opened
+
+
+def test_a_turn_is_ended_after_one_more_thought_and_gone_on_with_until_the_thinking_has_ended(sampler: OpenSampler, thinking: Checkpoint) -> None:
+    plain = ask(PROBLEMS, Bare(), Decoding(samples_per_problem=2, temperature=1.0, max_tokens=80), "steps", seed=11)
+    text, stops = {request.id: "" for request in plain}, 0
+    asked = [replace(request, stop_after_thoughts=1) for request in plain]
+    for _ in range(3):
+        pieces, going = sampled(sampler, thinking, asked), []
+        for request in asked:
+            piece = pieces[request.id]
+            assert piece.opened
+            done = len(complete(text[request.id]))
+            text[request.id] += piece.text
+            parts = parse(text[request.id], opened=True)
+            if piece.finish_reason != "thought":
+                assert parts.closing or len(complete(parts.thinking or "")) == done or not complete(parts.thinking or "")[done:][0].text.strip()
+                continue
+            stops += 1
+            last = len(piece.output_token_ids) - 1
+            assert not parts.closing and len(complete(parts.thinking or "")) > done and piece.forced == ((last, last + 1),)
+            assert piece.output_token_ids[last] == 2, "the end of the turn"
+            going.append(replace(request, prefix=(*request.prefix, *piece.output_token_ids[:last]), max_tokens=request.max_tokens - last))
+        asked = going
+    assert stops > 12
 
 
 def test_an_engine_that_ignores_budgets_is_found_out_before_it_samples(
