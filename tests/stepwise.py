@@ -40,12 +40,11 @@ class Stepwise:
 
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
         self.calls.append(list(requests))
-        for request in requests:
-            if self.patience:
-                self.patience[0] -= 1
-                if not self.patience[0]:
-                    raise KeyboardInterrupt
-            yield [self._trace(checkpoint, request)]
+        if self.patience:
+            self.patience[0] -= len(requests)
+            if self.patience[0] <= 0:
+                raise KeyboardInterrupt
+        yield [self._trace(checkpoint, request) for request in requests]
 
     def rest(self) -> None: ...
 
@@ -65,7 +64,7 @@ class Stepwise:
                 finish = "thought"
                 break
         else:
-            text += f"</think>\n{-chance.randrange(1, 4) if spoilt else left + right}"
+            text += f"</think>\n{-chance.randrange(1, 9) if spoilt else left + right}"
         # The last sign stands for the end of the turn.
         ids = (*map(SIGNS.index, text), len(SIGNS) - 1)
         if len(ids) > request.max_tokens:
