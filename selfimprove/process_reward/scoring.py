@@ -91,12 +91,13 @@ class OpenRewardModel:
 
         tokenizer, room = self._llm.get_tokenizer(), self._llm.llm_engine.vllm_config.model_config.max_model_len
         sequences = [read(tokenizer, messages, self._reading.begin, thoughts) for messages, thoughts in asked if thoughts]
-        longest = max((len(ids) for ids, _ in sequences), default=0)
-        if longest > room:
+        if not sequences:
+            return [()] * len(asked)
+        if (longest := max(len(ids) for ids, _ in sequences)) > room:
             raise UserError(f"a trace of {longest} tokens exceeds the reward model's context of {room}: raise max_model_len in its engine")
         prompts = [TokensPrompt(prompt_token_ids=ids) for ids, _ in sequences]
-        logits = self._llm.encode(prompts, pooling_params=PoolingParams(use_activation=False), pooling_task="token_classify", use_tqdm=False)
-        scored = (self._probabilities(one.outputs.data, ends) for one, (_, ends) in zip(logits, sequences, strict=True))
+        outputs = self._llm.encode(prompts, pooling_params=PoolingParams(use_activation=False), pooling_task="token_classify", use_tqdm=False)
+        scored = (self._probabilities(one.outputs.data, ends) for one, (_, ends) in zip(outputs, sequences, strict=True))
         return [next(scored) if thoughts else () for _, thoughts in asked]
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ def test_good_thoughts_of_problems_never_seen_are_told_from_bad_ones(tiny_model:
     from safetensors.torch import load_file
 
     steps = fit(tiny_model, tmp_path / "out")
-    assert [step.step for step in steps] == list(range(1, steps[0].steps + 1)) and steps[-1].loss < 0.6 * steps[0].loss
+    assert [step.step for step in steps] == list(range(1, steps[0].steps + 1)) and steps[-1].loss < 0.7 * steps[0].loss
     quality = TypeAdapter(StepQuality).validate_json((tmp_path / "out" / QUALITY).read_text())
     assert quality.problems == 5 and quality.thoughts == 20
     assert quality.auroc is not None and quality.auroc > 0.95 and quality.brier < quality.brier_constant
