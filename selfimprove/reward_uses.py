@@ -45,7 +45,7 @@ class Uses:
     """By a name of its own: how many trees a problem, and how each is searched. Temperature and limits are those of `plain`."""
     lowest_steps: tuple[float, ...] = ()
     """What selection is tried with."""
-    aggregation: Aggregation = "min"
+    aggregation: Aggregation = "last"
     """What the rewards of a plain sample come to."""
 
 

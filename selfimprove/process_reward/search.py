@@ -93,7 +93,7 @@ class Search:
     """Thoughts that are sampled in a round."""
     rounds: PositiveInt = 16
     """After so many rounds what is left is gone on with to its end at once."""
-    aggregation: Aggregation = "min"
+    aggregation: Aggregation = "last"
     """What the rewards of the thoughts come to."""
 
     def value(self, branch: Branch) -> float:
