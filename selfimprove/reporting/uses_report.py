@@ -79,6 +79,7 @@ def plot(result: RewardUses, file: Path) -> None:
         tokens = [one.tokens for one in points]
         axes.errorbar(tokens, [one.accuracy for one in points], yerr=[below, above], fmt=style, markersize=4, capsize=3, label=name)
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("sampled tokens a problem")
     axes.set_ylabel("accuracy (95 % interval over problems)")
     axes.set_ylim(0, 1)
