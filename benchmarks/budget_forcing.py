@@ -67,7 +67,7 @@ def one_pass(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
 
     # The answer's end of turn is the last one.
     limit = MAXIMUM + len(engine.end) + ANSWER + 1
-    return [list(written.token_ids) for written in engine.generate(prompts, [limit] * len(prompts), extra_args=carried(ASKED, opened=True))]
+    return [list(written.token_ids) for written in engine.generate(prompts, [limit] * len(prompts), extra_args=carried(ASKED, opened=True, begun=""))]
 
 
 def in_rounds(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:

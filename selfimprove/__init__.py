@@ -19,6 +19,9 @@ from selfimprove.problems.hub import HubDataset
 from selfimprove.problems.jsonl import Jsonl
 from selfimprove.problems.reasoning_gym_task import ReasoningGym
 from selfimprove.problems.sets import load_sets
+from selfimprove.process_reward.guidance import Guidance
+from selfimprove.process_reward.scoring import RewardModel
+from selfimprove.process_reward.search import Search
 from selfimprove.prompting.chat import Bare, Exemplar, FewShot, ZeroShot
 from selfimprove.prompting.hints import Rationalization
 from selfimprove.protocols import Cluster
@@ -90,6 +93,7 @@ __all__ = [
     "Exercise",
     "FewShot",
     "GenerationReport",
+    "Guidance",
     "HubDataset",
     "InlineCluster",
     "Jsonl",
@@ -118,8 +122,10 @@ __all__ = [
     "Replay",
     "Request",
     "Resources",
+    "RewardModel",
     "Round",
     "Score",
+    "Search",
     "Selection",
     "Silent",
     "StopEarly",

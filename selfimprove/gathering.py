@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfimprove.checkpoints.tokens import decoder
@@ -13,6 +13,8 @@ from selfimprove.probing import beside, probe, read_probes
 from selfimprove.rationalizing import Rationalized, rationalize
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Selection
 from selfimprove.resumable import Campaign, Tally, sample_and_verify, sample_teacher, tally
+from selfimprove.rewarding import read_rewards, reward, rewarded
+from selfimprove.searching import SearchCost, search_samples
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.stages import ask, select
@@ -36,6 +38,8 @@ class Gathered:
     rationalized: Rationalized
     anatomy: dict[str, float]
     """As `GenerationReport.anatomy`."""
+    search: SearchCost | None = None
+    """What it took to search for the traces; None where they were sampled without."""
 
     @property
     def falsely_accepted(self) -> int:
@@ -50,7 +54,7 @@ def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, 
     Generation 1 is the teacher's where there is one: its traces are neither probed nor helped with hints.
     """
     workflow, label, rationalized = campaign.workflow, f"generation {number}", Rationalized()
-    teacher = workflow.teacher if number == 1 else None
+    teacher, guidance, cost = workflow.teacher if number == 1 else None, workflow.process_reward, None
     prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
     with watch.time("sample"):
         problems = draw(campaign, number)
@@ -58,8 +62,18 @@ def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, 
             shards = sample_teacher(campaign, teacher, problems, folder, f"{label}, sampling from the teacher")
         else:
             requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
-            shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
+            if guidance and guidance.search:
+                shards, cost = search_samples(campaign, guidance, guidance.search, champion, requests, problems, folder, f"{label}, searching")
+            else:
+                shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
     sampled = tally(shards)
+    if cost:
+        sampled = replace(sampled, tokens=cost.tokens)
+    if guidance:
+        with watch.time("reward"):
+            reward(campaign, guidance, shards.read(), problems, folder, f"{label}, scoring thoughts")
+            # The trainer needs its memory.
+            campaign.cluster.end(guidance.scorer)
     if workflow.probing and not teacher:
         with watch.time("probe"):
             probe(campaign, workflow.probing, champion, shards, prompter, folder, f"{label}, probing")
@@ -71,11 +85,12 @@ def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, 
         probes, decode = read_probes(folder), None if teacher else decoder(champion.path)
         figures = anatomy((item.trace for item in shards.read()), workflow.moments or Moments(), decode)
         figures |= under_thinking.figures(beside(shards.read(), probes))
-        selection = select(workflow.selector, beside(shards.read(), probes), problems, workflow.prompter, number)
+        judged = rewarded(beside(shards.read(), probes), read_rewards(folder))
+        selection = select(workflow.selector, judged, problems, workflow.prompter, number)
         selection = teacher.taught(selection, shards.read(), workflow.delimiters) if teacher else rationalized.beside(selection)
         selection = decontaminate(campaign.exam, selection)
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
-    return Gathered(problems, shards, sampled, selection, rationalized, figures)
+    return Gathered(problems, shards, sampled, selection, rationalized, figures, cost)
 
 
 def draw(campaign: Campaign, number: int) -> list[Problem]:

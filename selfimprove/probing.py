@@ -34,7 +34,7 @@ def probe(campaign: Campaign, probing: Probing, checkpoint: Checkpoint, shards: 
     if decode is None or encode is None:
         raise UserError(f"{checkpoint.path} has no tokenizer.json: probing has to know where thoughts end in tokens; save a fast tokenizer there")
     problems = {problem.id: problem for problem in campaign.problems}
-    drawn = _drawn(shards.read(), probing, derive_seed(campaign.workflow.seed, "probe", folder.name))
+    drawn = draw(shards.read(), probing.wrong, probing.correct, derive_seed(campaign.workflow.seed, "probe", folder.name))
     planned: list[tuple[Probe, list[Request]]] = []
     for trace in (item.trace for item in shards.read() if item.trace.id in drawn):
         messages = prompter.messages(problems[trace.problem_id])
@@ -63,14 +63,14 @@ def beside(judged: Iterable[JudgedTrace], probes: Probes) -> Iterator[JudgedTrac
     return (replace(item, probes=probes.get(item.trace.id, ())) for item in judged)
 
 
-def _drawn(judged: Iterable[JudgedTrace], probing: Probing, seed: int) -> set[str]:
-    """The ids of so many traces of each kind as asked for, of those that think."""
+def draw(judged: Iterable[JudgedTrace], wrong: int | None, correct: int | None, seed: int) -> set[str]:
+    """The ids of so many traces without a right answer, and so many with one, of those that think; None for all."""
     ids: dict[bool, list[str]] = {True: [], False: []}
     for item in judged:
         if (parsed(item.trace).thinking or "").strip():
             ids[item.verdict.outcome is Outcome.CORRECT].append(item.trace.id)
     return {
         name
-        for right, most in ((True, probing.correct), (False, probing.wrong))
+        for right, most in ((True, correct), (False, wrong))
         for name in random.Random(seed).sample(ids[right], len(ids[right]) if most is None else min(most, len(ids[right])))
     }

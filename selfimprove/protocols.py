@@ -176,6 +176,27 @@ class Reinforcer(Protocol):
         ...
 
 
+class OpenStepScorer(Protocol):
+    """A step scorer on its worker."""
+
+    def score(self, asked: Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]) -> list[tuple[float, ...]]:
+        """For each chat with the thoughts that answer it so far: the chance, after each of the thoughts, that the answer will be right."""
+        ...
+
+    def close(self) -> None:
+        """End for good."""
+        ...
+
+
+@runtime_checkable
+class StepScorer(Protocol):
+    """Tells good thoughts from bad ones: `process_reward.scoring.RewardModel`."""
+
+    def open(self) -> OpenStepScorer:
+        """Load the model; called on the worker."""
+        ...
+
+
 @runtime_checkable
 class Gate(Protocol):
     """Decides whether a candidate becomes champion."""

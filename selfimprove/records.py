@@ -67,7 +67,9 @@ class Request:
     switch_penalty: SwitchPenalty | None = None
     """How much another thought is held back; None: not at all."""
     prefix: tuple[int, ...] = ()
-    """Tokens of the answering turn that are there already, behind the prompt: the model goes on from them."""
+    """Tokens of the answering turn that are there already, behind the prompt: the model goes on from them. A budget counts from here on."""
+    stop_after_thoughts: int | None = None
+    """The turn is ended where so many more thoughts are complete, as `thinking.thoughts` splits them; None: the model ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class Trace:
     forced: tuple[tuple[int, int], ...]
     """Half-open spans of `output_token_ids` that the decoding loop wrote, not the model."""
     finish_reason: str
-    """`stop`: the model ended its turn; `length`: the token limit did."""
+    """`stop`: the model ended its turn; `length`: the token limit did; `thought`: it was ended after as many thoughts as were asked for;
+    `hopeless`: it was given up for the low rewards of its thoughts."""
     temperature: float
     seed: int
     delimiters: Delimiters = THINK
@@ -143,13 +146,24 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class StepRewards:
+    """What a process reward model says of one trace."""
+
+    trace_id: str
+    rewards: tuple[float, ...]
+    """One for each complete thought, in order: the chance that what goes on from it ends right."""
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedTrace:
-    """A trace beside its verdict, and beside its probes where it was probed."""
+    """A trace beside its verdict, and beside its probes and step rewards where there are any."""
 
     trace: Trace
     verdict: Verdict
     probes: tuple[Probe, ...] = ()
     """One for each thought that is not blank, in order; none where it was not probed."""
+    rewards: tuple[float, ...] = ()
+    """One for each complete thought, in order; none where there is no process reward model, or no thought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +226,22 @@ class VerifierRow:
     right: bool
     generation: int
     """In which it was sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledTrace:
+    """How good each thought of a trace is: what a process reward model learns from."""
+
+    trace_id: str
+    problem_id: str
+    prompt: str
+    """The bare question."""
+    thoughts: tuple[str, ...]
+    """To the letter: one after the other they are the thinking."""
+    labels: tuple[float | None, ...]
+    """For each thought, the share of the rollouts from its end that end correct, or a person's judgement, 0 to 1; None: not labelled."""
+    counts: tuple[int, ...]
+    """How many rollouts each label is the share of; 0 where a person judged, and where there is no label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +366,7 @@ class GenerationReport:
     """The gate's reason."""
     counts: Mapping[str, int]
     """`sampled`, `verified`, `accepted`, `distinct`, `trained_on`; `falsely_accepted`: accepted though the verifier calls the answer wrong; `pairs`
-    where there were any; `rollouts` and `rollouts_right` of practice."""
+    where there were any; `rollouts` and `rollouts_right` of practice; `hopeless`: traces given up by a search."""
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]
@@ -344,7 +374,7 @@ class GenerationReport:
     seconds: Mapping[str, float]
     """Wall time by stage: `sample` (verifying included: they run as one stream), `select`, `train`, `examine`."""
     tokens: Mapping[str, int]
-    """Tokens by stage: `sample`, `train`, `examine`."""
+    """Tokens by stage: `sample`, `train`, `examine`; `saved`: by which the traces that a search gave up are shorter than the others on average."""
     coverage: Coverage | None = None
     """What the candidate's exam changed; None for the base model."""
     anatomy: Mapping[str, float] = field(default_factory=dict)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.evaluation.gates import NotWorse
+from selfimprove.process_reward.guidance import Guidance
 from selfimprove.prompting.chat import Bare
 from selfimprove.prompting.hints import Rationalization
 from selfimprove.protocols import Gate, Mixture, ProblemSource, Prompter, Reinforcer, Sampler, Selector, Stop, Trainer, Verifier
@@ -90,9 +91,19 @@ class Workflow:
     """The cues that tell what a thought does: plan, reflect, revise, …; None for those of `thinking.moments`."""
     probing: Probing | None = None
     """Which sampled traces are probed thought by thought, for under-thinking and for selection; None: none is."""
+    process_reward: Guidance | None = None
+    """The process reward model that scores the thoughts of sampled traces for the selector, and whether it guides their sampling; None: there is
+    none. A teacher's traces are scored, and not guided."""
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds that judging one answer may take."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _steps_are_scored(self) -> Workflow:
+        form = getattr(self.selector, "form", self.selector)
+        if getattr(form, "lowest_step", None) is not None and self.process_reward is None:
+            raise ValueError("lowest_step looks at the rewards of thoughts: set process_reward=Guidance(RewardModel(…))")
+        return self
 
     @property
     def needs_reference(self) -> bool:

@@ -46,7 +46,7 @@ def compare(champion: Score, candidate: Score, seed: int = 0) -> Comparison:
 
     differences = _differences(champion, candidate, lambda right, samples: right / samples)
     gained, lost = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
-    low, high, p_better = _bootstrap(differences, seed)
+    low, high, p_better = bootstrap(differences, seed)
     single = all(samples == 1 for score in (champion, candidate) for _, samples in score.solved.values())
     if single:
         p_better = float(binomtest(gained, gained + lost, alternative="greater").pvalue) if gained + lost else 1.0
@@ -56,7 +56,7 @@ def compare(champion: Score, candidate: Score, seed: int = 0) -> Comparison:
 def change_at_k(before: Score, after: Score, k: int, seed: int = 0) -> int:
     """+1, -1 or 0: whether pass@k rose or fell by more than chance, at a 95 % interval of the paired bootstrap."""
     differences = _differences(before, after, lambda right, samples: pass_at_k(samples, right, k))
-    low, high, _ = _bootstrap(differences, seed, level=0.95)
+    low, high, _ = bootstrap(differences, seed, level=0.95)
     return (low > 0) - (high < 0)
 
 
@@ -82,7 +82,7 @@ def _differences(before: Score, after: Score, rate: Callable[[int, int], float])
     return [rate(*after.solved[problem]) - rate(*before.solved[problem]) for problem in sorted(before.solved)]
 
 
-def _bootstrap(differences: list[float], seed: int, level: float = 1 - 2 * LEVEL) -> tuple[float, float, float]:
+def bootstrap(differences: list[float], seed: int, level: float = 1 - 2 * LEVEL) -> tuple[float, float, float]:
     """The interval of the mean, and the share of resamples in which it is not above zero."""
     if len(set(differences)) == 1:
         return differences[0], differences[0], float(differences[0] <= 0)

@@ -1,4 +1,4 @@
-"""Budget forcing and the thought-switching penalty inside vLLM's decoding loop: a whole batch, each request with its own, in one pass.
+"""Budget forcing, stops after a thought and the thought-switching penalty inside vLLM's decoding loop: a whole batch in one pass.
 
 Imports vLLM: to be imported where the engine runs.
 """
@@ -33,12 +33,21 @@ LEAST, MOST = 4, 8
 """Tokens of thinking that an engine is asked for when it has to prove that it obeys."""
 
 
-def carried(request: Request, opened: bool) -> dict[str, Any] | None:
-    """What a request asks of its thinking, as `extra_args`, None where it asks for nothing; `opened`: it starts inside the thinking."""
-    if request.budget is None and request.switch_penalty is None:
+def carried(request: Request, opened: bool, begun: str) -> dict[str, Any] | None:
+    """What a request asks of its thinking, as `extra_args`, None where it asks for nothing; `opened` and `begun` are those of `Writing`."""
+    if request.budget is None and request.switch_penalty is None and request.stop_after_thoughts is None:
         return None
     penalty = asdict(request.switch_penalty) if request.switch_penalty else None
-    return {KEY: {"budget": asdict(request.budget or Budget()), "delimiters": asdict(request.delimiters), "penalty": penalty, "opened": opened}}
+    return {
+        KEY: {
+            "budget": asdict(request.budget or Budget()),
+            "delimiters": asdict(request.delimiters),
+            "penalty": penalty,
+            "opened": opened,
+            "begun": begun,
+            "stop_after": request.stop_after_thoughts,
+        }
+    }
 
 
 class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
@@ -113,16 +122,18 @@ def _move(logits: Tensor, numbers: list[int], temperatures: list[float], target:
     logits[rows, torch.full_like(rows, target)] = together.to(logits.dtype)
 
 
-def spans(model: Any, request: Request, opened: bool, written: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """The half-open spans of an output that the decoding loop wrote; `model` is the engine's model configuration.
+def written(model: Any, request: Request, opened: bool, begun: str, tokens: Sequence[int]) -> tuple[tuple[tuple[int, int], ...], bool]:
+    """The half-open spans of an output that the decoding loop wrote, and whether it ended the turn after a thought.
+
+    `model` is the engine's model configuration.
 
     Raises:
-        UserError: the output is not what the budget asks for, so that the engine did not obey it.
+        UserError: the output is not what was asked for, so that the engine did not obey.
     """
-    asked = carried(request, opened)
+    asked = carried(request, opened, begun)
     if asked is None:
-        return ()
-    writing = _replayed(model, asked[KEY], written)
+        return (), False
+    writing = _replayed(model, asked[KEY], tokens)
     if writing.violations:
         raise UserError(
             f"vLLM did not obey the budget of {request.id} at token {writing.violations[0]} of its output: {request.budget}; "
@@ -134,7 +145,7 @@ def spans(model: Any, request: Request, opened: bool, written: Sequence[int]) ->
             found[-1] = found[-1][0], position + 1
         else:
             found.append((position, position + 1))
-    return tuple(found)
+    return tuple(found), writing.stopped
 
 
 def prove(engine: Any) -> None:
@@ -148,7 +159,7 @@ def prove(engine: Any) -> None:
     from vllm import TokensPrompt
 
     budget = Budget(min_tokens=LEAST, max_tokens=MOST, answer_tokens=1)
-    plain = {"budget": asdict(budget), "delimiters": asdict(THINK), "penalty": None, "opened": True}
+    plain = {"budget": asdict(budget), "delimiters": asdict(THINK), "penalty": None, "opened": True, "begun": "", "stop_after": None}
     parameters = SamplingParams(temperature=1.0, seed=0, max_tokens=64, extra_args={KEY: plain})
     model = engine.llm_engine.vllm_config.model_config
     output = engine.generate([TokensPrompt(prompt_token_ids=[0])], parameters, use_tqdm=False)[0].outputs[0]
@@ -163,12 +174,12 @@ def prove(engine: Any) -> None:
 def start(model: Any, plain: dict[str, Any]) -> Writing:
     """An output of which nothing is written yet, under what `carried` gives; `model` is the engine's model configuration."""
     budget, delimiters, _ = _read(plain)
-    return Writing(_forcing(_vocabulary(model.tokenizer, model.model), budget, delimiters), plain["opened"])
+    return Writing(_forcing(_vocabulary(model.tokenizer, model.model), budget, delimiters), plain["opened"], plain["begun"], plain["stop_after"])
 
 
-def _replayed(model: Any, plain: dict[str, Any], written: Sequence[int]) -> Writing:
+def _replayed(model: Any, plain: dict[str, Any], tokens: Sequence[int]) -> Writing:
     writing = start(model, plain)
-    for token in written:
+    for token in tokens:
         writing.read(token)
     return writing
 

@@ -46,6 +46,8 @@ class OpenEndpoint:
             raise UserError(f"an Endpoint cannot load {checkpoint.id}: it serves a model of its own; make it the sampler of the workflow's teacher")
         for request in requests:
             refuse_budget(request.budget)
+            if request.stop_after_thoughts is not None:
+                raise UserError("an Endpoint cannot stop after a thought: search and stop early with VLLM")
         pending = {asyncio.run_coroutine_threadsafe(self._ask(request), self._loop) for request in requests}
         try:
             while pending:

@@ -14,11 +14,8 @@ from typing import Any
 from selfimprove.checkpoints.folders import architecture
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Request, Trace
+from selfimprove.sampling.beginning import beginning, prompt_key
 from selfimprove.sampling.vllm_engine import engine_defaults, require_room
-from selfimprove.thinking.traces import parse
-
-OPENING = 16
-"""Tokens at the end of a prompt among which a begin delimiter is looked for."""
 
 GATHER_SECONDS = 0.2
 """Finished traces are handed over together for so long: a hand-over costs milliseconds, a trace does not."""
@@ -30,8 +27,8 @@ class OpenVLLM:
     def __init__(self, engine: dict[str, Any]) -> None:
         self._options = engine
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._owners: dict[str, tuple[Request, bool, queue.SimpleQueue[Any]]] = {}
-        """Each request that is being sampled, whether its prompt opens the thinking, and where its trace goes."""
+        self._owners: dict[str, tuple[Request, tuple[bool, str], queue.SimpleQueue[Any]]] = {}
+        """Each request that is being sampled, how far its thinking has begun, and where its trace goes."""
         self._llm: Any = None
         self._served: Checkpoint | None = None
         self._built: tuple[Any, ...] = ()
@@ -104,12 +101,12 @@ class OpenVLLM:
             return
         for output in outputs:
             if not output.finished:
-                _, opened, written = self._owners[output.request_id]
-                written.put((output.outputs[0].text, opened))
+                _, begun, written = self._owners[output.request_id]
+                written.put((output.outputs[0].text, begun[0]))
             else:
-                request, opened, finished = self._owners.pop(output.request_id)
+                request, begun, finished = self._owners.pop(output.request_id)
                 try:
-                    finished.put(self._trace(request, opened, output))
+                    finished.put(self._trace(request, *begun, output))
                 except UserError as error:
                     finished.put(error)
 
@@ -120,17 +117,17 @@ class OpenVLLM:
         from selfimprove.sampling.budget_forcing import carried
 
         self._serve(checkpoint)
-        if any(request.budget for request in requests):
+        if any(request.budget or request.stop_after_thoughts for request in requests):
             self._prove_budgets()
         tokenizer = self._llm.get_tokenizer()
         prompts: dict[tuple[tuple[str, str], ...], list[int]] = {}
         room = self._llm.llm_engine.vllm_config.model_config.max_model_len
         for request in requests:
-            if (key := _key(request)) not in prompts:
+            if (key := prompt_key(request)) not in prompts:
                 prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
             require_room(request, len(prompts[key]) + len(request.prefix), room)
         for request in requests:
-            opened = _opened(tokenizer, prompts[_key(request)], request)
+            begun = beginning(tokenizer, prompts[prompt_key(request)], request)
             parameters = SamplingParams(
                 temperature=request.temperature,
                 top_p=request.top_p,
@@ -139,10 +136,10 @@ class OpenVLLM:
                 output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
                 # Delimiters may be special tokens.
                 skip_special_tokens=False,
-                extra_args=carried(request, opened),
+                extra_args=carried(request, *begun),
             )
-            self._owners[request.id] = (request, opened, finished)
-            prompt = TokensPrompt(prompt_token_ids=[*prompts[_key(request)], *request.prefix])
+            self._owners[request.id] = (request, begun, finished)
+            prompt = TokensPrompt(prompt_token_ids=[*prompts[prompt_key(request)], *request.prefix])
             self._llm.llm_engine.add_request(request.id, prompt, parameters)
 
     def _prove_budgets(self) -> None:
@@ -191,12 +188,12 @@ class OpenVLLM:
             self._llm.sleep(level=1)
             self._asleep = True
 
-    def _trace(self, request: Request, opened: bool, output: Any) -> Trace:
-        from selfimprove.sampling.budget_forcing import spans
+    def _trace(self, request: Request, opened: bool, begun: str, output: Any) -> Trace:
+        from selfimprove.sampling.budget_forcing import written
 
         completion = output.outputs[0]
         assert self._served is not None
-        forced = spans(self._llm.llm_engine.vllm_config.model_config, request, opened, completion.token_ids)
+        forced, stopped = written(self._llm.llm_engine.vllm_config.model_config, request, opened, begun, completion.token_ids)
         return Trace(
             id=request.id,
             problem_id=request.problem_id,
@@ -205,7 +202,7 @@ class OpenVLLM:
             output_token_ids=tuple(completion.token_ids),
             text=completion.text,
             forced=forced,
-            finish_reason=completion.finish_reason or "unknown",
+            finish_reason="thought" if stopped else completion.finish_reason or "unknown",
             temperature=request.temperature,
             seed=request.seed,
             delimiters=request.delimiters,
@@ -232,17 +229,3 @@ class OpenVLLM:
 
         self._commands.put(guarded)
         done.result()
-
-
-def _key(request: Request) -> tuple[tuple[str, str], ...]:
-    """Samples of one problem share their prompt, which is then tokenized once."""
-    return tuple((message["role"], message["content"]) for message in request.messages)
-
-
-def _opened(tokenizer: Any, prompt: list[int], request: Request) -> bool:
-    """Whether what is sampled starts inside the thinking: the template has opened it, or the request's prefix has and does not end it."""
-    opened = tokenizer.decode(prompt[-OPENING:]).rstrip().endswith(request.delimiters.begin)
-    if not request.prefix:
-        return bool(opened)
-    parts = parse(tokenizer.decode(request.prefix), request.delimiters, opened)
-    return parts.thinking is not None and not parts.closing

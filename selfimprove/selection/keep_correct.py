@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Annotated
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Selection, Trace
@@ -26,6 +27,9 @@ class KeepCorrect:
     """Shorter outputs are dropped as `too short`."""
     true_equations: bool = False
     """Drop a trace whose thinking states an equation of plain numbers that is false, as in `4 - 7 = 3`: its answer is right by luck."""
+    lowest_step: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Drop a trace with a thought whose reward is lower as `bad step`: its answer is right by luck, or in spite of it. Takes
+    `Workflow.process_reward`; None looks at no reward."""
     cut: bool = False
     """Of a trace that was probed, leave out the thoughts after the first from which on every probe was right."""
     caps: Caps = Caps()
@@ -64,6 +68,8 @@ class KeepCorrect:
     def reason_to_drop(self, judged: JudgedTrace) -> str | None:
         """Why this trace is not trained on, in a word that becomes a metric; None to keep it."""
         outcome = judged.verdict.outcome
+        if judged.trace.finish_reason == "hopeless":
+            return "hopeless"
         return self.bad_form(judged) if outcome is Outcome.CORRECT else outcome.value
 
     def bad_form(self, judged: JudgedTrace) -> str | None:
@@ -79,6 +85,8 @@ class KeepCorrect:
             return "too short"
         if self.true_equations and next(false_equations(parts.thinking or ""), None):
             return "false equation"
+        if self.lowest_step is not None and min(judged.rewards, default=0.0) < self.lowest_step:
+            return "bad step"
         return None
 
 

@@ -32,6 +32,7 @@ class RunFolder:
     generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ exam/ ledger.parquet report.json
     champion                 → the checkpoint that is kept
     budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's exams at many thinking budgets
+    process-reward/          labels/ model/ uses/: the champion's process reward model and what it is good for
     stopped.json             why the run ended before its last generation
     logs/                    what the libraries print
     ```

@@ -1,4 +1,4 @@
-"""Budget forcing as a function of the tokens written so far: which token must come next, and which may not come yet."""
+"""Budget forcing, and stops after a thought, as a function of the tokens written so far: which token must come next, and which may not come yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from selfimprove.budget import Budget
 from selfimprove.delimiters import Delimiters
-from selfimprove.thinking.thoughts import Thought, split
+from selfimprove.thinking.thoughts import Thought, complete, split
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +102,20 @@ class _Phase(Enum):
 
 
 class Writing:
-    """One output as far as it is written. Everything here follows from the budget and the tokens read, so that it can be told again afterwards."""
+    """One output as far as it is written. All here follows from what was asked and the tokens read, so that it can be told again afterwards."""
 
-    def __init__(self, forcing: Forcing, opened: bool) -> None:
-        """`opened` says that the prompt ends with the begin delimiter."""
+    def __init__(self, forcing: Forcing, opened: bool, begun: str = "", stop_after: int | None = None) -> None:
+        """`opened` says that what precedes the output has opened the thinking and not ended it.
+
+        `begun` is the thinking that precedes it, or where none is opened the text; its tokens and its complete thoughts do not count. After
+        `stop_after` more complete thoughts, the turn is ended within the thinking.
+        """
         self._forcing = forcing
+        self._stop_after = stop_after
         self._phase = _Phase.THINKING if opened else _Phase.BEFORE
         self._queue: list[int] = []
         """Tokens that must come next."""
-        self._text = ""
+        self._text = begun
         """Of this phase."""
         self._starts: list[int] = []
         """Where each token of thinking begins in the text."""
@@ -132,6 +137,9 @@ class Writing:
         """Tokens of thinking, those of the delimiters left out."""
         self.extensions = 0
         """How many continuations were begun."""
+        self._stopping = False
+        done = self._complete_thoughts() if opened else 0
+        self._thoughts_before -= done
         if not opened and forcing.budget.max_tokens == 0:
             self._queue = forcing.vocabulary.encode(forcing.delimiters.begin)
         self._plan()
@@ -168,6 +176,11 @@ class Writing:
         """How many thoughts have been begun; a continuation begins one."""
         last = self._last_thought()
         return self._thoughts_before + _count(last)
+
+    @property
+    def stopped(self) -> bool:
+        """The turn was ended because it had as many complete thoughts as were asked for."""
+        return self._stopping and not self._queue
 
     @property
     def thought_tokens(self) -> int | None:
@@ -231,6 +244,8 @@ class Writing:
             full = budget.max_tokens is not None and len(self._starts) >= budget.max_tokens
             if full or (budget.max_thoughts and self._complete_thoughts() >= budget.max_thoughts):
                 self._queue, self._closing = self._ending(), True
+            elif self._stop_after is not None and self._complete_thoughts() >= self._stop_after:
+                self._queue, self._closing, self._stopping = [self._forcing.vocabulary.ends[0]], True, True
         elif self._phase is _Phase.AFTER and not self._queue and budget.answer_tokens and self._answer_tokens >= budget.answer_tokens:
             self._queue = [self._forcing.vocabulary.ends[0]]
 
@@ -246,9 +261,9 @@ class Writing:
         return rest + (self._forcing.vocabulary.encode(self._forcing.budget.final) if self._forcing.budget.final else [])
 
     def _complete_thoughts(self) -> int:
+        # Those before the last are counted while it is looked for.
         last = self._last_thought()
-        # A line that has ended is complete where another line would not go on with it.
-        return self._thoughts_before + max(0, _count(last + "X" * last.endswith("\n")) - 1)
+        return self._thoughts_before + sum(bool(thought.text.strip()) for thought in complete(last))
 
     def _last_thought(self) -> str:
         """The text of the last thought; those before it are complete and are not looked at again."""

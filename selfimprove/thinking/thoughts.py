@@ -58,6 +58,14 @@ def split(thinking: str) -> tuple[Thought, ...]:
     return tuple(Thought(thinking[start:end], start) for start, end in zip(starts, ends, strict=True))
 
 
+def complete(thinking: str) -> tuple[Thought, ...]:
+    """The thoughts of a thinking that goes on, without the one that is being written.
+
+    A line that has ended is complete where another line of plain text would not go on with it.
+    """
+    return split(thinking + "X" * thinking.endswith("\n"))[:-1]
+
+
 def switches(thoughts: Sequence[Thought]) -> int:
     """How many of the thoughts after the first turn to something else ("Wait", "Alternatively", …) rather than go on."""
     return sum(SWITCH.match(thought.text.lstrip()) is not None for thought in thoughts[1:])

@@ -15,7 +15,8 @@ from selfimprove import VLLM, Bare, Budget, Checkpoint, Decoding, Problem, Switc
 from selfimprove.protocols import OpenSampler
 from selfimprove.records import Request
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
-from selfimprove.thinking.traces import parsed
+from selfimprove.thinking.thoughts import complete
+from selfimprove.thinking.traces import parse, parsed
 
 pytestmark = pytest.mark.vllm
 
@@ -119,6 +120,30 @@ def test_a_request_that_is_preempted_keeps_its_budget_and_its_tokens(sampler: Op
 
 def preemptions(sampler: Any) -> int:
     return next(metric.value for metric in sampler._llm.get_metrics() if metric.name == "vllm:num_preemptions")
+
+
+def test_a_turn_is_ended_after_one_more_thought_and_gone_on_with_until_the_thinking_has_ended(sampler: OpenSampler, thinking: Checkpoint) -> None:
+    plain = ask(PROBLEMS, Bare(), Decoding(samples_per_problem=4, temperature=1.0, max_tokens=120), "steps", seed=11)
+    text, stops = {request.id: "" for request in plain}, 0
+    asked = [replace(request, stop_after_thoughts=1) for request in plain]
+    for _ in range(2):
+        pieces, going = sampled(sampler, thinking, asked), []
+        for request in asked:
+            piece = pieces[request.id]
+            assert piece.opened
+            done = len(complete(text[request.id]))
+            text[request.id] += piece.text
+            parts = parse(text[request.id], opened=True)
+            if piece.finish_reason != "thought":
+                assert parts.closing or piece.finish_reason == "length" or len(complete(parts.thinking or "")) == done
+                continue
+            stops += 1
+            last = len(piece.output_token_ids) - 1
+            assert not parts.closing and len(complete(parts.thinking or "")) > done and piece.forced == ((last, last + 1),)
+            assert piece.output_token_ids[last] == 2, "the end of the turn"
+            going.append(replace(request, prefix=(*request.prefix, *piece.output_token_ids[:last]), max_tokens=request.max_tokens - last))
+        asked = going
+    assert stops > 5
 
 
 def test_an_engine_that_ignores_budgets_is_found_out_before_it_samples(

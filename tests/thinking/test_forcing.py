@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from selfimprove.budget import Budget
 from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
-from selfimprove.thinking.thoughts import split
+from selfimprove.thinking.thoughts import complete, split
 from selfimprove.thinking.traces import THINK, Delimiters, parse
 
 TEXTS = [
@@ -137,6 +137,46 @@ def test_thoughts_are_counted_as_they_grow_as_in_the_whole_text(output: list[int
         starts = [len(text_of(output[:n])) for n in range(count)]
         assert writing.thoughts == sum(bool(thought.text.strip()) for thought in thoughts)
         assert writing.thought_tokens == sum(start >= thoughts[-1].start for start in starts)
+
+
+def thoughts_done(text: str, opened: bool) -> int:
+    parts = parse(text, opened=opened)
+    return sum(bool(thought.text.strip()) for thought in (split if parts.closing else complete)(parts.thinking or ""))
+
+
+@given(st.integers(1, 3), st.booleans(), st.randoms(use_true_random=False))
+def test_a_turn_is_ended_after_as_many_more_thoughts_as_asked_for_and_gone_on_with_from_there(more: int, opened: bool, choose: random.Random) -> None:
+    forcing, text = Forcing(Budget(), THINK, VOCABULARY), ""
+    for _ in range(4):
+        parts = parse(text, opened=opened)
+        if parts.closing:
+            break
+        before, inside = thoughts_done(text, opened), parts.thinking is not None
+        writing = Writing(forcing, inside, parts.thinking if inside else parts.before, stop_after=more)
+        while writing.next is None and writing.position < 80:
+            token = choose.randrange(1, len(TEXTS))
+            assert parse(text, opened=opened).closing or thoughts_done(text, opened) < before + more
+            text += TEXTS[token]
+            writing.read(token)
+        assert not writing.stopped
+        if writing.next is None:
+            break
+        assert writing.next == EOS and thoughts_done(text, opened) >= before + more and not parse(text, opened=opened).closing
+        writing.read(EOS)
+        assert writing.stopped and writing.forced == [writing.position - 1] and writing.violations == []
+
+
+def test_limits_count_from_the_prefix_on() -> None:
+    writing = Writing(Forcing(Budget(max_tokens=2), THINK, VOCABULARY), True, "a a a\na\n")
+    for token in tokens("a", "a"):
+        assert writing.next is None
+        writing.read(token)
+    assert writing.thinking_tokens == 2 and TEXTS[writing.next] == "</"
+    thoughts = Writing(Forcing(Budget(max_thoughts=1), THINK, VOCABULARY), True, "a a a\na\n")
+    for token in tokens("a", "\n"):
+        assert thoughts.next is None and thoughts.thoughts <= 1
+        thoughts.read(token)
+    assert thoughts.thoughts == 1 and TEXTS[thoughts.next] == "</"
 
 
 def test_a_switch_is_found_in_every_spelling_and_by_its_first_token_where_it_is_none() -> None:

@@ -1,0 +1,1 @@
+"""How good each thought is: labels, a model that learns them, and its scores."""

@@ -1,0 +1,112 @@
+"""How well a process reward model tells good thoughts from bad ones, and how far its probabilities can be believed: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+BINS = 10
+"""Of the reliability diagram, each of equally many thoughts."""
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Thoughts of like probability."""
+
+    thoughts: int
+    predicted: float
+    """Their mean probability."""
+    observed: float
+    """Their mean label."""
+
+
+@dataclass(frozen=True)
+class StepQuality:
+    """A process reward model on traces of problems that it was not trained on. Calibrated figures are cross-fitted: on half of the problems with
+    the calibration of the other half."""
+
+    problems: int
+    thoughts: int
+    auroc: float | None
+    """Chance that a good thought (label at least 0.5) has a higher reward than a bad one, ties half; None where only one kind is there."""
+    brier: float
+    """Mean squared distance between the calibrated probability and the outcome of a rollout, 0 or 1."""
+    brier_uncalibrated: float
+    brier_constant: float
+    """Of the mean label as everyone's probability: what a model that knows nothing reaches."""
+    reliability: tuple[Bin, ...]
+    """Calibrated probabilities against labels, from low to high."""
+    center: float
+    """The logit that means 0.5, by all held-out thoughts."""
+    scale: float
+    """What logits are divided by."""
+
+
+def measure(logits: Sequence[float], labels: Sequence[float], problems: Sequence[str]) -> StepQuality:
+    """The quality on these thoughts; one logit, label and problem id each. ValueError where there is none."""
+    import numpy as np
+    from scipy.special import expit
+
+    if not labels:
+        raise ValueError("no thought to measure on")
+    x, y = np.array(logits), np.array(labels)
+    names = sorted(set(problems))
+    half = np.array([names.index(name) % 2 for name in problems])
+    if len(names) == 1:
+        half = np.arange(len(y)) % 2
+    calibrated = np.full(len(y), y.mean())
+    for one in (0, 1):
+        if (half != one).any():
+            center, scale = calibrate(x[half != one], y[half != one])
+            calibrated[half == one] = expit((x[half == one] - center) / scale)
+    center, scale = calibrate(x, y)
+    return StepQuality(
+        problems=len(names),
+        thoughts=len(y),
+        auroc=_auroc(x, y >= 0.5),
+        brier=_brier(calibrated, y),
+        brier_uncalibrated=_brier(expit(x), y),
+        brier_constant=_brier(np.full(len(y), y.mean()), y),
+        reliability=_reliability(calibrated, y),
+        center=center,
+        scale=scale,
+    )
+
+
+def calibrate(logits: Any, labels: Any) -> tuple[float, float]:
+    """Center and scale so that `sigmoid((logit - center) / scale)` is as likely as can be, given arrays of logits and soft labels.
+
+    Platt 1999, "Probabilistic outputs for support vector machines", with his smoothed labels, which keep both finite where the classes do not
+    overlap. The center makes up for the weights of the classes in training. The scale is positive: calibration never turns an order round.
+    """
+    import numpy as np
+    from scipy.optimize import minimize
+
+    smoothed = (labels * len(labels) + 1) / (len(labels) + 2)
+
+    def loss(parameters: Any) -> float:
+        z = np.exp(parameters[0]) * logits + parameters[1]
+        return float(np.mean(np.logaddexp(0, z) - smoothed * z))
+
+    slope, shift = minimize(loss, (0.0, 0.0), bounds=[(-5, 5), (None, None)]).x
+    return float(-shift / np.exp(slope)), float(np.exp(-slope))
+
+
+def _auroc(logits: Any, good: Any) -> float | None:
+    from scipy.stats import mannwhitneyu
+
+    if good.all() or not good.any():
+        return None
+    return float(mannwhitneyu(logits[good], logits[~good]).statistic / (good.sum() * (~good).sum()))
+
+
+def _brier(probabilities: Any, labels: Any) -> float:
+    return float((labels * (1 - probabilities) ** 2 + (1 - labels) * probabilities**2).mean())
+
+
+def _reliability(probabilities: Any, labels: Any) -> tuple[Bin, ...]:
+    import numpy as np
+
+    groups = np.array_split(np.argsort(probabilities, kind="stable"), min(BINS, len(labels)))
+    return tuple(Bin(len(group), float(probabilities[group].mean()), float(labels[group].mean())) for group in groups)

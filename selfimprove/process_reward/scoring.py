@@ -1,0 +1,129 @@
+"""Scores thoughts with a process reward model, many at a time: vLLM's pooling runner inside its worker."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Sequence
+from dataclasses import field
+from math import tanh
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from selfimprove.errors import UserError
+from selfimprove.process_reward.reading import read
+from selfimprove.protocols import Cluster, StepScorer
+from selfimprove.records import Checkpoint, Message
+from selfimprove.resources import Resources
+from selfimprove.sampling.vllm_engine import ENVIRONMENT, engine_defaults
+
+Asked = Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]
+"""Chats, each with the thoughts that answer it so far."""
+
+LARGEST_CALL = 1024
+"""Traces in one call of a worker, so that each call ends well before its deadline."""
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Reading:
+    """How a process reward model reads and speaks: the entry `process_reward` of its `config.json`."""
+
+    begin: str
+    """The delimiter before the thoughts."""
+    center: float = 0.0
+    """The logit that means 0.5."""
+    scale: float = 1.0
+    """The probability is `sigmoid((logit - center) / scale)` (Platt 1999)."""
+
+    def probability(self, logit: float) -> float:
+        """The calibrated probability."""
+        # The logistic function in the form that no logit overflows.
+        return 0.5 + 0.5 * tanh((logit - self.center) / (2 * self.scale))
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class RewardModel:
+    """A process reward model that `RewardTrainer` made, opened with vLLM."""
+
+    checkpoint: Checkpoint
+    engine: dict[str, Any] = field(default_factory=dict)
+    """Arguments of `vllm.LLM`, passed through untouched; they come before the defaults for this kind of machine."""
+    resources: Resources = Resources()
+    """One copy: more of them would all do the same work."""
+
+    def environment(self) -> dict[str, str]:
+        """What has to stand in the worker's environment before vLLM is imported."""
+        return dict(ENVIRONMENT)
+
+    def open(self) -> OpenRewardModel:
+        """Start the engine.
+
+        Raises:
+            UserError: the checkpoint is no process reward model.
+        """
+        return OpenRewardModel(Path(self.checkpoint.path), self.engine)
+
+
+class OpenRewardModel:
+    """The engine with the model's weights."""
+
+    def __init__(self, model: Path, engine: dict[str, Any]) -> None:
+        """Load vLLM and the weights: some seconds."""
+        self._reading = reading(model)
+        import torch
+        from vllm import LLM
+
+        # As in `sampling.open_vllm`: nothing else may have asked for AMX.
+        torch.cpu._init_amx()
+        defaults = engine_defaults(model, engine) | {"runner": "pooling", "enable_prefix_caching": False}
+        self._llm = LLM(**(defaults | engine))
+
+    def score(self, asked: Asked) -> list[tuple[float, ...]]:
+        """For each thought of each trace the chance, at its end, that the answer will be right; calibrated as the checkpoint says.
+
+        Raises:
+            UserError: a trace is longer than the engine's context, or one of its thoughts is empty.
+        """
+        from vllm import PoolingParams, TokensPrompt
+
+        tokenizer, room = self._llm.get_tokenizer(), self._llm.llm_engine.vllm_config.model_config.max_model_len
+        sequences = [read(tokenizer, messages, self._reading.begin, thoughts) for messages, thoughts in asked if thoughts]
+        if not sequences:
+            return [()] * len(asked)
+        if (longest := max(len(ids) for ids, _ in sequences)) > room:
+            raise UserError(f"a trace of {longest} tokens exceeds the reward model's context of {room}: raise max_model_len in its engine")
+        prompts = [TokensPrompt(prompt_token_ids=ids) for ids, _ in sequences]
+        outputs = self._llm.encode(prompts, pooling_params=PoolingParams(use_activation=False), pooling_task="token_classify", use_tqdm=False)
+        scored = (self._probabilities(one.outputs.data, ends) for one, (_, ends) in zip(outputs, sequences, strict=True))
+        return [next(scored) if thoughts else () for _, thoughts in asked]
+
+    def close(self) -> None:
+        """End the engine."""
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+        gc.collect()
+
+    def _probabilities(self, logits: Any, ends: Sequence[int]) -> tuple[float, ...]:
+        return tuple(self._reading.probability(logit) for logit in logits[ends, 0].tolist())
+
+
+def reading(model: Path) -> Reading:
+    """How the process reward model in this folder reads.
+
+    Raises:
+        UserError: the folder holds another kind of model.
+    """
+    file = model / "config.json"
+    config = json.loads(file.read_text()) if file.exists() else {}
+    if "process_reward" not in config or config.get("token_classification_bias", True):
+        raise UserError(f"{model} is no process reward model: train one with selfimprove.process_reward.training.RewardTrainer")
+    return TypeAdapter(Reading).validate_python(config["process_reward"])
+
+
+def step_rewards(scorer: StepScorer, asked: Asked, cluster: Cluster) -> list[tuple[float, ...]]:
+    """The rewards of all thoughts, in the order asked; computed on the scorer's worker."""
+    worker = cluster.open("reward model", scorer)
+    return [rewards for start in range(0, len(asked), LARGEST_CALL) for rewards in worker.call("score", asked[start : start + LARGEST_CALL])]

@@ -1,0 +1,104 @@
+"""A process reward model trained on labels that a tiny model can learn: good thoughts say "yes", bad ones "no"."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfimprove import Checkpoint, UserError
+from selfimprove.process_reward.quality import StepQuality
+from selfimprove.process_reward.reading import read
+from selfimprove.process_reward.scoring import reading
+from selfimprove.process_reward.training import QUALITY, RewardTrainer, require_thought_ends, split
+from selfimprove.records import LabelledTrace, TrainingStep
+
+pytestmark = pytest.mark.trl
+
+ROWS = [
+    LabelledTrace(f"p{n}/g1/s{s}", f"p{n}", f"{n} + 1 =", thoughts, labels, (8, 8))
+    for n in range(24)
+    for s, (thoughts, labels) in enumerate(((("\nyes, so.\n", "yes.\n"), (0.9, 0.9)), (("\nyes.\n", f"no, {n}.\n"), (0.9, 0.1))))
+]
+QUICK: dict[str, Any] = {"batch_size": 8, "learning_rate": 3e-3, "epochs": 6, "max_length": 64, "threads": 1}
+
+
+def fit(folder: Path, into: Path, rows: list[LabelledTrace] = ROWS, **settings: Any) -> list[TrainingStep]:
+    start = Checkpoint("base", str(folder), None, 0, "", "")
+    return list(RewardTrainer(**{**QUICK, **settings}).open().train(start, rows, into, seed=5))
+
+
+def test_good_thoughts_of_problems_never_seen_are_told_from_bad_ones(tiny_model: Path, tmp_path: Path) -> None:
+    from pydantic import TypeAdapter
+    from safetensors.torch import load_file
+
+    steps = fit(tiny_model, tmp_path / "out")
+    assert [step.step for step in steps] == list(range(1, steps[0].steps + 1)) and steps[-1].loss < 0.7 * steps[0].loss
+    quality = TypeAdapter(StepQuality).validate_json((tmp_path / "out" / QUALITY).read_text())
+    assert quality.problems == 5 and quality.thoughts == 20
+    assert quality.auroc is not None and quality.auroc > 0.95 and quality.brier < quality.brier_constant
+    # Three in four thoughts are good; training counts both kinds alike, and calibration knows.
+    assert sum(one.observed * one.thoughts for one in quality.reliability) / 20 == pytest.approx(0.7)
+
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    assert weights["score.weight"].shape == (1, 64) and not {"score.bias", "lm_head.weight"} & weights.keys()
+    assert sorted(file.suffix for file in (tmp_path / "out").iterdir() if file.stat().st_size > 20_000) == [".safetensors"]
+    known = reading(tmp_path / "out")
+    assert (known.begin, known.center, known.scale) == ("<think>", quality.center, quality.scale)
+
+    fit(tiny_model, tmp_path / "again")
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert all((again[name] == tensor).all() for name, tensor in weights.items())
+
+
+def test_only_labelled_thoughts_take_a_loss_and_every_token_is_counted_once(tiny_model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from selfimprove.process_reward.step_trainer import collate
+    from selfimprove.process_reward.training import OpenRewardTrainer
+
+    tokenizer, opened = AutoTokenizer.from_pretrained(tiny_model), OpenRewardTrainer(RewardTrainer())
+    short, long = replace(ROWS[1], labels=(None, 0.25)), replace(ROWS[0], thoughts=("\nyes, and more of it.\n", "no.\n"))
+    batch = collate([opened._example(tokenizer, row) for row in (short, long)])
+    ids = batch["input_ids"].flatten()
+    assert batch["labels"].tolist() == pytest.approx([0.25, 0.9, 0.9])
+    tails = [tokenizer.decode(ids[slot - 2 : slot + 1]) for slot in batch["slots"].tolist()]
+    assert all(text.endswith(".\n") for text in tails) and len(set(batch["slots"].tolist())) == 3
+    assert batch["attention_mask"].sum().item() < ids.numel()
+
+
+def test_a_problem_is_either_trained_on_or_held_out() -> None:
+    learnt, kept = split(ROWS, 0.25, seed=1)
+    assert len(kept) == 12 and len(learnt) == 36
+    assert not {row.problem_id for row in learnt} & {row.problem_id for row in kept}
+    assert split(ROWS[::-1], 0.25, seed=1)[1] == kept[::-1]
+    with pytest.raises(UserError, match="labels of 1 problems"):
+        split(ROWS[:2], 0.25, seed=1)
+
+
+def test_positions_that_are_not_the_thoughts_ends_are_refused(tiny_model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer, row = AutoTokenizer.from_pretrained(tiny_model), ROWS[0]
+    ids, ends = read(tokenizer, ({"role": "user", "content": row.prompt},), "<think>", row.thoughts)
+    require_thought_ends(tokenizer, row, ids, ends)
+    for shifted in ([ends[0] - 2, ends[1]], [ends[0], ends[1] - 2], [ends[0] + 2, ends[1]]):
+        with pytest.raises(UserError, match=r"trace p0/g1/s0: the tokens of thought"):
+            require_thought_ends(tokenizer, row, ids, shifted)
+
+
+def test_a_trace_that_is_too_long_is_named_and_an_optimizer_is_not_for_choice(tiny_model: Path, tmp_path: Path) -> None:
+    long = replace(ROWS[0], thoughts=("yes " * 80, "no."))
+    with pytest.raises(UserError, match=r"trace p0/g1/s0 has \d+ tokens, more than max_length=64"):
+        fit(tiny_model, tmp_path / "out", [long, *ROWS[1:]])
+    with pytest.raises(UserError, match="optim"):
+        RewardTrainer(options={"optim": "sgd"}).open()
+
+
+def test_a_language_model_is_no_reward_model(tiny_model: Path) -> None:
+    with pytest.raises(UserError, match="is no process reward model"):
+        reading(tiny_model)
+    assert "process_reward" not in json.loads((tiny_model / "config.json").read_text())

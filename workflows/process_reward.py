@@ -1,0 +1,82 @@
+"""A process reward model for the champion of a finished run, and what it is good for, each use compared at equal sampled tokens.
+
+`python workflows/process_reward.py RUN_DIR` labels thoughts by rollouts, trains the model and tries its uses, or continues where it stopped. Edit the
+settings; the folder `RUN_DIR/process-reward` is that of one set of them. docs/process_reward_uses.md tells how to read the result.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from selfimprove import Checkpoint, Cluster, Decoding, Guidance, MLflow, RayCluster, RewardModel, Search, UserError, WorkerFailed, ask
+from selfimprove.budget_sweep import champion
+from selfimprove.evaluation.equal_tokens import RewardUses
+from selfimprove.process_reward.rollouts import Rollouts
+from selfimprove.process_reward.training import RewardTrainer
+from selfimprove.protocols import StepScorer, Trainer
+from selfimprove.records import LabelledTrace
+from selfimprove.reporting.noise import noise_into
+from selfimprove.reporting.progress import Show
+from selfimprove.reporting.uses_report import table
+from selfimprove.resumable import Campaign, fine_tune, sample_and_verify
+from selfimprove.reward_uses import Uses, compare_uses
+from selfimprove.step_labelling import label_steps
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.workflow_files import load_workflow
+
+PROBLEMS = 400
+"""Of the run's training problems: those whose traces are labelled."""
+LABELLED = Decoding(samples_per_problem=4, temperature=0.8, max_tokens=64)
+ROLLOUTS = Rollouts(least=4, most=12, max_tokens=64, wrong=400, correct=400)
+TRAINER = RewardTrainer(epochs=2)
+USES = Uses(
+    plain=Decoding(samples_per_problem=32, temperature=0.8, max_tokens=64),
+    searches={
+        "beam 4 x 4": (1, Search(width=4, expansions=4)),
+        "DVTS 4 x 4": (4, Search(expansions=4)),
+        "early stop": (16, Search(stop_below=0.2)),
+    },
+    lowest_steps=(0.2, 0.5, 0.8),
+)
+
+
+def main(
+    run_dir: Path,
+    rollouts: Rollouts = ROLLOUTS,
+    trainer: Trainer = TRAINER,
+    scorer: Callable[[Checkpoint], StepScorer] = RewardModel,
+    uses: Uses = USES,
+    start_cluster: Callable[..., Cluster] = RayCluster,
+) -> RewardUses:
+    """Label, train, measure, use."""
+    run = RunFolder(run_dir)
+    workflow, module = load_workflow(*run.source())
+    tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
+    model, folder = champion(run), run.root / "process-reward"
+    with noise_into(run.logs / "process-reward.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
+        campaign = Campaign(workflow, run, cluster, tracker, Show(console), model, run.problems("train"), run.problems("held_out"), None)
+        labelled = label(campaign, model, rollouts, folder / "labels")
+        made, _ = fine_tune(campaign, model, labelled, folder / "model", "process-reward-model", 0, "process reward model", trainer)
+        cluster.end(trainer)
+        result = compare_uses(campaign, Guidance(scorer(made)), model, uses, folder / "uses")
+        console.print(table(result))
+    return result
+
+
+def label(campaign: Campaign, model: Checkpoint, rollouts: Rollouts, folder: Path) -> list[LabelledTrace]:
+    """Traces of training problems with a label for every thought."""
+    workflow, problems = campaign.workflow, campaign.problems[:PROBLEMS]
+    requests = ask(problems, workflow.prompter, LABELLED, "labelled", workflow.seed, workflow.delimiters)
+    traces = sample_and_verify(campaign, model, requests, problems, folder / "traces", "traces to label").read()
+    return label_steps(campaign, rollouts, model, traces, workflow.prompter, folder, "labels")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python workflows/process_reward.py RUN_DIR")
+    try:
+        main(Path(sys.argv[1]))
+    except (UserError, WorkerFailed) as error:
+        sys.exit(f"process_reward: {error}")
