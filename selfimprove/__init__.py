@@ -45,6 +45,7 @@ from selfimprove.records import (
     VerifierRow,
 )
 from selfimprove.resources import Resources
+from selfimprove.sampling.allocation import ExpectedGain, FixedK
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.sampling.endpoint import Endpoint
 from selfimprove.sampling.vllm_engine import VLLM
@@ -88,7 +89,9 @@ __all__ = [
     "Exact",
     "Exemplar",
     "Exercise",
+    "ExpectedGain",
     "FewShot",
+    "FixedK",
     "GenerationReport",
     "HubDataset",
     "InlineCluster",

@@ -105,6 +105,21 @@ def test_streams_of_several_copies_lose_nothing(cluster: RayCluster) -> None:
     assert sorted(worker.stream("spell", [(word,) for word in words])) == sorted("".join(words))
 
 
+def test_a_call_that_waits_for_the_items_of_others_is_made_once_they_are_there(cluster: RayCluster) -> None:
+    heard: list[str] = []
+
+    def calls() -> Iterator[tuple[str] | None]:
+        yield ("ab",)
+        yield ("cd",)
+        while not set("ab") <= set(heard):
+            yield None
+        yield ("ef",)
+
+    for letter in cluster.open("echo", Echo()).stream("spell", calls()):
+        heard.append(letter)
+    assert sorted(heard) == list("abcdef")
+
+
 def test_a_call_whose_worker_died_is_run_again(cluster: RayCluster, tmp_path: Path) -> None:
     worker = cluster.open("mortal", Echo(Resources(cpus=0), flag=str(tmp_path / "died")))
     assert set(worker.stream("die_once", [(["a", "b", "c"],), (["d", "e"],)])) == set("abcde")
