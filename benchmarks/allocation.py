@@ -2,7 +2,7 @@
 
 The pool holds many traces of each problem, of the quickstart's first generation or of a checkpoint of yours; it is sampled where it is not there.
 A replay hands its traces out in a seeded order as an allocator asks for them, with one wave always in flight, as in a run. Coverage is the share of
-problems with an accepted trace. What fixed k covers is the mark: both are compared where the allocator first covers as much.
+problems with an accepted trace; what fixed k covers is the mark: both are compared where the allocator first covers as much.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def make_pool(workflow: Workflow, model: str, folder: Path, problems: int, sampl
     return pool
 
 
-def replay(allocator: Allocator, pool: Pool, samples_per_problem: int, rates: Mapping[str, float]) -> Iterator[Yield]:
-    """What there is after every wave."""
+def replay(allocator: Allocator, pool: Pool, samples_per_problem: int, rates: Mapping[str, float], cap: int) -> Iterator[Yield]:
+    """What there is after every wave; of one problem, no more than `cap` traces count, as selection would keep no more."""
     tries = {name: Tries(name, rates.get(name)) for name in pool}
     texts: dict[str, set[str]] = {name: set() for name in pool}
     tokens, flying = 0, dict.fromkeys(pool, 0)
@@ -89,7 +89,7 @@ def replay(allocator: Allocator, pool: Pool, samples_per_problem: int, rates: Ma
             tries[name] = replace(tries[name], asked=begin + more)
             tokens += sum(draw.tokens for draw in pool[name][begin : begin + more])
             texts[name].update(draw.text for draw in pool[name][begin : begin + more] if draw.text is not None)
-        yield Yield(tokens, sum(map(bool, texts.values())), sum(map(len, texts.values())))
+        yield Yield(tokens, sum(map(bool, texts.values())), sum(min(len(found), cap) for found in texts.values()))
 
 
 def judged(one: Tries, draws: Sequence[Draw]) -> Tries:
@@ -114,8 +114,8 @@ def compare(pool: Pool, fixed: int, allocator: ExpectedGain, seeds: int, known: 
     for seed in range(seeds):
         drawn, rates = shuffled(pool, seed)
         depth = min(map(len, drawn.values()))
-        theirs += replay(FixedK(), drawn, fixed, {})
-        waves = replay(replace(allocator, most=depth), drawn, depth, rates if known else {})
+        theirs += replay(FixedK(), drawn, fixed, {}, allocator.cap)
+        waves = replay(replace(allocator, most=depth), drawn, depth, rates if known else {}, allocator.cap)
         ours.append(next((found for found in waves if found.solved >= theirs[-1].solved), None))
     return theirs, ours
 
@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="smollm2-135m-instruct", help="the base model's name, or a checkpoint's folder")
     parser.add_argument("--problems", type=int, default=300)
     parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--cap", type=int, default=ExpectedGain().cap, help="the most distinct traces of a problem that count")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/allocation"), help="where the pool is kept")
     chosen = parser.parse_args()
@@ -147,7 +148,7 @@ def main() -> None:
     accepted = sum(draw.text is not None for draw in every) / len(every)
     print(describe_machine())
     print(f"allocation, {len(pool)} problems × {chosen.samples} traces of {chosen.model}, {accepted:.3f} accepted; {chosen.seeds} seeds:")
-    allocator = ExpectedGain(cap=chosen.samples, wave=max(1, len(pool) // 4))
+    allocator = ExpectedGain(cap=chosen.cap, wave=max(1, len(pool) // 4))
     for known, name in ((False, "nothing known beforehand"), (True, f"solve rates of {EARLIER} earlier samples known")):
         print(f" {allocator}, {name}; median ratio (least to most), aim 1.5 or more")
         for fixed in FIXED:

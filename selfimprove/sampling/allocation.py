@@ -16,6 +16,7 @@ from selfimprove.records import Tries
 MEANS = (0.005, 0.01, 0.02, *(step / 20 for step in range(1, 20)), 0.98, 0.99)
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Of the Betas among which the likeliest is looked for: alpha / (alpha + beta), and alpha + beta."""
+VARIETIES = tuple(2.0**power for power in range(-7, 11))
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -77,9 +78,9 @@ class ExpectedGain:
         chance, flying = right / (right + wrong), one.asked - one.judged + more
         # That all in flight fail, and then this one does not.
         opens = 0.0 if one.distinct else chance_of_failures(right, wrong, flying) - chance_of_failures(right, wrong, flying + 1)
-        adds = (chance - opens) * known.novelty(one) if one.distinct or self.cap > 1 else 0.0
-        if one.distinct + flying * chance * known.novelty(one) >= self.cap:
-            adds = 0.0
+        novel = known.variety / (known.variety + max(1.0, one.accepted + flying * chance))
+        full = self.cap == 1 or one.distinct + flying * chance * novel >= self.cap
+        adds = 0.0 if full else (chance - opens) * novel
         return (self.first * opens + adds) / known.length(one)
 
     def _prior(self, one: Tries, known: Known) -> tuple[float, float]:
@@ -95,22 +96,18 @@ class Known:
 
     prior: tuple[float, float]
     """The Beta of their acceptance rates."""
-    new: float
-    """Share of the accepted traces after a problem's first one that were of new text."""
+    variety: float
+    """Of their texts, as `fit_variety` has it."""
     tokens: float
     """Of a mean output."""
 
     @classmethod
     def of(cls, tries: Sequence[Tries]) -> Known:
         """From everything that is judged so far."""
-        after_first = [(one.accepted - 1, one.distinct - 1) for one in tries if one.accepted]
-        new = (sum(distinct for _, distinct in after_first) + 1) / (sum(accepted for accepted, _ in after_first) + 1)
         judged = sum(one.judged for one in tries)
-        return cls(fit_beta((one.accepted, one.judged) for one in tries), new, sum(one.tokens for one in tries) / judged if judged else 1.0)
-
-    def novelty(self, one: Tries) -> float:
-        """The chance that another accepted trace of this problem is of new text; the mean of all problems counts as one such trace."""
-        return (one.distinct - 1 + self.new) / one.accepted if one.accepted else self.new
+        prior = fit_beta((one.accepted, one.judged) for one in tries)
+        variety = fit_variety((one.distinct, one.accepted) for one in tries)
+        return cls(prior, variety, sum(one.tokens for one in tries) / judged if judged else 1.0)
 
     def length(self, one: Tries) -> float:
         """The expected tokens of another output of this problem, over those of a mean one."""
@@ -134,14 +131,30 @@ def fit_beta(counts: Iterable[tuple[int, int]]) -> tuple[float, float]:
     seen = Counter((right, samples) for right, samples in counts if samples)
     if not seen:
         return 1.0, 1.0
+    import numpy
+    from scipy.special import betaln
 
-    def likelihood(pair: tuple[float, float]) -> float:
-        alpha, beta = pair
-        whole = math.lgamma(alpha + beta) - math.lgamma(alpha) - math.lgamma(beta)
-        terms = (
-            times * (whole + math.lgamma(alpha + right) + math.lgamma(beta + samples - right) - math.lgamma(alpha + beta + samples))
-            for (right, samples), times in seen.items()
-        )
-        return math.fsum(terms)
+    means, strengths = (axis.ravel() for axis in numpy.meshgrid(MEANS, STRENGTHS))
+    alpha, beta = (means * strengths)[:, None], ((1 - means) * strengths)[:, None]
+    right, samples = numpy.array(list(seen)).T
+    likelihoods = (betaln(alpha + right, beta + samples - right) - betaln(alpha, beta)) @ numpy.array(list(seen.values()))
+    best = int(likelihoods.argmax())
+    return float(alpha[best, 0]), float(beta[best, 0])
 
-    return max(((mean * strength, (1 - mean) * strength) for mean in MEANS for strength in STRENGTHS), key=likelihood)
+
+def fit_variety(counts: Iterable[tuple[int, int]]) -> float:
+    """The θ under which these counts are likeliest, on a grid, where a trace is of new text with the chance θ / (θ + traces before it).
+
+    That is Ewens's sampling formula (Ewens 1972), for which the number of different texts tells all that there is to know of θ.
+
+    Args:
+        counts: different texts and accepted traces of each problem. A problem of two equal and one of two different ones are added: 1 without any.
+    """
+    import numpy
+    from scipy.special import gammaln
+
+    seen = Counter([(1, 2), (2, 2), *counts])
+    theta = numpy.array(VARIETIES)[:, None]
+    distinct, accepted = numpy.array(list(seen)).T
+    likelihoods = (distinct * numpy.log(theta) + gammaln(theta) - gammaln(theta + accepted)) @ numpy.array(list(seen.values()))
+    return VARIETIES[int(likelihoods.argmax())]

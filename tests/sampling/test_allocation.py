@@ -12,7 +12,7 @@ from scipy import integrate, stats
 from selfimprove import ExpectedGain, FixedK
 from selfimprove.protocols import Allocator
 from selfimprove.records import Tries
-from selfimprove.sampling.allocation import chance_of_failures, fit_beta
+from selfimprove.sampling.allocation import chance_of_failures, fit_beta, fit_variety
 
 
 @dataclass
@@ -68,10 +68,12 @@ class Simulated:
         return sum(one.asked for one in self.tries)
 
 
-def simulate(rates: Sequence[float], texts: int = 6, predicted: Sequence[float | None] | None = None, seed: int = 0) -> Simulated:
+def simulate(rates: Sequence[float], texts: int = 2, predicted: Sequence[float | None] | None = None, seed: int = 0) -> Simulated:
     return Simulated(rates, texts, predicted or [None] * len(rates), seed)
 
 
+ALWAYS_OR_NEVER = [0.98] * 90 + [0.6] * 20 + [0.0] * 50
+"""As a model has learnt the problems of the quickstart."""
 EASY_AND_HARD = [0.95] * 60 + [0.5] * 20 + [0.1] * 60 + [0.0] * 20
 
 
@@ -81,9 +83,9 @@ def test_fixed_k_asks_for_everything_at_once() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_at_equal_coverage_expected_gain_yields_at_least_half_as_much_again_per_trace(seed: int) -> None:
-    fixed = simulate(EASY_AND_HARD, seed=seed).run(FixedK(), 8)
-    ours = simulate(EASY_AND_HARD, seed=seed).run(ExpectedGain(wave=40), 8, until_solved=fixed.solved)
+def test_where_most_problems_are_solved_always_or_never_it_yields_half_as_much_again_per_trace_at_equal_coverage(seed: int) -> None:
+    fixed = simulate(ALWAYS_OR_NEVER, texts=1, seed=seed).run(FixedK(), 4)
+    ours = simulate(ALWAYS_OR_NEVER, texts=1, seed=seed).run(ExpectedGain(wave=40), 4, until_solved=fixed.solved)
     assert ours.solved >= fixed.solved
     assert ours.distinct / ours.samples >= 1.5 * fixed.distinct / fixed.samples
 
@@ -107,10 +109,9 @@ def test_what_is_not_worth_it_is_saved() -> None:
 
 def test_a_predicted_rate_decides_until_verdicts_do() -> None:
     tries = [Tries("hard", 0.1), Tries("easy", 0.9), Tries("unknown")]
-    first = ExpectedGain(wave=1).allot(tries, 4)
-    assert first == [0, 1, 0]
-    seen = [tries[0], replace(tries[1], asked=8, judged=8, tokens=160), tries[2]]
-    assert ExpectedGain(wave=1).allot(seen, 4) == [0, 0, 1]
+    assert ExpectedGain(wave=1).allot(tries, 16) == [0, 1, 0]
+    seen = [tries[0], replace(tries[1], asked=30, judged=30, tokens=600), tries[2]]
+    assert ExpectedGain(wave=1).allot(seen, 16) == [1, 0, 0]
 
 
 def test_traces_that_repeat_themselves_are_worth_less_than_new_ones() -> None:
@@ -123,7 +124,7 @@ def test_traces_that_repeat_themselves_are_worth_less_than_new_ones() -> None:
 
 def test_of_two_problems_the_one_with_the_shorter_traces_comes_first() -> None:
     tries = [Tries("long", None, asked=4, judged=4, tokens=400), Tries("short", None, asked=4, judged=4, tokens=80)]
-    assert ExpectedGain(wave=1).allot(tries, 12) == [0, 1]
+    assert ExpectedGain(wave=1, worth=0.0).allot(tries, 12) == [0, 1]
 
 
 def test_what_is_in_flight_counts_as_tried() -> None:
@@ -158,3 +159,16 @@ def test_a_beta_is_found_again_from_its_counts_however_samples_were_stopped(alph
 
 def test_without_counts_every_rate_is_as_likely() -> None:
     assert fit_beta([]) == fit_beta([(0, 0)]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("theta", [0.1, 1.0, 20.0])
+def test_the_variety_of_texts_is_found_again_from_how_many_differ(theta: float) -> None:
+    chance, counts = random.Random(2), []
+    for _ in range(2000):
+        accepted = chance.randint(1, 8)
+        counts.append((sum(chance.random() < theta / (theta + before) for before in range(accepted)), accepted))
+    assert theta / 2 <= fit_variety(counts) <= 2 * theta
+
+
+def test_without_accepted_traces_another_one_differs_as_likely_as_not() -> None:
+    assert fit_variety([]) == fit_variety([(0, 0), (1, 1)]) == 1.0
