@@ -136,7 +136,7 @@ def numbered(judged: list[JudgedTrace]) -> Iterator[tuple[JudgedTrace, int]]:
         seen[item.trace.problem_id] += 1
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=4), stops=st.lists(st.integers(0, 96), max_size=3))
 def test_wherever_it_is_stopped_and_whatever_comes_first_the_traces_are_the_same(
     model: Path, shuffling: Shuffling, undisturbed: list[JudgedTrace], seeds: list[int], stops: list[int]

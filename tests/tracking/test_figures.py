@@ -60,6 +60,7 @@ def test_a_report_becomes_sections_with_legal_names():
         "traces/accepted_share": 0.25,
         "traces/samples_per_problem": 4,
         "traces/distinct_per_1000_tokens": 25,
+        "traces/false_acceptance": 0,
         "outcomes/correct": 3,
         "drops/longer_than_9_10_of____context": 1,
         "seconds/sample": 1.5,
