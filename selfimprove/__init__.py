@@ -48,6 +48,7 @@ from selfimprove.records import (
     VerifierRow,
 )
 from selfimprove.resources import Resources
+from selfimprove.sampling.allocation import ExpectedGain, FixedK
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.sampling.endpoint import Endpoint
 from selfimprove.sampling.vllm_engine import VLLM
@@ -91,7 +92,9 @@ __all__ = [
     "Exact",
     "Exemplar",
     "Exercise",
+    "ExpectedGain",
     "FewShot",
+    "FixedK",
     "GenerationReport",
     "Guidance",
     "HubDataset",

@@ -65,7 +65,7 @@ def practise(
         UserError: there is no such problem.
     """
     workflow, folder = campaign.workflow, campaign.run.generation(number)
-    within_reach = [problem for problem in problems if 0 < solves[problem.id][0] < solves[problem.id][1]]
+    within_reach = [problem for problem in problems if problem.id in solves and 0 < solves[problem.id][0] < solves[problem.id][1]]
     if not within_reach:
         raise UserError(
             f"generation {number}: no problem was solved by some of its samples and not by others, so there is nothing to reinforce; "

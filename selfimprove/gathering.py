@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from selfimprove.allotment import Allotment
 from selfimprove.checkpoints.tokens import decoder
+from selfimprove.errors import UserError
 from selfimprove.probing import beside, probe, read_probes
 from selfimprove.rationalizing import Rationalized, rationalize
-from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Selection
+from selfimprove.records import AcceptedTrace, Checkpoint, LedgerEntry, Outcome, Problem, Request, Selection
 from selfimprove.resumable import Campaign, Tally, sample_and_verify, sample_teacher, tally
 from selfimprove.rewarding import read_rewards, reward, rewarded
+from selfimprove.sampling.allocation import fit_beta
 from selfimprove.searching import SearchCost, search_samples
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.contamination import ExamIndex
@@ -61,11 +64,13 @@ def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, 
         if teacher:
             shards = sample_teacher(campaign, teacher, problems, folder, f"{label}, sampling from the teacher")
         else:
-            requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
             if guidance and guidance.search:
+                requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
                 shards, cost = search_samples(campaign, guidance, guidance.search, champion, requests, problems, folder, f"{label}, searching")
             else:
-                shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
+                once = replace(workflow.sampling, samples_per_problem=1)
+                requests = ask(problems, prompter, once, f"g{number}", workflow.seed, workflow.delimiters)
+                shards = sample_allotted(campaign, champion, requests, problems, folder, number)
     sampled = tally(shards)
     if cost:
         sampled = replace(sampled, tokens=cost.tokens)
@@ -79,7 +84,7 @@ def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, 
             probe(campaign, workflow.probing, champion, shards, prompter, folder, f"{label}, probing")
     if workflow.rationalization and not teacher:
         with watch.time("rationalize"):
-            unsolved = [problem for problem in problems if not sampled.solves[problem.id][0]]
+            unsolved = [problem for problem in problems if not sampled.solves.get(problem.id, (0, 0))[0]]
             rationalized = rationalize(campaign, workflow.rationalization, champion, unsolved, prompter, folder, number)
     with watch.time("select"):
         probes, decode = read_probes(folder), None if teacher else decoder(champion.path)
@@ -91,6 +96,51 @@ def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, 
         selection = decontaminate(campaign.exam, selection)
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
     return Gathered(problems, shards, sampled, selection, rationalized, figures, cost)
+
+
+def sample_allotted(
+    campaign: Campaign,
+    checkpoint: Checkpoint,
+    requests: Sequence[Request],
+    problems: Sequence[Problem],
+    folder: Path,
+    number: int,
+    predicted: Mapping[str, float] | None = None,
+) -> JudgedShards:
+    """As many traces of each problem as the workflow's allocator says, with their verdicts.
+
+    Args:
+        requests: one of each problem, sample 0, in the order of `problems`; further samples are asked for like it.
+        predicted: solve rates by problem id, as of a model of difficulty; None: those of earlier generations, where there are any.
+
+    Raises:
+        UserError: the allocator goes by what is accepted, and the selector has to see all traces of a problem to tell.
+    """
+    workflow, label = campaign.workflow, f"generation {number}, sampling"
+    allotment = Allotment(workflow, requests, problems, number, earlier_rates(campaign, number) if predicted is None else predicted)
+    first = allotment.next_wave() or []
+    if allotment.ended:
+        return sample_and_verify(campaign, checkpoint, first, problems, folder, label)
+    if not getattr(workflow.selector, "needs_reference", True):
+        selector, allocator = type(workflow.selector).__name__, type(workflow.allocator).__name__
+        raise UserError(
+            f"{selector} compares all traces of a problem, and {allocator} goes by what is accepted while they come; set allocator=FixedK()"
+        )
+    return sample_and_verify(campaign, checkpoint, first, problems, folder, label, later=allotment)
+
+
+def earlier_rates(campaign: Campaign, number: int) -> dict[str, float]:
+    """The solve rate of each problem in the last generation before this one that sampled it, by problem id.
+
+    It is the posterior mean under the Beta that fits that generation's ledger best (empirical Bayes): little is concluded from few samples.
+    """
+    rates: dict[str, float] = {}
+    # A teacher's rates are not the model's.
+    for past in range(2 if campaign.workflow.teacher else 1, number):
+        rows = [row for row in read_records(campaign.run.generation(past) / "ledger.parquet", LedgerEntry) if row.set == "train"]
+        alpha, beta = fit_beta((row.right, row.samples) for row in rows)
+        rates |= {row.problem_id: (alpha + row.right) / (alpha + beta + row.samples) for row in rows}
+    return rates
 
 
 def draw(campaign: Campaign, number: int) -> list[Problem]:

@@ -101,6 +101,8 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
             "distinct": len({(row.problem_id, row.completion) for row in selection.accepted}),
             "falsely_accepted": gathered.falsely_accepted,
             **({"hopeless": gathered.search.hopeless} if gathered.search else {}),
+            "problems": len(sampled.solves),
+            "most_samples": max((samples for _, samples in sampled.solves.values()), default=0),
             **trained.counts,
         },
         outcomes=sampled.outcomes,

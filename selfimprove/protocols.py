@@ -23,6 +23,7 @@ from selfimprove.records import (
     Selection,
     Trace,
     TrainingStep,
+    Tries,
     Verdict,
 )
 
@@ -70,6 +71,23 @@ class Sampler(Protocol):
 
     def open(self) -> OpenSampler:
         """Start the engine; called on the worker."""
+        ...
+
+
+@runtime_checkable
+class Allocator(Protocol):
+    """Decides how many traces of each problem are sampled, wave by wave."""
+
+    def allot(self, tries: Sequence[Tries], samples_per_problem: int) -> Sequence[int] | None:
+        """How many more traces of each problem the next wave asks for; None where no wave follows, whatever verdicts are still to come.
+
+        A pure function: a run that is continued asks it again. While a wave is sampled the next one is with the sampler already, so that `tries` lack
+        the verdicts of the last one. A wave of nothing waits for these; where there are none to come, it is the end.
+
+        Args:
+            tries: the problems of the generation, in the order in which they were drawn.
+            samples_per_problem: that of `Workflow.sampling`: what may be spent in the mean.
+        """
         ...
 
 
@@ -222,10 +240,11 @@ class Worker(Protocol):
         """Run the method on every copy and give the first one's result."""
         ...
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None]) -> Iterator[Any]:
         """Run a generator method once for each tuple of arguments, spread over the copies; yield what they yield, as it comes.
 
-        A call whose copy died is run again from its start, so an item can come twice: join by id.
+        A call whose copy died is run again from its start, so an item can come twice: join by id. `calls` is read as copies become free; None in it
+        stands for a call that waits for the items of those before it: it is asked for again when another call has ended.
         """
         ...
 

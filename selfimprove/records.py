@@ -128,6 +128,24 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Tries:
+    """How the sampling of one problem stands in one generation: what an allocator goes by."""
+
+    problem_id: str
+    solve_rate: float | None = None
+    """As it was predicted before the first trace: by a model of difficulty, or from earlier generations; None: nothing is known."""
+    asked: int = 0
+    """Traces asked for, those that are not judged yet included."""
+    judged: int = 0
+    accepted: int = 0
+    """Of the judged ones, those that the selector keeps."""
+    distinct: int = 0
+    """Of the accepted ones, those of different text."""
+    tokens: int = 0
+    """Of the judged traces' outputs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What one thought of a trace was worth: the thinking was ended after it, and the answers that came were judged."""
 
@@ -366,7 +384,8 @@ class GenerationReport:
     """The gate's reason."""
     counts: Mapping[str, int]
     """`sampled`, `verified`, `accepted`, `distinct`, `trained_on`; `falsely_accepted`: accepted though the verifier calls the answer wrong; `pairs`
-    where there were any; `rollouts` and `rollouts_right` of practice; `hopeless`: traces given up by a search."""
+    where there were any; `rollouts` and `rollouts_right` of practice; `problems`: those with a sample, and `most_samples`: of one of them; `hopeless`:
+    traces given up by a search."""
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]
@@ -384,3 +403,14 @@ class GenerationReport:
     the rationalized rows, and their `value`, the difference, with its 90 % interval `value_low` to `value_high`. Empty without rationalization."""
     spent: Usage | None = None
     """What an endpoint counted for the sampled traces; None where none was asked. Attempts that failed and traces lost to a stop come on top."""
+
+    @property
+    def samples_per_problem(self) -> float:
+        """Mean over the problems that were sampled; 0 where there are none."""
+        problems = self.counts.get("problems", 0)
+        return self.counts["sampled"] / problems if problems else 0.0
+
+    @property
+    def distinct_per_1000_tokens(self) -> float:
+        """Accepted traces of different text for every 1,000 tokens that were sampled for them: the yield of sampling."""
+        return 1000 * self.counts.get("distinct", 0) / max(1, self.tokens.get("sample", 0))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from selfimprove.allotment import Allotment
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.evaluation.scores import score
 from selfimprove.protocols import Cluster, Progress, Prompter, Tracker, Trainer
@@ -15,7 +17,7 @@ from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Req
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.settings import describe
-from selfimprove.stages import ask, sample, train, verify
+from selfimprove.stages import ask, sample_waves, train, verify
 from selfimprove.storage.files import read_json, read_records, write_json
 from selfimprove.storage.manifest import digest, require_same
 from selfimprove.storage.run_folder import RunFolder
@@ -57,10 +59,11 @@ def sample_and_verify(
     folder: Path,
     label: str,
     teacher: Teacher | None = None,
+    later: Allotment | None = None,
 ) -> JudgedShards:
     """Sample what is missing and judge it as it comes; what is there already is left as it is.
 
-    `checkpoint` is the teacher's where there is one, else one of the student's.
+    `checkpoint` is the teacher's where there is one, else one of the student's; `later` has the requests that follow from verdicts.
     """
     workflow, progress = campaign.workflow, campaign.progress
     sampler = teacher.sampler if teacher else workflow.sampler
@@ -72,15 +75,18 @@ def sample_and_verify(
         "sampler": digest([describe(teacher or workflow.sampler)]),
         "verifier": digest([describe(workflow.verifier), workflow.verifier.version, workflow.verifier_deadline]),
     }
+    if later:
+        made_from["allocation"] = later.digest
     require_same(folder / "sampling.manifest.json", made_from)
     shards = JudgedShards(folder, requests)
     missing = shards.missing()
-    if missing:
+    waves = chain([missing] if missing else [], later.waves(shards) if later else [])
+    if first := next(waves, None):
         if teacher and teacher.model:
             # Two engines have no room beside each other: each begins when the other has ended.
             campaign.cluster.end(workflow.sampler)
-        progress.begin(label, len(missing))
-        traces = sample(sampler, checkpoint, missing, campaign.cluster)
+        progress.begin(label, len(missing) + (later.most if later else 0))
+        traces = sample_waves(sampler, checkpoint, chain([first], waves), campaign.cluster)
         if teacher:
             traces = ([teacher.read(trace) for trace in batch] for batch in traces)
         for judged in verify(workflow.verifier, problems, traces, campaign.cluster, workflow.verifier_deadline):

@@ -31,11 +31,26 @@ def ask(
 
 def sample(sampler: Sampler, checkpoint: Checkpoint, requests: Sequence[Request], cluster: Cluster) -> Iterator[list[Trace]]:
     """One trace of `checkpoint` for every request, in batches, as they finish; each trace comes once."""
+    return sample_waves(sampler, checkpoint, [requests], cluster)
+
+
+def sample_waves(sampler: Sampler, checkpoint: Checkpoint, waves: Iterable[Sequence[Request]], cluster: Cluster) -> Iterator[list[Trace]]:
+    """As `sample`, for requests that depend on earlier traces: a wave is asked for when the sampler has room for it.
+
+    An empty one says that the next wave waits for traces that are being sampled.
+    """
     copies = getattr(sampler, "resources", Resources()).copies
-    size = max(1, min(LARGEST_CALL, math.ceil(len(requests) / copies)))
-    waiting = {request.id for request in requests}
-    calls = ((checkpoint, batch) for batch in _batches(requests, size))
-    for traces in cluster.open("sampler", sampler).stream("sample", calls):
+    waiting: set[str] = set()
+
+    def calls() -> Iterator[tuple[object, ...] | None]:
+        for wave in waves:
+            waiting.update(request.id for request in wave)
+            size = max(1, min(LARGEST_CALL, math.ceil(len(wave) / copies)))
+            yield from ((checkpoint, batch) for batch in _batches(wave, size))
+            if not wave:
+                yield None
+
+    for traces in cluster.open("sampler", sampler).stream("sample", calls()):
         # A call that was run again after its worker died brings some traces twice.
         new = [trace for trace in traces if trace.id in waiting]
         waiting.difference_update(trace.id for trace in new)

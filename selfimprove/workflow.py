@@ -13,7 +13,8 @@ from selfimprove.evaluation.gates import NotWorse
 from selfimprove.process_reward.guidance import Guidance
 from selfimprove.prompting.chat import Bare
 from selfimprove.prompting.hints import Rationalization
-from selfimprove.protocols import Gate, Mixture, ProblemSource, Prompter, Reinforcer, Sampler, Selector, Stop, Trainer, Verifier
+from selfimprove.protocols import Allocator, Gate, Mixture, ProblemSource, Prompter, Reinforcer, Sampler, Selector, Stop, Trainer, Verifier
+from selfimprove.sampling.allocation import FixedK
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.contrast import Contrast
@@ -30,6 +31,7 @@ class Round:
 
     problems_per_generation: PositiveInt | None = None
     sampling: Decoding | None = None
+    allocator: Allocator | None = None
     selector: Selector | None = None
     mixture: Mixture | None = None
     start_from: Literal["base", "champion"] | None = None
@@ -62,6 +64,9 @@ class Workflow:
     delimiters: Delimiters = THINK
     """What is around the thinking. Prompters that speak of it, or show it, have to use the same."""
     sampling: Decoding = Decoding()
+    allocator: Allocator = FixedK()
+    """How many traces of each problem are sampled: `samples_per_problem` of each, or more of some than of others (`ExpectedGain()`). A teacher writes
+    as many of each."""
     exam: Decoding = Decoding(samples_per_problem=1, temperature=0.0)
     selector: Selector = KeepCorrect()
     rationalization: Rationalization | None = None

@@ -85,11 +85,13 @@ class ToySampler:
 
     def close(self) -> None: ...
 
+    def _skill(self, checkpoint: Checkpoint, request: Request) -> float:
+        return skill_of(checkpoint.path) + (self.help if len(request.messages) > 2 else 0.0)
+
     def _trace(self, checkpoint: Checkpoint, request: Request) -> Trace:
         chance = random.Random(request.seed)
         left, right = map(int, re.findall(r"\d+", request.messages[-1]["content"]))
-        skill = skill_of(checkpoint.path) + (self.help if len(request.messages) > 2 else 0.0)
-        answer = left + right if chance.random() < skill else -1
+        answer = left + right if chance.random() < self._skill(checkpoint, request) else -1
         text = f"<think>\n{left} + {right} = {answer}.{' ' * chance.randrange(3)}\n</think>\n{answer}"
         return Trace(request.id, request.problem_id, checkpoint.id, (1, 2, 3), tuple(range(12)), text, (), "stop", request.temperature, request.seed)
 

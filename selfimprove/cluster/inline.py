@@ -17,10 +17,11 @@ class InlineWorker:
         """Run the method."""
         return getattr(self._opened, method)(*arguments)
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
-        """Run the generator method once for each call, in order."""
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None]) -> Iterator[Any]:
+        """Run the generator method once for each call, in order; none of them ever has to wait for those before it."""
         for arguments in calls:
-            yield from getattr(self._opened, method)(*arguments)
+            if arguments is not None:
+                yield from getattr(self._opened, method)(*arguments)
 
 
 class InlineCluster:

@@ -54,31 +54,30 @@ class RayWorker:
                 raise _cause(error) from error
         raise AssertionError("unreachable")
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...]]) -> Iterator[Any]:
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None]) -> Iterator[Any]:
         """Run the generator method for every call, each copy on two calls at once; items come as they are made."""
         import ray
 
         waiting = iter(calls)
         running: dict[Any, tuple[int, tuple[object, ...], int]] = {}
+        free = list(range(len(self._actors))) * IN_FLIGHT
 
         def submit(copy: int, arguments: tuple[object, ...], attempt: int) -> None:
             generator = self._actors[copy].stream.options(num_returns="streaming").remote(method, arguments)
             running[generator] = (copy, arguments, attempt)
 
-        for copy in list(range(len(self._actors))) * IN_FLIGHT:
-            arguments = next(waiting, None)
-            if arguments is not None:
-                submit(copy, arguments, 0)
-        while running:
+        while True:
+            while free and (following := next(waiting, None)) is not None:
+                submit(free.pop(0), following, 0)
+            if not running:
+                return
             ready = self._wait(list(running), method)
-            copy, arguments, attempt = running[ready[0]]
+            copy, _, attempt = running[ready[0]]
             try:
                 yield ray.get(next(ready[0]), timeout=self._deadline)
             except StopIteration:
                 del running[ready[0]]
-                following = next(waiting, None)
-                if following is not None:
-                    submit(copy, following, 0)
+                free.append(copy)
             except ray.exceptions.RayActorError as error:
                 # Every call of the copy died with it.
                 dead = [(generator, call) for generator, call in running.items() if call[0] == copy]

@@ -51,6 +51,9 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "accepted": report.counts.get("accepted", 0),
         "seconds": dict(report.seconds),
         **{name: report.counts.get(name, 0) for name in ("verified", "distinct", "trained_on", "falsely_accepted")},
+        "samples_per_problem": report.samples_per_problem,
+        "most_samples": report.counts.get("most_samples", 0),
+        "distinct_per_1000_tokens": report.distinct_per_1000_tokens,
         "tokens": dict(report.tokens),
         "outcomes": dict(report.outcomes),
         "drops": dict(report.drops),
@@ -150,6 +153,9 @@ def _footer(summary: dict[str, Any]) -> Text:
         if found := row["coverage"]:
             solved = f"{len(found['newly_solved'])} newly solved, {len(found['forgotten'])} forgotten, {len(found['never_solved'])} never solved"
             lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
+        if row["most_samples"] > row["samples_per_problem"]:
+            samples = f"{row['samples_per_problem']:.1f} samples a problem, at most {row['most_samples']}"
+            lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted traces per 1,000 tokens")
         if anatomy := row.get("anatomy"):
             lines += [f"  {line}" for line in _anatomy(anatomy)]
         if wrong := row.get("falsely_accepted"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -48,3 +49,9 @@ class Decoding:
                     budget=self.budget,
                     switch_penalty=self.switch_penalty,
                 )
+
+
+def another(request: Request, sample: int, seed: int) -> Request:
+    """The same asked once more, as this sample of its problem; `seed` is the run's."""
+    trace_id = f"{request.id.rpartition('/s')[0]}/s{sample}"
+    return replace(request, id=trace_id, seed=derive_seed(seed, trace_id))

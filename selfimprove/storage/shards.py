@@ -17,13 +17,26 @@ class JudgedShards:
 
     def __init__(self, folder: Path, requests: Sequence[Request]) -> None:
         self._folder = folder
-        self._shards = [requests[start : start + SHARD] for start in range(0, len(requests), SHARD)]
-        self._shard_of = {request.id: number for number, shard in enumerate(self._shards) for request in shard}
+        self._shards: list[Sequence[Request]] = []
+        self._shard_of: dict[str, int] = {}
         self._open: dict[int, dict[str, JudgedTrace]] = {}
+        self.extend(requests)
 
-    def missing(self) -> list[Request]:
-        """The requests whose shards are not complete."""
-        return [request for number, shard in enumerate(self._shards) if not self._path("verdicts", number).exists() for request in shard]
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def extend(self, requests: Sequence[Request]) -> range:
+        """Take these requests in, in shards of their own; the numbers of these."""
+        begin = len(self._shards)
+        self._shards += [requests[start : start + SHARD] for start in range(0, len(requests), SHARD)]
+        new = range(begin, len(self._shards))
+        self._shard_of |= {request.id: number for number in new for request in self._shards[number]}
+        return new
+
+    def missing(self, numbers: range | None = None) -> list[Request]:
+        """The requests of these shards, or of all, whose shards are not complete."""
+        chosen = range(len(self._shards)) if numbers is None else numbers
+        return [request for number in chosen if not self._path("verdicts", number).exists() for request in self._shards[number]]
 
     def add(self, judged: Iterable[JudgedTrace]) -> None:
         """Take traces in any order; a shard is written when its last trace comes. One that comes twice counts once."""
@@ -36,9 +49,9 @@ class JudgedShards:
             if len(shard) == len(self._shards[number]):
                 self._write(number, self._open.pop(number))
 
-    def read(self) -> Iterator[JudgedTrace]:
-        """All traces with their verdicts, in the order of the requests, one shard in memory at a time."""
-        for number in range(len(self._shards)):
+    def read(self, numbers: range | None = None) -> Iterator[JudgedTrace]:
+        """The traces of these shards, or of all, with their verdicts, in the order of the requests, one shard in memory at a time."""
+        for number in range(len(self._shards)) if numbers is None else numbers:
             yield from _shard(self._path("verdicts", number))
 
     def _write(self, number: int, judged: dict[str, JudgedTrace]) -> None:

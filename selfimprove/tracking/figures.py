@@ -15,8 +15,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures; what stands before the slash is the section of the page that shows them.
 
     `exam/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `traces/accepted_share` is accepted
-    over sampled; `anatomy/…` tells of thoughts and moments in the sampled traces, `rationalization/…` of what was asked again with a hint, `spent/…`
-    of what an endpoint counted.
+    over sampled, `traces/distinct_per_1000_tokens` the yield of sampling; `anatomy/…` tells of thoughts and moments in the sampled traces,
+    `rationalization/…` of what was asked again with a hint, `spent/…` of what an endpoint counted.
     """
     figures = of_score("exam", report.score)
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
@@ -36,6 +36,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         figures |= {f"spent/{name}": float(value) for name, value in asdict(report.spent).items()}
     if report.counts.get("sampled"):
         figures["traces/accepted_share"] = report.counts.get("accepted", 0) / report.counts["sampled"]
+        figures["traces/samples_per_problem"] = report.samples_per_problem
+        figures["traces/distinct_per_1000_tokens"] = report.distinct_per_1000_tokens
     if report.counts.get("accepted"):
         figures["traces/false_acceptance"] = report.counts.get("falsely_accepted", 0) / report.counts["accepted"]
     return figures

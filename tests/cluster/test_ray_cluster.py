@@ -13,7 +13,8 @@ import pytest
 import toy
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import InlineCluster, RayCluster, Resources, UserError, WorkerFailed, improve
+from selfimprove import ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, WorkerFailed, improve
+from selfimprove.protocols import Allocator
 from selfimprove.reporting.summary import summarize
 from selfimprove.storage.run_folder import RunFolder
 
@@ -105,6 +106,21 @@ def test_streams_of_several_copies_lose_nothing(cluster: RayCluster) -> None:
     assert sorted(worker.stream("spell", [(word,) for word in words])) == sorted("".join(words))
 
 
+def test_a_call_that_waits_for_the_items_of_others_is_made_once_they_are_there(cluster: RayCluster) -> None:
+    heard: list[str] = []
+
+    def calls() -> Iterator[tuple[str] | None]:
+        yield ("ab",)
+        yield ("cd",)
+        while not set("ab") <= set(heard):
+            yield None
+        yield ("ef",)
+
+    for letter in cluster.open("echo", Echo()).stream("spell", calls()):
+        heard.append(letter)
+    assert sorted(heard) == list("abcdef")
+
+
 def test_a_call_whose_worker_died_is_run_again(cluster: RayCluster, tmp_path: Path) -> None:
     worker = cluster.open("mortal", Echo(Resources(cpus=0), flag=str(tmp_path / "died")))
     assert set(worker.stream("die_once", [(["a", "b", "c"],), (["d", "e"],)])) == set("abcde")
@@ -149,8 +165,9 @@ def test_what_a_part_prints_is_in_the_log_folder(cluster: RayCluster) -> None:
     assert "opened" in (cluster._log_folder / "echo.log").read_text()
 
 
-def test_a_whole_run_in_actors_ends_as_in_one_process(cluster: RayCluster, tmp_path: Path) -> None:
-    workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.2), generations=1)
+@pytest.mark.parametrize("allocator", [FixedK(), ExpectedGain(wave=8)], ids=["at once", "in waves"])
+def test_a_whole_run_in_actors_ends_as_in_one_process(cluster: RayCluster, tmp_path: Path, allocator: Allocator) -> None:
+    workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.2), generations=1, allocator=allocator)
     improve(workflow, tmp_path / "inline", InlineCluster)
     with RayCluster(ship=[toy]) as joined:
         improve(workflow, tmp_path / "actors", lambda: joined)

@@ -35,6 +35,7 @@ from selfimprove.records import (
     Selection,
     Trace,
     TrainingStep,
+    Tries,
     Usage,
     Verdict,
     VerifierRow,
@@ -44,7 +45,7 @@ from selfimprove.storage.files import complete_or_absent, read_json, read_record
 TEXT = st.text(max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 MANY = [Trace, Verdict, AcceptedTrace, Pair, VerifierRow, LedgerEntry, Probe]
-FEW = [*MANY, Checkpoint, Coverage, Decision, Exercise, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep, Usage]
+FEW = [*MANY, Checkpoint, Coverage, Decision, Exercise, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep, Tries, Usage]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | NUMBER | TEXT,
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),

@@ -1,0 +1,159 @@
+"""Accepted distinct traces per 1,000 sampled tokens at equal coverage: an allocator beside fixed k, replayed on one pool of real traces.
+
+The pool holds many traces of each problem, of the quickstart's first generation or of a checkpoint of yours; it is sampled where it is not there.
+A replay hands its traces out in a seeded order as an allocator asks for them, with one wave always in flight, as in a run. Coverage is the share of
+problems with an accepted trace; what fixed k covers is the mark: both are compared where the allocator first covers as much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.machine import describe_machine
+from selfimprove import ExpectedGain, RayCluster, Workflow, ask, describe_folder, resolve_model, sample, select, verify
+from selfimprove.protocols import Allocator
+from selfimprove.records import Tries
+from selfimprove.sampling.allocation import FixedK, fit_beta
+from selfimprove.storage.shards import JudgedShards
+from selfimprove.workflow_files import load_workflow
+
+FIXED = (3, 4, 8, 16)
+EARLIER = 3
+"""Samples of an earlier generation, where the allocator is to know of one."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One trace of the pool."""
+
+    tokens: int
+    text: str | None
+    """None where it is not accepted."""
+
+
+Pool = Mapping[str, Sequence[Draw]]
+
+
+@dataclass(frozen=True)
+class Yield:
+    """What the traces so far come to."""
+
+    tokens: int
+    solved: int
+    """Problems."""
+    distinct: int
+
+    @property
+    def rate(self) -> float:
+        return 1000 * self.distinct / self.tokens
+
+
+def make_pool(workflow: Workflow, model: str, folder: Path, problems: int, samples: int) -> Pool:
+    """The pool in this folder; what is missing of it is sampled."""
+    chosen, place = list(workflow.problems.load())[:problems], Path(model)
+    checkpoint = describe_folder(place if place.is_dir() else resolve_model(model), "base")
+    # A base model has to be shown what thinking is.
+    prompter = workflow.prompter if place.is_dir() else workflow.first_prompter or workflow.prompter
+    requests = ask(chosen, prompter, replace(workflow.sampling, samples_per_problem=samples), "pool", workflow.seed)
+    shards = JudgedShards(folder / f"{checkpoint.weights_hash[:12]}-{problems}x{samples}", requests)
+    if missing := shards.missing():
+        with closing(RayCluster()) as cluster:
+            for judged in verify(workflow.verifier, chosen, sample(workflow.sampler, checkpoint, missing, cluster), cluster):
+                shards.add(judged)
+    accepted = {row.trace_id: row.completion for row in select(workflow.selector, shards.read(), chosen, workflow.prompter, 1).accepted}
+    pool: dict[str, list[Draw]] = {problem.id: [] for problem in chosen}
+    for trace in (item.trace for item in shards.read()):
+        pool[trace.problem_id].append(Draw(trace.output_tokens, accepted.get(trace.id)))
+    return pool
+
+
+def replay(allocator: Allocator, pool: Pool, samples_per_problem: int, rates: Mapping[str, float], cap: int) -> Iterator[Yield]:
+    """What there is after every wave; of one problem, no more than `cap` traces count, as selection would keep no more."""
+    tries = {name: Tries(name, rates.get(name)) for name in pool}
+    texts: dict[str, set[str]] = {name: set() for name in pool}
+    tokens, flying = 0, dict.fromkeys(pool, 0)
+    while (allotted := allocator.allot(list(tries.values()), samples_per_problem)) is not None:
+        for name in [name for name, number in flying.items() if number]:
+            tries[name] = judged(tries[name], pool[name][: tries[name].asked])
+        if not any(allotted) and not any(flying.values()):
+            return
+        flying = dict(zip(pool, allotted, strict=True))
+        for name, more in flying.items():
+            begin = tries[name].asked
+            tries[name] = replace(tries[name], asked=begin + more)
+            tokens += sum(draw.tokens for draw in pool[name][begin : begin + more])
+            texts[name].update(draw.text for draw in pool[name][begin : begin + more] if draw.text is not None)
+        yield Yield(tokens, sum(map(bool, texts.values())), sum(min(len(found), cap) for found in texts.values()))
+
+
+def judged(one: Tries, draws: Sequence[Draw]) -> Tries:
+    texts = [draw.text for draw in draws if draw.text is not None]
+    return replace(one, judged=len(draws), accepted=len(texts), distinct=len(set(texts)), tokens=sum(draw.tokens for draw in draws))
+
+
+def shuffled(pool: Pool, seed: int) -> tuple[Pool, dict[str, float]]:
+    """The pool in another order, and the solve rates that an earlier generation of `EARLIER` samples, taken out of it, would predict."""
+    chance = random.Random(seed)
+    orders = {name: chance.sample(pool[name], len(pool[name])) for name in chance.sample(list(pool), len(pool))}
+    right = {name: sum(draw.text is not None for draw in draws[:EARLIER]) for name, draws in orders.items()}
+    alpha, beta = fit_beta((count, EARLIER) for count in right.values())
+    rates = {name: (alpha + count) / (alpha + beta + EARLIER) for name, count in right.items()}
+    return {name: draws[EARLIER:] for name, draws in orders.items()}, rates
+
+
+def compare(pool: Pool, fixed: int, allocator: ExpectedGain, seeds: int, known: bool) -> tuple[list[Yield], list[Yield | None]]:
+    """Fixed k, and the allocator where it first covers as much, or None where it never does, for every seed."""
+    ours: list[Yield | None] = []
+    theirs: list[Yield] = []
+    for seed in range(seeds):
+        drawn, rates = shuffled(pool, seed)
+        depth = min(map(len, drawn.values()))
+        theirs += replay(FixedK(), drawn, fixed, {}, allocator.cap)
+        waves = replay(replace(allocator, most=depth), drawn, depth, rates if known else {}, allocator.cap)
+        ours.append(next((found for found in waves if found.solved >= theirs[-1].solved), None))
+    return theirs, ours
+
+
+def describe(pool: Pool, fixed: int, theirs: Sequence[Yield], ours: Sequence[Yield | None]) -> str:
+    """One line of the table."""
+    both = [(one, other) for one, other in zip(theirs, ours, strict=True) if other]
+    ratios = sorted(other.rate / one.rate for one, other in both)
+    spent = statistics.median(other.tokens / one.tokens for one, other in both) if both else float("nan")
+    covered = statistics.mean(one.solved for one in theirs) / len(pool)
+    missed = f"; never covers as much with {len(ours) - len(both)} seeds" if len(both) < len(ours) else ""
+    found = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if ratios else "-"
+    rate = statistics.mean(one.rate for one in theirs)
+    return f"  k = {fixed:2}: coverage {covered:.2f}, fixed {rate:5.2f} per 1,000 tokens; ratio {found}, with {spent:.2f} of the tokens{missed}"
+
+
+def main() -> None:
+    """Print, for every k, what the allocator yields over what fixed k does."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("model", nargs="?", default="smollm2-135m-instruct", help="the base model's name, or a checkpoint's folder")
+    parser.add_argument("--problems", type=int, default=300)
+    parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--cap", type=int, default=ExpectedGain().cap, help="the most distinct traces of a problem that count")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/allocation"), help="where the pool is kept")
+    chosen = parser.parse_args()
+    workflow, _ = load_workflow(Path("workflows/quickstart.py"))
+    pool = make_pool(workflow, chosen.model, chosen.folder.absolute(), chosen.problems, chosen.samples)
+    every = [draw for draws in pool.values() for draw in draws]
+    accepted = sum(draw.text is not None for draw in every) / len(every)
+    print(describe_machine())
+    print(f"allocation, {len(pool)} problems × {chosen.samples} traces of {chosen.model}, {accepted:.3f} accepted; {chosen.seeds} seeds:")
+    allocator = ExpectedGain(cap=chosen.cap, wave=max(1, len(pool) // 4))
+    for known, name in ((False, "nothing known beforehand"), (True, f"solve rates of {EARLIER} earlier samples known")):
+        print(f" {allocator}, {name}; median ratio (least to most), aim 1.5 or more")
+        for fixed in FIXED:
+            print(describe(pool, fixed, *compare(pool, fixed, allocator, chosen.seeds, known)))
+
+
+if __name__ == "__main__":
+    main()
