@@ -384,8 +384,8 @@ class GenerationReport:
     """The gate's reason."""
     counts: Mapping[str, int]
     """`sampled`, `verified`, `accepted`, `distinct`, `trained_on`; `falsely_accepted`: accepted though the verifier calls the answer wrong; `pairs`
-    where there were any; `rollouts` and `rollouts_right` of practice; `problems`: those with a sample, and `most_samples`: of one of them; `hopeless`:
-    traces given up by a search."""
+    where there were any; `rollouts` and `rollouts_right` of practice; `problems`: those with a sample, and `most_samples`: of one of them;
+    `hopeless`: traces given up by a search."""
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]
