@@ -122,11 +122,11 @@ def compare(pool: Pool, fixed: int, allocator: ExpectedGain, seeds: int, known: 
 
 def describe(pool: Pool, fixed: int, theirs: Sequence[Yield], ours: Sequence[Yield | None]) -> str:
     """One line of the table."""
-    both = [(one, other) for one, other in zip(theirs, ours, strict=True) if other]
+    both = [(one, other) for one, other in zip(theirs, ours, strict=True) if other and one.distinct]
     ratios = sorted(other.rate / one.rate for one, other in both)
     spent = statistics.median(other.tokens / one.tokens for one, other in both) if both else float("nan")
     covered = statistics.mean(one.solved for one in theirs) / len(pool)
-    missed = f"; never covers as much with {len(ours) - len(both)} seeds" if len(both) < len(ours) else ""
+    missed = f"; never covers as much with {ours.count(None)} seeds" if None in ours else ""
     found = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if ratios else "-"
     rate = statistics.mean(one.rate for one in theirs)
     return f"  k = {fixed:2}: coverage {covered:.2f}, fixed {rate:5.2f} per 1,000 tokens; ratio {found}, with {spent:.2f} of the tokens{missed}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 from selfimprove import InlineCluster, UserError, describe_folder
 from selfimprove.process_reward import scoring
+from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.scoring import OpenRewardModel, RewardModel, step_rewards
+from selfimprove.process_reward.training import RewardTrainer
 from selfimprove.records import Message
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
@@ -87,6 +90,11 @@ def test_many_traces_are_scored_in_calls_of_a_bounded_size(monkeypatch: pytest.M
     found = step_rewards(Lengths(), ASKED, InlineCluster())
     assert found == [tuple(1 / len(thought) for thought in thoughts) for _, thoughts in ASKED]
     assert step_rewards(Lengths(), [], InlineCluster()) == []
+
+
+def test_parts_travel_to_workers_as_they_are(folder: Path) -> None:
+    for part in (RewardModel(describe_folder(folder, "reward"), {"max_model_len": 128}), RewardTrainer(held_out=0.5), Rollouts(first_error=True)):
+        assert pickle.loads(pickle.dumps(part)) == part
 
 
 def test_a_logit_of_any_size_is_a_probability() -> None:
