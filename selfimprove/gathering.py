@@ -57,7 +57,7 @@ def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, 
         if teacher:
             shards = sample_teacher(campaign, teacher, problems, folder, f"{label}, sampling from the teacher")
         else:
-            requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
+            requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters, campaign.rates(problems))
             shards = sample_and_verify(campaign, champion, requests, problems, folder, f"{label}, sampling")
     sampled = tally(shards)
     if workflow.probing and not teacher:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
+from selfimprove.budget import BudgetByDifficulty
 from selfimprove.delimiters import THINK, Delimiters
+from selfimprove.difficulty.model import DifficultyModel
 from selfimprove.evaluation.gates import NotWorse
 from selfimprove.prompting.chat import Bare
 from selfimprove.prompting.hints import Rationalization
@@ -90,9 +92,18 @@ class Workflow:
     """The cues that tell what a thought does: plan, reflect, revise, …; None for those of `thinking.moments`."""
     probing: Probing | None = None
     """Which sampled traces are probed thought by thought, for under-thinking and for selection; None: none is."""
+    difficulty: DifficultyModel | None = None
+    """What predicts from the second generation on how often each problem will be solved; None: nothing does."""
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds that judging one answer may take."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _predicts(self) -> Workflow:
+        decodings = [self.sampling, self.exam, *(one.sampling for one in self.rounds if one.sampling)]
+        if self.difficulty is None and any(isinstance(one.budget, BudgetByDifficulty) for one in decodings):
+            raise ValueError("a budget by difficulty goes by predictions: set difficulty=DifficultyModel()")
+        return self
 
     @property
     def needs_reference(self) -> bool:
