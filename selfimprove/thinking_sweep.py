@@ -12,7 +12,7 @@ from selfimprove.checkpoints.tokens import decoder
 from selfimprove.difficulty.model import DifficultyModel
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import Attempt, BudgetCurve, Setting, curve
-from selfimprove.evaluation.equal_tokens import EqualTokens, at_equal_tokens
+from selfimprove.evaluation.equal_thinking import EqualTokens, at_equal_tokens
 from selfimprove.evaluation.reliability import Forecast, Reliability, reliability
 from selfimprove.predicting import Prediction, predict_for
 from selfimprove.protocols import Cluster, Progress, Tracker
@@ -87,13 +87,7 @@ def thinking_by_difficulty(
 
     settings = _settings(workflow, prediction, sorted(set(limits)), rules)
     found = _examine(campaign, model, rest.pop(), settings)
-    measured = {
-        kind: [
-            Setting(name, 0, None, {problem: [one for most in every for one in found[problem, most]] for problem, every in chosen.items()})
-            for name, chosen in several
-        ]
-        for kind, several in settings.items()
-    }
+    measured = {kind: [Setting(name, 0, None, _under(limits_of, found)) for name, limits_of in several] for kind, several in settings.items()}
     result = _result(model.id, prediction, measured, workflow.seed)
     files = [folder / "result.json", folder / "result.png"]
     write_json(files[0], result)
@@ -110,10 +104,12 @@ def _settings(
     drawn = [lots.sample(names, len(names)) for _ in range(LOTS)]
     settings: dict[str, list[tuple[str, Limits]]] = {ONE_FOR_ALL: [(f"at most {most}", dict.fromkeys(names, (most,))) for most in limits]}
     for kind, several in rules.items():
-        chosen = [(_name(rule), rule.limits(prediction.rates)) for rule in several]
-        settings[kind] = [(name, {problem: (most,) for problem, most in given.items()}) for name, given in chosen]
-        swapped = [(name, {problem: [given[lot[place]] for lot in drawn] for place, problem in enumerate(names)}) for name, given in chosen]
-        settings[f"{kind}, {BY_LOT}"] = swapped
+        settings[kind], settings[f"{kind}, {BY_LOT}"] = [], []
+        for rule in several:
+            given = rule.limits(prediction.rates)
+            settings[kind].append((_name(rule), {problem: (most,) for problem, most in given.items()}))
+            dealt = {problem: [given[lot[place]] for lot in drawn] for place, problem in enumerate(names)}
+            settings[f"{kind}, {BY_LOT}"].append((_name(rule), dealt))
     return settings
 
 
@@ -141,6 +137,11 @@ def _examine(
     shards = sample_and_verify(campaign, model, requests, campaign.held_out, folder, "thinking by difficulty")
     found = attempts(shards, decode)
     return {(problem, limit): several for limit, those in asked.items() for problem, several in by_problem(those, found).items()}
+
+
+def _under(limits: Limits, found: Mapping[tuple[str, int], Sequence[Attempt]]) -> dict[str, list[Attempt]]:
+    """The attempts at each problem under its limits."""
+    return {problem: [one for most in every for one in found[problem, most]] for problem, every in limits.items()}
 
 
 def _result(checkpoint_id: str, prediction: Prediction, measured: Mapping[str, Sequence[Setting]], seed: int) -> ThinkingByDifficulty:

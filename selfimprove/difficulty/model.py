@@ -29,7 +29,8 @@ UNSEEN = 0.01
 class DifficultyModel:
     """Predicts how often a problem will be solved, from its question alone.
 
-    A binomial regression: from the model's hidden states on the question to right and wrong samples of earlier generations, through the logistic function.
+    A binomial regression, through the logistic function: from the model's hidden states on the question to right and wrong samples of earlier
+    generations.
 
     Each generation has a level of its own in the regression, for models get better and draws get harder; predictions are at the last one's.
     """
