@@ -99,7 +99,8 @@ class BudgetByDifficulty:
         # What rounding down leaves goes to the longest that have room, a token each: so the sum holds and the order stays.
         limits, room = [floor(one) for one in exact], max(self.easy, self.hard)
         left = round(self.mean * len(exact)) - sum(limits)
-        longest = sorted((place for place in range(len(exact)) if limits[place] < room), key=lambda place: -exact[place])
+        places = range(len(exact)) if self.hard > self.easy else reversed(range(len(exact)))
+        longest = sorted((place for place in places if limits[place] < room), key=lambda place: -exact[place])
         for place in longest[: max(0, left)]:
             limits[place] += 1
         return limits

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ class Embedder:
     """
 
     batch_tokens: PositiveInt = 4096
-    """The most tokens of one batch, padding included; a longer prompt is a batch by itself."""
+    """The most tokens of one batch, padding included, without what all prompts begin with; a longer prompt is a batch by itself."""
     resources: Resources = Resources(cpus=0, gpus=0)
     """It reads while sampler and trainer rest. On GPUs, give it what these two leave: they split one between them unless told otherwise."""
 
@@ -62,11 +64,11 @@ class OpenEmbedder:
         whole = AutoModelForCausalLM.from_pretrained(Path(checkpoint.path), dtype=computing_type(), local_files_only=True)
         model = whole.base_model.to(device).eval()
         read = [(name, tokenize_prompt(tokenizer, messages)) for name, messages in prompts]
-        for batch in self._batches(sorted(read, key=lambda one: len(one[1]))):
-            with torch.inference_mode():
-                features = pooled(model, [ids for _, ids in batch], device)
-            yield [(name, one) for (name, _), one in zip(batch, features, strict=True)]
-        del whole, model
+        beginning = Beginning(model, shared([ids for _, ids in read]), device)
+        own = [(name, ids[beginning.length :]) for name, ids in read]
+        for batch in self._batches(sorted(own, key=lambda one: len(one[1]))):
+            yield list(zip((name for name, _ in batch), beginning.features([ids for _, ids in batch]), strict=True))
+        del whole, model, beginning
         return_freed_memory()
 
     def close(self) -> None:
@@ -83,15 +85,42 @@ class OpenEmbedder:
             yield batch
 
 
-def pooled(model: Any, prompts: Sequence[Sequence[int]], device: str) -> Any:
-    """The features of some prompts of token ids, one row each; `model` is without its head."""
-    import torch
+def shared(prompts: Sequence[list[int]]) -> list[int]:
+    """What all prompts begin with: their system prompt, and the words that every question has; each has at least one token behind it."""
+    columns = zip(*(ids[:-1] for ids in prompts), strict=False)
+    return [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
 
-    lengths = torch.tensor([len(ids) for ids in prompts])
-    # Padding stands behind the prompts, where no token of theirs looks.
-    padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in prompts], batch_first=True)
-    mask = torch.arange(padded.shape[1]) < lengths[:, None]
-    states = model(input_ids=padded.to(device), attention_mask=mask.long().to(device), use_cache=False).last_hidden_state.float().cpu()
-    mean = (states * mask[..., None]).sum(1) / lengths[:, None]
-    last = states[torch.arange(len(prompts)), lengths - 1]
-    return torch.cat([mean, last, lengths[:, None].float()], dim=1).numpy()
+
+class Beginning:
+    """Tokens that all prompts begin with, read once; `model` is without its head."""
+
+    def __init__(self, model: Any, ids: Sequence[int], device: str) -> None:
+        """Read them; there may be none."""
+        import torch
+
+        self.length, self._model, self._device = len(ids), model, device
+        self._cache, self._sum = None, torch.zeros(1)
+        if ids:
+            with torch.inference_mode():
+                read = model(input_ids=torch.tensor([ids], device=device), use_cache=True)
+            self._cache, self._sum = read.past_key_values, read.last_hidden_state.float().sum(1).cpu()
+
+    def features(self, prompts: Sequence[Sequence[int]]) -> Any:
+        """The features of prompts, one row each, given the tokens that follow the beginning."""
+        import torch
+
+        lengths = torch.tensor([len(ids) for ids in prompts])
+        # Padding stands behind the prompts, where no token of theirs looks.
+        padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in prompts], batch_first=True)
+        mask = torch.arange(padded.shape[1]) < lengths[:, None]
+        seen = torch.cat([torch.ones(len(prompts), self.length), mask], dim=1).long()
+        cache = copy.deepcopy(self._cache)
+        if cache is not None:
+            cache.batch_repeat_interleave(len(prompts))
+        with torch.inference_mode():
+            asked = {"input_ids": padded.to(self._device), "attention_mask": seen.to(self._device)}
+            states = self._model(**asked, past_key_values=cache, use_cache=cache is not None).last_hidden_state.float().cpu()
+            count = (self.length + lengths)[:, None].float()
+            mean = (self._sum + (states * mask[..., None]).sum(1)) / count
+            last = states[torch.arange(len(prompts)), lengths - 1]
+            return torch.cat([mean, last, count], dim=1).numpy()

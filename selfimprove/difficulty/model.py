@@ -73,6 +73,14 @@ def fit(part: DifficultyModel, features: Mapping[str, Features], entries: Iterab
 
     ValueError where there are fewer than `part.fewest` problems with features.
     """
+    from threadpoolctl import threadpool_limits
+
+    # Some hundred regressions of a millisecond each: threads that wait for each other would take most of the time.
+    with threadpool_limits(1):
+        return _fit(part, features, entries, seed)
+
+
+def _fit(part: DifficultyModel, features: Mapping[str, Features], entries: Iterable[LedgerEntry], seed: int) -> tuple[FittedDifficulty, Reliability]:
     import numpy
 
     seen = sorted((one for one in entries if one.samples and one.problem_id in features), key=lambda one: (one.generation, one.problem_id))
