@@ -77,6 +77,7 @@ def predict_for(
         fitted, measured = fit(part, features, seen, campaign.workflow.seed)
         rates = fitted.rates({problem.id: features[problem.id] for problem in wanted})
         with complete_folder(folder) as half:
+            half.mkdir()
             _save(fitted, checkpoint, half / "model.safetensors")
             write_json(half / "predicted.json", rates)
             write_json(half / "reliability.json", measured)

@@ -42,11 +42,9 @@ class OpenEmbedder:
 
     def __init__(self, batch_tokens: int) -> None:
         """Import what reading needs: some seconds."""
-        import torch
+        import torch  # noqa: F401
         import transformers  # noqa: F401
 
-        # A new thread takes OpenMP's default, which Ray sets to what the actor reserves.
-        self._threads = torch.get_num_threads() if torch.cuda.is_available() else len(os.sched_getaffinity(0))
         self._batch_tokens = batch_tokens
 
     def embed(self, checkpoint: Checkpoint, prompts: Sequence[tuple[str, tuple[Message, ...]]]) -> Iterator[list[tuple[str, Features]]]:
@@ -58,7 +56,8 @@ class OpenEmbedder:
         from selfimprove.training.memory import return_freed_memory
         from selfimprove.training.rows import tokenize_prompt
 
-        torch.set_num_threads(self._threads)
+        # A new thread takes OpenMP's default, which Ray sets to what the actor reserves.
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
         tokenizer = AutoTokenizer.from_pretrained(Path(checkpoint.path), local_files_only=True)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         whole = AutoModelForCausalLM.from_pretrained(Path(checkpoint.path), dtype=computing_type(), local_files_only=True)
