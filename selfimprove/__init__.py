@@ -5,12 +5,14 @@ rounds of your own. Parts are small dataclasses whose fields are their settings;
 what flows between them.
 """
 
-from selfimprove.budget import Budget, SwitchPenalty
+from selfimprove.budget import Budget, BudgetByDifficulty, SwitchPenalty
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.cluster.inline import InlineCluster
 from selfimprove.cluster.ray_cluster import RayCluster
 from selfimprove.delimiters import Delimiters
+from selfimprove.difficulty.embedder import Embedder
+from selfimprove.difficulty.model import DifficultyModel
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.evaluation.gates import Always, NotWorse, Strict
 from selfimprove.evaluation.stopping import StopEarly
@@ -80,6 +82,7 @@ __all__ = [
     "Always",
     "Bare",
     "Budget",
+    "BudgetByDifficulty",
     "Caps",
     "Checkpoint",
     "Cluster",
@@ -88,6 +91,8 @@ __all__ = [
     "Decision",
     "Decoding",
     "Delimiters",
+    "DifficultyModel",
+    "Embedder",
     "Endpoint",
     "Exact",
     "Exemplar",

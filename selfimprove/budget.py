@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import floor
 from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
@@ -40,6 +43,78 @@ class Budget:
         if self.max_thoughts is not None and self.max_thoughts < self.min_thoughts:
             raise ValueError(f"max_thoughts={self.max_thoughts} is less than min_thoughts={self.min_thoughts}")
         return self
+
+
+EDGE = 1e-3
+"""How near to 0 and 1 a predicted solve rate is taken: no prediction is certain."""
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class BudgetByDifficulty:
+    """A budget for each problem, by its predicted solve rate p: at most easy + (hard - easy) · (1 - p)^γ tokens of thinking.
+
+    With `hard` above `easy` hard problems may think longer; with `hard` below, what is hopeless is given up early. The rule is monotone in p.
+    """
+
+    easy: NonNegativeInt
+    """The most thinking tokens of a problem that is always solved."""
+    hard: NonNegativeInt
+    """The most thinking tokens of a problem that is never solved."""
+    mean: NonNegativeFloat | None = None
+    """What the limits come to on average, over the problems that are predicted together, to half a token in their sum: it fixes γ. None: γ = 1."""
+    otherwise: Budget = Budget()
+    """The other limits, those of every problem."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> BudgetByDifficulty:
+        low, high = sorted((self.easy, self.hard))
+        if self.otherwise.max_tokens is not None:
+            raise ValueError("otherwise.max_tokens is what is chosen for each problem: leave it out")
+        if low < self.otherwise.min_tokens:
+            raise ValueError(f"easy and hard must not be less than otherwise.min_tokens={self.otherwise.min_tokens}")
+        if self.mean is not None and not low <= self.mean <= high:
+            raise ValueError(f"mean={self.mean:g} is not between easy and hard")
+        return self
+
+    @property
+    def unpredicted(self) -> Budget:
+        """The budget of a problem for which nothing is predicted: the mean, or else the longer one."""
+        return replace(self.otherwise, max_tokens=max(self.easy, self.hard) if self.mean is None else round(self.mean))
+
+    def budgets(self, predicted: Mapping[str, float]) -> dict[str, Budget]:
+        """The budgets of these problems, given their solve rates by id."""
+        return {name: replace(self.otherwise, max_tokens=limit) for name, limit in self.limits(predicted).items()}
+
+    def limits(self, predicted: Mapping[str, float]) -> dict[str, int]:
+        """The most thinking tokens of these problems, given their solve rates by id; the hardest first."""
+        names = sorted(predicted, key=lambda name: (predicted[name], name))
+        return dict(zip(names, self._rounded([min(max(1 - predicted[name], EDGE), 1 - EDGE) for name in names]), strict=True))
+
+    def _rounded(self, difficulty: Sequence[float]) -> list[int]:
+        """The most tokens at each of these difficulties, 1 - p."""
+        gamma = 1.0 if self.mean is None else self._exponent(difficulty)
+        exact = [self.easy + (self.hard - self.easy) * one**gamma for one in difficulty]
+        if self.mean is None:
+            return [round(one) for one in exact]
+        # What rounding down leaves goes to the longest that have room, a token each: so the sum holds and the order stays.
+        limits, room = [floor(one) for one in exact], max(self.easy, self.hard)
+        left = round(self.mean * len(exact)) - sum(limits)
+        places = range(len(exact)) if self.hard > self.easy else reversed(range(len(exact)))
+        longest = sorted((place for place in places if limits[place] < room), key=lambda place: -exact[place])
+        for place in longest[: max(0, left)]:
+            limits[place] += 1
+        return limits
+
+    def _exponent(self, difficulty: Sequence[float]) -> float:
+        """The γ with which the mean is met: the mean of (1 - p)^γ falls from 1 to 0 as γ grows."""
+        if self.mean is None or self.easy == self.hard or not difficulty:
+            return 1.0
+        wanted = len(difficulty) * (self.mean - self.easy) / (self.hard - self.easy)
+        low, high = -7.0, 7.0
+        for _ in range(80):
+            middle = (low + high) / 2
+            low, high = (middle, high) if sum(one**10.0**middle for one in difficulty) > wanted else (low, middle)
+        return float(10.0**low)
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})

@@ -64,13 +64,14 @@ def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, 
         if teacher:
             shards = sample_teacher(campaign, teacher, problems, folder, f"{label}, sampling from the teacher")
         else:
+            rates = campaign.rates(problems)
             if guidance and guidance.search:
-                requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters)
+                requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters, rates)
                 shards, cost = search_samples(campaign, guidance, guidance.search, champion, requests, problems, folder, f"{label}, searching")
             else:
                 once = replace(workflow.sampling, samples_per_problem=1)
-                requests = ask(problems, prompter, once, f"g{number}", workflow.seed, workflow.delimiters)
-                shards = sample_allotted(campaign, champion, requests, problems, folder, number)
+                requests = ask(problems, prompter, once, f"g{number}", workflow.seed, workflow.delimiters, rates)
+                shards = sample_allotted(campaign, champion, requests, problems, folder, number, rates or None)
     sampled = tally(shards)
     if cost:
         sampled = replace(sampled, tokens=cost.tokens)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from selfimprove.candidates import contrast, learn, practise
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
-from selfimprove.gathering import accepted_before, gather
+from selfimprove.gathering import accepted_before, draw, gather
+from selfimprove.predicting import Prediction, predict
 from selfimprove.rationalizing import worth
 from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Selection
 from selfimprove.resumable import Campaign, take_exam, take_turn
@@ -62,6 +64,11 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         return read_json(folder / "report.json", GenerationReport)
     champion, watch, label = before.kept, Stopwatch(folder / "seconds.json"), f"generation {number}"
 
+    prediction = Prediction()
+    if workflow.difficulty and number > 1:
+        with watch.time("predict"):
+            prediction = predict(campaign, champion, draw(campaign, number), number)
+    campaign = replace(campaign, predicted=prediction.rates)
     gathered = gather(campaign, champion, number, folder, watch)
     sampled, selection = gathered.sampled, gathered.selection
     with watch.time("select"):
@@ -117,6 +124,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
         coverage=coverage([report.score for report in past], before.kept_score, result),
         anatomy=gathered.anatomy,
         rationalization=gathered.rationalized.figures(rows) | value,
+        difficulty=prediction.figures(sampled.solves),
         spent=sampled.spent,
     )
     write_json(folder / "report.json", report)

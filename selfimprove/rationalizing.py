@@ -68,7 +68,7 @@ def rationalize(
     workflow = campaign.workflow
     decoding = replace(workflow.sampling, samples_per_problem=rule.samples)
     prompts = {problem.id: hinted(prompter, rule, problem) for problem in unsolved}
-    requests = list(decoding.requests(unsolved, prompts, f"g{number}-hint", workflow.seed, workflow.delimiters))
+    requests = list(decoding.requests(unsolved, prompts, f"g{number}-hint", workflow.seed, workflow.delimiters, campaign.rates(unsolved)))
     label = f"generation {number}, rationalizing"
     shards = sample_and_verify(campaign, champion, requests, unsolved, folder / RATIONALIZED, label)
     found = select(workflow.selector, shards.read(), unsolved, workflow.prompter, number)

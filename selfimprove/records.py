@@ -401,6 +401,8 @@ class GenerationReport:
     rationalization: Mapping[str, float] = field(default_factory=dict)
     """How many `problems` were asked again with a hint, traces were `sampled`, rows `accepted` and `trained_on`. With an ablation: pass@1 `without`
     the rationalized rows, and their `value`, the difference, with its 90 % interval `value_low` to `value_high`. Empty without rationalization."""
+    difficulty: Mapping[str, float] = field(default_factory=dict)
+    """How well solve rates were predicted, as `predicting.figures` names it; empty where they were not."""
     spent: Usage | None = None
     """What an endpoint counted for the sampled traces; None where none was asked. Attempts that failed and traces lost to a stop come on top."""
 

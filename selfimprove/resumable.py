@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -45,10 +45,16 @@ class Campaign:
     """The held-out questions, to keep them out of what is trained on."""
     training: list[Trainer] = field(default_factory=list)
     """Whose turn it is to train."""
+    predicted: Mapping[str, float] = field(default_factory=dict)
+    """Solve rates of this generation's problems, by id, as far as they are predicted."""
 
     def of_generation(self, number: int) -> Campaign:
         """The campaign with what this generation does in its own way."""
         return replace(self, workflow=self.workflow.of_generation(number))
+
+    def rates(self, problems: Sequence[Problem]) -> dict[str, float]:
+        """The predicted solve rates of these problems."""
+        return {problem.id: self.predicted[problem.id] for problem in problems if problem.id in self.predicted}
 
 
 def sample_and_verify(
@@ -231,7 +237,8 @@ def take_exam(campaign: Campaign, checkpoint: Checkpoint, folder: Path, prompter
     if (folder / "score.json").exists():
         return read_json(folder / "score.json", Score)
     workflow = campaign.workflow
-    requests = ask(campaign.held_out, prompter, workflow.exam, f"{name or checkpoint.id}-exam", workflow.seed, workflow.delimiters)
+    held_out, namespace = campaign.held_out, f"{name or checkpoint.id}-exam"
+    requests = ask(held_out, prompter, workflow.exam, namespace, workflow.seed, workflow.delimiters, campaign.rates(held_out))
     shards = sample_and_verify(campaign, checkpoint, requests, campaign.held_out, folder, label)
     result = score(checkpoint.id, list(shards.read()))
     write_json(folder / "score.json", result)

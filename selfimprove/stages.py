@@ -22,11 +22,20 @@ LARGEST_CALL = 256
 
 
 def ask(
-    problems: Sequence[Problem], prompter: Prompter, decoding: Decoding, namespace: str, seed: int = 0, delimiters: Delimiters = THINK
+    problems: Sequence[Problem],
+    prompter: Prompter,
+    decoding: Decoding,
+    namespace: str,
+    seed: int = 0,
+    delimiters: Delimiters = THINK,
+    predicted: Mapping[str, float] | None = None,
 ) -> list[Request]:
-    """The requests for these problems. Ids read `<problem>/<namespace>/s<sample>`; each request's own seed follows from `seed` and its id."""
+    """The requests for these problems. Ids read `<problem>/<namespace>/s<sample>`; each request's own seed follows from `seed` and its id.
+
+    `predicted` holds solve rates by problem id, for a budget by difficulty.
+    """
     prompts = {problem.id: prompter.messages(problem) for problem in problems}
-    return list(decoding.requests(problems, prompts, namespace, seed, delimiters))
+    return list(decoding.requests(problems, prompts, namespace, seed, delimiters, predicted))
 
 
 def sample(sampler: Sampler, checkpoint: Checkpoint, requests: Sequence[Request], cluster: Cluster) -> Iterator[list[Trace]]:

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
+from selfimprove.budget import BudgetByDifficulty
 from selfimprove.delimiters import THINK, Delimiters
+from selfimprove.difficulty.model import DifficultyModel
 from selfimprove.evaluation.gates import NotWorse
 from selfimprove.process_reward.guidance import Guidance
 from selfimprove.prompting.chat import Bare
@@ -99,6 +101,8 @@ class Workflow:
     process_reward: Guidance | None = None
     """The process reward model that scores the thoughts of sampled traces for the selector, and whether it guides their sampling; None: there is
     none. A teacher's traces are scored, and not guided."""
+    difficulty: DifficultyModel | None = None
+    """What predicts from the second generation on how often each problem will be solved; None: nothing does."""
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds that judging one answer may take."""
     seed: int = 0
@@ -108,6 +112,13 @@ class Workflow:
         form = getattr(self.selector, "form", self.selector)
         if getattr(form, "lowest_step", None) is not None and self.process_reward is None:
             raise ValueError("lowest_step looks at the rewards of thoughts: set process_reward=Guidance(RewardModel(…))")
+        return self
+
+    @model_validator(mode="after")
+    def _predicts(self) -> Workflow:
+        decodings = [self.sampling, self.exam, *(one.sampling for one in self.rounds if one.sampling)]
+        if self.difficulty is None and any(isinstance(one.budget, BudgetByDifficulty) for one in decodings):
+            raise ValueError("a budget by difficulty goes by predictions: set difficulty=DifficultyModel()")
         return self
 
     @property

@@ -63,13 +63,13 @@ def _figures(one: Mapping[str, Any]) -> Text:
 
 
 def plot(curves: Sequence[BudgetCurve], file: Path) -> None:
-    """Accuracy against mean thinking tokens with 95 % intervals, both methods in one picture, as PNG."""
+    """Accuracy against mean thinking tokens with 95 % intervals, all methods in one picture, as PNG."""
     from matplotlib.figure import Figure
 
     # Not pyplot, which keeps figures and looks for a screen.
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for one, marker in zip(curves, "os", strict=True):
+    for one, marker in zip(curves, "os^vDP", strict=False):
         points = [(point.thinking_tokens, point) for point in one.points if point.thinking_tokens is not None]
         points.sort(key=lambda pair: pair[0])
         accuracy = [point.accuracy for _, point in points]

@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.records import GenerationReport, Score
-from selfimprove.reporting import budget_report
+from selfimprove.reporting import budget_report, difficulty_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
-STAGES = ("sample", "probe", "rationalize", "select", "train", "examine", "ablate")
+STAGES = ("predict", "sample", "probe", "rationalize", "select", "train", "examine", "ablate")
 
 
 def summarize(run: RunFolder) -> dict[str, Any]:
@@ -66,6 +66,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "coverage": _coverage(report),
         "anatomy": dict(report.anatomy),
         "rationalization": dict(report.rationalization),
+        "difficulty": dict(report.difficulty),
         "spent": asdict(report.spent) if report.spent else None,
         "checkpoint": report.candidate.path,
     }
@@ -162,6 +163,8 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines.append(f"  accepted though wrong by the reference answer: {wrong} of {row['accepted']} ({wrong / row['accepted']:.1%})")
         if hints := row.get("rationalization"):
             lines += [f"  {line}" for line in _rationalization(hints)]
+        if difficulty := row.get("difficulty"):
+            lines += [f"  {line}" for line in difficulty_report.lines(difficulty)]
         if spent := row.get("spent"):
             lines.append(f"  the endpoint counted {spent['prompt_tokens']:,} tokens in, {spent['output_tokens']:,} out; cost {spent['cost']:.4g}")
     lines.append(f"stages of all generations: {loop / 60:.1f} min")

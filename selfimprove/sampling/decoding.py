@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.budget import Budget, SwitchPenalty
+from selfimprove.budget import Budget, BudgetByDifficulty, SwitchPenalty
 from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.records import Message, Problem, Request
 from selfimprove.seeds import derive_seed
@@ -25,15 +25,27 @@ class Decoding:
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_tokens: PositiveInt = 256
     """The most tokens of one output, thinking and answer."""
-    budget: Budget | None = None
-    """How long each trace thinks; None: as long as it does."""
+    budget: Budget | BudgetByDifficulty | None = None
+    """How long each trace thinks; None: as long as it does. By difficulty needs `Workflow.difficulty`."""
     switch_penalty: SwitchPenalty | None = None
     """How much the beginning of another thought is held back (TIP); None: not at all."""
 
     def requests(
-        self, problems: Sequence[Problem], prompts: Mapping[str, tuple[Message, ...]], namespace: str, seed: int, delimiters: Delimiters = THINK
+        self,
+        problems: Sequence[Problem],
+        prompts: Mapping[str, tuple[Message, ...]],
+        namespace: str,
+        seed: int,
+        delimiters: Delimiters = THINK,
+        predicted: Mapping[str, float] | None = None,
     ) -> Iterator[Request]:
-        """The requests for these problems; the seed of each follows from the run's seed and the request's id alone."""
+        """The requests for these problems; the seed of each follows from the run's seed and the request's id alone.
+
+        `predicted` holds solve rates by problem id, for a budget by difficulty. Its mean is over all of them: ask for a part of the problems with
+        the predictions of all, and the budgets are those of asking for all at once.
+        """
+        by_difficulty = self.budget.budgets(predicted or {}) if isinstance(self.budget, BudgetByDifficulty) else {}
+        same = self.budget.unpredicted if isinstance(self.budget, BudgetByDifficulty) else self.budget
         for problem in problems:
             for sample in range(self.samples_per_problem):
                 trace_id = f"{problem.id}/{namespace}/s{sample}"
@@ -46,7 +58,7 @@ class Decoding:
                     max_tokens=self.max_tokens,
                     seed=derive_seed(seed, trace_id),
                     delimiters=delimiters,
-                    budget=self.budget,
+                    budget=by_difficulty.get(problem.id, same),
                     switch_penalty=self.switch_penalty,
                 )
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 from pydantic.dataclasses import dataclass
 
-from selfimprove.budget import Budget
+from selfimprove.budget import Budget, BudgetByDifficulty
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint
 from selfimprove.resources import Resources
@@ -93,7 +93,7 @@ class Endpoint:
         return OpenEndpoint(self)
 
 
-def refuse_budget(budget: Budget | None) -> None:
+def refuse_budget(budget: Budget | BudgetByDifficulty | None) -> None:
     """A budget is forced token by token, inside an engine.
 
     Raises:

@@ -29,10 +29,11 @@ class RunFolder:
     baselines/few_shot/      exam of the base model as it is prompted in generation 1
     baselines/answer_only/   checkpoint and exam
     generation-00/           exam of the base model on the bare question
-    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ exam/ ledger.parquet report.json
+    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ exam/ ledger.parquet report.json; difficulty/ before them
     champion                 → the checkpoint that is kept
     budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's exams at many thinking budgets
     process-reward/          labels/ model/ uses/: the champion's process reward model and what it is good for
+    thinking-by-difficulty/  traces/ verdicts/ difficulty/ result.json result.png: its exams with budgets by predicted difficulty
     stopped.json             why the run ended before its last generation
     logs/                    what the libraries print
     ```

@@ -16,7 +16,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
 
     `exam/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `traces/accepted_share` is accepted
     over sampled, `traces/distinct_per_1000_tokens` the yield of sampling; `anatomy/…` tells of thoughts and moments in the sampled traces,
-    `rationalization/…` of what was asked again with a hint, `spent/…` of what an endpoint counted.
+    `rationalization/…` of what was asked again with a hint, `difficulty/…` of how well solve rates were predicted, `spent/…` of what an
+    endpoint counted.
     """
     figures = of_score("exam", report.score)
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
@@ -28,6 +29,7 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         ("tokens", report.tokens),
         ("anatomy", report.anatomy),
         ("rationalization", report.rationalization),
+        ("difficulty", report.difficulty),
     ):
         figures |= {f"{section}/{legal(key)}": float(value) for key, value in values.items()}
     if report.coverage is not None:

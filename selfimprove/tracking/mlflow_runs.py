@@ -107,7 +107,7 @@ class Campaign:
             self.client.log_artifact(run.info.run_id, str(file), name)
 
     def tell_files(self, report: GenerationReport, folder: Path, ended: int) -> None:
-        """The checkpoint, the report and the accepted traces; then the child is complete."""
+        """The checkpoint, the report, the accepted traces and how well their number was predicted; then the child is complete."""
         child = self._child(report.generation)
         if child.complete:
             return
@@ -122,6 +122,9 @@ class Campaign:
         accepted = folder / "accepted.parquet"
         if accepted.exists() and accepted.stat().st_size < LARGEST_ARTIFACT:
             self.client.log_artifact(child.run_id, str(accepted))
+        reliability = folder / "difficulty" / "reliability.png"
+        if reliability.exists():
+            self.client.log_artifact(child.run_id, str(reliability))
         self.client.set_terminated(child.run_id, "FINISHED", ended)
         child.complete = True
 
