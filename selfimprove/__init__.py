@@ -26,7 +26,6 @@ from selfimprove.process_reward.scoring import RewardModel
 from selfimprove.process_reward.search import Search
 from selfimprove.prompting.chat import Bare, Exemplar, FewShot, ZeroShot
 from selfimprove.prompting.hints import Rationalization
-from selfimprove.protocols import Cluster
 from selfimprove.records import (
     AcceptedTrace,
     Checkpoint,
@@ -54,6 +53,7 @@ from selfimprove.sampling.allocation import ExpectedGain, FixedK
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.sampling.endpoint import Endpoint
 from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.seams import Cluster
 from selfimprove.selection.caps import Caps
 from selfimprove.selection.contrast import Contrast, pair_up
 from selfimprove.selection.keep_correct import KeepCorrect

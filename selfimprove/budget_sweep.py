@@ -11,11 +11,11 @@ from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import Attempt, BudgetCurve, Setting, curve, fitting
-from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Checkpoint, Outcome, Request
 from selfimprove.reporting.budget_report import plot
 from selfimprove.resumable import Campaign, sample_and_verify
 from selfimprove.sampling.decoding import Decoding
+from selfimprove.seams import Cluster, Progress, Tracker
 from selfimprove.stages import ask
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder

@@ -18,9 +18,9 @@ from selfimprove.errors import UserError
 from selfimprove.evaluation.scores import score
 from selfimprove.gathering import decontaminate, draw
 from selfimprove.problems.sets import load_sets
-from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import AcceptedTrace, Checkpoint, Request, Score, Trace
 from selfimprove.resumable import Campaign, fine_tune, sample_and_verify
+from selfimprove.seams import Cluster, Progress, Tracker
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.settings import describe
 from selfimprove.stages import ask, sample, select, verify

@@ -10,10 +10,10 @@ from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.generation import base_report, run_generation
 from selfimprove.problems.sets import load_sets
-from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Checkpoint
 from selfimprove.reporting.progress import Silence
 from selfimprove.resumable import Campaign
+from selfimprove.seams import Cluster, Progress, Tracker
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.settings import describe
 from selfimprove.storage.run_folder import RunFolder

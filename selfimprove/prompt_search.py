@@ -17,11 +17,12 @@ from selfimprove.evaluation.scores import score
 from selfimprove.problems.sets import load_sets
 from selfimprove.prompting.chat import Bare, Exemplar
 from selfimprove.prompting.trigger_search import better_half, distinct_triggers, induction, schedule
-from selfimprove.protocols import Cluster, Progress, Prompter, Sampler
+from selfimprove.protocols import Prompter, Sampler
 from selfimprove.records import Checkpoint, JudgedTrace, Problem, Score, Trace
 from selfimprove.reporting.progress import Silence
 from selfimprove.resumable import Campaign, sample_and_verify
 from selfimprove.sampling.decoding import Decoding
+from selfimprove.seams import Cluster, Progress
 from selfimprove.settings import describe
 from selfimprove.stages import ask, sample
 from selfimprove.storage.files import plain, read_records, write_records

@@ -12,8 +12,9 @@ from typing import Any
 from selfimprove.allotment import Allotment
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.evaluation.scores import score
-from selfimprove.protocols import Cluster, Progress, Prompter, Tracker, Trainer
+from selfimprove.protocols import Prompter, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Request, Score, Trace, TrainingStep, Usage
+from selfimprove.seams import Cluster, Progress, Tracker
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.settings import describe

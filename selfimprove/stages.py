@@ -11,10 +11,11 @@ from typing import Any
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.evaluation.scores import score
-from selfimprove.protocols import Cluster, Prompter, Sampler, Selector, Trainer, Verifier
+from selfimprove.protocols import Prompter, Sampler, Selector, Trainer, Verifier
 from selfimprove.records import Checkpoint, JudgedTrace, Message, Problem, Request, Score, Selection, Trace, TrainingStep
 from selfimprove.resources import Resources
 from selfimprove.sampling.decoding import Decoding
+from selfimprove.seams import Cluster
 from selfimprove.verification.pool import VerifierPool
 
 LARGEST_CALL = 256

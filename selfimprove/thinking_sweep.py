@@ -15,10 +15,10 @@ from selfimprove.evaluation.budget_curve import Attempt, BudgetCurve, Setting, c
 from selfimprove.evaluation.equal_thinking import EqualTokens, at_equal_tokens
 from selfimprove.evaluation.reliability import Forecast, Reliability, reliability
 from selfimprove.predicting import Prediction, predict_for
-from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Checkpoint, Request
 from selfimprove.reporting.budget_report import plot
 from selfimprove.resumable import Campaign, sample_and_verify
+from selfimprove.seams import Cluster, Progress, Tracker
 from selfimprove.seeds import derive_seed
 from selfimprove.stages import ask
 from selfimprove.storage.files import write_json

@@ -32,10 +32,11 @@ from selfimprove import (
     improve,
 )
 from selfimprove.gathering import sample_allotted
-from selfimprove.protocols import Allocator, Cluster
+from selfimprove.protocols import Allocator
 from selfimprove.reporting.progress import Silence
 from selfimprove.reporting.summary import summarize
 from selfimprove.resumable import Campaign, sample_and_verify
+from selfimprove.seams import Cluster
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored

@@ -22,11 +22,11 @@ from selfimprove import (
     resolve_model,
 )
 from selfimprove.distillation import Cost, examine_cost, learn, open_distillation, rows, teach
-from selfimprove.protocols import Tracker
 from selfimprove.reporting.costs import show_costs
 from selfimprove.reporting.endings import in_one_line
 from selfimprove.reporting.noise import noise_into
 from selfimprove.reporting.progress import Show
+from selfimprove.seams import Tracker
 from selfimprove.storage.files import write_json
 
 WORKFLOW = replace(

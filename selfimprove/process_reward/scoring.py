@@ -15,10 +15,11 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.process_reward.reading import read
-from selfimprove.protocols import Cluster, StepScorer
+from selfimprove.protocols import StepScorer
 from selfimprove.records import Checkpoint, Message
 from selfimprove.resources import Resources
 from selfimprove.sampling.vllm_engine import ENVIRONMENT, engine_defaults
+from selfimprove.seams import Cluster
 
 Asked = Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]
 """Chats, each with the thoughts that answer it so far."""

@@ -24,6 +24,7 @@ from selfimprove.records import (
     Exercise,
     GenerationReport,
     JudgedTrace,
+    LabelledTrace,
     LedgerEntry,
     Message,
     Outcome,
@@ -33,6 +34,7 @@ from selfimprove.records import (
     Request,
     Score,
     Selection,
+    StepRewards,
     Trace,
     TrainingStep,
     Tries,
@@ -45,7 +47,24 @@ from selfimprove.storage.files import complete_or_absent, read_json, read_record
 TEXT = st.text(max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 MANY = [Trace, Verdict, AcceptedTrace, Pair, VerifierRow, LedgerEntry, Probe]
-FEW = [*MANY, Checkpoint, Coverage, Decision, Exercise, GenerationReport, JudgedTrace, Problem, Request, Score, Selection, TrainingStep, Tries, Usage]
+FEW = [
+    *MANY,
+    Checkpoint,
+    Coverage,
+    Decision,
+    Exercise,
+    GenerationReport,
+    JudgedTrace,
+    LabelledTrace,
+    Problem,
+    Request,
+    Score,
+    Selection,
+    StepRewards,
+    TrainingStep,
+    Tries,
+    Usage,
+]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | NUMBER | TEXT,
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
@@ -99,7 +118,7 @@ def test_every_kind_of_record_is_tested_here() -> None:
     kinds = {
         value
         for value in vars(records).values()
-        if dataclasses.is_dataclass(value) and isinstance(value, type) and value.__module__ == records.__name__
+        if dataclasses.is_dataclass(value) and isinstance(value, type) and value.__module__.startswith(records.__name__)
     }
     assert kinds == set(FEW)
 

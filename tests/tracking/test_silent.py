@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfimprove.protocols import Tracker
+from selfimprove.seams import Tracker
 from selfimprove.tracking.silent import Silent
 
 
