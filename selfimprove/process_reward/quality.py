@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BINS = 10
-"""Of the reliability diagram, each of equally many thoughts."""
+BINS, FEWEST = 10, 20
+"""Bins of the reliability diagram, each of equally many thoughts, and the fewest thoughts in one: fewer would show chance."""
 
 
 @dataclass(frozen=True)
@@ -108,5 +108,5 @@ def _brier(probabilities: Any, labels: Any) -> float:
 def _reliability(probabilities: Any, labels: Any) -> tuple[Bin, ...]:
     import numpy as np
 
-    groups = np.array_split(np.argsort(probabilities, kind="stable"), min(BINS, len(labels)))
+    groups = np.array_split(np.argsort(probabilities, kind="stable"), min(BINS, max(1, len(labels) // FEWEST)))
     return tuple(Bin(len(group), float(probabilities[group].mean()), float(labels[group].mean())) for group in groups)
