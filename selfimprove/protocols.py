@@ -96,6 +96,7 @@ class Verifier(Protocol):
     """Tells a right answer from a wrong one. It may fail or hang on an answer: it is run in a process that is killed at its deadline.
 
     A method `prepare()`, where there is one, is called once and outside the deadline: the place for slow imports.
+    `needs_reference = False` says that it judges without the problem's reference answer; else problems without one are not put to it.
     """
 
     name: str

@@ -157,4 +157,4 @@ def test_a_champion_whose_tokens_cannot_be_counted_is_refused_before_it_is_asked
 
 def test_a_folder_without_a_run_is_refused_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(FILE), str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith("budget_curve: ") and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and done.stderr.startswith("budget_curve: ") and done.stderr.count("\n") == 1

@@ -120,6 +120,7 @@ def test_json_stands_alone_on_standard_output_and_a_finished_run_is_only_read(
 def test_the_tables_fit_eighty_columns() -> None:
     row = {"generation": 12, "pass_at_1": 0.1234, "interval": [0.1, 0.2], "promoted": False, "undecided": 0.02, "why": "because"}
     row |= {name: 123_456 for name in ("sampled", "verified", "accepted", "distinct", "trained_on")}
+    row |= {"samples_per_problem": 4.0, "most_samples": 16, "distinct_per_1000_tokens": 12.3}
     row["coverage"] = {"trend": "plateau", "newly_solved": ["a"], "forgotten": [], "never_solved": ["b", "c"]}
     row["seconds"] = {name: 12_345.6 for name in ("sample", "select", "train", "examine")}
     figures = {"name": "x", "generations": [row], "baseline_details": {"answer_only": row}, "kept": None, "complete": False, "stopped_early": None}
@@ -127,6 +128,7 @@ def test_the_tables_fit_eighty_columns() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "123,456  123,456  123,456  123,456 123,456" in text and "0.123 0.10–0.20 refused" in text and "…" not in text
     assert "exam answers left undecided: 2.0%" in text and "plateau: 1 newly solved, 0 forgotten, 2 never solved" in text and "not complete" in text
+    assert "4.0 samples a problem, at most 16; 12.3 distinct accepted per 1,000 tokens" in text
 
 
 def test_plain_lines_come_while_a_stage_works(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Checkpoint, Cluster, Decoding, Guidance, MLflow, RayCluster, RewardModel, Search, UserError, WorkerFailed, ask
+from selfimprove import Checkpoint, Cluster, Decoding, Guidance, MLflow, RayCluster, RewardModel, Search, ask
 from selfimprove.budget_sweep import champion
 from selfimprove.evaluation.equal_tokens import RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.training import RewardTrainer
 from selfimprove.protocols import StepScorer, Trainer
 from selfimprove.records import LabelledTrace
+from selfimprove.reporting.endings import in_one_line
 from selfimprove.reporting.noise import noise_into
 from selfimprove.reporting.progress import Show
 from selfimprove.reporting.uses_report import table
@@ -76,7 +77,5 @@ def label(campaign: Campaign, model: Checkpoint, rollouts: Rollouts, folder: Pat
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python workflows/process_reward.py RUN_DIR")
-    try:
+    with in_one_line("process_reward"):
         main(Path(sys.argv[1]))
-    except (UserError, WorkerFailed) as error:
-        sys.exit(f"process_reward: {error}")

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Budget, BudgetByDifficulty, Cluster, MLflow, RayCluster, UserError, WorkerFailed
+from selfimprove import Budget, BudgetByDifficulty, Cluster, MLflow, RayCluster
 from selfimprove.reporting import budget_report, difficulty_report
+from selfimprove.reporting.endings import in_one_line
 from selfimprove.reporting.noise import noise_into
 from selfimprove.reporting.progress import Show
 from selfimprove.storage.files import plain
@@ -49,7 +50,5 @@ def main(
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python workflows/thinking_by_difficulty.py RUN_DIR")
-    try:
+    with in_one_line("thinking_by_difficulty"):
         main(Path(sys.argv[1]))
-    except (UserError, WorkerFailed) as error:
-        sys.exit(f"thinking_by_difficulty: {error}")

@@ -66,14 +66,18 @@ class OpenVerifierPool:
         self._complaints: set[str] = set()
 
     def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
-        """One verdict per trace, in the order given; UNPARSEABLE without asking the verifier where the trace or the problem holds no answer."""
-        answers = [parsed(trace).answer for _, trace in pairs]
-        asked = [(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None and problem.answer]
-        judged = iter(self.judge(asked))
+        """One verdict per trace, in the order given.
+
+        UNPARSEABLE, without asking the verifier, where the trace holds no answer, or the problem none to judge by and the verifier needs one.
+        """
         verifier = self._settings.verifier
+        blind = not getattr(verifier, "needs_reference", True)
+        answers = [parsed(trace).answer if blind or problem.answer else None for problem, trace in pairs]
+        judged = iter(self.judge([(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None]))
+        outcomes = [next(judged) if answer is not None else Outcome.UNPARSEABLE for answer in answers]
         return [
-            Verdict(trace.id, next(judged) if answer is not None and problem.answer else Outcome.UNPARSEABLE, answer, verifier.name, verifier.version)
-            for (problem, trace), answer in zip(pairs, answers, strict=True)
+            Verdict(trace.id, outcome, parsed(trace).answer, verifier.name, verifier.version)
+            for (_, trace), outcome in zip(pairs, outcomes, strict=True)
         ]
 
     def judge(self, pairs: Sequence[tuple[Problem, str]]) -> list[Outcome]:

@@ -49,6 +49,7 @@ class PythonTests:
 
     name = "python-tests"
     version = "1"
+    needs_reference = False
 
     def prepare(self) -> None:
         """Try the sandbox out. Raises UserError where this machine does not give its protections."""
