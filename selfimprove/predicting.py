@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from selfimprove.budget import BudgetByDifficulty
@@ -56,7 +57,8 @@ def predict_for(
     """The solve rates of `wanted`, as the ledgers of the generations `past` let one expect them of `checkpoint`.
 
     `folder` gets the model (`model.safetensors`: `weight` and `bias` on this checkpoint's features), `predicted.json`, and `reliability.json` with
-    its plot, `reliability.png`. Nothing is predicted from too few problems.
+    its plot, `reliability.png`. Rates are those of the last generation's draw, moved by as much as the exam moved since. Nothing is predicted from
+    too few problems.
     """
     problems = {problem.id: problem for problem in campaign.problems}
     seen = [one for one in _ledger(campaign, past) if one.problem_id in problems]
@@ -69,12 +71,14 @@ def predict_for(
         "tokenizer and chat template": checkpoint.tokenizer_hash,
         "ledgers": digest(seen),
         "problems": digest(asked),
+        "exams": digest([moved := _moved(campaign, past[-1])]),
         "model of difficulty": digest([describe(part), describe(campaign.workflow.prompter), campaign.workflow.seed]),
     }
     require_same(folder.with_name(f"{folder.name}.manifest.json"), made_from)
     if not folder.exists():
         features = _features(campaign, part, checkpoint, asked, label)
         fitted, measured = fit(part, features, seen, campaign.workflow.seed)
+        fitted = replace(fitted, bias=fitted.bias + moved)
         rates = fitted.rates({problem.id: features[problem.id] for problem in wanted})
         with complete_folder(folder) as half:
             half.mkdir()
@@ -91,6 +95,17 @@ def _ledger(campaign: Campaign, past: Sequence[int]) -> Iterator[LedgerEntry]:
         if number > 1 or campaign.workflow.teacher is None:
             entries = read_records(campaign.run.generation(number) / "ledger.parquet", LedgerEntry)
             yield from (one for one in entries if one.set == "train")
+
+
+def _moved(campaign: Campaign, last: int) -> float:
+    """How far this generation's training moved the exam, in logits: from the model that sampled to the champion it left."""
+    reports = campaign.run.reports()
+    sampled, now = reports[last - 1].kept_score, reports[last].kept_score
+    if last == 1 and campaign.workflow.first_prompter:
+        sampled = campaign.run.baselines().get("few_shot", sampled)
+    # Half a right and half a wrong answer more keep it finite.
+    before, after = ((one.problems * one.pass_at_1 + 0.5) / (one.problems + 1) for one in (sampled, now))
+    return math.log(after / (1 - after)) - math.log(before / (1 - before))
 
 
 def _features(campaign: Campaign, part: DifficultyModel, checkpoint: Checkpoint, problems: Sequence[Problem], label: str) -> dict[str, Features]:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 from obedient import give_letters, letters
 from safetensors import safe_open
-from toy import Sums, make_toy_model, toy_workflow
+from toy import Sums, ToySampler, make_toy_model, toy_workflow
 from toy_embedder import ToyEmbedder
 
 from selfimprove import (
@@ -178,6 +178,16 @@ def test_predictions_of_another_ledger_are_refused(finished: Finished, tmp_path:
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"ledgers": "others"}))
     with pytest.raises(UserError, match="was made from other ledgers"):
         improve(workflow_of(finished.model), tmp_path / "run", InlineCluster)
+
+
+def test_predictions_move_with_the_exam(tmp_path: Path) -> None:
+    """The toy model is right about half of the time with exemplars, whatever the question, and nearly always when it is trained."""
+    sampling = Decoding(samples_per_problem=3, max_tokens=64)
+    improve(workflow_of(fresh(tmp_path), sampler=ToySampler(), sampling=sampling), tmp_path / "run", InlineCluster)
+    first, second = RunFolder(tmp_path / "run").reports()[1:]
+    assert first.counts["verified"] / first.counts["sampled"] < 0.6 and first.kept_score.pass_at_1 > 0.85
+    rates = read_json(tmp_path / "run" / "generation-02" / "difficulty" / "predicted.json", dict[str, float])
+    assert sum(rates.values()) / len(rates) > 0.8 and second.difficulty["forecast_calibration_error"] < 0.2
 
 
 def test_a_few_problems_are_not_predicted_and_all_get_the_mean(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from selfimprove.evaluation.reliability import Forecast, Reliability, reliabilit
 from selfimprove.records import LedgerEntry
 from selfimprove.seeds import derive_seed
 
-PENALTIES = tuple(10.0**power for power in (-3, -2, -1, 0, 1, 2, 3))
+PENALTIES = tuple(10.0**power for power in (-2, -1, 0, 1, 2))
 """The inverse strengths of regularisation that are tried, scikit-learn's C; the features have a variance of 1 in all."""
 FREE = 10.0
 """How large the column of a generation's level is beside the features: so large that regularisation hardly holds it."""
