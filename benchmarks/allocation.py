@@ -136,8 +136,8 @@ def main() -> None:
     """Print, for every k, what the allocator yields over what fixed k does."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("model", nargs="?", default="smollm2-135m-instruct", help="the base model's name, or a checkpoint's folder")
-    parser.add_argument("--problems", type=int, default=300)
-    parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=24)
     parser.add_argument("--cap", type=int, default=ExpectedGain().cap, help="the most distinct traces of a problem that count")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/allocation"), help="where the pool is kept")
