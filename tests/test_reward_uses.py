@@ -143,4 +143,4 @@ def test_mlflow_shows_it_on_the_run_of_the_campaign(run: Path) -> None:
 
 def test_a_folder_without_a_run_is_refused_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(FILE), str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith("process_reward: ") and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and done.stderr.startswith("process_reward: ") and done.stderr.count("\n") == 1

@@ -143,4 +143,4 @@ def test_rules_of_different_other_limits_and_runs_too_small_to_predict_from_are_
 
 def test_a_folder_without_a_run_is_refused_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(FILE), str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith("thinking_by_difficulty: ") and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and done.stderr.startswith("thinking_by_difficulty: ") and done.stderr.count("\n") == 1
