@@ -88,7 +88,7 @@ def test_rules_are_judged_by_what_each_problem_came_to_under_its_limit(
             assert found.one_for_all == pytest.approx(sum(needed(number) <= rule.mean for number in problems.values()) / 40)
             assert found.difference == pytest.approx(found.accuracy - found.one_for_all) and found.low <= found.difference <= found.high
     shown = capfd.readouterr().out
-    assert "one budget for all: generation-1, 40 problems" in shown and "9–0 (3)" in shown and "held-out problems: Brier" in shown
+    assert "one budget for all: generation-1, 40 problems" in shown and "9–0 (3)" in shown and "held out: Brier" in shown
 
 
 def test_giving_up_the_hopeless_wins_here_and_by_lot_nothing_is_won(run: Path, workflow_file: ModuleType) -> None:

@@ -29,7 +29,7 @@ def _quality(one: Mapping[str, Any]) -> str:
 
 def table(result: Mapping[str, Any]) -> Group:
     """The rules of `result.json` of thinking-by-difficulty, each against one budget for all at equal mean tokens; 80 columns wide."""
-    told = Text(f"held-out problems: {_quality(result['held_out'])}")
+    told = Text(f"held out: {_quality(result['held_out'])}")
     return Group(*(part for kind, several in result["differences"].items() for part in (_rules(kind, several), Text())), told)
 
 
