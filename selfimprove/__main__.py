@@ -1,4 +1,4 @@
-"""The command line: run, fork, check, ask, report, traces, audit, reverify."""
+"""The command line: run, fork, check, ask, report, traces, audit, reverify; extra_commands.py has those around a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from selfimprove.command_parser import Parser
 from selfimprove.errors import UserError, WorkerFailed
+from selfimprove.extra_commands import add_extra_commands
 from selfimprove.reporting.endings import INTERRUPTED, REFUSED, one_line
 
 if TYPE_CHECKING:
@@ -189,16 +191,16 @@ def _print(result: dict[str, Any], options: argparse.Namespace, show: Any) -> in
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="selfimprove", description="Teach a language model to reason and let it improve itself.")
-    parser.set_defaults(debug=False)
+    parser = Parser(prog="selfimprove", description="Teach a language model to reason and let it improve itself.")
+    parser.set_defaults(debug=False, parser=parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the result as JSON")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     inline = "do all work in this one process, without Ray: for debugging"
-    changes = argparse.ArgumentParser(add_help=False)
+    changes = Parser(add_help=False)
     changes.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change one setting; may be given again")
-    settings = argparse.ArgumentParser(add_help=False, parents=[changes])
+    settings = Parser(add_help=False, parents=[changes])
     settings.add_argument("workflow", metavar="WORKFLOW.py", help="a Python file that defines `workflow`")
 
     run = commands.add_parser("run", parents=[settings, common], help="run a workflow, or continue it where it stopped")
@@ -244,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     reverify.add_argument("--with", dest="verifier", choices=VERIFIERS, help="another verifier; that of the workflow's file unless given")
     reverify.add_argument("--workflow", metavar="WORKFLOW.py", help="take the verifier from this file; from the one that the run keeps unless given")
     reverify.set_defaults(command=_reverify)
+    add_extra_commands(commands, settings, common)
     return parser
 
 
