@@ -190,11 +190,11 @@ def _print(result: dict[str, Any], options: argparse.Namespace, show: Any) -> in
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(prog="selfimprove", description="Teach a language model to reason and let it improve itself.")
     parser.set_defaults(debug=False, parser=parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the result as JSON")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     inline = "do all work in this one process, without Ray: for debugging"

@@ -60,7 +60,7 @@ def _meant(error: Exception) -> str:
         if wrong and dataclasses.is_dataclass(part):
             given, known = str(wrong[0]["loc"][-1]), [field.name for field in dataclasses.fields(part)]
     elif isinstance(error, NameError):
-        given = error.name
+        given = error.name or ""
     elif isinstance(error, ImportError) and error.name == "selfimprove" and (found := re.search(r"cannot import name '(\w+)'", str(error))):
         given = found[1]
     close = difflib.get_close_matches(given, known, n=1)

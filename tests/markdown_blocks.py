@@ -25,6 +25,6 @@ def run_blocks(page: Path, **names: Any) -> dict[str, Any]:
     # No module of this name is known, so that parts defined here travel to other processes with their code.
     namespace: dict[str, Any] = {"__name__": f"page_{page.stem}", "Path": Path, **public, **names}
     for line, code in python_blocks(page):
-        # Errors name the page and its line.
-        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        # Errors name the page and its line; what this file imports from the future is not in force there.
+        exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), namespace)
     return namespace

@@ -34,6 +34,8 @@ class Memorizing(ToyTrainer):
         ids = torch.tensor([prompt + tokenizer.encode(SAID + tokenizer.eos_token, add_special_tokens=False)])
         labels = torch.cat((torch.full((1, len(prompt)), -100), ids[:, len(prompt) :]), dim=1)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+        # Two threads would wait for each other longer than so small a model computes.
+        torch.set_num_threads(1)
         for step in range(1, 201):
             loss = model(input_ids=ids, labels=labels).loss
             yield TrainingStep(step, 200, loss.item(), 3e-3, step * ids.numel())

@@ -53,8 +53,8 @@ def test_the_trainer_of_the_guide_learns(tiny_model: Path, tmp_path: Path) -> No
     trainer = run_blocks(ROOT / "docs" / "extending.md")["PlainLoop"](learning_rate=3e-3)
     row = AcceptedTrace("t", "p", ({"role": "user", "content": "4 + 3 ="},), "<think>\n4 + 3 = 7.\n</think>\n7", "sampled", 1)
     start: Checkpoint = describe_folder(tiny_model, "base")
-    steps = list(trainer.open().train(start, [row] * 8, tmp_path / "student", 0))
-    assert steps[-1].loss < steps[0].loss / 2 and [step.step for step in steps] == list(range(1, 9))
+    steps = list(trainer.open().train(start, [row] * 24, tmp_path / "student", 0))
+    assert steps[-1].loss < steps[0].loss / 2 and [step.step for step in steps] == list(range(1, 25))
     trained = describe_folder(tmp_path / "student", "student")
     assert trained.weights_hash != start.weights_hash and trained.tokenizer_hash == start.tokenizer_hash
 
@@ -79,7 +79,5 @@ def test_help_opens_with_the_tour_and_types_and_templates_are_shipped(monkeypatc
     monkeypatch.chdir(ROOT)
     distribution = Distribution()
     distribution.parse_config_files()
-    build = distribution.get_command_obj("build_py")
-    build.ensure_finalized()
-    shipped = {file for package, *_, files in build.data_files for file in files if package == "selfimprove"}
+    shipped = {str(file.relative_to("selfimprove")) for data in distribution.package_data["selfimprove"] for file in Path("selfimprove").glob(data)}
     assert {"py.typed", "templates/experiment.py", "templates/model_card.md", "templates/dataset_card.md"} <= shipped

@@ -15,7 +15,7 @@ from selfimprove.workflow_files import load_workflow
 
 COMPLETE = """
 source {script}
-for words in 'selfimprove re' 'selfimprove audit run --with ' 'selfimprove check {folder}/my' 'selfimprove settings w.py --s'; do
+for words in 'selfimprove re' 'selfimprove audit run --with ' 'selfimprove check {folder}/mi' 'selfimprove settings w.py --s'; do
     IFS=' ' read -ra COMP_WORDS <<< "$words"
     [[ "$words" == *' ' ]] && COMP_WORDS+=('')
     COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMPREPLY=()

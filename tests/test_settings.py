@@ -101,7 +101,8 @@ def test_what_does_not_fit_is_refused_in_one_line(assignment: str) -> None:
     ("assignment", "hint"),
     [
         ("generation=1", "did you mean generations?"),
-        ("max_model_len=1", "it has "),
+        ("max_model_len=1", "did you mean sampler.engine.max_model_len?"),
+        ("xyzzy=1", "it has name, problems, held_out, "),
         ("copies=2", "did you mean sampler.resources.copies?"),
         ("temperature=1", "did you mean sampling.temperature or exam.temperature?"),
         ("temprature=1", "did you mean sampling.temperature or exam.temperature?"),
