@@ -155,19 +155,6 @@ def _traces(options: argparse.Namespace) -> int:
     return _print(find(run, options.generation, options.outcome, options.problem, options.limit), options, show_traces)
 
 
-def _ask(options: argparse.Namespace) -> int:
-    from selfimprove.answering import answer, budget_of
-    from selfimprove.reporting.noise import noise_into
-
-    budget = budget_of(options.min_thinking, options.max_thinking, options.thoughts, not options.no_think)
-    with tempfile.TemporaryDirectory() as folder, noise_into(Path(folder) / "ask.log") as console:
-        shown = None if options.json else console
-        told = answer(options.model, options.question, budget, options.max_tokens, options.temperature, options.seed, shown, options.hide_thinking)
-    if options.json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
-    return 0
-
-
 def _check(options: argparse.Namespace) -> int:
     from selfimprove.check import check, show
     from selfimprove.reporting.noise import noise_into
@@ -225,18 +212,6 @@ def _parser() -> Parser:
     traces.add_argument("--problem", metavar="ID", help="only those of this problem")
     traces.add_argument("--limit", type=int, default=10, metavar="N", help="at most so many; 10 unless given")
     traces.set_defaults(command=_traces)
-    ask = commands.add_parser("ask", parents=[common], help="ask a checkpoint one question and watch it think")
-    ask.add_argument("model", metavar="CHECKPOINT", help="a folder, such as RUN_DIR/champion, or a Hugging Face id")
-    ask.add_argument("question", metavar="QUESTION")
-    ask.add_argument("--no-think", action="store_true", help="answer at once, after an empty block of thinking")
-    ask.add_argument("--hide-thinking", action="store_true", help="think, but show the answer alone")
-    ask.add_argument("--min-thinking", type=int, metavar="N", help="think for at least so many tokens")
-    ask.add_argument("--max-thinking", type=int, metavar="N", help="think for at most so many tokens")
-    ask.add_argument("--thoughts", metavar="A:B", help="at least A thoughts and at most B; either may be left out")
-    ask.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="the most tokens of thinking and answer; 1024 unless given")
-    ask.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0, greedy, unless given")
-    ask.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn where T is above 0")
-    ask.set_defaults(command=_ask)
     audit = commands.add_parser("audit", parents=[common], help="judge the stored traces with a second verifier and compare")
     audit.add_argument("run_dir", metavar="RUN_DIR")
     audit.add_argument("--with", dest="verifier", choices=VERIFIERS, required=True, help="the second verifier")
