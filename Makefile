@@ -2,6 +2,7 @@
 # make test   install what is missing, then every test that needs no GPU
 # make lint   formatting, lints, types, direction of imports
 # make bench  side-by-side speed measurements
+# make settings  docs/settings.md from the docstrings
 # make pins   resolve the pin lists in requirements/ anew
 # EXTRA=gpu   the ordinary build of vLLM in place of the CPU build
 
@@ -15,7 +16,7 @@ UV := UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv pip
 # Bytecode is compiled with the installation, not within the first run.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: run test lint bench pins install
+.PHONY: run test lint bench settings pins install
 install: $(INSTALLED)
 
 run: install
@@ -50,6 +51,9 @@ bench: install
 	env -u UV_FIND_LINKS $(BIN)/uv pip install --quiet --no-deps -r $<
 	env -u UV_FIND_LINKS $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
+
+settings: install
+	$(BIN)/python -m selfimprove.reference > docs/settings.md
 
 COMPILE := pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --extra dev \
 	--override requirements/overrides.txt pyproject.toml

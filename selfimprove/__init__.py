@@ -1,8 +1,29 @@
 """Teach a language model to reason and let it improve itself.
 
-`improve(workflow, run_dir, RayCluster)` runs the whole loop; `ask`, `sample`, `verify`, `select`, `train` and `examine` are its verbs, for
-rounds of your own. Parts are small dataclasses whose fields are their settings; `selfimprove.protocols` says what each must do, `selfimprove.records`
-what flows between them.
+A workflow says which part plays each role. A part is a small dataclass whose fields are its settings:
+
+    from pathlib import Path
+    from selfimprove import *
+
+    workflow = Workflow(
+        name="sums",
+        problems=Jsonl("sums.jsonl"),            # {"question": …, "answer": …} a line
+        held_out=100,                            # so many are set apart for the exam
+        first_prompter=FewShot((Exemplar("What is 4 + 3?", "4 + 3 = 7.", "7"),)),
+        sampler=VLLM(engine={"max_model_len": 512}),
+        sampling=Decoding(samples_per_problem=4, temperature=0.7, max_tokens=64),
+        verifier=LastNumber(),
+        trainer=SupervisedTrainer(),
+        generations=3,
+    )
+    champion = improve(workflow, Path("runs/sums"), RayCluster)
+
+In each generation the champion samples traces, a verifier judges them, a selector keeps what is good enough, a trainer makes the candidate, and after
+its exam a gate says whether it is champion from there on. `champion.path` is an ordinary model folder; everything else is in `runs/sums`.
+
+`ask`, `sample`, `verify`, `select`, `train` and `examine` are the verbs of a generation, for rounds of your own. `selfimprove.protocols` says what
+each part must do, so that you can write one (docs/extending.md); `selfimprove.records` says what flows between them; docs/settings.md has every
+setting. An error that you can mend is a `UserError`: one line that says what to do.
 """
 
 from selfimprove.budget import Budget, BudgetByDifficulty, SwitchPenalty

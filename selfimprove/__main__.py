@@ -1,4 +1,4 @@
-"""The command line: run, fork, check, ask, report, traces, audit, reverify."""
+"""The command line: run, fork, check, ask, report, traces, audit, reverify; extra_commands.py has those around a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from selfimprove.command_parser import Parser
 from selfimprove.errors import UserError, WorkerFailed
+from selfimprove.extra_commands import add_extra_commands
 from selfimprove.reporting.endings import INTERRUPTED, REFUSED, one_line
 
 if TYPE_CHECKING:
@@ -153,19 +155,6 @@ def _traces(options: argparse.Namespace) -> int:
     return _print(find(run, options.generation, options.outcome, options.problem, options.limit), options, show_traces)
 
 
-def _ask(options: argparse.Namespace) -> int:
-    from selfimprove.answering import answer, budget_of
-    from selfimprove.reporting.noise import noise_into
-
-    budget = budget_of(options.min_thinking, options.max_thinking, options.thoughts, not options.no_think)
-    with tempfile.TemporaryDirectory() as folder, noise_into(Path(folder) / "ask.log") as console:
-        shown = None if options.json else console
-        told = answer(options.model, options.question, budget, options.max_tokens, options.temperature, options.seed, shown, options.hide_thinking)
-    if options.json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
-    return 0
-
-
 def _check(options: argparse.Namespace) -> int:
     from selfimprove.check import check, show
     from selfimprove.reporting.noise import noise_into
@@ -188,17 +177,17 @@ def _print(result: dict[str, Any], options: argparse.Namespace, show: Any) -> in
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="selfimprove", description="Teach a language model to reason and let it improve itself.")
-    parser.set_defaults(debug=False)
+def _parser() -> Parser:
+    parser = Parser(prog="selfimprove", description="Teach a language model to reason and let it improve itself.")
+    parser.set_defaults(debug=False, parser=parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the result as JSON")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     inline = "do all work in this one process, without Ray: for debugging"
-    changes = argparse.ArgumentParser(add_help=False)
+    changes = Parser(add_help=False)
     changes.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change one setting; may be given again")
-    settings = argparse.ArgumentParser(add_help=False, parents=[changes])
+    settings = Parser(add_help=False, parents=[changes])
     settings.add_argument("workflow", metavar="WORKFLOW.py", help="a Python file that defines `workflow`")
 
     run = commands.add_parser("run", parents=[settings, common], help="run a workflow, or continue it where it stopped")
@@ -223,18 +212,6 @@ def _parser() -> argparse.ArgumentParser:
     traces.add_argument("--problem", metavar="ID", help="only those of this problem")
     traces.add_argument("--limit", type=int, default=10, metavar="N", help="at most so many; 10 unless given")
     traces.set_defaults(command=_traces)
-    ask = commands.add_parser("ask", parents=[common], help="ask a checkpoint one question and watch it think")
-    ask.add_argument("model", metavar="CHECKPOINT", help="a folder, such as RUN_DIR/champion, or a Hugging Face id")
-    ask.add_argument("question", metavar="QUESTION")
-    ask.add_argument("--no-think", action="store_true", help="answer at once, after an empty block of thinking")
-    ask.add_argument("--hide-thinking", action="store_true", help="think, but show the answer alone")
-    ask.add_argument("--min-thinking", type=int, metavar="N", help="think for at least so many tokens")
-    ask.add_argument("--max-thinking", type=int, metavar="N", help="think for at most so many tokens")
-    ask.add_argument("--thoughts", metavar="A:B", help="at least A thoughts and at most B; either may be left out")
-    ask.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="the most tokens of thinking and answer; 1024 unless given")
-    ask.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0, greedy, unless given")
-    ask.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn where T is above 0")
-    ask.set_defaults(command=_ask)
     audit = commands.add_parser("audit", parents=[common], help="judge the stored traces with a second verifier and compare")
     audit.add_argument("run_dir", metavar="RUN_DIR")
     audit.add_argument("--with", dest="verifier", choices=VERIFIERS, required=True, help="the second verifier")
@@ -244,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     reverify.add_argument("--with", dest="verifier", choices=VERIFIERS, help="another verifier; that of the workflow's file unless given")
     reverify.add_argument("--workflow", metavar="WORKFLOW.py", help="take the verifier from this file; from the one that the run keeps unless given")
     reverify.set_defaults(command=_reverify)
+    add_extra_commands(commands, settings, common)
     return parser
 
 

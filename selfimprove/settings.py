@@ -68,16 +68,36 @@ def _replace(part: Any, path: list[str], value: Any, assignment: str) -> Any:
     if isinstance(part, tuple) and name.isdigit() and 0 < int(name) <= len(part):
         place = int(name) - 1
         return (*part[:place], _replace(part[place], rest, value, assignment) if rest else value, *part[place + 1 :])
-    names = [field.name for field in dataclasses.fields(part)] if dataclasses.is_dataclass(part) else []
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names) or 'no fields'}"
-        raise UserError(f"--set {assignment}: {type(part).__name__} has no field {name!r}; {hint}")
+    if name not in _inside(part) or isinstance(part, tuple):
+        raise UserError(f"--set {assignment}: {'null' if part is None else type(part).__name__} has no field {name!r}; {_nearest(part, name)}")
     new = _replace(getattr(part, name), rest, value, assignment) if rest else value
     try:
         return dataclasses.replace(part, **{name: new})
     except (pydantic.ValidationError, TypeError, ValueError) as error:
         raise UserError(f"--set {assignment}: {explain(error)}") from error
+
+
+def _inside(part: Any) -> dict[str, Any]:
+    """What is in a part by its fields, in a mapping by its keys, in a tuple by its places."""
+    if dataclasses.is_dataclass(part):
+        return {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+    return dict(part) if isinstance(part, Mapping) else {str(n): item for n, item in enumerate(part, start=1)} if isinstance(part, tuple) else {}
+
+
+def _nearest(part: Any, name: str) -> str:
+    """Which setting may be meant: one deeper down that has this very name, or else a field with a name like it, or one deeper down."""
+    if part is None:
+        return "no part is given there: give one in the workflow's file"
+    names, paths = list(_inside(part)), list(_paths(part))
+    deeper = {path.rpartition(".")[2] for path in paths}
+    meant = name if name in deeper else next(iter(difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(name, deeper, n=1)), "")
+    close = sorted((path for path in paths if path.rpartition(".")[2] == meant), key=lambda path: path.count("."))[:3]
+    return f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(names) or 'no fields'}"
+
+
+def _paths(part: Any) -> Iterator[str]:
+    for name, inner in _inside(part).items():
+        yield from (name, *(f"{name}.{path}" for path in _paths(inner)))
 
 
 def explain(error: Exception) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -35,15 +38,33 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
     except UserError:
         raise
     except pydantic.ValidationError as error:
-        raise UserError(f"{_where(file, error)}: {error.title}: {explain(error)}") from error
+        raise UserError(f"{_where(file, error)}: {error.title}: {explain(error)}{_meant(error)}") from error
     except Exception as error:
-        raise UserError(f"{_where(file, error)}: {type(error).__name__}: {explain(error)}") from error
+        raise UserError(f"{_where(file, error)}: {type(error).__name__}: {explain(error)}{_meant(error)}") from error
     workflow = getattr(module, "workflow", None)
     if not isinstance(workflow, Workflow):
         raise UserError(f"workflow file {file} defines no `workflow = Workflow(…)`")
     for change in changes:
         workflow = override(workflow, change)
     return workflow, module
+
+
+def _meant(error: Exception) -> str:
+    """Which public name of the package, or which field of its parts, may be meant; empty where nothing comes near."""
+    import selfimprove
+
+    given, known = "", list(selfimprove.__all__)
+    if isinstance(error, pydantic.ValidationError):
+        wrong = [item for item in error.errors() if item["type"] == "unexpected_keyword_argument"]
+        part = getattr(selfimprove, error.title, None)
+        if wrong and dataclasses.is_dataclass(part):
+            given, known = str(wrong[0]["loc"][-1]), [field.name for field in dataclasses.fields(part)]
+    elif isinstance(error, NameError):
+        given = error.name or ""
+    elif isinstance(error, ImportError) and error.name == "selfimprove" and (found := re.search(r"cannot import name '(\w+)'", str(error))):
+        given = found[1]
+    close = difflib.get_close_matches(given, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _where(file: Path, error: BaseException) -> str:

@@ -33,14 +33,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A checkpoint behind vLLM's own server: the address up to `/v1`, and the folder, which is the model's name there."""
-    from transformers import AutoModelForCausalLM
+def published(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `export` makes of a run whose champion has learnt one answer by heart; do not write into it."""
+    from published import publish
+
+    return publish(tiny_model, tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="session")
+def served(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The published model behind vLLM's own server: the address up to `/v1`, and the folder, which is the model's name there."""
     from vllm_server import vllm_server
 
-    from selfimprove.checkpoints.saving import save_checkpoint
-
-    place = tmp_path_factory.mktemp("served")
-    save_checkpoint(AutoModelForCausalLM.from_pretrained(tiny_model), tiny_model, place / "checkpoint")
-    with vllm_server(place / "checkpoint", place / "server.log") as url:
-        yield url, place / "checkpoint"
+    with vllm_server(published / "model", tmp_path_factory.mktemp("served") / "server.log", "--reasoning-parser", "hf") as url:
+        yield url, published / "model"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,25 @@ def test_what_does_not_fit_is_refused_in_one_line(assignment: str) -> None:
     with pytest.raises(UserError) as error:
         override(WORKFLOW, assignment)
     assert str(error.value).startswith(f"--set {assignment}: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "hint"),
+    [
+        ("generation=1", "did you mean generations?"),
+        ("max_model_len=1", "did you mean sampler.engine.max_model_len?"),
+        ("xyzzy=1", "it has name, problems, held_out, "),
+        ("copies=2", "did you mean sampler.resources.copies?"),
+        ("temperature=1", "did you mean sampling.temperature or exam.temperature?"),
+        ("temprature=1", "did you mean sampling.temperature or exam.temperature?"),
+        ("sampler.engin.x=1", "did you mean engine?"),
+        ("rounds.3.seed=1", "tuple has no field '3'; it has 1"),
+        ("teacher.model=x", "no part is given there"),
+    ],
+)
+def test_a_wrong_path_is_answered_with_the_nearest_right_one(assignment: str, hint: str) -> None:
+    with pytest.raises(UserError, match=re.escape(hint)):
+        override(toy_workflow(Path("model"), sampler=VLLM(engine={"max_model_len": 512}), rounds=(Round(),)), assignment)
 
 
 def test_an_object_without_fields_is_told_by_its_attributes() -> None:

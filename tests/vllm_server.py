@@ -14,12 +14,12 @@ from pathlib import Path
 
 
 @contextmanager
-def vllm_server(model: Path, log_file: Path) -> Iterator[str]:
+def vllm_server(model: Path, log_file: Path, *options: str) -> Iterator[str]:
     """The address up to `/v1`, while the server runs; it serves the model under the name of its folder."""
     port = free_port()
     # What `vllm serve` runs; the CPU build's own command looks for the metadata of a package called vllm and does not start.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--enforce-eager", "--max-model-len", "256", "--kv-cache-memory-bytes", str(64 << 20)]
+    command += ["--enforce-eager", "--max-model-len", "256", "--kv-cache-memory-bytes", str(64 << 20), *options]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with log_file.open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

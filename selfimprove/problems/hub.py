@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -51,7 +52,9 @@ class HubDataset:
             raise UserError(f"cannot load the data set {self.name} (split {self.split}): {reason}; check name, split and network") from error
         for column in (self.question, self.answer):
             if column not in table.column_names:
-                raise UserError(f"the data set {self.name} has no column {column!r}, only {', '.join(map(repr, table.column_names))}; name one")
+                close = difflib.get_close_matches(column, table.column_names, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else "name one"
+                raise UserError(f"the data set {self.name} has no column {column!r}, only {', '.join(map(repr, table.column_names))}; {hint}")
         problems = self._problems(table)
         if not problems:
             raise UserError(f"the data set {self.name} (split {self.split}) holds no rows; choose another split")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ class Jsonl:
             # Not splitlines(): JSON strings may hold U+2028 and its like, which that takes for ends of lines.
             return path.read_text(encoding="utf-8-sig").split("\n")
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+            close = difflib.get_close_matches(path.name, (file.name for file in path.parent.glob("*")), n=1)
+            hint = f"did you mean {path.with_name(close[0])}?" if close and not path.exists() else "check the path"
+            raise UserError(f"{path}: cannot be read ({error.strerror}); {hint}") from error
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: is not UTF-8 text (byte {error.start}); convert it") from error
 

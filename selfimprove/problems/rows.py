@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,9 @@ def problem_from_row(row: Mapping[str, Any], question: str, answer: str | None, 
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     if column not in row:
-        raise UserError(f"{where}: there is no {column!r}, only {', '.join(map(repr, row)) or 'nothing'}; name the field that holds it")
+        close = difflib.get_close_matches(column, row, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "name the field that holds it"
+        raise UserError(f"{where}: there is no {column!r}, only {', '.join(map(repr, row)) or 'nothing'}; {hint}")
     value = row[column]
     if isinstance(value, bool) or not isinstance(value, str | int | float | None):
         raise UserError(f"{where}: {column!r} is {type(value).__name__}, not text or a number; name another field")

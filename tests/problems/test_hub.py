@@ -53,8 +53,11 @@ def test_a_question_asked_again_is_left_out_and_counted(tmp_path: Path, caplog: 
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    name = folder_of(tmp_path, ROWS)
     with raises(UserError, match="has no column 'question', only 'q', 'a', 'level'"):
-        HubDataset(folder_of(tmp_path, ROWS)).load()
+        HubDataset(name).load()
+    with raises(UserError, match=r"has no column 'levels', only .*; did you mean 'level'\?"):
+        HubDataset(name, question="levels", answer="a").load()
 
 
 def test_a_row_without_an_answer_is_named(tmp_path: Path) -> None:

@@ -63,6 +63,14 @@ def test_a_file_that_is_missing_empty_or_not_text_is_named(tmp_path: Path) -> No
         Jsonl(tmp_path / "binary.jsonl").load()
 
 
+def test_a_misspelt_path_or_field_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    with raises(UserError, match=r"did you mean .*/train\.jsonl\?"):
+        Jsonl(path.with_name("trian.jsonl")).load()
+    with raises(UserError, match=r"there is no 'qestion', only 'question', 'answer', 'key'; did you mean 'question'\?"):
+        Jsonl(path, question="qestion").load()
+
+
 def test_an_unknown_setting_is_refused() -> None:
     with raises(ValidationError):
         Jsonl("train.jsonl", solution="x")  # type: ignore[call-arg]

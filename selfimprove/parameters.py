@@ -1,0 +1,105 @@
+"""What each setting of a part takes and means, from its annotation and its docstring."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import textwrap
+import types
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+REQUIRED = dataclasses.MISSING
+"""The default of a setting that has none."""
+WORDS = {int: "int", float: "float", str: "text", bool: "true or false", types.NoneType: "null", Any: "anything", Path: "path"}
+SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parameter:
+    """One setting of a part."""
+
+    name: str
+    takes: str
+    """Its type in words: `int > 0 or null`."""
+    default: Any
+    """`REQUIRED` where there is none."""
+    meaning: str
+    """Its docstring, on one line, or else that of the role or part that it takes; empty where there is neither."""
+
+
+def parameters(part: type) -> list[Parameter]:
+    """The settings of a dataclass, in order."""
+    meanings = _meanings(part)
+    try:
+        hints = get_type_hints(part, include_extras=True)
+    except NameError:
+        # A part of a user may name what is imported for type checkers alone.
+        hints = {}
+    return [
+        Parameter(field.name, takes(hint := hints.get(field.name, field.type)), _default(field), meanings.get(field.name) or _role(hint))
+        for field in dataclasses.fields(part)
+        if field.init
+    ]
+
+
+def takes(annotation: Any) -> str:
+    """A type in words; a setting's value is written as JSON."""
+    if isinstance(annotation, str):
+        return annotation
+    if annotation in WORDS:
+        return WORDS[annotation]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return ", ".join([takes(arguments[0]), *(limit for extra in arguments[1:] for limit in _limits(extra))]).replace(", ", " ", 1)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(takes, arguments))
+    if origin is Literal:
+        return " or ".join(json.dumps(argument, ensure_ascii=False) for argument in arguments)
+    if origin in (tuple, list):
+        return f"list of {takes(arguments[0])}" if arguments[1:] in ((), (...,)) else f"list of {', '.join(map(takes, arguments))}"
+    if isinstance(origin or annotation, type):
+        return "mapping" if issubclass(origin or annotation, Mapping) else str((origin or annotation).__name__)
+    return str(annotation)
+
+
+def summary(thing: Any) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+
+
+def _role(hint: Any) -> str:
+    return summary(hint) if isinstance(hint, type) and hint.__module__.startswith("selfimprove") else ""
+
+
+def _limits(extra: Any) -> list[str]:
+    """What an annotation's extra says of the values: its own limits, or those inside a pydantic `Field`."""
+    if metadata := getattr(extra, "metadata", None):
+        return [limit for item in metadata for limit in _limits(item)]
+    found = [f"{sign} {getattr(extra, name)}" for name, sign in SIGNS.items() if getattr(extra, name, None) is not None]
+    return found + ([f"like {extra.pattern}"] if getattr(extra, "pattern", None) else [])
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+
+
+def _meanings(part: type) -> dict[str, str]:
+    """The docstring under each field, those of base classes included."""
+    found: dict[str, str] = {}
+    for owner in reversed(part.__mro__):
+        try:
+            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        except (OSError, TypeError, SyntaxError, ValueError):
+            # Written in C, or at a prompt: there is no source.
+            continue
+        body = tree.body if isinstance(tree, ast.ClassDef) else []
+        for statement, following in pairwise(body):
+            match statement, following:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = " ".join(text.split())
+    return found
