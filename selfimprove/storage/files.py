@@ -83,3 +83,11 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
     except (ValueError, OSError) as error:
         raise UserError(f"{path} does not hold {kind.__name__} rows: {str(error).splitlines()[0]}; remove it to have it made again") from error
     return records
+
+
+def read_column(path: Path, name: str) -> list[Any]:
+    """One column of a Parquet file, without the rest of its rows."""
+    from pyarrow import parquet
+
+    values: list[Any] = parquet.read_table(path, columns=[name]).column(name).to_pylist()
+    return values
