@@ -110,9 +110,11 @@ def show_written(written: Mapping[str, Any], console: Console) -> None:
 
 
 def _stages(run: RunFolder) -> Iterator[_Stage]:
-    for folder in sorted(run.root.glob("generation-*")):
-        number = int(folder.name.rpartition("-")[2])
-        for stage in (_Stage(number, False, folder), _Stage(number, True, folder / "exam")):
+    """The samplings, and then the exams."""
+    folders = sorted((int(folder.name.rpartition("-")[2]), folder) for folder in run.root.glob("generation-*"))
+    for exam in (False, True):
+        for number, folder in folders:
+            stage = _Stage(number, exam, folder / "exam" if exam else folder)
             if (stage.folder / "verdicts").is_dir():
                 yield stage
 
@@ -121,9 +123,7 @@ def _characters(stage: _Stage) -> int:
     return sum(len(text) for file in (stage.folder / "traces").glob("shard-*.parquet") for text in read_column(file, "text"))
 
 
-def _traces(
-    stage: _Stage, asked: _Asked, moments: Moments, every: int, lengths: _Lengths
-) -> Iterator[dict[str, Any]]:
+def _traces(stage: _Stage, asked: _Asked, moments: Moments, every: int, lengths: _Lengths) -> Iterator[dict[str, Any]]:
     """The traces of a stage that the page takes; how long all of them are is noted in `lengths`."""
     accepted = set(read_column(file, "trace_id")) if (file := stage.folder / "accepted.parquet").exists() else set()
     set_ = "held_out" if stage.exam else "train"

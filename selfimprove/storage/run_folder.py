@@ -33,6 +33,7 @@ class RunFolder:
     champion                 → the checkpoint that is kept
     budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's exams at many thinking budgets
     stopped.json             why the run ended before its last generation
+    report.html              the run on one page
     logs/                    what the libraries print
     ```
     """

@@ -55,12 +55,12 @@ function rounded(most, wanted) {
  * series: [{name, colour, points: [{x, y, low, high, label, hollow, apart}], dashed, unjoined}]; a point that is `apart` is not on the line.
  * rules: [{y, name}], lines all across. ticks: [[x, text]]. top: the highest y; format: how y is told; across: what x is.
  */
-function lines(element, { series, rules = [], ticks, top = 1, format = percent, across, height = 270 }) {
+function lines(element, { series, rules = [], ticks, top = 1, format = percent, across, height = 280 }) {
   const told = series.flatMap((one) => one.points.map((p) => `${one.name} ${p.label ?? p.x}: ${format(p.y)}`)).join("; ");
   const holder = make("div");
   element.append(holder);
   drawn(holder, (width) => {
-    const [left, right, above, below] = [46, 22, 18, 42];
+    const [left, right, above, below] = [46, 8, 24, 42];
     const from = Math.min(...ticks.map(([x]) => x), ...series.flatMap((one) => one.points.map((p) => p.x)));
     const to = Math.max(...ticks.map(([x]) => x), ...series.flatMap((one) => one.points.map((p) => p.x)), from + 1e-9);
     const inset = Math.min(40, width / 12);
@@ -99,7 +99,7 @@ function plot(svg, one, atX, atY, format) {
     if (p.low !== undefined) group.append(shape("line", { class: "span", x1: atX(p.x), x2: atX(p.x), y1: atY(p.low), y2: atY(p.high), style: stroke }));
     const style = p.hollow ? stroke : { fill: one.colour };
     group.append(shape("circle", { cx: atX(p.x), cy: atY(p.y), r: 4.5, class: p.hollow ? "hollow" : null, style }));
-    if (p.value) group.append(shape("text", { class: "value", x: atX(p.x) + 9, y: atY(p.y) + (p.value === "below" ? 17 : 4) }, format(p.y)));
+    if (p.value) group.append(shape("text", { class: "value", x: atX(p.x), y: atY(p.high ?? p.y) - 9, "text-anchor": "middle" }, format(p.y)));
     svg.append(group);
   }
 }

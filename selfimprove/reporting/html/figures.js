@@ -53,12 +53,9 @@ function improvement() {
 
 function wide() {
   const most = Math.max(...run.generations.map((row) => Object.keys(row.pass_at_k).length));
-  if (most < 2) {
-    place("wide-how").append(`The exam takes one sample of each problem, so that there is pass@1 alone. `
-      + `exam=Decoding(samples_per_problem=8, temperature=0.8) shows whether training widens what can be solved, or only finds it sooner.`);
-    return;
-  }
-  place("wide-how").append("pass@k of each generation with 95 % intervals: does training widen what can be solved, or only find it sooner?");
+  // One sample of each problem: pass@1 is all there is, and has its chart.
+  if (most < 2) return;
+  place("pass-at-k").hidden = false;
   const series = run.generations.map((row, n) => ({
     name: row.generation ? `generation ${row.generation}` : "base",
     colour: `color-mix(in oklab, var(--accent) ${Math.round(100 * (n + 1) / run.generations.length)}%, var(--warm))`,

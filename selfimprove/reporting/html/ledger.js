@@ -4,7 +4,7 @@ function heat(element, title, set) {
   const { generations, problems, solves } = set;
   const [left, rowHeight] = [46, 24];
   const canvas = make("canvas", { tabindex: "0", role: "img", "aria-label": `${title}; arrow keys move from problem to problem` });
-  const readout = make("p", { class: "readout", "aria-live": "polite" });
+  const readout = make("p", { class: "readout", "aria-live": "polite" }, "Point at a column, or move with the arrow keys, to see which problem it is; click or Enter shows its traces.");
   let [chosen, width] = [-1, 0];
   const share = (cell) => (cell ? cell[0] / cell[1] : null);
   const columnAt = (x) => Math.min(problems.length - 1, Math.max(0, Math.floor(((x - left) / (width - left)) * problems.length)));
