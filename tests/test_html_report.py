@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import Decoding, InlineCluster, improve, html_report
+from selfimprove import Decoding, InlineCluster, html_report, improve
 from selfimprove.__main__ import main
 from selfimprove.evaluation.budget_curve import Attempt, Setting, curve
 from selfimprove.html_report import write_html
