@@ -22,7 +22,7 @@ from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.silent import Silent
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page
 
 HOSTILE = "</script><script>owned = 1</script><img src=x onerror='owned = 1'>\u202egnp.exe\x07"
 
@@ -34,6 +34,14 @@ class Hostile(ToySampler):
     def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
         trace = super()._trace(checkpoint, request)
         return replace(trace, text=trace.text.replace("\n</think>", f"\nWait, is it? {HOSTILE}\n</think>"))
+
+
+def until(locator: Locator) -> LocatorAssertions:
+    """Waits for what is asserted of it: without `wait_for_function`, whose code the page's policy does not let run."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=120_000)
+    return expect(locator)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +74,7 @@ def opened(browser: Browser, run: RunFolder) -> Iterator[Callable[..., Page]]:
         shown.on("pageerror", lambda error: complaints.append(str(error)))
         shown.on("request", lambda request: request.url == file.as_uri() or complaints.append(request.url))
         shown.goto(file.as_uri())
-        shown.wait_for_function("!document.querySelector('script[type=\"application/gzip\"]')")
+        until(shown.locator('script[type="application/gzip"]')).to_have_count(0)
         return shown
 
     yield call
@@ -153,11 +161,11 @@ def test_keys_move_through_the_traces_and_fields_filter_them(opened: Callable[..
     shown.select_option("[name=generation]", "1")
     shown.select_option("[name=outcome]", "correct")
     shown.select_option("[name=from]", "false")
-    shown.wait_for_function("document.querySelectorAll('.row .wrong').length === 0")
+    until(shown.locator(".row .wrong")).to_have_count(0)
     accepted = int(shown.inner_text("#found").split()[0])
     assert 0 < accepted < 60 and "/g1/" in heading.inner_text()
     shown.fill("[name=text]", "no trace says this")
-    shown.wait_for_function("document.getElementById('found').textContent.startsWith('0 of')")
+    until(shown.locator("#found")).to_contain_text(re.compile("^0 of"))
     assert shown.inner_text("#trace") == "No trace is so."
 
 
@@ -169,7 +177,7 @@ def test_the_ledger_is_read_by_keys_and_leads_to_the_traces_of_a_problem(opened:
     problem = said.split()[0]
     assert re.match(r"sum-\d+ right of samples: base \d/4, 1 \d/4, 2 \d/4\. What is", said)
     shown.keyboard.press("Enter")
-    shown.wait_for_function("document.getElementById('found').textContent.startsWith('12 of')")
+    until(shown.locator("#found")).to_contain_text(re.compile("^12 of"))
     assert shown.input_value("[name=text]") == f"problem:{problem}"
     assert shown.evaluate("document.activeElement.id") == "list"
 
@@ -183,11 +191,11 @@ def test_many_traces_are_a_list_of_the_rows_in_sight(opened: Callable[..., Page]
     blocks = [packed(rows[start : start + 1000]) for start in range(0, len(rows), 1000)]
     (tmp_path / "many.html").write_text(page("many", {**figures, "shown": len(rows)}, blocks), encoding="utf-8")
     shown = opened(tmp_path / "many.html")
-    shown.wait_for_function("document.getElementById('found').textContent === '20,000 of 20,000 traces'")
+    assert shown.inner_text("#found") == "20,000 of 20,000 traces"
     assert shown.locator(".row").count() < 40
     shown.evaluate("document.getElementById('list').scrollTop = 10000 * 58")
     shown.wait_for_selector("text=t10005")
     assert shown.locator(".row").count() < 40
     shown.fill("[name=text]", "THOUGHT 19999")
-    shown.wait_for_function("document.getElementById('found').textContent.startsWith('1 of')")
+    until(shown.locator("#found")).to_contain_text(re.compile("^1 of"))
     assert "t19999" in shown.inner_text("#trace h3")

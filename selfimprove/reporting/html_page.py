@@ -39,7 +39,7 @@ def page(title: str, figures: Mapping[str, Any], blocks: Sequence[str]) -> str:
 
 def packed(rows: Sequence[Mapping[str, Any]]) -> str:
     """JSON data, compressed and in base64; the same rows always give the same text."""
-    return base64.b64encode(gzip.compress(json.dumps(rows).encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(json.dumps(rows).encode(), 6, mtime=0)).decode()
 
 
 def _read(name: str) -> str:

@@ -12,11 +12,11 @@ function story() {
   let text = `In ${done}, ${run.base_model} went from ${percent(base.pass_at_1)} to ${percent(kept.pass_at_1)} ${went}.`;
   if (!grown.length) text = `${run.base_model} begins with ${percent(base.pass_at_1)} ${went}.`;
   else if (kept === base) text = `None of ${done} was better than ${run.base_model}, with ${percent(base.pass_at_1)} ${went}.`;
-  else text += " It learned from its traces whose answers verified.";
+  else text += " Each was trained on traces whose answers verified.";
   const [examples, answers] = [run.baselines.few_shot, run.baselines.answer_only];
   const others = [];
-  if (examples !== null) others.push(`the base model with worked examples in its prompt solves ${percent(examples)}`);
-  if (answers !== null) others.push(`trained on the answers alone it solves ${percent(answers)}`);
+  if (examples !== null) others.push(`the base model, prompted as in generation 1, solves ${percent(examples)}`);
+  if (answers !== null) others.push(`trained on the answers alone, it solves ${percent(answers)}`);
   if (others.length) text += ` For comparison: ${others.join("; ")}.`;
   if (run.stopped_early) text += ` Stopped early: ${run.stopped_early}.`;
   if (!run.complete) text += " The run is not complete.";
@@ -45,7 +45,7 @@ function improvement() {
     const refused = row.generation > 0 && !row.promoted;
     return { ...spanned(row, row.pass_at_1, row.interval), hollow: refused, apart: refused, value: true };
   });
-  const rules = [["few_shot", "base with examples"], ["answer_only", "answers alone"]].filter(([name]) => run.baselines[name] !== null);
+  const rules = [["few_shot", "base, few-shot"], ["answer_only", "answers alone"]].filter(([name]) => run.baselines[name] !== null);
   const series = [{ name: "pass@1", colour: "var(--accent)", points }];
   lines(place("improvement"), { series, rules: rules.map(([key, name]) => ({ y: run.baselines[key], name })), ticks: ticks(), across: "generation" });
   if (points.some((p) => p.hollow)) place("improvement").append(make("p", { class: "how" }, "Hollow: a candidate that the gate refused."));
@@ -56,10 +56,11 @@ function wide() {
   // One sample of each problem: pass@1 is all there is, and has its chart.
   if (most < 2) return;
   place("pass-at-k").hidden = false;
+  const shown = (k) => Number.isInteger(Math.log2(k)) || k === most;
   const series = run.generations.map((row, n) => ({
     name: row.generation ? `generation ${row.generation}` : "base",
     colour: `color-mix(in oklab, var(--accent) ${Math.round(100 * (n + 1) / run.generations.length)}%, var(--warm))`,
-    points: Object.entries(row.pass_at_k).map(([k, y]) => ({ x: Math.log2(k), y, low: row.pass_at_k_interval[k]?.[0], high: row.pass_at_k_interval[k]?.[1], label: `k = ${k}` })),
+    points: Object.entries(row.pass_at_k).filter(([k]) => shown(Number(k))).map(([k, y]) => ({ x: Math.log2(k), y, low: row.pass_at_k_interval[k]?.[0], high: row.pass_at_k_interval[k]?.[1], label: `k = ${k}` })),
   }));
   place("wide").append(legend(series.map((one) => [one.name, one.colour])));
   const ks = Array.from({ length: Math.floor(Math.log2(most)) + 1 }, (_, n) => [n, String(2 ** n)]);
@@ -69,17 +70,17 @@ function wide() {
 function funnel() {
   const outcomes = new Set(run.outcomes);
   for (const row of grown.filter((one) => one.sampled)) {
-    const steps = [["sampled", row.sampled], ["right", row.verified], ["accepted", row.accepted], ["distinct", row.distinct]];
+    const steps = [["sampled", row.sampled], ["verified", row.verified], ["accepted", row.accepted], ["distinct", row.distinct]];
     const reasons = Object.entries(row.drops).sort(([, one], [, other]) => other - one);
     const listed = (wanted) => {
       const lost = reasons.filter(([reason, number]) => number && wanted(reason)).map(([reason, number]) => make("li", {}, `− ${count(number)} ${reason}`));
       return lost.length ? [make("ul", { class: "drops" }, ...lost)] : [];
     };
-    const [sampled, right, accepted, distinct] = steps.map(([name, number]) => bar(name, [[number, "var(--accent)", `${number} ${name}`]], row.sampled, count(number)));
+    const [sampled, verified, accepted, distinct] = steps.map(([name, number]) => bar(name, [[number, "var(--accent)", `${number} ${name}`]], row.sampled, count(number)));
     place("funnel").append(make("div", { class: "card" },
       make("h3", {}, `generation ${row.generation}`),
       sampled, ...listed((reason) => outcomes.has(reason)),
-      right, ...listed((reason) => !outcomes.has(reason)),
+      verified, ...listed((reason) => !outcomes.has(reason)),
       accepted, distinct,
       make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}, earlier generations included.`)));
   }
@@ -145,7 +146,7 @@ function budget() {
 }
 
 function figures() {
-  const heads = ["generation", "sampled", "right", "accepted", "distinct", "trained on", "pass@1", "95 % interval", "minutes", "gate"];
+  const heads = ["generation", "sampled", "verified", "accepted", "distinct", "trained on", "pass@1", "95 % interval", "minutes", "gate"];
   const minutes = (row) => (Object.values(row.seconds).reduce((total, each) => total + each, 0) / 60).toFixed(1);
   const scored = (row) => [row.pass_at_1.toFixed(3), row.interval.map((bound) => bound.toFixed(2)).join("–"), minutes(row)];
   const rows = run.generations.map((row) => (row.generation
