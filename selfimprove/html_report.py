@@ -29,7 +29,7 @@ MOST_TEXT = 50_000_000
 """Characters of traces that a page takes. Of a run with more it takes every second trace, or every third, …, of each sampling and each exam."""
 LONGEST = 20_000
 """Characters of one trace's thinking that a page takes; what is left out is counted."""
-BLOCK = 1000
+BLOCK = 500
 """Traces that are packed together: the page unpacks one block after the other and can be used meanwhile."""
 FILE = "report.html"
 """The name of the page in the run's folder."""

@@ -175,7 +175,7 @@ def test_the_ledger_is_read_by_keys_and_leads_to_the_traces_of_a_problem(opened:
     shown.keyboard.press("ArrowRight")
     said = shown.locator("#ledger .readout").first.inner_text()
     problem = said.split()[0]
-    assert re.match(r"sum-\d+ right of samples: base \d/4, 1 \d/4, 2 \d/4\. What is", said)
+    assert re.match(r"sum-\d+ right samples, base: \d of 4, generation 1: \d of 4, generation 2: \d of 4\. What is", said)
     shown.keyboard.press("Enter")
     until(shown.locator("#found")).to_contain_text(re.compile("^12 of"))
     assert shown.input_value("[name=text]") == f"problem:{problem}"

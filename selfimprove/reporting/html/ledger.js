@@ -33,7 +33,9 @@ function heat(element, title, set) {
         const cells = solves[row].slice(from, Math.max(from + 1, Math.floor(((column + 1) * problems.length) / columns))).filter(Boolean);
         if (!cells.length) continue;
         const mean = cells.reduce((total, cell) => total + share(cell), 0) / cells.length;
-        const [x, size] = [left + ((width - left) * column) / columns, (width - left) / columns - gap];
+        // On whole pixels of the screen: else edges blur, and columns seem to differ.
+        const [x, end] = [column, column + 1].map((edge) => left + Math.round(((width - left) * sharp * edge) / columns) / sharp);
+        const size = end - x - gap;
         pen.globalAlpha = 1;
         pen.fillStyle = colour("empty");
         pen.fillRect(x, top + 1, size, rowHeight - 2);
@@ -55,9 +57,9 @@ function heat(element, title, set) {
     const [id, question] = run.problems[problems[column]];
     const history = generations.map((generation, row) => {
       const cell = solves[row][column];
-      return `${named(generation)} ${cell ? `${cell[0]}/${cell[1]}` : "–"}`;
+      return `${generation ? `generation ${generation}` : "base"}: ${cell ? `${cell[0]} of ${cell[1]}` : "not asked"}`;
     });
-    readout.replaceChildren(make("b", {}, id), ` right of samples: ${history.join(", ")}. `, make("span", { class: "quiet text" }, visible(question.trim()).slice(0, 300)));
+    readout.replaceChildren(make("b", {}, id), ` right samples, ${history.join(", ")}. `, make("span", { class: "quiet text" }, visible(question.trim()).slice(0, 300)));
     draw();
   }
 

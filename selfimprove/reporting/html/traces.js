@@ -60,15 +60,14 @@ async function filter() {
   }
   found = matching;
   list.scrollTop = 0;
-  refresh();
+  tell();
   select(0);
 }
 
-function refresh() {
+function tell() {
   height.style.height = `${found.length * ROW}px`;
   const there = all.length < run.shown ? `, ${count(run.shown - all.length)} are still being unpacked` : "";
   place("found").textContent = `${count(found.length)} of ${plural(all.length, "trace")}${there}`;
-  rows();
 }
 
 function rows() {
@@ -143,21 +142,31 @@ document.addEventListener("problem", (event) => {
   list.focus({ preventScroll: true });
 });
 
+function bytes(base64) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+  const signs = atob(base64);
+  const found = new Uint8Array(signs.length);
+  for (let n = 0; n < signs.length; n++) found[n] = signs.charCodeAt(n);
+  return found;
+}
+
 async function unpack() {
   for (const block of document.querySelectorAll('script[type="application/gzip"]')) {
-    const bytes = Uint8Array.from(atob(block.textContent), (sign) => sign.charCodeAt(0));
-    const traces = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+    const traces = await new Response(new Blob([bytes(block.textContent)]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
     const wants = wanted();
+    const before = found.length;
     block.remove();
     for (const trace of traces) {
       all.push(trace);
       if (wants(trace)) found.push(trace);
     }
-    if (all.length === traces.length) select(0);
-    refresh();
+    tell();
+    // The rows in sight stay as they are, where there are enough of them.
+    if (before === 0) select(0);
+    else if (before < 100) rows();
     await rest();
   }
-  refresh();
+  if (!found.length) select(0);
 }
 
 place("browser-how").append("Each thought is in the colour of what it does. Up and down move from trace to trace, Enter goes to the trace.",
