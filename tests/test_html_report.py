@@ -182,9 +182,23 @@ def test_the_ledger_is_read_by_keys_and_leads_to_the_traces_of_a_problem(opened:
     assert shown.evaluate("document.activeElement.id") == "list"
 
 
+def figures_of(file: Path) -> dict[str, Any]:
+    """The data of its charts."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8").partition('id="data">')[2].partition("</script>")[0])
+    return found
+
+
+def test_under_thinking_is_drawn_where_thoughts_were_probed(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
+    figures = figures_of(run.root / "report.html")
+    figures["generations"][2]["anatomy"] |= {"under_thinking": 0.4, "under_thinking_low": 0.3, "under_thinking_high": 0.5, "under_thinking_traces": 9}
+    (tmp_path / "probed.html").write_text(page("probed", figures, []), encoding="utf-8")
+    shown = opened(tmp_path / "probed.html")
+    assert shown.locator("#under svg").get_attribute("aria-label") == "under-thinking 2: 40 %"
+    assert "over-thinking" not in shown.inner_text("#under .legend")
+
+
 def test_many_traces_are_a_list_of_the_rows_in_sight(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
-    text = (run.root / "report.html").read_text()
-    figures = json.loads(re.search(r'id="data">(.*?)</script>', text, flags=re.DOTALL)[1])  # type: ignore[index]
+    figures = figures_of(run.root / "report.html")
     trace = {"before": "", "after": "4", "answer": "4", "outcome": "wrong", "finish_reason": "stop", "output_tokens": 9, "problem": 0}
     trace |= {"generation": 1, "exam": False, "accepted": False, "left": 0}
     rows = [{**trace, "trace_id": f"t{number}", "thoughts": [("step", f"thought {number}", None)]} for number in range(20_000)]

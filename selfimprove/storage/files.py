@@ -89,5 +89,8 @@ def read_column(path: Path, name: str) -> list[Any]:
     """One column of a Parquet file, without the rest of its rows."""
     from pyarrow import parquet
 
+    # Where no record was written there are no columns either.
+    if name not in parquet.read_schema(path).names:
+        return []
     values: list[Any] = parquet.read_table(path, columns=[name]).column(name).to_pylist()
     return values
