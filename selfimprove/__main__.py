@@ -144,7 +144,12 @@ def _report(options: argparse.Namespace) -> int:
     from selfimprove.reporting.summary import show, summarize
     from selfimprove.storage.run_folder import RunFolder
 
-    return _print(summarize(RunFolder(Path(options.run_dir))), options, show)
+    run = RunFolder(Path(options.run_dir))
+    if options.html is None:
+        return _print(summarize(run), options, show)
+    from selfimprove.html_report import show_written, write_html
+
+    return _print(write_html(run, Path(options.html) if options.html else None), options, show_written)
 
 
 def _traces(options: argparse.Namespace) -> int:
@@ -204,6 +209,7 @@ def _parser() -> Parser:
     check.set_defaults(command=_check)
     report = commands.add_parser("report", parents=[common], help="the table of a run, finished or not")
     report.add_argument("run_dir", metavar="RUN_DIR")
+    report.add_argument("--html", nargs="?", const="", metavar="FILE", help="a page of charts and traces instead; RUN_DIR/report.html unless given")
     report.set_defaults(command=_report)
     traces = commands.add_parser("traces", parents=[common], help="read what a model thought: its traces, the moments of each coloured")
     traces.add_argument("run_dir", metavar="RUN_DIR")

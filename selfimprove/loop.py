@@ -9,6 +9,7 @@ from selfimprove import baselines
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.generation import base_report, run_generation
+from selfimprove.html_report import write_html
 from selfimprove.problems.sets import load_sets
 from selfimprove.records import Checkpoint
 from selfimprove.reporting.progress import Silence
@@ -63,6 +64,9 @@ def improve(
             progress.say(link)
         champion = run_generations(Campaign(workflow, run, place, tracker, progress, base, clean, held_out, exam))
         status = "FINISHED"
+        page = Path(write_html(run)["file"])
+        progress.say(f"report: {page}")
+        tracker.measured("report", (), (page,), run.root)
         return champion
     except KeyboardInterrupt:
         status = "KILLED"

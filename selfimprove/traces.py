@@ -42,7 +42,8 @@ def find(
     Returns:
         `{"generation", "limited": whether there are more, "traces": [{"trace_id", "problem_id", "question", "reference", "before": text before the
         thinking, "thoughts": [{"moment", "text", "probed": `3/4` where three of four answers after it were right, None where it was not probed}],
-        "switches", "answer", "outcome", "verifier", "finish_reason", "output_tokens"}]}`; the texts of the thoughts are together the thinking.
+        "switches", "after": text after the thinking, all of it where nothing is thought, "answer", "outcome", "verifier", "finish_reason",
+        "output_tokens"}]}`; the texts of the thoughts are together the thinking.
 
     Raises:
         UserError: there is no such run, generation, outcome or problem.
@@ -56,13 +57,13 @@ def find(
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 trace has to be shown")
     number = _generation(run, generation)
-    moments, folder = _moments(settings), run.generation(number)
+    moments, folder = moments_of(settings), run.generation(number)
     chosen = (
         item
         for item in beside(stored(folder), read_probes(folder))
         if (outcome is None or item.verdict.outcome == outcome) and (problem is None or item.trace.problem_id == problem)
     )
-    traces = [_described(item, problems[item.trace.problem_id], moments) for item in islice(chosen, limit)]
+    traces = [described(item, problems[item.trace.problem_id], moments) for item in islice(chosen, limit)]
     return {"generation": number, "limited": next(chosen, None) is not None, "traces": traces}
 
 
@@ -79,27 +80,29 @@ def _generation(run: RunFolder, wanted: int | None) -> int:
     return wanted
 
 
-def _moments(settings: dict[str, Any]) -> Moments:
-    """The cues of the run."""
+def moments_of(settings: dict[str, Any]) -> Moments:
+    """The cues of the run with these settings."""
     own = settings.get("moments")
     if own is None:
         return Moments()
     return Moments(cues=tuple(Cue(Moment(cue["moment"]), cue["pattern"], cue["where"]) for cue in own["cues"]))
 
 
-def _described(item: JudgedTrace, problem: Problem, moments: Moments) -> dict[str, Any]:
-    thoughts = dissect(item.trace, moments)
+def described(item: JudgedTrace, problem: Problem, moments: Moments) -> dict[str, Any]:
+    """One trace as `find` gives it."""
+    parts, thoughts = parsed(item.trace), dissect(item.trace, moments)
     probed: list[str | None] = [f"{probe.right}/{probe.samples}" for probe in item.probes] or [None] * len(thoughts)
     return {
         "trace_id": item.trace.id,
         "problem_id": problem.id,
         "question": problem.question,
         "reference": problem.answer,
-        "before": parts.before if (parts := parsed(item.trace)).thinking is not None else "",
+        "before": parts.before if parts.thinking is not None else "",
         "thoughts": [
             {"moment": moment.value, "text": thought.text, "probed": right} for (thought, moment), right in zip(thoughts, probed, strict=True)
         ],
         "switches": switches([thought for thought, _ in thoughts]),
+        "after": parts.after if parts.thinking is not None else parts.before,
         "answer": item.verdict.answer,
         "outcome": item.verdict.outcome.value,
         "verifier": item.verdict.verifier,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # A first import counts as the time of the example that needs it.
 hypothesis.settings.register_profile("noisy", deadline=None)
@@ -47,3 +52,17 @@ def served(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     with vllm_server(published / "model", tmp_path_factory.mktemp("served") / "server.log", "--reasoning-parser", "hf") as url:
         yield url, published / "model"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium: the machine's own, or the one that `playwright install chromium` has fetched."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with the dev extra")
+    with sync_api.sync_playwright() as playwright:
+        here = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), playwright.chromium.executable_path)
+        if not Path(here).exists():
+            pytest.skip("there is no Chromium here: install one, or run `playwright install chromium`")
+        # The sandbox of Chromium itself does not start as root, nor in most containers; the pages are our own.
+        started = playwright.chromium.launch(executable_path=here, args=["--no-sandbox"])
+        yield started
+        started.close()

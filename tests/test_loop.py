@@ -53,7 +53,7 @@ def model(tmp_path: Path) -> Path:
 
 def files_of(root: Path) -> dict[str, bytes]:
     """Everything that a run leaves on disk but times and logs."""
-    skipped = {"seconds.json", "report.json", "mlflow.json"}
+    skipped = {"seconds.json", "report.json", "report.html", "mlflow.json"}
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))

@@ -83,3 +83,14 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
     except (ValueError, OSError) as error:
         raise UserError(f"{path} does not hold {kind.__name__} rows: {str(error).splitlines()[0]}; remove it to have it made again") from error
     return records
+
+
+def read_column(path: Path, name: str) -> list[Any]:
+    """One column of a Parquet file, without the rest of its rows."""
+    from pyarrow import parquet
+
+    # Where no record was written there are no columns either.
+    if name not in parquet.read_schema(path).names:
+        return []
+    values: list[Any] = parquet.read_table(path, columns=[name]).column(name).to_pylist()
+    return values

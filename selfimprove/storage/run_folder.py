@@ -35,6 +35,7 @@ class RunFolder:
     process-reward/          labels/ model/ uses/: the champion's process reward model and what it is good for
     thinking-by-difficulty/  traces/ verdicts/ difficulty/ result.json result.png: its exams with budgets by predicted difficulty
     stopped.json             why the run ended before its last generation
+    report.html              the run on one page
     logs/                    what the libraries print
     ```
     """

@@ -53,7 +53,7 @@ class NotingSampler(ToySampler):
 
 def files_of(root: Path) -> dict[str, bytes]:
     """Everything that a run leaves on disk but times, names of its own folder, and logs."""
-    skipped = {"seconds.json", "report.json", "mlflow.json", "sampling.manifest.json", "workflow.json", "workflow.py"}
+    skipped = {"seconds.json", "report.json", "report.html", "mlflow.json", "sampling.manifest.json", "workflow.json", "workflow.py"}
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))

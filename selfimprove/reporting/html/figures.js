@@ -1,0 +1,160 @@
+// The figures of the run, drawn.
+
+const run = JSON.parse(place("data").textContent);
+const grown = run.generations.filter((row) => row.generation > 0);
+const colourOf = (moment) => `var(--${moment})`;
+
+function story() {
+  const [base, kept] = [run.generations[0], run.generations.find((row) => row.generation === run.kept_generation)];
+  if (!base) return place("story").append("No generation is complete yet: the charts come with the first one.");
+  const done = plural(grown.length, "generation");
+  const went = `of ${run.held_out} held-out problems solved at the first attempt`;
+  let text = `In ${done}, ${run.base_model} went from ${percent(base.pass_at_1)} to ${percent(kept.pass_at_1)} ${went}.`;
+  if (!grown.length) text = `${run.base_model} begins with ${percent(base.pass_at_1)} ${went}.`;
+  else if (kept === base) text = `None of ${done} was better than ${run.base_model}, with ${percent(base.pass_at_1)} ${went}.`;
+  else text += " Each was trained on traces whose answers verified.";
+  const [examples, answers] = [run.baselines.few_shot, run.baselines.answer_only];
+  const others = [];
+  if (examples !== null) others.push(`the base model, prompted as in generation 1, solves ${percent(examples)}`);
+  if (answers !== null) others.push(`trained on the answers alone, it solves ${percent(answers)}`);
+  if (others.length) text += ` For comparison: ${others.join("; ")}.`;
+  if (run.stopped_early) text += ` Stopped early: ${run.stopped_early}.`;
+  if (!run.complete) text += " The run is not complete.";
+  place("story").append(text);
+  if (grown.length) tiles(base, kept);
+}
+
+function tiles(base, kept) {
+  const sum = (key) => grown.reduce((total, row) => total + (row[key] ?? 0), 0);
+  const seconds = run.generations.flatMap((row) => Object.values(row.seconds)).reduce((total, each) => total + each, 0);
+  const [sampled, accepted] = [sum("sampled"), sum("accepted")];
+  const shown = [
+    ["pass@1 of the champion", percent(kept.pass_at_1), `${percent(kept.interval[0])} to ${percent(kept.interval[1])}; base ${percent(base.pass_at_1)}`],
+    ["champion", kept === base ? "base" : `generation ${kept.generation}`, `of ${grown.length}`],
+    ["traces accepted", count(accepted), sampled ? `${percent(accepted / sampled)} of ${count(sampled)} sampled` : "none was sampled"],
+    ["time", seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`, "stages of all generations"],
+  ];
+  place("tiles").append(...shown.map(([name, value, note]) => make("div", {}, make("dt", {}, name), make("dd", {}, value, make("small", {}, note)))));
+}
+
+const ticks = () => run.generations.map((row) => [row.generation, named(row.generation)]);
+const spanned = (row, y, interval) => ({ x: row.generation, y, low: interval?.[0], high: interval?.[1], label: named(row.generation) });
+
+function improvement() {
+  const points = run.generations.map((row) => {
+    const refused = row.generation > 0 && !row.promoted;
+    return { ...spanned(row, row.pass_at_1, row.interval), hollow: refused, apart: refused, value: true };
+  });
+  const rules = [["few_shot", "base, few-shot"], ["answer_only", "answers alone"]].filter(([name]) => run.baselines[name] !== null);
+  const series = [{ name: "pass@1", colour: "var(--accent)", points }];
+  lines(place("improvement"), { series, rules: rules.map(([key, name]) => ({ y: run.baselines[key], name })), ticks: ticks(), across: "generation" });
+  if (points.some((p) => p.hollow)) place("improvement").append(make("p", { class: "how" }, "Hollow: a candidate that the gate refused."));
+}
+
+function wide() {
+  const most = Math.max(...run.generations.map((row) => Object.keys(row.pass_at_k).length));
+  // One sample of each problem: pass@1 is all there is, and has its chart.
+  if (most < 2) return;
+  place("pass-at-k").hidden = false;
+  const shown = (k) => Number.isInteger(Math.log2(k)) || k === most;
+  const series = run.generations.map((row, n) => ({
+    name: row.generation ? `generation ${row.generation}` : "base",
+    colour: `color-mix(in oklab, var(--accent) ${Math.round(100 * (n + 1) / run.generations.length)}%, var(--warm))`,
+    points: Object.entries(row.pass_at_k).filter(([k]) => shown(Number(k))).map(([k, y]) => ({ x: Math.log2(k), y, low: row.pass_at_k_interval[k]?.[0], high: row.pass_at_k_interval[k]?.[1], label: `k = ${k}` })),
+  }));
+  place("wide").append(legend(series.map((one) => [one.name, one.colour])));
+  const ks = Array.from({ length: Math.floor(Math.log2(most)) + 1 }, (_, n) => [n, String(2 ** n)]);
+  lines(place("wide"), { series, ticks: ks, across: "samples k" });
+}
+
+function funnel() {
+  const outcomes = new Set(run.outcomes);
+  for (const row of grown.filter((one) => one.sampled)) {
+    const steps = [["sampled", row.sampled], ["verified", row.verified], ["accepted", row.accepted], ["distinct", row.distinct]];
+    const reasons = Object.entries(row.drops).sort(([, one], [, other]) => other - one);
+    const listed = (wanted) => {
+      const lost = reasons.filter(([reason, number]) => number && wanted(reason)).map(([reason, number]) => make("li", {}, `− ${count(number)} ${reason}`));
+      return lost.length ? [make("ul", { class: "drops" }, ...lost)] : [];
+    };
+    const [sampled, verified, accepted, distinct] = steps.map(([name, number]) => bar(name, [[number, "var(--accent)", `${number} ${name}`]], row.sampled, count(number)));
+    place("funnel").append(make("div", { class: "card" },
+      make("h3", {}, `generation ${row.generation}`),
+      sampled, ...listed((reason) => outcomes.has(reason)),
+      verified, ...listed((reason) => !outcomes.has(reason)),
+      accepted, distinct,
+      make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}, earlier generations included.`)));
+  }
+  if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "Nothing has been sampled."));
+}
+
+function lengths() {
+  const kinds = [[true, "right", "var(--right)"], [false, "wrong or undecided", "var(--wrong)"]];
+  const series = kinds.map(([right, name, colour]) => ({
+    name,
+    colour,
+    points: run.lengths.filter((one) => one.right === right).map((one) => ({ x: one.generation, y: one.middle, low: one.low, high: one.high })),
+  })).filter((one) => one.points.length);
+  if (!series.length) return place("lengths").append(make("p", { class: "quiet" }, "Nothing has been sampled."));
+  place("lengths").append(legend(series.map((one) => [one.name, one.colour])));
+  const top = 1.05 * Math.max(...run.lengths.map((one) => one.high));
+  const at = [...new Set(run.lengths.map((one) => one.generation))].map((generation) => [generation, String(generation)]);
+  lines(place("lengths"), { series, ticks: at, top, format: (y) => count(Math.round(y)), across: "generation", height: 230 });
+}
+
+function moments() {
+  const rows = grown.filter((row) => "thoughts" in row.anatomy);
+  if (!rows.length) return place("moments").append(make("p", { class: "quiet" }, "Nothing has been sampled."));
+  const most = Math.max(...rows.map((row) => row.anatomy.thoughts));
+  place("moments").append(legend(run.moments.map((moment) => [moment, colourOf(moment)])));
+  for (const row of rows) {
+    const parts = run.moments.map((m) => [row.anatomy[m], colourOf(m), `${m}: ${row.anatomy[m].toFixed(2)} a trace, in ${percent(row.anatomy[`${m}_share`])} of traces`]);
+    place("moments").append(bar(`generation ${row.generation}`, parts, most || 1, row.anatomy.thoughts.toFixed(1)));
+  }
+  const shares = table(["share of traces with a", ...run.moments.slice(0, -1)],
+    rows.map((row) => [`generation ${row.generation}`, ...run.moments.slice(0, -1).map((m) => percent(row.anatomy[`${m}_share`]))]));
+  place("moments").append(make("div", { class: "wide", style: { marginTop: "14px" } }, shares));
+}
+
+function thinking() {
+  const kinds = [["under_thinking", "under-thinking", "var(--wrong)"], ["over_thinking", "over-thinking", "var(--accent)"]];
+  const series = kinds.map(([key, name, colour]) => ({
+    name,
+    colour,
+    points: grown.filter((row) => key in row.anatomy).map((row) => ({ ...spanned(row, row.anatomy[key], [row.anatomy[`${key}_low`], row.anatomy[`${key}_high`]]), value: true })),
+  })).filter((one) => one.points.length);
+  if (!series.length) return;
+  place("under").hidden = false;
+  place("under-thinking").append(legend(series.map((one) => [one.name, one.colour])));
+  lines(place("under-thinking"), { series, ticks: ticks().filter(([x]) => x), across: "generation", height: 230 });
+}
+
+function budget() {
+  if (!run.budget_curve) return;
+  const colours = ["var(--accent)", "var(--warm)"];
+  const series = run.budget_curve.map((one, n) => ({
+    name: one.method,
+    colour: colours[n % 2],
+    dashed: n > 0,
+    points: one.points.filter((p) => p.thinking_tokens !== null).sort((a, b) => a.thinking_tokens - b.thinking_tokens)
+      .map((p) => ({ x: p.thinking_tokens, y: p.accuracy, low: p.interval[0], high: p.interval[1], label: p.setting })),
+  })).filter((one) => one.points.length);
+  if (!series.length) return;
+  place("budget").hidden = false;
+  place("budget-curve").append(legend(series.map((one) => [one.name, one.colour])));
+  const at = rounded(Math.max(...series.flatMap((one) => one.points.map((p) => p.x))), 5).map((x) => [x, count(x)]);
+  lines(place("budget-curve"), { series, ticks: at, across: "mean thinking tokens" });
+}
+
+function figures() {
+  const heads = ["generation", "sampled", "verified", "accepted", "distinct", "trained on", "pass@1", "95 % interval", "minutes", "gate"];
+  const minutes = (row) => (Object.values(row.seconds).reduce((total, each) => total + each, 0) / 60).toFixed(1);
+  const scored = (row) => [row.pass_at_1.toFixed(3), row.interval.map((bound) => bound.toFixed(2)).join("–"), minutes(row)];
+  const rows = run.generations.map((row) => (row.generation
+    ? [String(row.generation), ...["sampled", "verified", "accepted", "distinct", "trained_on"].map((key) => count(row[key])), ...scored(row), `${row.promoted ? "kept" : "refused"}: ${row.why}`]
+    : ["base", "", "", "", "", "", ...scored(row), ""]));
+  for (const [name, row] of Object.entries(run.baseline_details)) rows.push([name.replace("_", "-"), "", "", "", "", "", ...scored(row), ""]);
+  place("figures").append(table(heads, rows));
+}
+
+story();
+if (run.generations.length) [improvement, wide, funnel, lengths, moments, thinking, budget, figures].forEach((draw) => draw());
