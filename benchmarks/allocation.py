@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
 from selfimprove import ExpectedGain, RayCluster, Workflow, ask, describe_folder, resolve_model, sample, select, verify
 from selfimprove.protocols import Allocator
@@ -120,19 +121,24 @@ def compare(pool: Pool, fixed: int, allocator: ExpectedGain, seeds: int, known: 
     return theirs, ours
 
 
+def ratios(theirs: Sequence[Yield], ours: Sequence[Yield | None]) -> list[float]:
+    """The allocator's rate over that of fixed k, the least first, for the seeds that can be compared."""
+    return sorted(other.rate / one.rate for one, other in zip(theirs, ours, strict=True) if other and one.distinct)
+
+
 def describe(pool: Pool, fixed: int, theirs: Sequence[Yield], ours: Sequence[Yield | None]) -> str:
     """One line of the table."""
     both = [(one, other) for one, other in zip(theirs, ours, strict=True) if other and one.distinct]
-    ratios = sorted(other.rate / one.rate for one, other in both)
+    found_ratios = ratios(theirs, ours)
     spent = statistics.median(other.tokens / one.tokens for one, other in both) if both else float("nan")
     covered = statistics.mean(one.solved for one in theirs) / len(pool)
     missed = f"; never covers as much with {ours.count(None)} seeds" if None in ours else ""
-    found = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if ratios else "-"
+    found = f"{statistics.median(found_ratios):.2f} ({found_ratios[0]:.2f} to {found_ratios[-1]:.2f})" if found_ratios else "-"
     rate = statistics.mean(one.rate for one in theirs)
     return f"  k = {fixed:2}: coverage {covered:.2f}, fixed {rate:5.2f} per 1,000 tokens; ratio {found}, with {spent:.2f} of the tokens{missed}"
 
 
-def main() -> None:
+def main() -> list[Figure]:
     """Print, for every k, what the allocator yields over what fixed k does."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("model", nargs="?", default="smollm2-135m-instruct", help="the base model's name, or a checkpoint's folder")
@@ -148,12 +154,17 @@ def main() -> None:
     accepted = sum(draw.text is not None for draw in every) / len(every)
     print(describe_machine())
     print(f"allocation, {len(pool)} problems × {chosen.samples} traces of {chosen.model}, {accepted:.3f} accepted; {chosen.seeds} seeds:")
-    allocator = ExpectedGain(cap=chosen.cap, wave=max(1, len(pool) // 4))
+    allocator, figures = ExpectedGain(cap=chosen.cap, wave=max(1, len(pool) // 4)), []
     for known, name in ((False, "nothing known beforehand"), (True, f"solve rates of {EARLIER} earlier samples known")):
         print(f" {allocator}, {name}; median ratio (least to most), aim 1.5 or more")
         for fixed in FIXED:
-            print(describe(pool, fixed, *compare(pool, fixed, allocator, chosen.seeds, known)))
+            theirs, ours = compare(pool, fixed, allocator, chosen.seeds, known)
+            print(describe(pool, fixed, theirs, ours))
+            if known and (found := ratios(theirs, ours)):
+                told = f"allocation ÷ fixed k = {fixed}: accepted distinct traces per token"
+                figures.append(figure(told, "≥ 1.5", found, f"python -m benchmarks.allocation {chosen.model}", note="solve rates known"))
+    return figures
 
 
 if __name__ == "__main__":
-    main()
+    hand_on(main())

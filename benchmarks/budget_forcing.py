@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
 from selfimprove import Budget, Request, resolve_model
 from selfimprove.delimiters import THINK
@@ -179,7 +180,7 @@ def open_engine(model: str) -> tuple[Engine, list[list[int]]]:
     return engine, [engine.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False) + opening for chat in chats]
 
 
-def main(model: str = "smollm2-135m-instruct") -> None:
+def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
     """Print the three ways and what the one pass gains."""
     os.environ.update(ENVIRONMENT)
     # As the actor has it; before vLLM and torch are imported.
@@ -192,13 +193,16 @@ def main(model: str = "smollm2-135m-instruct") -> None:
         for output in measured.outputs:
             require_budget(engine, output)
         print(measured.line(name))
-    ours = results["one pass"]
+    ours, figures = results["one pass"], []
     for name, aim in (("one by one", 10), ("in rounds", 1.3)):
         theirs = results[name]
         same = sum(spoken(engine, a) == spoken(engine, b) for a, b in zip(ours.outputs, theirs.outputs, strict=True))
-        ratio = statistics.median(theirs.seconds) / statistics.median(ours.seconds)
-        print(f"  {name} / one pass: {ratio:.2f} (aim: {aim} or more); the same tokens for {same} of {len(prompts)} prompts")
+        ratios = [other / one for one, other in zip(ours.seconds, theirs.seconds, strict=True)]
+        print(f"  {name} / one pass: {statistics.median(ratios):.2f} (aim: {aim} or more); the same tokens for {same} of {len(prompts)} prompts")
+        command = "python -m benchmarks.budget_forcing"
+        figures.append(figure(f"budget forcing: seconds of s1's calls {name} ÷ one pass", f"≥ {aim}", ratios, command, note=f"{len(prompts)} prompts"))
+    return figures
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    hand_on(main(*sys.argv[1:2]))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
 from selfimprove import Checkpoint, Problem, RayCluster, ask, describe_folder, resolve_model, sample, verify
 from selfimprove.sampling.vllm_engine import ENVIRONMENT, engine_defaults
@@ -51,7 +52,7 @@ def bare(engine: Any, requests: list[Any]) -> tuple[int, float]:
     return sum(len(output.outputs[0].token_ids) for output in outputs), time.monotonic() - start
 
 
-def main(model: str = "smollm2-135m-instruct") -> None:
+def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
     """Print both, interleaved, and their ratio."""
     os.environ.update(ENVIRONMENT)
     # As the actor has it; before vLLM and torch are imported.
@@ -84,9 +85,12 @@ def main(model: str = "smollm2-135m-instruct") -> None:
     print(f"sampling, {len(requests)} requests of {model}, {REPEATS} repeats, interleaved:")
     for name, rates in (("in the loop", ours), ("bare LLM.generate", theirs)):
         print(f"  {name:18} {statistics.median(rates):6.0f} tokens/s (median; {min(rates):.0f} to {max(rates):.0f})")
-    ratio = statistics.median(ours) / statistics.median(theirs)
-    print(f"  ratio {ratio:.2f} (aim: 0.95 or more)")
+    # Turn by turn: what else the machine does changes from one to the next.
+    ratios = [mine / bare for mine, bare in zip(ours, theirs, strict=True)]
+    print(f"  ratio {statistics.median(ratios):.2f} (aim: 0.98 or more)")
+    note = f"{len(requests)} requests; {statistics.median(ours):.0f} and {statistics.median(theirs):.0f} tokens/s"
+    return [figure("sampled tokens/s in the loop ÷ bare `LLM.generate`", "≥ 0.98", ratios, "python -m benchmarks.sampling", note=note)]
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    hand_on(main(*sys.argv[1:2]))

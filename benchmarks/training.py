@@ -12,10 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure, figure, hand_on
+
 ROWS, BATCH, TURNS, SEED, RATE = 80, 16, 3, 7, 1e-4
 
 
-def main() -> None:
+def main() -> list[Figure]:
     from transformers.utils.logging import disable_progress_bar
 
     from benchmarks.machine import describe_machine
@@ -33,7 +35,7 @@ def main() -> None:
             figures[name].append(measure(train(folder, rows)))
             tokens, loss = figures[name][-1]
             print(f"  turn {turn + 1}  {name:5s}  {tokens:6.0f} tokens/s   loss at the end {loss:.4f}", flush=True)
-    report(folder, rows, figures, statistics.median(peaks))
+    return report(folder, rows, figures, statistics.median(peaks))
 
 
 def arithmetic_rows(count: int) -> list[Any]:
@@ -151,15 +153,22 @@ def flops_per_token(folder: Path, rows: list[Any]) -> float:
     return float(6 * (layers + head * scored))
 
 
-def report(folder: Path, rows: list[Any], figures: dict[str, list[tuple[float, float]]], peak: float) -> None:
+def report(folder: Path, rows: list[Any], figures: dict[str, list[tuple[float, float]]], peak: float) -> list[Figure]:
     work = flops_per_token(folder, rows)
     rates = {name: statistics.median(rate for rate, _ in turns) for name, turns in figures.items()}
     print(f"bf16 matmul peak {peak:.0f} GFLOP/s; {work / 1e9:.2f} GFLOP a token")
     for name, turns in figures.items():
         done = rates[name] * work / 1e9
         print(f"{name:5s} {rates[name]:6.0f} tokens/s  {done:5.0f} GFLOP/s  {done / peak:4.0%} of the peak   loss {turns[-1][1]:.4f}")
-    print(f"ours / stock: {rates['ours'] / rates['stock']:.2f}")
+    ratios = [ours / stock for (ours, _), (stock, _) in zip(figures["ours"], figures["stock"], strict=True)]
+    print(f"ours / stock: {statistics.median(ratios):.2f}")
+    command, losses = "python -m benchmarks.training", f"losses at the end {figures['ours'][-1][1]:.3f} and {figures['stock'][-1][1]:.3f}"
+    shares = [rate * work / 1e9 / peak for rate, _ in figures["ours"]]
+    return [
+        figure("trainer tokens/s ÷ stock `SFTTrainer`", "≥ 2", ratios, command, note=losses),
+        figure("trainer FLOP/s ÷ bf16 matmul peak", "≥ 0.6", shares, command, note=f"peak {peak:.0f} GFLOP/s"),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    hand_on(main())

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from selfimprove.records import JudgedTrace, Problem, Request, Tries
 from selfimprove.sampling.decoding import another
+from selfimprove.sampling.requests import Requests
 from selfimprove.settings import describe
 from selfimprove.stages import select
 from selfimprove.storage.manifest import digest
@@ -47,17 +48,16 @@ class Allotment:
         """How many requests may follow."""
         return max(0, self._workflow.sampling.samples_per_problem * len(self._tries) - sum(one.asked for one in self._tries.values()))
 
-    def next_wave(self) -> list[Request] | None:
+    def next_wave(self) -> Sequence[Request] | None:
         """As the allocator decides on it now; None where none follows."""
         allotted = self._allot()
         if allotted is None:
             return None
-        wave: list[Request] = []
-        for one, more in zip(list(self._tries.values()), allotted, strict=True):
-            request, begin = self._requests[one.problem_id], one.asked
-            wave += [another(request, sample, self._workflow.seed) for sample in range(begin, begin + more)]
-            self._tries[one.problem_id] = replace(one, asked=begin + more)
-        return wave
+        known, seed = list(self._tries.values()), self._workflow.seed
+        asked = [(self._requests[one.problem_id], one.asked) for one in known]
+        for one, more in zip(known, allotted, strict=True):
+            self._tries[one.problem_id] = replace(one, asked=one.asked + more)
+        return Requests(allotted, lambda problem, place: another(asked[problem][0], asked[problem][1] + place, seed))
 
     def waves(self, shards: JudgedShards) -> Iterator[Sequence[Request]]:
         """What is missing of the waves after the first, which `shards` begins with; an empty one waits for verdicts."""

@@ -67,7 +67,8 @@ class OpenSampler(Protocol):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Writes traces with a checkpoint."""
+    """Writes traces with a checkpoint. An attribute `sequences`, where there is one, says how many requests each copy works on at once: so many are
+    kept with it, and an eighth more; else it is 256."""
 
     def open(self) -> OpenSampler:
         """Start the engine; called on the worker."""

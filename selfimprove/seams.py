@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from selfimprove.records import GenerationReport, Score, TrainingStep
+
+
+@dataclass(frozen=True)
+class Load:
+    """How full each copy of a part is kept while it streams."""
+
+    most: int
+    """A copy that has fewer results than this to bring gets another call."""
+    of_call: Callable[[tuple[Any, ...]], int] = lambda arguments: 1
+    """How many results a call brings."""
+    of_item: Callable[[Any], int] = lambda item: 0
+    """How many of them are in one item of its stream; what is missing at its end counts as brought."""
 
 
 class Worker(Protocol):
@@ -16,8 +29,10 @@ class Worker(Protocol):
         """Run the method on every copy and give the first one's result."""
         ...
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None]) -> Iterator[Any]:
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[Any]:
         """Run a generator method once for each tuple of arguments, spread over the copies; yield what they yield, as it comes.
+
+        `load` says how full each copy is kept; None: with two calls.
 
         A call whose copy died is run again from its start, so an item can come twice: join by id. `calls` is read as copies become free; None in it
         stands for a call that waits for the items of those before it: it is asked for again when another call has ended.

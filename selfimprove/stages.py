@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,15 @@ from selfimprove.protocols import Prompter, Sampler, Selector, Trainer, Verifier
 from selfimprove.records import Checkpoint, JudgedTrace, Message, Problem, Request, Score, Selection, Trace, TrainingStep
 from selfimprove.resources import Resources
 from selfimprove.sampling.decoding import Decoding
-from selfimprove.seams import Cluster
+from selfimprove.sampling.vllm_engine import SEQUENCES
+from selfimprove.seams import Cluster, Load
 from selfimprove.verification.pool import VerifierPool
 
-LARGEST_CALL = 256
-"""Requests handed to a sampler at once; two such calls are with it at any time, which keeps an engine of 256 sequences full."""
+LARGEST_CALL = 32
+"""Requests handed to a sampler at once: the more, the less their sending costs; the fewer, the more evenly the last ones are spread."""
+
+QUEUED = 1 / 8
+"""Requests that wait at a copy of the sampler, as a share of those that it works on, so that it never runs dry."""
 
 
 def ask(
@@ -30,13 +33,14 @@ def ask(
     seed: int = 0,
     delimiters: Delimiters = THINK,
     predicted: Mapping[str, float] | None = None,
-) -> list[Request]:
-    """The requests for these problems. Ids read `<problem>/<namespace>/s<sample>`; each request's own seed follows from `seed` and its id.
+) -> Sequence[Request]:
+    """The requests for these problems, each made when it is looked at. Ids read `<problem>/<namespace>/s<sample>`; a request's own seed follows from
+    `seed` and its id.
 
     `predicted` holds solve rates by problem id, for a budget by difficulty.
     """
     prompts = {problem.id: prompter.messages(problem) for problem in problems}
-    return list(decoding.requests(problems, prompts, namespace, seed, delimiters, predicted))
+    return decoding.requests(problems, prompts, namespace, seed, delimiters, predicted)
 
 
 def sample(sampler: Sampler, checkpoint: Checkpoint, requests: Sequence[Request], cluster: Cluster) -> Iterator[list[Trace]]:
@@ -49,18 +53,19 @@ def sample_waves(sampler: Sampler, checkpoint: Checkpoint, waves: Iterable[Seque
 
     An empty one says that the next wave waits for traces that are being sampled.
     """
-    copies = getattr(sampler, "resources", Resources()).copies
+    copies, sequences = getattr(sampler, "resources", Resources()).copies, getattr(sampler, "sequences", SEQUENCES)
+    load = Load(math.ceil(sequences * (1 + QUEUED)), of_call=lambda arguments: len(arguments[1]), of_item=len)
     waiting: set[str] = set()
 
     def calls() -> Iterator[tuple[object, ...] | None]:
         for wave in waves:
-            waiting.update(request.id for request in wave)
-            size = max(1, min(LARGEST_CALL, math.ceil(len(wave) / copies)))
-            yield from ((checkpoint, batch) for batch in _batches(wave, size))
+            for batch in _shrinking(wave, copies):
+                waiting.update(request.id for request in batch)
+                yield checkpoint, batch
             if not wave:
                 yield None
 
-    for traces in cluster.open("sampler", sampler).stream("sample", calls()):
+    for traces in cluster.open("sampler", sampler).stream("sample", calls(), load):
         # A call that was run again after its worker died brings some traces twice.
         new = [trace for trace in traces if trace.id in waiting]
         waiting.difference_update(trace.id for trace in new)
@@ -126,7 +131,10 @@ def examine(
     return score(checkpoint.id, judged)
 
 
-def _batches(requests: Iterable[Request], size: int) -> Iterator[list[Request]]:
-    iterator = iter(requests)
-    while batch := list(islice(iterator, size)):
-        yield batch
+def _shrinking(requests: Sequence[Request], copies: int) -> Iterator[Sequence[Request]]:
+    """Batches of these, smaller and smaller toward the end, so that all copies end together (guided self-scheduling, Polychronopoulos and Kuck 1987)."""
+    begin = 0
+    while begin < len(requests):
+        size = max(1, min(LARGEST_CALL, (len(requests) - begin) // (2 * copies)))
+        yield requests[begin : begin + size]
+        begin += size

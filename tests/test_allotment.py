@@ -36,7 +36,7 @@ from selfimprove.protocols import Allocator
 from selfimprove.reporting.progress import Silence
 from selfimprove.reporting.summary import summarize
 from selfimprove.resumable import Campaign, sample_and_verify
-from selfimprove.seams import Cluster
+from selfimprove.seams import Cluster, Load
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
@@ -70,7 +70,7 @@ class TwoAtOnce:
     def call(self, method: str, *arguments: object) -> Any:
         return self._worker.call(method, *arguments)
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None]) -> Iterator[Any]:
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[Any]:
         waiting, running = iter(calls), []
         while True:
             while len(running) < 2 and (arguments := next(waiting, None)) is not None:

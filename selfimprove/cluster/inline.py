@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from selfimprove.seams import Load
+
 
 class InlineWorker:
     """An open part in this process."""
@@ -17,7 +19,7 @@ class InlineWorker:
         """Run the method."""
         return getattr(self._opened, method)(*arguments)
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None]) -> Iterator[Any]:
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[Any]:
         """Run the generator method once for each call, in order; none of them ever has to wait for those before it."""
         for arguments in calls:
             if arguments is not None:

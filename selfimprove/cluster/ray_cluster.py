@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from selfimprove.cluster.ray_worker import IN_FLIGHT, RayWorker
+from selfimprove.cluster.dispatch import MOST_CALLS
+from selfimprove.cluster.ray_worker import RayWorker
 from selfimprove.errors import UserError
 from selfimprove.resources import Resources
 
@@ -51,7 +52,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         options: dict[str, Any] = {
             "num_cpus": resources.cpus,
             "num_gpus": gpus,
-            "max_concurrency": IN_FLIGHT + 1,
+            "max_concurrency": MOST_CALLS + 1,
             "runtime_env": {"env_vars": getattr(part, "environment", dict)()},
         }
         self._require_room(role, part)

@@ -9,11 +9,10 @@ from typing import Any
 
 import pydantic
 
+from selfimprove.cluster.dispatch import Call, Dispatch
 from selfimprove.cluster.host import Host
 from selfimprove.errors import UserError, WorkerFailed
-
-IN_FLIGHT = 2
-"""Calls that a copy works on at once: the next is there before the last one ends, so that an engine never runs dry."""
+from selfimprove.seams import Load
 
 BEAT_SECONDS = 10.0
 """How often a worker that says nothing is asked what it does."""
@@ -54,40 +53,42 @@ class RayWorker:
                 raise _cause(error) from error
         raise AssertionError("unreachable")
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None]) -> Iterator[Any]:
-        """Run the generator method for every call, each copy on two calls at once; items come as they are made."""
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[Any]:
+        """Run the generator method for every call, on copies that are kept so full; items come as they are made."""
         import ray
 
-        waiting = iter(calls)
-        running: dict[Any, tuple[int, tuple[object, ...], int]] = {}
-        free = list(range(len(self._actors))) * IN_FLIGHT
+        dispatch = Dispatch(calls, len(self._actors), load)
+        running: dict[Any, Call] = {}
 
-        def submit(copy: int, arguments: tuple[object, ...], attempt: int) -> None:
-            generator = self._actors[copy].stream.options(num_returns="streaming").remote(method, arguments)
-            running[generator] = (copy, arguments, attempt)
+        def submit(call: Call) -> None:
+            generator = self._actors[call.copy].stream.options(num_returns="streaming").remote(method, call.arguments)
+            running[generator] = call
 
         while True:
-            while free and (following := next(waiting, None)) is not None:
-                submit(free.pop(0), following, 0)
+            while call := dispatch.next():
+                submit(call)
             if not running:
                 return
             ready = self._wait(list(running), method)
-            copy, _, attempt = running[ready[0]]
+            call = running[ready[0]]
             try:
-                yield ray.get(next(ready[0]), timeout=self._deadline)
+                item = ray.get(next(ready[0]), timeout=self._deadline)
+                dispatch.came(call, item)
+                yield item
             except StopIteration:
                 del running[ready[0]]
-                free.append(copy)
+                dispatch.ended(call)
             except ray.exceptions.RayActorError as error:
                 # Every call of the copy died with it.
-                dead = [(generator, call) for generator, call in running.items() if call[0] == copy]
-                if attempt >= self._retries:
-                    raise WorkerFailed(f"the {self._role} died {attempt + 1} times in {method}: {_first_line(error)}") from error
+                dead = {generator: other for generator, other in running.items() if other.copy == call.copy}
+                if call.attempt >= self._retries:
+                    raise WorkerFailed(f"the {self._role} died {call.attempt + 1} times in {method}: {_first_line(error)}") from error
                 log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
-                self._actors[copy] = self._start()
-                for generator, (_, again, attempts) in dead:
+                self._actors[call.copy] = self._start()
+                for generator, other in dead.items():
                     del running[generator]
-                    submit(copy, again, attempts + 1)
+                    dispatch.again(other)
+                    submit(other)
             except ray.exceptions.RayTaskError as error:
                 raise _cause(error) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from selfimprove.budget import Budget, BudgetByDifficulty, SwitchPenalty
 from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.records import Message, Problem, Request
+from selfimprove.sampling.requests import Requests
 from selfimprove.seeds import derive_seed
 
 
@@ -38,7 +39,7 @@ class Decoding:
         seed: int,
         delimiters: Delimiters = THINK,
         predicted: Mapping[str, float] | None = None,
-    ) -> Iterator[Request]:
+    ) -> Sequence[Request]:
         """The requests for these problems; the seed of each follows from the run's seed and the request's id alone.
 
         `predicted` holds solve rates by problem id, for a budget by difficulty. Its mean is over all of them: ask for a part of the problems with
@@ -46,21 +47,25 @@ class Decoding:
         """
         by_difficulty = self.budget.budgets(predicted or {}) if isinstance(self.budget, BudgetByDifficulty) else {}
         same = self.budget.unpredicted if isinstance(self.budget, BudgetByDifficulty) else self.budget
-        for problem in problems:
-            for sample in range(self.samples_per_problem):
-                trace_id = f"{problem.id}/{namespace}/s{sample}"
-                yield Request(
-                    id=trace_id,
-                    problem_id=problem.id,
-                    messages=prompts[problem.id],
-                    temperature=self.temperature,
-                    top_p=self.top_p,
-                    max_tokens=self.max_tokens,
-                    seed=derive_seed(seed, trace_id),
-                    delimiters=delimiters,
-                    budget=by_difficulty.get(problem.id, same),
-                    switch_penalty=self.switch_penalty,
-                )
+        names = [problem.id for problem in problems]
+
+        def make(problem: int, sample: int) -> Request:
+            name = names[problem]
+            trace_id = f"{name}/{namespace}/s{sample}"
+            return Request(
+                id=trace_id,
+                problem_id=name,
+                messages=prompts[name],
+                temperature=self.temperature,
+                top_p=self.top_p,
+                max_tokens=self.max_tokens,
+                seed=derive_seed(seed, trace_id),
+                delimiters=delimiters,
+                budget=by_difficulty.get(name, same),
+                switch_penalty=self.switch_penalty,
+            )
+
+        return Requests([self.samples_per_problem] * len(names), make)
 
 
 def another(request: Request, sample: int, seed: int) -> Request:

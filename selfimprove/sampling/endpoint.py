@@ -63,6 +63,11 @@ class Endpoint:
         return self
 
     @property
+    def sequences(self) -> int:
+        """Requests that it works on at once."""
+        return self.concurrency
+
+    @property
     def local(self) -> bool:
         """Whether the server is on this machine."""
         host = urlsplit(self.url).hostname or ""

@@ -28,6 +28,9 @@ ENVIRONMENT = {
     "VLLM_USE_V2_MODEL_RUNNER": "0",
 }
 
+SEQUENCES = 256
+"""That an engine works on at once, where the user has not chosen."""
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class VLLM:
@@ -36,6 +39,11 @@ class VLLM:
     engine: dict[str, Any] = field(default_factory=dict)
     """Arguments of `vllm.LLM`, passed through untouched; they come before the defaults for this kind of machine."""
     resources: Resources = Resources()
+
+    @property
+    def sequences(self) -> int:
+        """Requests that it works on at once."""
+        return int(self.engine.get("max_num_seqs", SEQUENCES))
 
     def environment(self) -> dict[str, str]:
         """What has to stand in the worker's environment before vLLM is imported."""
@@ -59,7 +67,7 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     length = engine_context(model, chosen)
-    defaults = {"model": str(model), "dtype": "bfloat16", "max_model_len": length, "max_num_seqs": 256, "use_tqdm_on_load": False}
+    defaults = {"model": str(model), "dtype": "bfloat16", "max_model_len": length, "max_num_seqs": SEQUENCES, "use_tqdm_on_load": False}
     if torch.cuda.is_available():
         # The trainer may share the device; asleep, the engine leaves it alone.
         return defaults | {"enable_sleep_mode": True, "gpu_memory_utilization": 0.45}

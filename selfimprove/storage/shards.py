@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from selfimprove.records import JudgedTrace, Request, Trace, Verdict
+from selfimprove.sampling.requests import Requests
 from selfimprove.storage.files import read_records, write_records
 
 SHARD = 256
@@ -17,8 +18,12 @@ class JudgedShards:
 
     def __init__(self, folder: Path, requests: Sequence[Request]) -> None:
         self._folder = folder
-        self._shards: list[Sequence[Request]] = []
+        self._shards: list[tuple[Sequence[Request], int]] = []
+        """What each shard's requests are part of, and where they begin in there."""
         self._shard_of: dict[str, int] = {}
+        """Of the requests that are looked for: none of a shard that is written, nor of one far ahead."""
+        self._ahead = 0
+        """The first shard that is not in there."""
         self._open: dict[int, dict[str, JudgedTrace]] = {}
         self.extend(requests)
 
@@ -28,25 +33,29 @@ class JudgedShards:
     def extend(self, requests: Sequence[Request]) -> range:
         """Take these requests in, in shards of their own; the numbers of these."""
         begin = len(self._shards)
-        self._shards += [requests[start : start + SHARD] for start in range(0, len(requests), SHARD)]
-        new = range(begin, len(self._shards))
-        self._shard_of |= {request.id: number for number in new for request in self._shards[number]}
-        return new
+        self._shards += [(requests, start) for start in range(0, len(requests), SHARD)]
+        return range(begin, len(self._shards))
 
-    def missing(self, numbers: range | None = None) -> list[Request]:
+    def missing(self, numbers: range | None = None) -> Sequence[Request]:
         """The requests of these shards, or of all, whose shards are not complete."""
         chosen = range(len(self._shards)) if numbers is None else numbers
-        return [request for number in chosen if not self._path("verdicts", number).exists() for request in self._shards[number]]
+        incomplete = [number for number in chosen if not self._complete(number)]
+        parts = [self._shards[number] for number in incomplete]
+        return Requests(map(self._size, incomplete), lambda part, place: parts[part][0][parts[part][1] + place])
 
     def add(self, judged: Iterable[JudgedTrace]) -> None:
-        """Take traces in any order; a shard is written when its last trace comes. One that comes twice counts once."""
+        """Take traces in any order; a shard is written when its last trace comes. One that comes twice counts once.
+
+        Raises:
+            KeyError: none of the requests has this id.
+        """
         for item in judged:
-            number = self._shard_of[item.trace.id]
-            if self._path("verdicts", number).exists():
+            number = self._find(item.trace.id)
+            if self._complete(number):
                 continue
             shard = self._open.setdefault(number, {})
             shard[item.trace.id] = item
-            if len(shard) == len(self._shards[number]):
+            if len(shard) == self._size(number):
                 self._write(number, self._open.pop(number))
 
     def read(self, numbers: range | None = None) -> Iterator[JudgedTrace]:
@@ -54,10 +63,37 @@ class JudgedShards:
         for number in range(len(self._shards)) if numbers is None else numbers:
             yield from _shard(self._path("verdicts", number))
 
+    def _requests(self, number: int) -> Sequence[Request]:
+        requests, start = self._shards[number]
+        return requests[start : start + SHARD]
+
+    def _size(self, number: int) -> int:
+        requests, start = self._shards[number]
+        return min(SHARD, len(requests) - start)
+
+    def _find(self, trace_id: str) -> int:
+        """The number of its shard; they are asked for in order, so it is one of the next."""
+        while trace_id not in self._shard_of and self._ahead < len(self._shards):
+            if not self._complete(self._ahead):
+                self._shard_of |= {request.id: self._ahead for request in self._requests(self._ahead)}
+            self._ahead += 1
+        if trace_id in self._shard_of:
+            return self._shard_of[trace_id]
+        # It comes once more, after its shard was written.
+        for number in range(len(self._shards)):
+            if any(request.id == trace_id for request in self._requests(number)):
+                return number
+        raise KeyError(trace_id)
+
     def _write(self, number: int, judged: dict[str, JudgedTrace]) -> None:
-        in_order = [judged[request.id] for request in self._shards[number]]
+        in_order = [judged[request.id] for request in self._requests(number)]
         write_records(self._path("traces", number), [item.trace for item in in_order], Trace)
         write_records(self._path("verdicts", number), [item.verdict for item in in_order], Verdict)
+        for trace_id in judged:
+            self._shard_of.pop(trace_id, None)
+
+    def _complete(self, number: int) -> bool:
+        return self._path("verdicts", number).exists()
 
     def _path(self, kind: str, number: int) -> Path:
         return self._folder / kind / f"shard-{number:05d}.parquet"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def judged(request: Request, text: str = "x") -> JudgedTrace:
     return JudgedTrace(trace, Verdict(request.id, Outcome.WRONG, None, "test", "1"))
 
 
-def one_by_one(requests: list[Request]) -> Iterator[list[JudgedTrace]]:
+def one_by_one(requests: Sequence[Request]) -> Iterator[list[JudgedTrace]]:
     return ([judged(request)] for request in requests)
 
 
@@ -70,3 +71,18 @@ def test_a_shard_whose_verdicts_are_not_there_is_made_again(tmp_path: Path) -> N
 def test_no_requests_are_no_shards(tmp_path: Path) -> None:
     shards = JudgedShards(tmp_path, [])
     assert shards.missing() == [] and list(shards.read()) == []
+
+
+def test_a_trace_that_nobody_asked_for_is_an_error(tmp_path: Path) -> None:
+    shards = JudgedShards(tmp_path, REQUESTS)
+    shards.add([judged(request) for request in REQUESTS[:4]])
+    with pytest.raises(KeyError, match="p9/g1/s0"):
+        shards.add([JudgedTrace(replace(judged(REQUESTS[0]).trace, id="p9/g1/s0"), judged(REQUESTS[0]).verdict)])
+
+
+def test_ids_are_held_only_of_shards_that_are_being_filled(tmp_path: Path) -> None:
+    shards = JudgedShards(tmp_path, REQUESTS)
+    shards.add([judged(request) for request in REQUESTS[:6]])
+    assert set(shards._shard_of) == {request.id for request in REQUESTS[4:8]}
+    shards.add([judged(request) for request in REQUESTS[6:]])
+    assert not shards._shard_of

@@ -1,0 +1,124 @@
+"""Peak memory of the driver as the number of traces grows: a generation of a synthetic sampler, sampled, verified, saved and counted in one process.
+
+Problems stay the same and have more samples each. Every size runs in a process of its own; its peak is the kernel's (`VmHWM`). Selection comes after
+and holds the rows that it may keep: by its caps they go with the problems, not with the traces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import Figure, figure, hand_on
+from selfimprove import Bare, Checkpoint, Decoding, Exact, InlineCluster, Problem, Request, SupervisedTrainer, Trace, Workflow, ask
+from selfimprove.gathering import sample_allotted
+from selfimprove.reporting.progress import Silence
+from selfimprove.resumable import Campaign, tally
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.tracking.silent import Silent
+
+SIZES = (10_000, 1_000_000)
+TEXT = "<think>\n{left} + {right} = {sum}. I add the second number to the first one and look at the result again.\n</think>\n{sum}"
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Where the problems come from."""
+
+    size: int
+
+    def load(self) -> list[Problem]:
+        return [Problem(f"sum-{n}", f"What is {n} + {n % 7}?", str(n + n % 7), "synthetic") for n in range(self.size)]
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Writes a trace of so many tokens at once; every third is right."""
+
+    tokens: int = 64
+
+    def open(self) -> Synthetic:
+        return self
+
+    def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        yield [self._trace(checkpoint, request) for request in requests]
+
+    def rest(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def _trace(self, checkpoint: Checkpoint, request: Request) -> Trace:
+        left = int(request.problem_id.removeprefix("sum-"))
+        text = TEXT.format(left=left, right=left % 7, sum=left + left % 7 + min(request.seed % 3, 1))
+        tokens = tuple((request.seed + place) % 49_152 for place in range(self.tokens))
+        return Trace(request.id, request.problem_id, checkpoint.id, tokens[:20], tokens, text, (), "stop", request.temperature, request.seed)
+
+
+def generation(traces: int, problems: int, folder: Path) -> None:
+    """What a generation does up to the selection."""
+    workflow = Workflow(
+        name="synthetic",
+        base_model="none",
+        problems=Sums(problems),
+        held_out=1,
+        sampler=Synthetic(),
+        sampling=Decoding(samples_per_problem=traces // problems),
+        verifier=Exact(),
+        trainer=SupervisedTrainer(),
+    )
+    asked, cluster, model = Sums(problems).load(), InlineCluster(), Checkpoint("synthetic", "none", None, 0, "", "")
+    campaign = Campaign(workflow, RunFolder(folder), cluster, Silent(), Silence(), model, asked, (), None)
+    requests = ask(asked, Bare(), Decoding(samples_per_problem=1), "g1")
+    counted = tally(sample_allotted(campaign, model, requests, asked, folder / "generation-01", 1))
+    cluster.close()
+    if sum(counted.outcomes.values()) != traces or not counted.outcomes["correct"]:
+        raise RuntimeError(f"{traces} traces came to {counted.outcomes}")
+
+
+def measured(traces: int, problems: int) -> tuple[float, float]:
+    """Peak memory in MiB and seconds, in a process of its own."""
+    begin = time.monotonic()
+    command = [sys.executable, "-m", "benchmarks.driver_memory", "--only", str(traces), "--problems", str(problems)]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return float(told.split()[-1]), time.monotonic() - begin
+
+
+def peak() -> float:
+    """Of this process, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    """Print the peak of each size, and the last one over the first one."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--traces", type=int, nargs="+", default=SIZES, help="how many, the least first")
+    parser.add_argument("--problems", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--only", type=int, help="this size, in this process")
+    chosen = parser.parse_args(arguments)
+    if chosen.only:
+        with tempfile.TemporaryDirectory() as folder:
+            generation(chosen.only, chosen.problems, Path(folder))
+        print(peak())
+        return []
+    ratios = []
+    for _ in range(chosen.repeats):
+        peaks = []
+        for traces in chosen.traces:
+            memory, seconds = measured(traces, chosen.problems)
+            peaks.append(memory)
+            print(f"  {traces:>9,} traces of {chosen.problems:,} problems: {memory:,.0f} MiB at most, {seconds:,.0f} s", flush=True)
+        ratios.append(peaks[-1] / peaks[0])
+    note = f"{chosen.traces[0]:,} to {chosen.traces[-1]:,} traces of {chosen.problems:,} problems, synthetic sampler"
+    return [figure("peak memory of the driver", "≤ 1.2", ratios, "python -m benchmarks.driver_memory", note=note)]
+
+
+if __name__ == "__main__":
+    hand_on(main())

@@ -1,0 +1,207 @@
+"""What a generation costs as samplers, trace length and model size grow: a small model of costs, fitted where this machine could measure.
+
+`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. Every constant of `Hardware` is a data sheet's or an assumption, NOT measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from selfimprove.storage.run_folder import RunFolder
+
+BUSY = {8: 0.96, 64: 0.95, 512: 0.94}
+"""By number of samplers, what the simulated actors gave (`python -m benchmarks.simulated_actors --actors N`)."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What of a model decides on its cost."""
+
+    name: str
+    parameters: float
+    cache: float
+    """Bytes of keys and values per token of context, in bfloat16."""
+
+    @property
+    def weights(self) -> float:
+        """Bytes, in bfloat16."""
+        return 2 * self.parameters
+
+
+# Layers × key-value heads × size of a head × keys and values × bytes.
+MODELS = (
+    Model("1.5B", 1.5e9, 28 * 2 * 128 * 2 * 2),
+    Model("7B", 7.6e9, 28 * 4 * 128 * 2 * 2),
+    Model("32B", 32.5e9, 64 * 8 * 128 * 2 * 2),
+)
+"""Of the shapes of Qwen2.5."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One GPU and what it hangs on. NOT measured."""
+
+    flops: float = 989e12
+    """bfloat16 per second, dense: an H100's data sheet."""
+    bandwidth: float = 3.35e12
+    """Bytes per second of its memory: the data sheet."""
+    memory: float = 80e9
+    decoding: float = 0.6
+    """Share of the bandwidth that decoding reaches: assumed."""
+    training: float = 0.4
+    """Share of the FLOP/s that training reaches: assumed."""
+    disk: float = 5e9
+    """Bytes per second of the shared file system, all readers together: assumed."""
+    load: float = 5e9
+    """Bytes per second from the page cache into one GPU: assumed."""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What the one driver process does for every trace; measured on the machine of RESULTS.md."""
+
+    hand_over: float = 0.001
+    """Seconds for a batch of traces that comes from an actor (`python -m benchmarks.simulated_actors --ray`)."""
+    save: float = 0.0002
+    """Seconds per trace (`python -m benchmarks.verifying`)."""
+    verdict: float = 0.001
+    """Seconds of one core for a mathematical verdict (`python -m benchmarks.verifying`)."""
+    hashing: float = 0.4e9
+    """Bytes per second that are hashed when a checkpoint is described (`python -m benchmarks.switching`)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One generation."""
+
+    traces: float = 1e6
+    prompt: float = 200
+    """Tokens."""
+    output: float = 2000
+    """Tokens of a mean trace."""
+    rows: float = 100_000
+    """Traces that are trained on."""
+    epochs: float = 1
+    sequences: int = 256
+    """At once in each engine, where its memory holds them."""
+    verifying_cores: int = 32
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one generation."""
+
+    sample: float
+    """On the GPUs, idle places included."""
+    drive: float
+    """In the driver: handing over and saving; beside sampling."""
+    verify: float
+    """Beside sampling."""
+    train: float
+    """On one GPU, as it is today."""
+    move: float
+    """Weights from the trainer into every sampler."""
+
+    @property
+    def gathering(self) -> float:
+        """Sampling, verifying and driving go on at once: the slowest decides."""
+        return max(self.sample, self.drive, self.verify)
+
+    def total(self, trainers: int = 1) -> float:
+        """With training spread over so many GPUs at no loss, which is not written yet for more than one."""
+        return self.gathering + self.train / trainers + self.move
+
+
+def decoding_rate(model: Model, job: Job, hardware: Hardware) -> float:
+    """Tokens per second of one engine: each step reads the weights once and every sequence's keys and values, or computes, whichever takes longer.
+
+    The roofline of decoding (Pope et al. 2023, "Efficiently Scaling Transformer Inference").
+    """
+    context = job.prompt + job.output / 2
+    room = (0.9 * hardware.memory - model.weights) / (context * model.cache)
+    batch = max(1.0, min(job.sequences, room))
+    reading = (model.weights + batch * context * model.cache) / (hardware.bandwidth * hardware.decoding)
+    computing = 2 * model.parameters * batch / (hardware.flops * hardware.training)
+    return batch / max(reading, computing)
+
+
+def cost(model: Model, job: Job, gpus: int, busy: float, hardware: Hardware, driver: Driver) -> Cost:
+    """What a generation takes with so many samplers of one GPU each."""
+    tokens = job.traces * job.output
+    sample = tokens / (gpus * decoding_rate(model, job, hardware)) / busy
+    # An actor hands over what has finished in a fifth of a second; where that is less than one trace, each goes alone.
+    together = max(1.0, 0.2 * job.traces / sample / gpus)
+    return Cost(
+        sample=sample,
+        drive=job.traces * (driver.hand_over / together + driver.save),
+        verify=job.traces * driver.verdict / job.verifying_cores,
+        train=6 * model.parameters * job.rows * (job.prompt + job.output) * job.epochs / (hardware.flops * hardware.training),
+        move=model.weights / driver.hashing + max(model.weights / hardware.load, gpus / 8 * model.weights / hardware.disk),
+    )
+
+
+def line_through(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Seconds at nothing and seconds per unit, by least squares."""
+    import numpy
+
+    amounts, seconds = numpy.array(points).T
+    slope, start = numpy.polyfit(amounts, seconds, 1)
+    return float(start), float(slope)
+
+
+def fitted(run: Path) -> str:
+    """A table of what a run took beside what its own line says: that cost goes with tokens."""
+    reports = [report for report in RunFolder(run).reports() if "train" in report.seconds]
+    rows = ["| stage | seconds at no tokens | tokens/s beyond | seconds measured | by the line |", "|---|---|---|---|---|"]
+    for stage in ("sample", "train"):
+        points = [(float(report.tokens[stage]), report.seconds[stage]) for report in reports]
+        start, slope = line_through(points)
+        took = ", ".join(f"{seconds:.0f}" for _, seconds in points)
+        rows.append(f"| {stage} | {start:.0f} | {1 / slope:,.0f} | {took} | {', '.join(f'{start + slope * tokens:.0f}' for tokens, _ in points)} |")
+    return "\n".join(rows)
+
+
+def predicted(cases: Mapping[str, tuple[Model, Job, int]], hardware: Hardware, driver: Driver) -> str:
+    """A table of predictions."""
+    rows = [
+        "| PREDICTED, minutes | sample | drive | verify | train on one GPU | move weights | in all | in all, training on every GPU |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, (model, job, gpus) in cases.items():
+        one = cost(model, job, gpus, BUSY[gpus], hardware, driver)
+        told = [one.sample, one.drive, one.verify, one.train, one.move, one.total(), one.total(gpus)]
+        rows.append(f"| {name} | " + " | ".join(f"{seconds / 60:,.1f}" for seconds in told) + " |")
+    return "\n".join(rows)
+
+
+def measured_driver(file: Path) -> Driver:
+    """With what `results.json` holds in place of the defaults."""
+    driver = Driver()
+    if not file.exists():
+        return driver
+    figures = [one for each in json.loads(file.read_text()).values() for one in each["figures"]]
+    verdicts = [one["measured"] for one in figures if one["name"] == "mathematical verdicts/s, distinct LaTeX"]
+    return replace(driver, verdict=2 / verdicts[0]) if verdicts else driver
+
+
+def main() -> None:
+    """Print the fit and the predictions."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("run", type=Path, nargs="?", help="a run's folder: the fit is to its stages")
+    chosen = parser.parse_args()
+    driver, hardware, small, middle, big = measured_driver(Path(__file__).with_name("results.json")), Hardware(), *MODELS
+    if chosen.run:
+        print(fitted(chosen.run), end="\n\n")
+    print(f"{driver}\n{hardware}\n")
+    print(predicted({f"{gpus} samplers, 7B, 2,000 tokens": (middle, Job(), gpus) for gpus in BUSY}, hardware, driver), end="\n\n")
+    lengths = {f"{tokens:,} tokens, 64 samplers, 7B": (middle, Job(output=tokens), 64) for tokens in (500, 2_000, 8_000, 32_000)}
+    print(predicted(lengths, hardware, driver), end="\n\n")
+    print(predicted({f"{model.name}, 64 samplers, 2,000 tokens": (model, Job(), 64) for model in (small, middle, big)}, hardware, driver))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Seconds from a trained candidate on disk to its first trace, in an engine that is warm: hashed, reloaded in place, sampled."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.figures import Figure, figure, hand_on
+from benchmarks.machine import describe_machine
+from selfimprove import VLLM, Bare, Decoding, Problem, RayCluster, ask, describe_folder, resolve_model, sample
+from selfimprove.seams import Cluster
+
+REPEATS = 3
+SAMPLER = VLLM(engine={"max_model_len": 512})
+QUESTION = [Problem("p", "What is 2 + 3?", "5", "benchmark")]
+
+
+def changed(model: Path, folder: Path) -> Path:
+    """The same model with the sign of its last norm turned: another one of the same shape, which writes something else."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(model, folder)
+    for file in folder.glob("*.safetensors"):
+        weights = load_file(file)
+        save_file({name: -tensor if name == "model.norm.weight" else tensor for name, tensor in weights.items()}, file, {"format": "pt"})
+    return folder
+
+
+def first_trace(folder: Path, name: str, cluster: Cluster, tokens: int = 1) -> tuple[float, str]:
+    """Seconds until a trace of so many tokens is there, and the trace."""
+    begin = time.perf_counter()
+    checkpoint = describe_folder(folder, name)
+    requests = ask(QUESTION, Bare(), Decoding(samples_per_problem=1, temperature=0.0, max_tokens=tokens), f"{name}-{begin}")
+    (traces,) = sample(SAMPLER, checkpoint, requests, cluster)
+    return time.perf_counter() - begin, traces[0].text
+
+
+def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
+    """Print what a switch takes beside the start of an engine. Raises RuntimeError where a switch leaves the old weights in place."""
+    folder = Path(model) if Path(model).is_dir() else resolve_model(model)
+    switched, stayed = [], []
+    with tempfile.TemporaryDirectory() as scratch, RayCluster() as cluster:
+        candidates = {"one": folder, "other": changed(folder, Path(scratch) / "other")}
+        started, _ = first_trace(folder, "one", cluster)
+        texts = {name: first_trace(place, name, cluster, 8)[1] for name, place in candidates.items()}
+        if texts["one"] == texts["other"]:
+            raise RuntimeError(f"both models write {texts['one']!r}: the weights were not reloaded")
+        for _ in range(REPEATS):
+            for name, place in candidates.items():
+                switched.append(first_trace(place, name, cluster)[0])
+                stayed.append(first_trace(place, name, cluster)[0])
+    print(describe_machine())
+    print(f"switching between two models of the size of {model}: {', '.join(f'{one:.2f}' for one in switched)} s (aim: 5 or less)")
+    print(f"  the same model once more: {statistics.median(stayed):.2f} s (median); start of the engine: {started:.1f} s")
+    note = f"hash, reload, first token; the engine's start took {started:.0f} s"
+    return [figure("generation switch, 135M weights", "≤ 5 s", switched, "python -m benchmarks.switching", "s", note)]
+
+
+if __name__ == "__main__":
+    hand_on(main(*sys.argv[1:2]))

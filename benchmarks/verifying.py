@@ -1,0 +1,145 @@
+"""Verdicts per second of the mathematical verifier, and what verifying, saving and allocating cost beside the sampling of a trace.
+
+`distinct` are LaTeX answers none of which comes twice, half of them wrong: fractions, roots, multiples of π, pairs, polynomials, decimals. `plain` are
+whole numbers, as most data sets of word problems have them. The costs of a trace are those of the stage as a run does it, alone on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.figures import Figure, figure, hand_on
+from benchmarks.machine import describe_machine
+from selfimprove import Bare, Decoding, ExpectedGain, InlineCluster, Mathematical, Outcome, Problem, ReasoningGymScorer, Trace, ask, verify
+from selfimprove.records import Tries
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.shards import JudgedShards
+from selfimprove.verification.pool import VerifierPool
+
+Pair = tuple[Problem, str]
+QUICKSTART_SECONDS = 130 / 2250
+"""Of sampling per trace: generation 1 of the quickstart, as the README has it. `--run` reads those of a run."""
+
+FORMS: tuple[tuple[Callable[[int, int, int], str], Callable[[int, int, int], str]], ...] = (
+    (lambda a, b, c: rf"\frac{{{a}}}{{{b}}}", lambda a, b, c: rf"$\frac{{{a}}}{{{b}}}$"),
+    (lambda a, b, c: rf"{a}\sqrt{{{b}}}", lambda a, b, c: rf"\boxed{{{a}\sqrt{{{b}}}}}"),
+    (lambda a, b, c: rf"\frac{{{a}\pi}}{{{b}}}", lambda a, b, c: rf"The area is $\frac{{{a}\pi}}{{{b}}}$."),
+    (lambda a, b, c: f"({a}, {b})", lambda a, b, c: f"$({a},{b})$"),
+    (lambda a, b, c: f"{a}x^2+{b}x-{c}", lambda a, b, c: f"${b}x+{a}x^2-{c}$"),
+    (lambda a, b, c: f"{a}.{b}", lambda a, b, c: f"{a}.{b}0"),
+    (lambda a, b, c: rf"\frac{{{a}}}{{{b}}}", lambda a, b, c: rf"\frac{{{a}}}{{{b}}}"),
+)
+"""Reference answer and answer, of three numbers."""
+
+
+def distinct(count: int, seed: int) -> list[tuple[Pair, bool]]:
+    """LaTeX answers with whether each is right."""
+    chance, pairs = random.Random(seed), []
+    for number in range(count):
+        reference, answer = FORMS[number % len(FORMS)]
+        a, b, c = (chance.randint(2, 9_999) for _ in range(3))
+        right = chance.random() < 0.5
+        problem = Problem(f"{seed}-{number}", "", reference(a, b, c), "benchmark")
+        pairs.append(((problem, answer(a if right else a + 1, b, c)), right))
+    return pairs
+
+
+def plain(count: int, seed: int) -> list[tuple[Pair, bool]]:
+    """Whole numbers with whether each is right."""
+    chance, pairs = random.Random(seed), []
+    for number in range(count):
+        value, right = chance.randint(-(10**6), 10**6), chance.random() < 0.5
+        pairs.append(((Problem(f"{seed}-{number}", "", str(value), "benchmark"), str(value if right else value + 1)), right))
+    return pairs
+
+
+def rates(make: Callable[[int, int], list[tuple[Pair, bool]]], count: int, repeats: int) -> list[float]:
+    """Verdicts per second of a warm pool of two processes. Raises RuntimeError where a verdict is not what it has to be."""
+    pool = VerifierPool(Mathematical(), processes=2).open()
+    found = []
+    for repeat in range(repeats + 1):
+        pairs = make(count if repeat else max(64, count // 8), repeat)
+        begin = time.perf_counter()
+        outcomes = pool.judge([pair for pair, _ in pairs])
+        found.append(len(pairs) / (time.perf_counter() - begin))
+        for ((problem, answer), right), outcome in zip(pairs, outcomes, strict=True):
+            if (outcome is Outcome.CORRECT) != right:
+                raise RuntimeError(f"{answer!r} for {problem.answer!r} is {outcome}")
+    pool.close()
+    # The first round starts the processes.
+    return found[1:]
+
+
+def costs(traces: int) -> dict[str, float]:
+    """Seconds per trace of what the loop does beside sampling, on answers like the quickstart's."""
+    from selfimprove import ReasoningGym
+
+    source = ReasoningGym(task="chain_sum", size=traces // 4, seed=1, settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1})
+    problems = list(source.load())
+    asked = ask(problems, Bare(), Decoding(samples_per_problem=4), "g1")
+    texts = {problem.id: f"<think>\n{problem.question}\nI add them one by one.\n</think>\n{problem.answer}" for problem in problems}
+    ids = tuple(range(1000, 1034))
+    written = [Trace(one.id, one.problem_id, "m", ids * 2, ids, texts[one.problem_id], (), "stop", 0.6, one.seed) for one in asked]
+    # As they come from an engine: a few at a time.
+    batches = [written[start : start + 4] for start in range(0, len(written), 4)]
+    taken: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = InlineCluster()
+        list(verify(ReasoningGymScorer(), problems, batches[:8], cluster))
+        begin = time.perf_counter()
+        judged = list(verify(ReasoningGymScorer(), problems, batches, cluster))
+        taken["verify"] = time.perf_counter() - begin
+        cluster.close()
+        shards = JudgedShards(Path(folder), asked)
+        begin = time.perf_counter()
+        for batch in judged:
+            shards.add(batch)
+        taken["save"] = time.perf_counter() - begin
+    tries = [Tries(problem.id, asked=4, judged=2, accepted=1, distinct=1, tokens=68) for problem in problems]
+    allocator = ExpectedGain()
+    begin = time.perf_counter()
+    waves = 0
+    while (time.perf_counter() - begin) < 1.0:
+        allotted = allocator.allot(tries, 8)
+        waves += sum(allotted or ())
+    taken["allocate"] = (time.perf_counter() - begin) / max(1, waves) * len(written)
+    return {name: seconds / len(written) for name, seconds in taken.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    """Print the rates and the costs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--answers", type=int, default=4000)
+    parser.add_argument("--traces", type=int, default=2048)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--run", type=Path, help="a run's folder: whose seconds of sampling the costs are compared with")
+    chosen = parser.parse_args(arguments)
+    print(describe_machine())
+    figures = []
+    for name, make, count in (("distinct LaTeX", distinct, chosen.answers), ("plain numbers", plain, 5 * chosen.answers)):
+        found = rates(make, count, chosen.repeats)
+        print(f"  {name}: {', '.join(f'{rate:,.0f}' for rate in found)} verdicts/s (aim: 2,000 or more)")
+        figures.append(figure(f"mathematical verdicts/s, {name}", "≥ 2,000", found, "python -m benchmarks.verifying", "1/s", "two processes"))
+    sampling = seconds_of_sampling(chosen.run) if chosen.run else QUICKSTART_SECONDS
+    shares = []
+    for _ in range(chosen.repeats):
+        taken = costs(chosen.traces)
+        shares.append(sum(taken.values()) / sampling)
+        print("  per trace: " + ", ".join(f"{name} {1e3 * one:.3f} ms" for name, one in taken.items()) + f"; sampling {1e3 * sampling:.1f} ms")
+    note = f"sampling {1e3 * sampling:.1f} ms a trace"
+    return [*figures, figure("verify, save and allocate ÷ sampling", "≤ 0.01", shares, "python -m benchmarks.verifying", note=note)]
+
+
+def seconds_of_sampling(run: Path) -> float:
+    """Per trace, in all generations of a run."""
+    reports = [report for report in RunFolder(run).reports() if "sample" in report.seconds]
+    return sum(report.seconds["sample"] for report in reports) / sum(report.counts["sampled"] for report in reports)
+
+
+if __name__ == "__main__":
+    hand_on(main())

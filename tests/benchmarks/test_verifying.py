@@ -1,0 +1,16 @@
+"""The answers that verdicts are timed on."""
+
+from __future__ import annotations
+
+from benchmarks.verifying import FORMS, distinct, plain
+from selfimprove import Mathematical, Outcome
+
+
+def test_the_verifier_says_of_every_form_what_the_benchmark_expects() -> None:
+    for (problem, answer), right in [*distinct(2 * len(FORMS), 3), *plain(4, 3)]:
+        assert (Mathematical().judge(problem, answer) is Outcome.CORRECT) is right, (problem.answer, answer)
+
+
+def test_no_answer_comes_twice() -> None:
+    pairs = [(problem.answer, answer) for (problem, answer), _ in distinct(700, 1)]
+    assert len(set(pairs)) == len(pairs)

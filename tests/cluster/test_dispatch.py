@@ -1,0 +1,82 @@
+"""Which copy gets which call, without any process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from selfimprove.cluster.dispatch import MOST_CALLS, Call, Dispatch
+from selfimprove.seams import Load
+
+BY_LENGTH = Load(4, of_call=lambda arguments: len(arguments[0]), of_item=len)
+
+
+def given(dispatch: Dispatch) -> list[Call]:
+    """Every call that is to begin now."""
+    return list(iter(dispatch.next, None))
+
+
+def test_each_copy_gets_two_calls_where_nothing_else_is_said() -> None:
+    dispatch = Dispatch([(n,) for n in range(5)], 2, None)
+    begun = given(dispatch)
+    assert [(call.copy, call.arguments) for call in begun] == [(0, (0,)), (1, (1,)), (0, (2,)), (1, (3,))]
+    dispatch.came(begun[1], "of a stream of unknown length")
+    assert not given(dispatch)
+    dispatch.ended(begun[1])
+    assert [call.copy for call in given(dispatch)] == [1]
+
+
+def test_a_copy_is_kept_full_by_the_results_that_are_missing_however_many_calls_are_open() -> None:
+    dispatch = Dispatch([("abc",), ("def",), ("ghi",), ("jkl",)], 1, BY_LENGTH)
+    first, second = given(dispatch)
+    dispatch.came(first, "ab")
+    assert not given(dispatch), "four results are missing"
+    dispatch.came(second, "d")
+    assert [call.arguments for call in given(dispatch)] == [("ghi",)], "three are, of two calls that are both open"
+
+
+def test_the_copy_with_the_least_to_do_comes_first() -> None:
+    dispatch = Dispatch([("abc",), ("d",), ("e",), ("f",)], 2, BY_LENGTH)
+    assert [call.copy for call in given(dispatch)] == [0, 1, 1, 1]
+
+
+def test_a_call_that_begins_anew_brings_all_its_results_again() -> None:
+    dispatch = Dispatch([("abcd",), ("ef",)], 1, BY_LENGTH)
+    (call,) = given(dispatch)
+    dispatch.came(call, "abc")
+    (other,) = given(dispatch)
+    dispatch.again(call)
+    assert (call.missing, call.attempt, other.missing) == (4, 1, 2)
+    dispatch.came(call, "ab")
+    dispatch.ended(call)
+    assert not given(dispatch)
+
+
+def test_more_results_than_were_expected_make_no_copy_look_emptier_than_empty() -> None:
+    dispatch = Dispatch([("ab",), ("cd",), ("ef",)], 1, BY_LENGTH)
+    first, _ = given(dispatch)
+    dispatch.came(first, "ab")
+    dispatch.came(first, "ab")
+    assert len(given(dispatch)) == 1 and first.missing == 0
+
+
+def test_calls_that_wait_are_asked_for_again() -> None:
+    ready: list[bool] = []
+
+    def calls() -> Iterator[tuple[str] | None]:
+        yield ("a",)
+        while not ready:
+            yield None
+        yield ("b",)
+
+    dispatch = Dispatch(calls(), 1, None)
+    assert len(given(dispatch)) == 1
+    ready.append(True)
+    assert [call.arguments for call in given(dispatch)] == [("b",)]
+
+
+def test_no_copy_holds_more_calls_than_its_actor_has_threads() -> None:
+    dispatch = Dispatch([("",)] * 2 * MOST_CALLS, 1, BY_LENGTH)
+    begun = given(dispatch)
+    assert len(begun) == MOST_CALLS
+    dispatch.ended(begun[0])
+    assert len(given(dispatch)) == 1

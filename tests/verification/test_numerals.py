@@ -1,0 +1,58 @@
+"""Numbers are compared as math-verify compares them."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytest import mark
+
+from selfimprove.records import Outcome
+from selfimprove.verification.mathematical import _by_math_verify
+from selfimprove.verification.numerals import compare_numerals
+
+WHOLE = st.integers(-9, 9) | st.integers(-999_999, 999_999)
+POSITIVE = st.integers(1, 9) | st.integers(1, 999_999)
+DECIMALS = st.builds(lambda whole, places: f"{whole}.{places}", WHOLE, st.text("0123456789", min_size=1, max_size=5) | st.sampled_from("05"))
+FRACTIONS = st.builds(
+    lambda sign, a, b, form: sign + form.format(a=a, b=b), st.sampled_from(["", "-"]), POSITIVE, POSITIVE, st.sampled_from(["{a}/{b}", r"\frac{{{a}}}{{{b}}}"])
+)
+NUMERALS = st.one_of(WHOLE.map(str), DECIMALS, FRACTIONS)
+
+
+@given(NUMERALS, NUMERALS)
+@settings(max_examples=60, deadline=None)
+def test_what_is_told_without_mathematics_is_what_math_verify_tells(reference: str, answer: str) -> None:
+    told = compare_numerals(reference, answer)
+    assert told is None or told is _by_math_verify(reference, answer)
+
+
+@given(st.tuples(POSITIVE, POSITIVE, st.integers(1, 9)), st.booleans(), st.sampled_from(["{a}/{b}", r"\frac{{{a}}}{{{b}}}"]))
+@settings(max_examples=40, deadline=None)
+def test_fractions_of_equal_or_nearly_equal_value_too(parts: tuple[int, int, int], equal: bool, form: str) -> None:
+    a, b, times = parts
+    if max(a, b) * times >= 10**6:
+        times = 1
+    reference, answer = rf"\frac{{{a}}}{{{b}}}", form.format(a=a * times if equal else min(a * times + 1, 999_999), b=b * times)
+    assert compare_numerals(reference, answer) is _by_math_verify(reference, answer)
+
+
+@mark.parametrize(
+    ("reference", "answer", "outcome"),
+    [
+        ("5", "5.0", Outcome.CORRECT),
+        ("0.5", "0.50", Outcome.CORRECT),
+        ("-3", "3", Outcome.WRONG),
+        ("1/2", r"\frac{2}{4}", Outcome.CORRECT),
+        ("2", "4/2", Outcome.CORRECT),
+        (r"-\frac{1}{3}", "1/3", Outcome.WRONG),
+    ],
+)
+def test_values_count_not_the_writing(reference: str, answer: str, outcome: Outcome) -> None:
+    assert compare_numerals(reference, answer) is outcome is _by_math_verify(reference, answer)
+
+
+@mark.parametrize(
+    ("reference", "answer"), [("1/3", "0.333333"), ("5", "five"), ("5", "5 or 6"), ("0.1234567", "0.1234568"), ("1,000", "1000"), ("1/0", "1"), ("x", "x")]
+)
+def test_what_takes_rounding_or_reading_is_left_to_math_verify(reference: str, answer: str) -> None:
+    assert compare_numerals(reference, answer) is None
