@@ -200,7 +200,9 @@ def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
         ratios = [other / one for one, other in zip(ours.seconds, theirs.seconds, strict=True)]
         print(f"  {name} / one pass: {statistics.median(ratios):.2f} (aim: {aim} or more); the same tokens for {same} of {len(prompts)} prompts")
         command = "python -m benchmarks.budget_forcing"
-        figures.append(figure(f"budget forcing: seconds of s1's calls {name} ÷ one pass", f"≥ {aim}", ratios, command, note=f"{len(prompts)} prompts"))
+        figures.append(
+            figure(f"budget forcing: seconds of s1's calls {name} ÷ one pass", f"≥ {aim}", ratios, command, note=f"{len(prompts)} prompts")
+        )
     return figures
 
 

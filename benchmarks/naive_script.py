@@ -1,6 +1,6 @@
 """The script that a user would write: every stage a fresh process, vLLM started for each sampling, stock `SFTTrainer`, answers verified afterwards.
 
-`python naive_script.py run SETUP.json FOLDER`. It imports nothing of selfimprove; problems, prompts and settings come from the file, and are the same.
+`python naive_script.py run SETUP.json FOLDER`. It imports nothing of selfimprove; the file holds the same problems, prompts and settings.
 """
 
 import json

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from selfimprove.sampling.open_vllm import GATHER_SECONDS
+from selfimprove.stages import LARGEST_CALL
 from selfimprove.storage.run_folder import RunFolder
 
-BUSY = {8: 0.96, 64: 0.95, 512: 0.94}
+BUSY = {8: 0.954, 64: 0.946, 512: 0.940}
 """By number of samplers, what the simulated actors gave (`python -m benchmarks.simulated_actors --actors N`)."""
 
 
@@ -65,7 +68,9 @@ class Driver:
     """What the one driver process does for every trace; measured on the machine of RESULTS.md."""
 
     hand_over: float = 0.001
-    """Seconds for a batch of traces that comes from an actor (`python -m benchmarks.simulated_actors --ray`)."""
+    """Seconds for a batch of traces that comes from an actor (`python -m benchmarks.handing_over`)."""
+    call: float = 0.002
+    """Seconds for asking another actor, such as the verifier's, and having its answer (`python -m benchmarks.handing_over`)."""
     save: float = 0.0002
     """Seconds per trace (`python -m benchmarks.verifying`)."""
     verdict: float = 0.001
@@ -100,7 +105,7 @@ class Cost:
     drive: float
     """In the driver: handing over and saving; beside sampling."""
     verify: float
-    """Beside sampling."""
+    """Beside sampling; the driver waits for it, batch by batch."""
     train: float
     """On one GPU, as it is today."""
     move: float
@@ -108,8 +113,8 @@ class Cost:
 
     @property
     def gathering(self) -> float:
-        """Sampling, verifying and driving go on at once: the slowest decides."""
-        return max(self.sample, self.drive, self.verify)
+        """Sampling goes on beside driving and verifying: the slower decides."""
+        return max(self.sample, self.drive + self.verify)
 
     def total(self, trainers: int = 1) -> float:
         """With training spread over so many GPUs at no loss, which is not written yet for more than one."""
@@ -133,12 +138,13 @@ def cost(model: Model, job: Job, gpus: int, busy: float, hardware: Hardware, dri
     """What a generation takes with so many samplers of one GPU each."""
     tokens = job.traces * job.output
     sample = tokens / (gpus * decoding_rate(model, job, hardware)) / busy
-    # An actor hands over what has finished in a fifth of a second; where that is less than one trace, each goes alone.
-    together = max(1.0, 0.2 * job.traces / sample / gpus)
+    # A call hands over what has finished in a fifth of a second; where that is less than one trace, each goes alone.
+    calls = gpus * max(1.0, job.sequences / LARGEST_CALL)
+    together = max(1.0, GATHER_SECONDS * job.traces / sample / calls)
     return Cost(
         sample=sample,
         drive=job.traces * (driver.hand_over / together + driver.save),
-        verify=job.traces * driver.verdict / job.verifying_cores,
+        verify=job.traces / together * (driver.call + driver.verdict * math.ceil(together / job.verifying_cores)),
         train=6 * model.parameters * job.rows * (job.prompt + job.output) * job.epochs / (hardware.flops * hardware.training),
         move=model.weights / driver.hashing + max(model.weights / hardware.load, gpus / 8 * model.weights / hardware.disk),
     )

@@ -1,8 +1,8 @@
 """How well the dispatcher keeps samplers busy: simulated actors of uneven speed, in simulated time, through `stages.sample` and `cluster.dispatch`.
 
 An actor works on so many requests at once, the others wait; a request's length is drawn from a log-normal distribution cut at four means, and every
-actor has a speed of its own. Finished traces are handed over as `sampling.open_vllm` does it, and each hand-over takes time of the one driver. Busy
-is the share of all places in which a request was worked on, from the first to the last one: stricter than counting actors that do anything.
+actor has a speed of its own. Finished traces are handed over as `sampling.open_vllm` does it, and each hand-over takes time of the one driver. An
+actor is busy while it works on anything; stricter, and what an engine's throughput goes with, is the share of places in which a request is.
 """
 
 from __future__ import annotations
@@ -65,13 +65,15 @@ class SimulatedSampler:
 
 @dataclass(frozen=True)
 class Told:
-    """What came of it, as shares of all places over the whole time."""
+    """What came of it, as shares of the whole time."""
 
     busy: float
+    """Of all actors."""
     tail: float
-    """Idle after the last request had been handed out."""
-    some: float
-    """Of actors over the whole time: with at least one request."""
+    """Of all actors: idle after the last request had been handed out."""
+    places: float
+    """Busy, of all places."""
+    places_tail: float
     seconds: float
     """Simulated."""
     hand_overs: int
@@ -86,8 +88,9 @@ class Actor:
     waiting: deque[tuple[Call, Request]] = field(default_factory=deque)
     working: int = 0
     since: float = 0.0
-    some: float = 0.0
-    """Seconds with at least one request, up to the last time that it had none."""
+    busy: float = 0.0
+    """Seconds, up to the last time that it had nothing to do, `until`."""
+    until: float = 0.0
 
 
 class SimulatedCluster:
@@ -146,9 +149,11 @@ class SimulatedCluster:
         places = self._setting.actors * self._setting.places
         worked = sum(end - begin for begin, end in self._spans)
         late = sum(end - max(begin, self._last_given) for begin, end in self._spans if end > self._last_given)
-        tail = places * (end - self._last_given) - late
-        some = sum(actor.some for actor in self._actors) / (self._setting.actors * end)
-        return Told(worked / (places * end), tail / (places * end), some, end, self._hand_overs, len(self._spans))
+        idle = places * (end - self._last_given) - late
+        busy = sum(actor.busy for actor in self._actors)
+        gone = sum(end - max(actor.until, self._last_given) for actor in self._actors)
+        all_actors, all_places = self._setting.actors * end, places * end
+        return Told(busy / all_actors, gone / all_actors, worked / all_places, idle / all_places, end, self._hand_overs, len(self._spans))
 
     def _at(self, when: float, happen: Callable[[float], None]) -> None:
         self._number += 1
@@ -174,7 +179,7 @@ class SimulatedCluster:
         actor.working -= 1
         self._begin(actor, now)
         if not actor.working:
-            actor.some += now - actor.since
+            actor.busy, actor.until = actor.busy + now - actor.since, now
         if call not in self._finished:
             self._finished[call] = []
             self._at(now + GATHER_SECONDS, lambda now: self._handed.append((call, self._finished.pop(call))))
@@ -201,19 +206,22 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument("--places", type=int, default=default.places, help="requests that an actor works on at once")
     parser.add_argument("--requests", type=int, default=default.requests_per_place, help="per place")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--hand-over", type=float, default=default.hand_over_seconds, help="seconds of it: python -m benchmarks.handing_over")
     chosen = parser.parse_args(arguments)
-    setting = Setting(chosen.actors, chosen.places, chosen.requests)
+    setting = Setting(chosen.actors, chosen.places, chosen.requests, hand_over_seconds=chosen.hand_over)
     print(f"simulated actors: {setting}")
     told = [simulate(setting, seed) for seed in range(chosen.repeats)]
     for one in told:
         print(
-            f"  places busy {one.busy:.3f}, idle at the end {one.tail:.3f}; actors with at least one request {one.some:.3f}; "
+            f"  actors busy {one.busy:.3f}, idle at the end {one.tail:.3f}; places busy {one.places:.3f}, idle at the end {one.places_tail:.3f}; "
             f"{one.traces:,} traces in {one.seconds:,.0f} simulated s, {one.hand_overs / one.seconds:.0f} hand-overs/s"
         )
     command, note = "python -m benchmarks.simulated_actors", f"simulated time; {setting.actors} actors of {setting.places} places"
     return [
-        figure(f"{setting.actors} simulated samplers: places busy", "≥ 0.95", [one.busy for one in told], command, note=note),
-        figure(f"{setting.actors} simulated samplers: idle at the end", "≤ 0.05", [one.tail for one in told], command, note=note),
+        figure(f"{setting.actors} simulated samplers: busy", "≥ 0.95", [one.busy for one in told], command, note=note),
+        figure(f"{setting.actors} simulated samplers: idle at a generation's end", "≤ 0.05", [one.tail for one in told], command, note=note),
+        figure("the same, of all their places: busy", "≥ 0.95", [one.places for one in told], command, note="stricter"),
+        figure("the same, of all their places: idle at the end", "≤ 0.05", [one.places_tail for one in told], command, note="stricter"),
     ]
 
 

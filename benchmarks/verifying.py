@@ -1,7 +1,7 @@
 """Verdicts per second of the mathematical verifier, and what verifying, saving and allocating cost beside the sampling of a trace.
 
-`distinct` are LaTeX answers none of which comes twice, half of them wrong: fractions, roots, multiples of π, pairs, polynomials, decimals. `plain` are
-whole numbers, as most data sets of word problems have them. The costs of a trace are those of the stage as a run does it, alone on the machine.
+`distinct` are LaTeX answers none of which comes twice, half of them wrong: fractions, roots, multiples of π, pairs, polynomials, decimals. `plain`
+are whole numbers, as most data sets of word problems have them. The costs of a trace are those of the stage as a run does it, with nothing beside it.
 """
 
 from __future__ import annotations

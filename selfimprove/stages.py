@@ -132,7 +132,7 @@ def examine(
 
 
 def _shrinking(requests: Sequence[Request], copies: int) -> Iterator[Sequence[Request]]:
-    """Batches of these, smaller and smaller toward the end, so that all copies end together (guided self-scheduling, Polychronopoulos and Kuck 1987)."""
+    """Batches, smaller and smaller toward the end, so that all copies end together (guided self-scheduling, Polychronopoulos and Kuck 1987)."""
     begin = 0
     while begin < len(requests):
         size = max(1, min(LARGEST_CALL, (len(requests) - begin) // (2 * copies)))

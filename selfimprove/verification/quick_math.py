@@ -47,8 +47,8 @@ def _numbers(parse: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
 def _two_stages(parser: Any) -> Any:
     """The parser, which first decides without the context of its rules (SLL), as its tables then hold every decision.
 
-    What that accepts is the tree that the full decision (LL) gives: an alternative that the context rules out ends in a syntax error, and only then is
-    the text parsed again in full. Parr, Harwell and Fisher 2014, "Adaptive LL(*) Parsing"; two-stage parsing in ANTLR's own documentation.
+    What that accepts is the tree that the full decision (LL) gives: an alternative that the context rules out ends in a syntax error, and only then
+    is the text parsed again in full. Parr, Harwell and Fisher 2014, "Adaptive LL(*) Parsing"; two-stage parsing in ANTLR's own documentation.
     """
     from antlr4.atn.ParserATNSimulator import ParserATNSimulator
     from antlr4.atn.PredictionMode import PredictionMode
@@ -59,6 +59,8 @@ def _two_stages(parser: Any) -> Any:
     tables, contexts = [DFA(state, number) for number, state in enumerate(parser.atn.decisionToState)], PredictionContextCache()
 
     class TwoStages(parser):  # type: ignore[misc]
+        _interp: Any
+
         def math(self) -> Any:
             full = self._interp
             self._interp = ParserATNSimulator(self, self.atn, tables, contexts)

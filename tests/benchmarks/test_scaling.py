@@ -34,4 +34,4 @@ def test_samplers_share_the_sampling_and_not_the_drivers_work() -> None:
 
 def test_the_slowest_of_what_goes_on_at_once_decides() -> None:
     one = cost(MIDDLE, Job(), 64, 0.95, Hardware(), replace(Driver(), verdict=10.0))
-    assert one.gathering == one.verify and one.total() == one.verify + one.train + one.move
+    assert one.gathering == one.drive + one.verify and one.total() == one.gathering + one.train + one.move

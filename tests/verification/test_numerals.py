@@ -14,7 +14,11 @@ WHOLE = st.integers(-9, 9) | st.integers(-999_999, 999_999)
 POSITIVE = st.integers(1, 9) | st.integers(1, 999_999)
 DECIMALS = st.builds(lambda whole, places: f"{whole}.{places}", WHOLE, st.text("0123456789", min_size=1, max_size=5) | st.sampled_from("05"))
 FRACTIONS = st.builds(
-    lambda sign, a, b, form: sign + form.format(a=a, b=b), st.sampled_from(["", "-"]), POSITIVE, POSITIVE, st.sampled_from(["{a}/{b}", r"\frac{{{a}}}{{{b}}}"])
+    lambda sign, a, b, form: sign + form.format(a=a, b=b),
+    st.sampled_from(["", "-"]),
+    POSITIVE,
+    POSITIVE,
+    st.sampled_from(["{a}/{b}", r"\frac{{{a}}}{{{b}}}"]),
 )
 NUMERALS = st.one_of(WHOLE.map(str), DECIMALS, FRACTIONS)
 
@@ -52,7 +56,8 @@ def test_values_count_not_the_writing(reference: str, answer: str, outcome: Outc
 
 
 @mark.parametrize(
-    ("reference", "answer"), [("1/3", "0.333333"), ("5", "five"), ("5", "5 or 6"), ("0.1234567", "0.1234568"), ("1,000", "1000"), ("1/0", "1"), ("x", "x")]
+    ("reference", "answer"),
+    [("1/3", "0.333333"), ("5", "five"), ("5", "5 or 6"), ("0.1234567", "0.1234568"), ("1,000", "1000"), ("1/0", "1"), ("x", "x")],
 )
 def test_what_takes_rounding_or_reading_is_left_to_math_verify(reference: str, answer: str) -> None:
     assert compare_numerals(reference, answer) is None

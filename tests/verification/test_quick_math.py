@@ -11,11 +11,45 @@ from hypothesis import strategies as st
 from selfimprove.verification.quick_math import hasten, plainly
 
 LATEX = (
-    *(r"\frac{1}{2}", r"-\frac{3}{4}", r"\dfrac{22}{7}", r"2\sqrt{3}", r"\sqrt[3]{5}", r"\frac{3\pi}{4}", r"10^{-3}", r"3.5\times 10^4", "1,000", "12.50"),
+    *(
+        r"\frac{1}{2}",
+        r"-\frac{3}{4}",
+        r"\dfrac{22}{7}",
+        r"2\sqrt{3}",
+        r"\sqrt[3]{5}",
+        r"\frac{3\pi}{4}",
+        r"10^{-3}",
+        r"3.5\times 10^4",
+        "1,000",
+        "12.50",
+    ),
     *("(1, 2)", "[0, 3)", r"(-\infty, 4]", r"\{1, 2, 3\}", "1, 2, 3", r"(-1, \frac{2}{3})", r"[1, 2] \cup [4, 5]", r"\emptyset", r"x \in [1, 2]"),
     *("x^2-2x+1", "2x+3y", "x=5", "y = 2x + 1", "a_1 + a_2", "x > 3", r"-1 \leq x < 4", r"x = \pm 2", r"2^{n+1}-1", "n!", r"\binom{5}{2}", "|x-3|"),
-    *(r"\sin(x)", r"\cos^2 \theta", r"\log_2 8", r"\ln(x+1)", r"e^{i\pi}", "3+4i", r"\int_0^1 x^2 dx", r"\sum_{k=1}^{n} k", r"\lim_{x \to 0} x", r"f(x)"),
-    *(r"\begin{pmatrix}1 & 2 \\ 3 & 4\end{pmatrix}", r"30^\circ", r"50\%", r"\text{Monday}", "7:30", r"x^{2", r"\frac{1}{", "3 4 5", r"\angle ABC = 60", "=", r"\$5"),
+    *(
+        r"\sin(x)",
+        r"\cos^2 \theta",
+        r"\log_2 8",
+        r"\ln(x+1)",
+        r"e^{i\pi}",
+        "3+4i",
+        r"\int_0^1 x^2 dx",
+        r"\sum_{k=1}^{n} k",
+        r"\lim_{x \to 0} x",
+        r"f(x)",
+    ),
+    *(
+        r"\begin{pmatrix}1 & 2 \\ 3 & 4\end{pmatrix}",
+        r"30^\circ",
+        r"50\%",
+        r"\text{Monday}",
+        "7:30",
+        r"x^{2",
+        r"\frac{1}{",
+        "3 4 5",
+        r"\angle ABC = 60",
+        "=",
+        r"\$5",
+    ),
 )
 
 
@@ -46,7 +80,9 @@ def test_what_is_parsed_in_two_stages_is_the_tree_of_the_full_parse(latex: str, 
     assert tree(quick, latex, monkeypatch) == tree(full, latex, monkeypatch)
 
 
-PIECES = st.sampled_from(["1", "23", "x", "y", "+", "-", r"\cdot", "^2", r"\frac{1}{x}", r"\sqrt{2}", "(", ")", ",", "=", "<", r"\pi", r"\{", r"\}", "[", "]", "a_1"])
+PIECES = st.sampled_from(
+    ["1", "23", "x", "y", "+", "-", r"\cdot", "^2", r"\frac{1}{x}", r"\sqrt{2}", "(", ")", ",", "=", "<", r"\pi", r"\{", r"\}", "[", "]", "a_1"]
+)
 
 
 @given(st.lists(PIECES, min_size=1, max_size=7).map(" ".join))
@@ -89,7 +125,9 @@ def test_what_speaks_of_whole_numbers_alone_is_simplified() -> None:
     assert plainly(2**n, 3**n) is None
 
 
-TERMS = st.lists(st.sampled_from(["1", "2", "x", "y", "3x", "x^2", r"\sqrt{2}", r"2\sqrt{3}", r"\frac{x}{2}", r"\pi", "xy", "(x+1)^2"]), min_size=1, max_size=4)
+TERMS = st.lists(
+    st.sampled_from(["1", "2", "x", "y", "3x", "x^2", r"\sqrt{2}", r"2\sqrt{3}", r"\frac{x}{2}", r"\pi", "xy", "(x+1)^2"]), min_size=1, max_size=4
+)
 
 
 @given(TERMS, TERMS)

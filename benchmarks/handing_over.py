@@ -1,0 +1,53 @@
+"""Seconds of the driver for a batch of traces from a Ray actor, and for a call with its answer: what bounds how many samplers one driver serves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.machine import describe_machine
+from selfimprove import RayCluster, Resources, Trace
+
+BATCHES = 2000
+TWO = Resources(copies=2, cpus=0.1)
+TOKENS = 1000
+
+
+@dataclass(frozen=True)
+class Handing:
+    """Hands batches of one trace over, as fast as they are taken."""
+
+    resources: Resources = TWO
+
+    def open(self) -> Handing:
+        return self
+
+    def hand(self, batches: int) -> Iterator[list[Trace]]:
+        for number in range(batches):
+            yield [Trace(str(number), "p", "m", tuple(range(200)), tuple(range(TOKENS)), "x" * 4 * TOKENS, (), "stop", 1.0, number)]
+
+    def answer(self) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
+def main() -> None:
+    """Print how long a batch takes where two actors do nothing but hand over, and how long a call does."""
+    with RayCluster() as cluster:
+        worker = cluster.open("handing", Handing())
+        for number in (100, BATCHES):
+            begin = time.perf_counter()
+            came = sum(1 for _ in worker.stream("hand", [(number // 2,)] * 2))
+        seconds = (time.perf_counter() - begin) / came
+        begin = time.perf_counter()
+        for _ in range(BATCHES):
+            worker.call("answer")
+        call = (time.perf_counter() - begin) / BATCHES
+    print(describe_machine())
+    print(f"handing over a trace of {TOKENS:,} tokens: {1e3 * seconds:.2f} ms; a call with its answer: {1e3 * call:.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
