@@ -1,6 +1,6 @@
-"""What a generation costs as samplers, trace length and model size grow: a small model of costs, fitted where this machine could measure.
+"""What a generation costs as samplers, trace length and model size grow: a small model of costs, fitted where there was something to measure.
 
-`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. Every constant of `Hardware` is a data sheet's or an assumption, NOT measured.
+`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. The constants of `Hardware` and `Driver` are a data sheet's or assumed, NOT measured.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Driver:
-    """What the one driver process does for every trace; measured on the machine of RESULTS.md."""
+    """What the one driver process does for every trace. Assumed, of the size that such calls have; each can be measured as it says."""
 
     hand_over: float = 0.001
     """Seconds for a batch of traces that comes from an actor (`python -m benchmarks.handing_over`)."""
