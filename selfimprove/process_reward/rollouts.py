@@ -39,9 +39,10 @@ class Rollouts:
     max_tokens: PositiveInt = 256
     """The most tokens of a whole trace, what a rollout goes on from included."""
     wrong: NonNegativeInt | None = 200
-    """So many different traces without a right answer are labelled, drawn by the seed; None for all."""
+    """So many different traces without a right answer are labelled, drawn by the seed, those of problems that also have right ones first; None for
+    all."""
     correct: NonNegativeInt | None = 200
-    """So many with a right answer."""
+    """So many with a right answer, those of problems that also have wrong ones first."""
 
 
 @plain_dataclass(frozen=True, slots=True)
