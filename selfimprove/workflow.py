@@ -81,6 +81,7 @@ class Workflow:
     stop: Stop | None = None
     """What ends the run before `generations` are done; None: nothing does."""
     generations: PositiveInt = 3
+    """How many there are, the base model's exam aside."""
     problems_per_generation: PositiveInt | None = None
     """How many problems are drawn in each generation; None for all."""
     accepted_cap: PositiveInt | None = None
@@ -107,6 +108,7 @@ class Workflow:
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds that judging one answer may take."""
     seed: int = 0
+    """Fixes every draw: the exam's problems, traces, the order of rows. Runs of different seeds show how much is chance."""
 
     @model_validator(mode="after")
     def _steps_are_scored(self) -> Workflow:

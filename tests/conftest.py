@@ -38,6 +38,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def documented(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages speak of, such as the run `runs/quickstart`; do not write into it."""
+    from documented import make_documented_folder
+
+    return make_documented_folder(tmp_path_factory.mktemp("documented"), tiny_model)
+
+
+@pytest.fixture(scope="session")
 def published(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `export` makes of a run whose champion has learnt one answer by heart; do not write into it."""
     from published import publish

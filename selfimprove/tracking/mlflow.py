@@ -23,6 +23,7 @@ class MLflow:
     uri: str | None = None
     """Where the store is; None for `MLFLOW_TRACKING_URI`, or else the SQLite file `runs/mlflow.db` of the current folder."""
     experiment: str = "selfimprove"
+    """The experiment of the store that its runs are in."""
     _campaign: ClassVar[Campaign | None] = None
 
     def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:
