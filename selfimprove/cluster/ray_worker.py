@@ -22,7 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class RayWorker:
-    """The copies of one part."""
+    """The copies of one part.
+
+    What a dead copy worked on goes to whichever copy is free first. Another is started in its place and joins in when it shows a sign of life, so
+    that a cluster that has lost a node goes on with the copies that are left.
+    """
 
     def __init__(self, role: str, options: dict[str, Any], arguments: tuple[Any, ...], copies: int, deadline: float, retries: int) -> None:
         import ray
@@ -30,28 +34,34 @@ class RayWorker:
         self._role, self._deadline, self._retries = role, deadline, retries
         self._actor_class = ray.remote(Host).options(**options)
         self._arguments = arguments
+        self._lost = ray.exceptions.RayActorError, ray.exceptions.ObjectLostError
         self._actors = [self._start() for _ in range(copies)]
+        self._coming: dict[int, tuple[Any, int]] = {}
+        """Of each copy that was started in place of a dead one: its first sign of life, and how often it has died at the same work."""
 
     def _start(self) -> Any:
         return self._actor_class.remote(*self._arguments)
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Run the method on every copy; the first one's result."""
+        """Run the method on every copy; the first result."""
         import ray
 
+        refs = [actor.call.remote(method, arguments) for actor in self._actors]
         for attempt in range(self._retries + 1):
-            refs = [actor.call.remote(method, arguments) for actor in self._actors]
-            try:
-                self._wait(refs, method, len(refs))
-                return ray.get(refs)[0]
-            except ray.exceptions.RayActorError as error:
-                if attempt == self._retries:
-                    raise WorkerFailed(f"the {self._role} died {attempt + 1} times in {method}: {_first_line(error)}") from error
-                log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
-                self._kill_all()
-                self._actors = [self._start() for _ in self._actors]
-            except ray.exceptions.RayTaskError as error:
-                raise _cause(error) from error
+            asked = self._there() or list(range(len(refs)))
+            self._wait([refs[copy] for copy in asked], method, len(asked))
+            results = []
+            for copy in asked:
+                try:
+                    results.append(ray.get(refs[copy]))
+                    self._coming.pop(copy, None)
+                except self._lost as error:
+                    self._replace(copy, attempt + 1, method, error)
+                    refs[copy] = self._actors[copy].call.remote(method, arguments)
+                except ray.exceptions.RayTaskError as error:
+                    raise _cause(error) from error
+            if results:
+                return results[0]
         raise AssertionError("unreachable")
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None]) -> Iterator[Any]:
@@ -59,44 +69,82 @@ class RayWorker:
         import ray
 
         waiting = iter(calls)
+        again: list[tuple[tuple[object, ...], int]] = []
         running: dict[Any, tuple[int, tuple[object, ...], int]] = {}
-        free = list(range(len(self._actors))) * IN_FLIGHT
+        free = self._there() * IN_FLIGHT
 
-        def submit(copy: int, arguments: tuple[object, ...], attempt: int) -> None:
-            generator = self._actors[copy].stream.options(num_returns="streaming").remote(method, arguments)
-            running[generator] = (copy, arguments, attempt)
+        def following() -> tuple[tuple[object, ...], int] | None:
+            if again:
+                return again.pop(0)
+            arguments = next(waiting, None)
+            return None if arguments is None else (arguments, 0)
 
         while True:
-            while free and (following := next(waiting, None)) is not None:
-                submit(free.pop(0), following, 0)
-            if not running:
+            while free and (call := following()):
+                copy, (arguments, attempt) = free.pop(0), call
+                generator = self._actors[copy].stream.options(num_returns="streaming").remote(method, arguments)
+                running[generator] = copy, arguments, attempt
+            if free and not running:
                 return
-            ready = self._wait(list(running), method)
-            copy, _, attempt = running[ready[0]]
+            ready = self._wait([*running, *(ref for ref, _ in self._coming.values())], method)[0]
+            if ready not in running:
+                free += self._joined(ready, method) * IN_FLIGHT
+                continue
+            copy, _, attempt = running[ready]
             try:
-                yield ray.get(next(ready[0]), timeout=self._deadline)
+                yield ray.get(next(ready), timeout=self._deadline)
             except StopIteration:
-                del running[ready[0]]
+                del running[ready]
                 free.append(copy)
-            except ray.exceptions.RayActorError as error:
+            except self._lost as error:
+                self._replace(copy, attempt + 1, method, error)
                 # Every call of the copy died with it.
-                dead = [(generator, call) for generator, call in running.items() if call[0] == copy]
-                if attempt >= self._retries:
-                    raise WorkerFailed(f"the {self._role} died {attempt + 1} times in {method}: {_first_line(error)}") from error
-                log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
-                self._actors[copy] = self._start()
-                for generator, (_, again, attempts) in dead:
-                    del running[generator]
-                    submit(copy, again, attempts + 1)
+                again += [(arguments, attempts + 1) for dead, arguments, attempts in running.values() if dead == copy]
+                running = {generator: call for generator, call in running.items() if call[0] != copy}
+                free = [other for other in free if other != copy]
             except ray.exceptions.RayTaskError as error:
                 raise _cause(error) from error
+
+    def _there(self) -> list[int]:
+        """The copies that need not be waited for."""
+        return [copy for copy in range(len(self._actors)) if copy not in self._coming]
+
+    def _joined(self, sign: Any, method: str) -> list[int]:
+        """The copy whose first sign of life this is; none where it has died since it was started."""
+        import ray
+
+        copy, deaths = next((copy, deaths) for copy, (ref, deaths) in self._coming.items() if ref == sign)
+        try:
+            ray.get(sign)
+        except self._lost as error:
+            self._replace(copy, deaths + 1, method, error)
+            return []
+        del self._coming[copy]
+        return [copy]
+
+    def _replace(self, copy: int, deaths: int, method: str, error: BaseException) -> None:
+        """Start another in place of a copy that has died.
+
+        Raises:
+            WorkerFailed: it has died too often.
+        """
+        import ray
+
+        if deaths > self._retries:
+            raise WorkerFailed(f"the {self._role} died {deaths} times in {method}: {_first_line(error)}") from error
+        log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
+        # Where it was only out of reach.
+        ray.kill(self._actors[copy])
+        self._actors[copy] = self._start()
+        self._coming[copy] = self._actors[copy].heartbeat.remote(), deaths
 
     def close(self) -> None:
         """Close the part, then end its processes."""
         import ray
 
-        refs = [actor.call.remote("close", ()) for actor in self._actors]
-        ray.wait(refs, num_returns=len(refs), timeout=10)
+        refs = [self._actors[copy].call.remote("close", ()) for copy in self._there()]
+        if refs:
+            ray.wait(refs, num_returns=len(refs), timeout=10)
         self._kill_all()
 
     def _kill_all(self) -> None:
@@ -124,7 +172,8 @@ class RayWorker:
                 error = self._overdue(method)
                 self._kill_all()
                 raise error
-            for actor in self._actors:
+            # One that is still to come may wait for room in the cluster.
+            for actor in (self._actors[copy] for copy in self._there()):
                 ref, since = asked.get(actor, (None, 0.0))
                 if ref is None or ray.wait([ref], timeout=0)[0]:
                     asked[actor] = actor.heartbeat.remote(), time.monotonic()
