@@ -27,15 +27,14 @@ class Models:
     name: str
 
     def logged(self, checkpoint: Checkpoint, run_id: str) -> str:
-        """The id of the logged model that this run made: a name and its facts. It is an output of the run and of the campaign's."""
+        """The id of the logged model that this run made: a name and its facts."""
         from mlflow.entities import LoggedModelOutput
 
         model_id = self.made_by(run_id) or self._create(checkpoint, run_id)
         self.client.finalize_logged_model(model_id, "READY")
-        for run in (run_id, self.campaign):
-            # MLflow would list an output twice.
-            if model_id not in {output.model_id for output in self.client.get_run(run).outputs.model_outputs}:
-                self.client.log_outputs(run, [LoggedModelOutput(model_id, checkpoint.generation)])
+        # MLflow would list an output twice.
+        if not self.client.get_run(run_id).outputs.model_outputs:
+            self.client.log_outputs(run_id, [LoggedModelOutput(model_id, checkpoint.generation)])
         return model_id
 
     def _create(self, checkpoint: Checkpoint, run_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from selfimprove.records import GenerationReport, Score
 from selfimprove.tracking.figures import EXAM, MOMENTS, SECONDS, THINKING, TOKENS, TRACES
@@ -28,8 +29,11 @@ CHARTS = (
 
 def view() -> str:
     """A saved view of MLflow's runs page, as its tag keeps it: the campaigns alone, these charts first, then every other figure by section."""
-    names = ["generations", EXAM, TRACES, THINKING, MOMENTS, SECONDS, TOKENS]
-    sections = [{"uuid": name, "name": name, "display": True, "isReordered": False, "deleted": False, "isGenerated": True} for name in names]
+    names = [VIEW, EXAM, TRACES, THINKING, MOMENTS, SECONDS, TOKENS]
+    shown = {"display": True, "isReordered": False, "deleted": False, "isGenerated": True}
+    sections: list[dict[str, Any]] = [{"uuid": name, "name": name, **shown} for name in names]
+    # Wide enough for the names of the lines.
+    sections[0]["columns"] = 2
     charts = [
         {
             "type": "LINE",

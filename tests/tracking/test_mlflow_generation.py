@@ -93,7 +93,6 @@ def test_a_generation_has_its_datasets_with_the_digests_of_the_manifests(store: 
     assert len(exams) == 1, "all generations sit the same exam"
     campaign = store.client.get_run(store.run_id)
     assert sorted(given.dataset.name for given in campaign.inputs.dataset_inputs) == ["held_out", "rows", "rows"]
-    assert len(campaign.outputs.model_outputs) == 3
 
 
 def test_a_generation_has_its_settings_and_its_accepted_traces_as_a_table(store: SimpleNamespace) -> None:
