@@ -162,7 +162,7 @@ def test_mlflow_has_a_parent_with_curves_and_a_nested_run_for_each_generation(ru
         return sorted((point.step, point.value) for point in client.get_metric_history(run_id, key))
 
     scores = [report.score.pass_at_1 for report in folder.reports()]
-    assert curve(parent.info.run_id, "exam/pass_at_1") == list(enumerate(scores))
+    assert curve(parent.info.run_id, "1_exam/pass_at_1") == list(enumerate(scores))
     steps = read_json(folder.generation(2) / "training.json", list[TrainingStep])
     assert curve(children["2"].info.run_id, "train/loss") == [(step.step, step.loss) for step in steps]
 
