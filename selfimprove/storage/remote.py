@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from selfimprove.errors import UserError
+from selfimprove.errors import UserError, without_password
 from selfimprove.storage.files import complete_or_absent
-from selfimprove.tracking.outbox import without_password
 
 T = TypeVar("T")
 

@@ -75,7 +75,7 @@ def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Sco
     first, last = reports[0], reports[-1]
     lines = [
         f"pass@1 on {last.score.problems:,} held-out problems: **{first.kept_score.pass_at_1:.3f} → {last.kept_score.pass_at_1:.3f}** "
-        f"after {_count(last.generation, 'generation')}. Champion: {last.kept.id} (`models:/{registered}@champion`).",
+        f"by generation {last.generation}. Champion: {last.kept.id} (`models:/{registered}@champion`).",
         "",
         "| generation | pass@1 | 95 % interval | sampled | accepted | trained on | gate |",
         "|---|---|---|---|---|---|---|",
@@ -92,7 +92,3 @@ def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Sco
 def _row(name: str, score: Score, *cells: str) -> str:
     low, high = score.interval
     return "| " + " | ".join([name, f"{score.pass_at_1:.3f}", f"{low:.2f}–{high:.2f}", *(cell.replace("|", "\\|") for cell in cells)]) + " |"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)

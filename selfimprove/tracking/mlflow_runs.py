@@ -1,4 +1,4 @@
-"""A campaign as MLflow has it: a parent run, a nested run for each generation, a logged model for each checkpoint."""
+"""A campaign as MLflow has it: a parent run, and a nested run for each generation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from selfimprove.errors import without_password
 from selfimprove.records import GenerationReport, Score, TrainingStep
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking import figures, mlflow_page
@@ -17,7 +18,7 @@ from selfimprove.tracking.mlflow_address import artifacts_beside, link_to, make_
 from selfimprove.tracking.mlflow_generation import Generation, pretty
 from selfimprove.tracking.mlflow_models import Models, facts
 from selfimprove.tracking.mlflow_traces import Place
-from selfimprove.tracking.outbox import Outbox, without_password
+from selfimprove.tracking.outbox import Outbox
 
 VIEW_TAG = f"mlflow.sharedViewState.{mlflow_page.VIEW}"
 """The experiment's tag in which MLflow keeps a saved view."""
@@ -136,9 +137,9 @@ class Campaign:
 
     def tell_story(self) -> None:
         """The campaign so far, in words and as a table, on the parent's page."""
-        reports = [self.reports[number] for number in sorted(self.reports)]
-        text = mlflow_page.description(reports, self.baselines, self.models.registered)
-        self.client.set_tag(self.parent.info.run_id, "mlflow.note.content", text)
+        if reports := [self.reports[number] for number in sorted(self.reports)]:
+            text = mlflow_page.description(reports, self.baselines, self.models.registered)
+            self.client.set_tag(self.parent.info.run_id, "mlflow.note.content", text)
 
     def tell_end(self, status: str, ended: int) -> None:
         """The final status of the parent and of every child that is not complete."""

@@ -123,7 +123,7 @@ def test_a_draw_of_traces_belongs_to_the_run_and_to_the_model_that_wrote_them(st
 def test_the_description_is_a_table_of_the_generations(store: SimpleNamespace) -> None:
     text = store.client.get_run(store.run_id).data.tags["mlflow.note.content"]
     reports = RunFolder(store.folder).reports()
-    assert f"**{reports[0].score.pass_at_1:.3f} → {reports[-1].kept_score.pass_at_1:.3f}** after 2 generations" in text
+    assert f"**{reports[0].score.pass_at_1:.3f} → {reports[-1].kept_score.pass_at_1:.3f}** by generation 2" in text
     assert "`models:/toy_first@champion`" in text and "| few shot |" in text
     assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")][1:4] == ["| base", "| 1", "| 2"]
 
