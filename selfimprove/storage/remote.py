@@ -31,7 +31,7 @@ class Remote:
             UserError: no file system is known for such a URL, its package is missing, or the URL names no folder.
         """
         self.url = url.rstrip("/")
-        self._scheme = url.partition("://")[0].split("::")[0]
+        self._scheme = url.partition(":")[0]
         self._files, self._root = self._open()
         self._hurry = threading.Event()
 
