@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -23,6 +25,8 @@ IDENTITY = ".mirror"
 """The file of a working folder by which it knows again what it wrote."""
 EVERY = 2.0
 """Seconds between two looks for what is new."""
+GRACE = 20.0
+"""Seconds for which a run that was interrupted, or that failed, goes on sending what it has."""
 AT_ONCE = 8
 """Objects that are copied side by side."""
 
@@ -55,6 +59,8 @@ class Mirror:
         """What this process has found in the folder: what is missing of it was removed, what is missing of the rest was never fetched."""
         self._sending = threading.Lock()
         self._ended = threading.Event()
+        self._deadline = inf
+        """When no more objects are begun, by the monotonic clock."""
         self._failure: Exception | None = None
         self._lease: Lease | None = None
         self._thread = threading.Thread(target=self._watch, name="mirror", daemon=True)
@@ -127,7 +133,7 @@ class Mirror:
             raise UserError(f"{self.remote} cannot be written ({reason(self._failure)}): {kept}") from self._failure
 
     def end(self, patiently: bool) -> None:
-        """Send the rest, logs included, and let others write. Unless `patiently`, one attempt is made and what fails is left.
+        """Send the rest, logs included, and let others write. Unless `patiently`, that is done for a short while, and what fails is left.
 
         Raises:
             UserError: as `settle`; never unless `patiently`.
@@ -135,6 +141,7 @@ class Mirror:
         self._ended.set()
         if not patiently:
             self.remote.hurry()
+            self._deadline = time.monotonic() + GRACE
         try:
             if self._thread.is_alive():
                 self._thread.join()
@@ -183,6 +190,8 @@ class Mirror:
             self.remote.patiently(self._lease.hold)
 
     def _upload(self, name: str) -> None:
+        if time.monotonic() > self._deadline:
+            raise TimeoutError("there was no time left for the rest")
         try:
             self.remote.patiently(lambda: self.remote.upload(self.folder / name, name))
         except FileNotFoundError:
