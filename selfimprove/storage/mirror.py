@@ -16,8 +16,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from selfimprove.errors import UserError
+from selfimprove.storage.files import put_link
 from selfimprove.storage.lease import NOTE, Lease
 from selfimprove.storage.remote import Remote, reason
+from selfimprove.storage.snapshot import Stamp, scan, stable_scan
 
 INDEX = "mirror.json"
 """The object that says what the run at the URL is made of: written last, so that it always speaks of a state in which the run once was."""
@@ -29,11 +31,8 @@ GRACE = 20.0
 """Seconds for which a run that was interrupted, or that failed, goes on sending what it has."""
 AT_ONCE = 8
 """Objects that are copied side by side."""
-
-Stamp = tuple[int, int]
-"""Bytes, and nanoseconds since 1970 at the last change: what tells two versions of a file apart."""
-State = tuple[dict[str, Stamp], dict[str, str]]
-"""Files, and links with what they point to, by their names in a folder."""
+LARGE = 16_000_000
+"""Bytes from which a file is sent alone: file systems hold several parts of it in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +75,15 @@ class Mirror:
         """
         index = self.remote.at_once(self._read_index)
         if index is None:
-            self._require_nothing_else()
-            return
+            return self._require_nothing_else()
         self._index, ahead = index, index.writer == self._identity()
-        stale = {name: stamp for name, stamp in scan(self.folder)[0].items() if not ahead and index.files.get(name) != stamp}
-        for name in stale:
-            (self.folder / name).unlink()
+        for name, stamp in scan(self.folder)[0].items():
+            if not ahead and index.files.get(name) != stamp:
+                (self.folder / name).unlink()
         self._fetch(choose(index.files))
         for name, target in index.links.items():
             if not (ahead and os.path.lexists(self.folder / name)):
-                _link(self.folder / name, target)
+                put_link(self.folder / name, target)
         _remove_empty(self.folder)
 
     def fetch(self, folder: Path) -> None:
@@ -177,7 +175,10 @@ class Mirror:
             if not new and not gone and links == index.links:
                 return True
             self._hold()
-            _side_by_side(self._upload, new)
+            _side_by_side(self._upload, [name for name in new if files[name][0] < LARGE])
+            for name in new:
+                if files[name][0] >= LARGE:
+                    self._upload(name)
             self._hold()
             kept = {name: stamp for name, stamp in index.files.items() if name not in gone}
             self._index = Index(index.writer, kept | files, links)
@@ -236,57 +237,13 @@ class Mirror:
         return file.read_text()
 
 
-def scan(folder: Path, logs: bool = True) -> State:
-    """The files and the links in a folder, with or without its `logs`; what is not complete has a name that begins with a dot and is left out."""
-    files: dict[str, Stamp] = {}
-    links: dict[str, str] = {}
-    waiting = [""]
-    while waiting:
-        inside = waiting.pop()
-        # What is removed meanwhile is not there.
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder / inside) as entries:
-            for entry in entries:
-                name = inside + entry.name
-                if entry.name.startswith(".") or (name == "logs" and not logs):
-                    continue
-                with suppress(FileNotFoundError):
-                    if entry.is_symlink():
-                        links[name] = os.readlink(entry.path)
-                    elif entry.is_dir():
-                        waiting.append(f"{name}/")
-                    else:
-                        stat = entry.stat()
-                        files[name] = (stat.st_size, stat.st_mtime_ns)
-    return files, links
-
-
-def stable_scan(folder: Path) -> State | None:
-    """What two scans in a row found alike: a state in which the folder, less its logs, was at one moment. None while it changes too fast for that."""
-    before = scan(folder, logs=False)
-    for _ in range(10):
-        if (now := scan(folder, logs=False)) == before:
-            return now
-        before = now
-    return None
-
-
 def _side_by_side(work: Callable[[str], None], names: list[str]) -> None:
-    if names:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for _ in pool.map(work, names):
-                pass
-
-
-def _link(path: Path, target: str) -> None:
-    half = path.with_name(f".{path.name}.tmp")
-    half.unlink(missing_ok=True)
-    half.symlink_to(target)
-    os.replace(half, path)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(work, names))
 
 
 def _remove_empty(folder: Path) -> None:
     """Remove the folders in which nothing is left: some stages take a folder that is there for one that is complete."""
     for place, _, _ in os.walk(folder, topdown=False):
         with suppress(OSError):
-            if Path(place) != folder:
-                os.rmdir(place)
+            os.rmdir(place)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +13,9 @@ import pytest
 from selfimprove import UserError
 from selfimprove.storage import mirror as module
 from selfimprove.storage import remote as remote_module
-from selfimprove.storage.mirror import Mirror, scan, stable_scan
+from selfimprove.storage.mirror import Mirror
 from selfimprove.storage.remote import Remote
+from selfimprove.storage.snapshot import scan
 
 
 def everything(names: Collection[str]) -> Collection[str]:
@@ -158,24 +157,3 @@ def test_a_store_that_goes_away_is_told_at_the_end_of_the_stage_and_nothing_is_l
     with writing(url, tmp_path / "a"):
         pass
     assert fetched(url, tmp_path / "b") == {"first": b"1", "second": b"2"}
-
-
-def test_a_scan_sees_a_state_in_which_the_folder_was(tmp_path: Path) -> None:
-    """A verdict is written after its trace: a scan that sees one without the other has seen a folder that never was."""
-
-    def work() -> None:
-        for number in range(200):
-            write(tmp_path, **{f"verdicts__.{number}": "", f"traces__.{number}": ""})
-            for kind in ("traces", "verdicts"):
-                os.replace(tmp_path / kind / f".{number}", tmp_path / kind / str(number))
-            time.sleep(0.005)
-
-    thread, seen = threading.Thread(target=work), set[int]()
-    thread.start()
-    while not seen or max(seen) < 200:
-        if state := stable_scan(tmp_path):
-            traces, verdicts = ({Path(name).name for name in state[0] if name.startswith(kind)} for kind in ("traces", "verdicts"))
-            assert verdicts <= traces
-            seen.add(len(verdicts))
-    thread.join()
-    assert len(seen) > 1

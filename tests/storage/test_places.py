@@ -16,10 +16,10 @@ from toy import make_toy_model, toy_workflow
 from selfimprove import GenerationReport, InlineCluster, UserError, Workflow, improve
 from selfimprove.__main__ import main
 from selfimprove.storage import remote as remote_module
-from selfimprove.storage.mirror import scan
 from selfimprove.storage.places import reading, writing
 from selfimprove.storage.remote import Remote
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.snapshot import scan
 
 TIMES = {"seconds.json", "report.json", "report.html", "mlflow.json"}
 """Files that hold times or places."""
