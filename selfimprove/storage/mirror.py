@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from selfimprove.errors import UserError
+from selfimprove.storage.files import put_link
 from selfimprove.storage.lease import NOTE, Lease
 from selfimprove.storage.remote import Remote, reason
 from selfimprove.storage.snapshot import Stamp, scan, stable_scan
@@ -74,16 +75,15 @@ class Mirror:
         """
         index = self.remote.at_once(self._read_index)
         if index is None:
-            self._require_nothing_else()
-            return
+            return self._require_nothing_else()
         self._index, ahead = index, index.writer == self._identity()
-        stale = {name: stamp for name, stamp in scan(self.folder)[0].items() if not ahead and index.files.get(name) != stamp}
-        for name in stale:
-            (self.folder / name).unlink()
+        for name, stamp in scan(self.folder)[0].items():
+            if not ahead and index.files.get(name) != stamp:
+                (self.folder / name).unlink()
         self._fetch(choose(index.files))
         for name, target in index.links.items():
             if not (ahead and os.path.lexists(self.folder / name)):
-                _link(self.folder / name, target)
+                put_link(self.folder / name, target)
         _remove_empty(self.folder)
 
     def fetch(self, folder: Path) -> None:
@@ -238,22 +238,12 @@ class Mirror:
 
 
 def _side_by_side(work: Callable[[str], None], names: list[str]) -> None:
-    if names:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for _ in pool.map(work, names):
-                pass
-
-
-def _link(path: Path, target: str) -> None:
-    half = path.with_name(f".{path.name}.tmp")
-    half.unlink(missing_ok=True)
-    half.symlink_to(target)
-    os.replace(half, path)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(work, names))
 
 
 def _remove_empty(folder: Path) -> None:
     """Remove the folders in which nothing is left: some stages take a folder that is there for one that is complete."""
     for place, _, _ in os.walk(folder, topdown=False):
         with suppress(OSError):
-            if Path(place) != folder:
-                os.rmdir(place)
+            os.rmdir(place)

@@ -16,7 +16,7 @@ from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
 from selfimprove.seams import Progress
 from selfimprove.settings import differences
-from selfimprove.storage.files import complete_or_absent, read_json, write_json
+from selfimprove.storage.files import complete_or_absent, put_link, read_json, write_json
 from selfimprove.storage.lock import LOCK
 from selfimprove.storage.mirror import IDENTITY
 
@@ -187,11 +187,8 @@ class RunFolder:
 
     def crown(self, checkpoint: Checkpoint) -> None:
         """Let the link `champion` point to this checkpoint."""
-        link, temporary = self.root / "champion", self.root / ".champion.tmp"
-        temporary.unlink(missing_ok=True)
-        target = Path(checkpoint.path)
-        temporary.symlink_to(os.path.relpath(target, self.root) if target.is_relative_to(self.root) else target)
-        os.replace(temporary, link)
+        target = checkpoint.path
+        put_link(self.root / "champion", os.path.relpath(target, self.root) if Path(target).is_relative_to(self.root) else target)
 
 
 def _plain(problem: Problem) -> dict[str, Any]:
