@@ -46,7 +46,7 @@ def server(told: Told, browser: Browser, tmp_path_factory: pytest.TempPathFactor
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 240
+    until = time.monotonic() + 500
     while time.monotonic() < until:
         assert process.poll() is None, "the MLflow server did not start"
         try:
