@@ -143,7 +143,9 @@ def test_a_campaign_that_is_told_through_a_server_leaves_the_same_but_for_the_so
     for _ in range(2):
         improve(toy_workflow(model, name="served", generations=1), tmp_path / "served", InlineCluster, MLflow(server, "served", traces=3))
     champion = client.get_model_version_by_alias("served", "champion")
-    assert (champion.version, champion.tags["generation"]) == ("2", "1") and champion.source == f"models:/{champion.model_id}"
+    experiment_id = client.get_experiment_by_name("served").experiment_id
+    (logged,) = client.search_logged_models([experiment_id], f"source_run_id = '{champion.run_id}'")
+    assert (champion.version, champion.tags["generation"]) == ("2", "1") and champion.source == f"models:/{logged.model_id}"
     assert Path(champion.tags["path"]) == (tmp_path / "served" / "champion").resolve()
-    found = client.search_traces(locations=[client.get_experiment_by_name("served").experiment_id])
+    found = client.search_traces(locations=[experiment_id])
     assert len(found) == 3 and {trace.data.spans[-1].name for trace in found} == {"verify"}
