@@ -34,8 +34,9 @@ def server(told: Told, browser: Browser, tmp_path_factory: pytest.TempPathFactor
         port = probe.getsockname()[1]
     quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     line = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", told.uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with (tmp_path_factory.mktemp("server") / "server.log").open("wb") as log:
-        process = subprocess.Popen(line, env=quiet, stdout=log, stderr=log)
+    folder = tmp_path_factory.mktemp("server")
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(line, env=quiet, cwd=folder, stdout=log, stderr=log)  # artifacts of the server's own go to where it runs
         try:
             wait_for(f"http://127.0.0.1:{port}", process)
             yield f"http://127.0.0.1:{port}"
