@@ -1,6 +1,7 @@
 """What a generation costs as samplers, trace length and model size grow: a small model of costs, fitted where there was something to measure.
 
-`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. The constants of `Hardware` and `Driver` are a data sheet's or assumed, NOT measured.
+`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. What `Hardware` and `Driver` hold is a data sheet's or assumed, NOT
+measured.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Teach a language model to reason and let it improve itself.
 
-A workflow says which part plays each role. A part is a small dataclass whose fields are its settings:
+In each generation the champion samples traces of thought, a verifier judges their answers, a selector keeps what is good enough, a trainer makes the
+candidate, and after its exam a gate says whether it is champion from there on. A workflow says which part plays each role; a part is a small
+dataclass whose fields are its settings:
 
     from pathlib import Path
     from selfimprove import *
@@ -18,12 +20,12 @@ A workflow says which part plays each role. A part is a small dataclass whose fi
     )
     champion = improve(workflow, Path("runs/sums"), RayCluster)
 
-In each generation the champion samples traces, a verifier judges them, a selector keeps what is good enough, a trainer makes the candidate, and after
-its exam a gate says whether it is champion from there on. `champion.path` is an ordinary model folder; everything else is in `runs/sums`.
+`champion.path` is an ordinary model folder; everything else is in `runs/sums`. The same call continues a run that was stopped.
 
-`ask`, `sample`, `verify`, `select`, `train` and `examine` are the verbs of a generation, for rounds of your own. `selfimprove.protocols` says what
-each part must do, so that you can write one (docs/extending.md); `selfimprove.records` says what flows between them; docs/settings.md has every
-setting. An error that you can mend is a `UserError`: one line that says what to do.
+`ask`, `sample`, `verify`, `select`, `train` and `examine` are the verbs of a generation: workflows/one_round_by_hand.py goes through them and looks
+at each record, workflows/custom_round.py puts them in another order. `selfimprove.protocols` says what each part must do, so that you can write one
+(docs/extending.md); `selfimprove.records` says what flows between them; docs/settings.md has every setting. An error that you can mend is a
+`UserError`: one line that says what to do.
 """
 
 from selfimprove.budget import Budget, BudgetByDifficulty, SwitchPenalty
@@ -43,8 +45,10 @@ from selfimprove.problems.jsonl import Jsonl
 from selfimprove.problems.reasoning_gym_task import ReasoningGym
 from selfimprove.problems.sets import load_sets
 from selfimprove.process_reward.guidance import Guidance
+from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.scoring import RewardModel
 from selfimprove.process_reward.search import Search
+from selfimprove.process_reward.training import RewardTrainer
 from selfimprove.prompting.chat import Bare, Exemplar, FewShot, ZeroShot
 from selfimprove.prompting.hints import Rationalization
 from selfimprove.records import (
@@ -55,10 +59,12 @@ from selfimprove.records import (
     Exercise,
     GenerationReport,
     JudgedTrace,
+    LabelledTrace,
     LedgerEntry,
     Message,
     Outcome,
     Pair,
+    Probe,
     Problem,
     Request,
     Score,
@@ -76,12 +82,16 @@ from selfimprove.sampling.endpoint import Endpoint
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.seams import Cluster
 from selfimprove.selection.caps import Caps
+from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.contrast import Contrast, pair_up
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.keep_majority import KeepMajority
 from selfimprove.selection.replay import Replay
 from selfimprove.stages import ask, examine, sample, select, train, verify
 from selfimprove.teacher import Teacher
+from selfimprove.thinking.anatomy import dissect
+from selfimprove.thinking.moments import Cue, Moment, Moments
+from selfimprove.thinking.traces import parsed
 from selfimprove.thinking.under_thinking import Probing
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.tracking.silent import Silent
@@ -97,89 +107,114 @@ from selfimprove.verification.python_tests import PythonTests
 from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
 from selfimprove.workflow import Round, Workflow
 
-__all__ = [
-    "VLLM",
-    "AcceptedTrace",
-    "Always",
+# In the order in which they are met, not in that of the alphabet.
+__all__ = [  # noqa: RUF022
+    # a run, and what ends it with a line to read
+    "Workflow",
+    "Round",
+    "improve",
+    "UserError",
+    "WorkerFailed",
+    # problems
+    "Jsonl",
+    "HubDataset",
+    "ReasoningGym",
+    "Contamination",
+    "load_sets",
+    # asking
     "Bare",
+    "ZeroShot",
+    "FewShot",
+    "Exemplar",
+    "Rationalization",
+    "Teacher",
+    # sampling
+    "VLLM",
+    "Endpoint",
+    "Decoding",
     "Budget",
     "BudgetByDifficulty",
-    "Caps",
-    "Checkpoint",
-    "Cluster",
-    "Contrast",
-    "Coverage",
-    "Decision",
-    "Decoding",
-    "Delimiters",
-    "DifficultyModel",
-    "Embedder",
-    "Endpoint",
-    "Exact",
-    "Exemplar",
-    "Exercise",
-    "ExpectedGain",
-    "FewShot",
+    "SwitchPenalty",
     "FixedK",
-    "GenerationReport",
-    "Guidance",
-    "HubDataset",
-    "InlineCluster",
-    "Jsonl",
-    "JudgedTrace",
+    "ExpectedGain",
+    "Resources",
+    # thinking
+    "Delimiters",
+    "parsed",
+    "Moment",
+    "Moments",
+    "Cue",
+    "dissect",
+    "Probing",
+    # verification
+    "Exact",
+    "LastNumber",
+    "Mathematical",
+    "MultipleChoice",
+    "PythonTests",
+    "ReasoningGymScorer",
+    # selection
     "KeepCorrect",
     "KeepMajority",
-    "LastNumber",
-    "LedgerEntry",
-    "MLflow",
-    "Mathematical",
-    "Message",
-    "MultipleChoice",
-    "NotWorse",
-    "OnPolicyDistiller",
-    "Outcome",
-    "Pair",
-    "PreferenceTrainer",
-    "Probing",
-    "Problem",
-    "PythonTests",
-    "Rationalization",
-    "RayCluster",
-    "ReasoningGym",
-    "ReasoningGymScorer",
-    "ReinforcementTrainer",
+    "Caps",
     "Replay",
-    "Request",
-    "Resources",
-    "RewardModel",
-    "Round",
-    "Score",
-    "Search",
-    "Selection",
-    "Silent",
-    "StopEarly",
-    "Strict",
-    "SupervisedTrainer",
-    "SwitchPenalty",
-    "Teacher",
-    "Trace",
-    "TrainingStep",
-    "Usage",
-    "UserError",
-    "Verdict",
-    "VerifierRow",
-    "WorkerFailed",
-    "Workflow",
-    "ZeroShot",
-    "ask",
-    "describe_folder",
-    "examine",
-    "improve",
-    "load_sets",
+    "Contrast",
     "pair_up",
-    "resolve_model",
+    # training
+    "SupervisedTrainer",
+    "PreferenceTrainer",
+    "ReinforcementTrainer",
+    "OnPolicyDistiller",
+    # thoughts that are rewarded
+    "Rollouts",
+    "RewardTrainer",
+    "RewardModel",
+    "Guidance",
+    "Search",
+    # difficulty that is predicted
+    "DifficultyModel",
+    "Embedder",
+    # what becomes of a candidate
+    "NotWorse",
+    "Strict",
+    "Always",
+    "StopEarly",
+    # where work runs, and who is told
+    "Cluster",
+    "InlineCluster",
+    "RayCluster",
+    "MLflow",
+    "Silent",
+    # the verbs of a round, and the models it begins with
+    "ask",
     "sample",
+    "verify",
     "select",
     "train",
-    "verify",
+    "examine",
+    "resolve_model",
+    "describe_folder",
+    # records, in the order in which they are made
+    "Problem",
+    "Message",
+    "Request",
+    "Trace",
+    "Usage",
+    "Outcome",
+    "Verdict",
+    "Probe",
+    "JudgedTrace",
+    "AcceptedTrace",
+    "Selection",
+    "Pair",
+    "VerifierRow",
+    "Exercise",
+    "LabelledTrace",
+    "TrainingStep",
+    "Checkpoint",
+    "Score",
+    "Decision",
+    "Coverage",
+    "LedgerEntry",
+    "GenerationReport",
 ]

@@ -51,31 +51,30 @@ def _take_sigterm_as_ctrl_c() -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from selfimprove.settings import describe
-    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.storage.places import writing
     from selfimprove.workflow_files import load_workflow
 
     file = Path(options.workflow)
     workflow, module = load_workflow(file, options.set)
-    run = RunFolder(Path(options.run_dir) if options.run_dir else runs_folder() / workflow.name)
-    run.require_room_for(describe(workflow))
-    run.keep_source(file, options.set)
-    return _improve(workflow, module, run, options)
+    with writing(options.run_dir or runs_folder() / workflow.name) as run:
+        run.require_room_for(describe(workflow))
+        run.keep_source(file, options.set)
+        return _improve(workflow, module, run, options)
 
 
 def _fork(options: argparse.Namespace) -> int:
     from selfimprove.settings import describe
     from selfimprove.storage.fork import fork
-    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.storage.places import reading, writing
     from selfimprove.workflow_files import load_workflow
 
-    source = RunFolder(Path(options.source))
+    source = reading(options.source, checkpoints="all")
     file, changes = source.source()
     workflow, module = load_workflow(file, [*changes, *options.set])
-    default = source.root.with_name(f"{source.root.name}-fork-{options.from_generation}")
-    run = RunFolder(Path(options.run_dir) if options.run_dir else default)
-    fork(source, run, options.from_generation, describe(workflow))
-    run.keep_source(file, [*changes, *options.set])
-    return _improve(workflow, module, run, options)
+    with writing(options.run_dir or f"{source}-fork-{options.from_generation}") as run:
+        fork(source, run, options.from_generation, describe(workflow))
+        run.keep_source(file, [*changes, *options.set])
+        return _improve(workflow, module, run, options)
 
 
 def _improve(workflow: Workflow, module: ModuleType, run: RunFolder, options: argparse.Namespace) -> int:
@@ -98,7 +97,7 @@ def _improve(workflow: Workflow, module: ModuleType, run: RunFolder, options: ar
             return cluster
 
         try:
-            improve(workflow, run.root, InlineCluster if options.inline else ray_cluster, tracker, progress)
+            improve(workflow, run, InlineCluster if options.inline else ray_cluster, tracker, progress)
         finally:
             progress.stop()
     return _print(summarize(run), options, show)
@@ -106,17 +105,17 @@ def _improve(workflow: Workflow, module: ModuleType, run: RunFolder, options: ar
 
 def _audit(options: argparse.Namespace) -> int:
     from selfimprove.audit import audit, show_audit
-    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.storage.places import reading
 
-    return _print(audit(RunFolder(Path(options.run_dir)), _verifier(options.verifier)), options, show_audit)
+    return _print(audit(reading(options.run_dir), _verifier(options.verifier)), options, show_audit)
 
 
 def _reverify(options: argparse.Namespace) -> int:
     from selfimprove.audit import audit, show_reverified
-    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.storage.places import reading
     from selfimprove.workflow_files import load_workflow
 
-    run = RunFolder(Path(options.run_dir))
+    run = reading(options.run_dir)
     if options.verifier:
         return _print(audit(run, _verifier(options.verifier)), options, show_reverified)
     file, changes = run.source()
@@ -142,9 +141,9 @@ def runs_folder() -> Path:
 
 def _report(options: argparse.Namespace) -> int:
     from selfimprove.reporting.summary import show, summarize
-    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.storage.places import reading
 
-    run = RunFolder(Path(options.run_dir))
+    run = reading(options.run_dir)
     if options.html is None:
         return _print(summarize(run), options, show)
     from selfimprove.html_report import show_written, write_html
@@ -153,10 +152,10 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _traces(options: argparse.Namespace) -> int:
-    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.storage.places import reading
     from selfimprove.traces import find, show_traces
 
-    run = RunFolder(Path(options.run_dir))
+    run = reading(options.run_dir)
     return _print(find(run, options.generation, options.outcome, options.problem, options.limit), options, show_traces)
 
 
@@ -196,7 +195,7 @@ def _parser() -> Parser:
     settings.add_argument("workflow", metavar="WORKFLOW.py", help="a Python file that defines `workflow`")
 
     run = commands.add_parser("run", parents=[settings, common], help="run a workflow, or continue it where it stopped")
-    run.add_argument("--run-dir", metavar="DIR", help="where everything is kept; runs/NAME unless given")
+    run.add_argument("--run-dir", metavar="DIR", help="where everything is kept, a folder or a URL such as s3://BUCKET/NAME; runs/NAME unless given")
     run.add_argument("--inline", action="store_true", help=inline)
     run.set_defaults(command=_run)
     fork = commands.add_parser("fork", parents=[changes, common], help="run on from an earlier generation with other settings, in another folder")

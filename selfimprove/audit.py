@@ -57,7 +57,7 @@ def audit(run: RunFolder, verifier: Verifier, deadline: float = 5.0) -> dict[str
         pool.close()
     judged = sum(confusion.values())
     if not judged:
-        raise UserError(f"{run.root} holds no judged traces yet")
+        raise UserError(f"{run} holds no judged traces yet")
     return {
         "first": first,
         "second": f"{verifier.name} {verifier.version}",

@@ -52,7 +52,7 @@ def sweep(
     if decode is None:
         raise UserError(f"{model.path} has no tokenizer.json that can be read: its thinking tokens cannot be counted")
 
-    def asked(decoding: Decoding, name: str) -> list[Request]:
+    def asked(decoding: Decoding, name: str) -> Sequence[Request]:
         return ask(problems, workflow.prompter, decoding, name, workflow.seed, workflow.delimiters)
 
     exam = replace(workflow.exam, max_tokens=rejection.max_tokens)

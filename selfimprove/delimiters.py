@@ -13,7 +13,9 @@ class Delimiters:
     """The two strings around a block of thinking, each of one token or of several."""
 
     begin: Annotated[str, Field(min_length=1)] = "<think>"
+    """What opens the thinking."""
     end: Annotated[str, Field(min_length=1)] = "</think>"
+    """What closes it; the answer follows."""
 
 
 THINK = Delimiters()

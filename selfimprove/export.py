@@ -46,7 +46,7 @@ def export(run: RunFolder, folder: Path, license: str | None = None) -> dict[str
     """
     settings, reports = public(run.settings()), run.reports()
     if not reports or reports[-1].kept.generation == 0:
-        raise UserError(f"{run.root} has kept no checkpoint yet but the base model: there is nothing to export")
+        raise UserError(f"{run} has kept no checkpoint yet but the base model: there is nothing to export")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder} is not empty; give a new folder")
     kept, figures = reports[-1].kept, summarize(run)

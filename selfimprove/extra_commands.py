@@ -89,9 +89,9 @@ def _ask(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     from selfimprove.export import export
-    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.storage.places import reading
 
-    result = export(RunFolder(Path(options.run_dir)), Path(options.folder), options.license)
+    result = export(reading(options.run_dir, checkpoints="champion"), Path(options.folder), options.license)
     if options.json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:

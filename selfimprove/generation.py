@@ -14,7 +14,7 @@ from selfimprove.rationalizing import worth
 from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Selection
 from selfimprove.resumable import Campaign, take_exam, take_turn
 from selfimprove.seeds import derive_seed
-from selfimprove.storage.files import read_json, write_json, write_records
+from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
 
 TOO_WEAK = (
@@ -27,8 +27,8 @@ WORDLESS = "right answers came without a block of thinking: ask for one (ZeroSho
 def base_report(campaign: Campaign) -> GenerationReport:
     """Generation 0: the base model's exam on the bare question."""
     folder = campaign.run.generation(0)
-    if (folder / "report.json").exists():
-        return read_json(folder / "report.json", GenerationReport)
+    if known := campaign.run.report(0):
+        return known
     watch = Stopwatch(folder / "seconds.json")
     with watch.time("examine"):
         campaign.cluster.open("sampler", campaign.workflow.sampler)
@@ -60,9 +60,9 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
     """
     campaign = campaign.of_generation(number)
     workflow, before, folder = campaign.workflow, past[-1], campaign.run.generation(number)
-    if (folder / "report.json").exists():
-        return read_json(folder / "report.json", GenerationReport)
-    champion, watch, label = before.kept, Stopwatch(folder / "seconds.json"), f"generation {number}"
+    if known := campaign.run.report(number):
+        return known
+    champion, watch, label = campaign.here(before.kept), Stopwatch(folder / "seconds.json"), f"generation {number}"
 
     prediction = Prediction()
     if workflow.difficulty and number > 1:

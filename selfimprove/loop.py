@@ -17,6 +17,7 @@ from selfimprove.resumable import Campaign
 from selfimprove.seams import Cluster, Progress, Tracker
 from selfimprove.selection.contamination import ExamIndex
 from selfimprove.settings import describe
+from selfimprove.storage.places import writing
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.silent import Silent
 from selfimprove.workflow import Workflow
@@ -24,7 +25,7 @@ from selfimprove.workflow import Workflow
 
 def improve(
     workflow: Workflow,
-    run_dir: Path | str,
+    run_dir: Path | str | RunFolder,
     cluster: Callable[[], Cluster],
     tracker: Tracker | None = None,
     progress: Progress | None = None,
@@ -33,7 +34,8 @@ def improve(
 
     Args:
         workflow: which part plays each role.
-        run_dir: where everything is kept: a new or empty folder, or that of an earlier run of the same workflow.
+        run_dir: where everything is kept: a new or empty folder, or that of an earlier run of the same workflow; as a path, as a URL that fsspec
+            knows (`s3://bucket/first`), or open already.
         cluster: called once there is work, to start or join the place where it runs: `RayCluster`, or `InlineCluster` for this very process.
         tracker: who is told beside the run folder; None for nobody.
         progress: what is shown meanwhile; None for nothing.
@@ -45,7 +47,11 @@ def improve(
         UserError: the input is at fault; the message says what to mend.
         WorkerFailed: a worker died again and again, or fell silent.
     """
-    tracker, progress, run = tracker or Silent(), progress or Silence(), RunFolder(Path(run_dir))
+    with writing(run_dir) as run:
+        return _improve(workflow, run, cluster, tracker or Silent(), run.watched(progress or Silence()))
+
+
+def _improve(workflow: Workflow, run: RunFolder, cluster: Callable[[], Cluster], tracker: Tracker, progress: Progress) -> Checkpoint:
     problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed, workflow.needs_reference)
     exam = ExamIndex(workflow.contamination, held_out) if workflow.contamination else None
     clean = exam.clean_problems(problems) if exam else problems
@@ -53,7 +59,7 @@ def improve(
     continued = run.claim(describe(workflow))
     run.save_problems("train", clean)
     run.save_problems("held_out", held_out)
-    progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run.root}: {len(clean)} problems, {len(held_out)} held out")
+    progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {len(clean)} problems, {len(held_out)} held out")
     if len(clean) < len(problems):
         progress.say(f"{len(problems) - len(clean)} problems are left out: they give held-out questions away")
 
@@ -86,7 +92,7 @@ def run_generations(campaign: Campaign) -> Checkpoint:
     for number in range(1, campaign.workflow.generations + 1):
         report = run_generation(number, reports, campaign)
         reports.append(report)
-        campaign.run.crown(report.kept)
+        campaign.run.crown(campaign.here(report.kept))
         campaign.tracker.record(report, campaign.run.generation(number))
         campaign.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
         if reason := campaign.workflow.stop and campaign.workflow.stop.reason(reports):

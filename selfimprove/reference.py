@@ -41,7 +41,9 @@ INTRODUCTION = (
     "workflow with their values.",
 )
 LONGEST = 60
-"""Characters of a value that are shown."""
+"""Characters of a value that are shown on the terminal."""
+WIDEST = 200
+"""Characters of a default that are shown on the page."""
 
 
 def list_settings(workflow: Workflow) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def _parts() -> list[type]:
             if dataclasses.is_dataclass(part) and part not in found and one.default is not REQUIRED:
                 found[part] = None
                 waiting.append(part)
-    return sorted((part for part in found if part.__module__ != "selfimprove.records"), key=lambda part: part.__name__.lower())
+    return sorted((part for part in found if not part.__module__.startswith("selfimprove.records.")), key=lambda part: part.__name__.lower())
 
 
 def _rows(settings: list[Parameter]) -> list[str]:
@@ -127,7 +129,8 @@ def _told(default: Any) -> str:
     if default is REQUIRED:
         return "required"
     if not dataclasses.is_dataclass(default):
-        return f"`{json.dumps(describe(default), ensure_ascii=False)}`"
+        text = json.dumps(describe(default), ensure_ascii=False)
+        return f"`{text if len(text) <= WIDEST else text[: WIDEST - 1] + '…'}`"
     # Fields that the part has by default itself are told at its own place on the page.
     own = {one.name: one.default for one in parameters(type(default))}
     given = ", ".join(f"{name}={getattr(default, name)!r}" for name, usual in own.items() if getattr(default, name) != usual)

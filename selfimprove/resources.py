@@ -11,6 +11,7 @@ class Resources:
     """What each copy of a part reserves, and how many copies there are. A part states it in a field `resources`."""
 
     copies: PositiveInt = 1
+    """Workers of this part, each in a process of its own; work is spread over them."""
     cpus: NonNegativeFloat = 0.5
     """What the scheduler counts, no limit on use: sampler and trainer take turns, so together they reserve one core."""
     gpus: NonNegativeFloat | None = None

@@ -53,6 +53,10 @@ class Campaign:
         """The campaign with what this generation does in its own way."""
         return replace(self, workflow=self.workflow.of_generation(number))
 
+    def here(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The same; the base model, which each machine keeps in a place of its own, where it is on this one."""
+        return self.base if checkpoint.id == self.base.id and checkpoint.weights_hash == self.base.weights_hash else checkpoint
+
     def rates(self, problems: Sequence[Problem]) -> dict[str, float]:
         """The predicted solve rates of these problems."""
         return {problem.id: self.predicted[problem.id] for problem in problems if problem.id in self.predicted}

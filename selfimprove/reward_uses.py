@@ -57,7 +57,7 @@ def compare_uses(campaign: Campaign, guidance: Guidance, checkpoint: Checkpoint,
     """
     problems = campaign.held_out
 
-    def asked(decoding: Decoding, name: str) -> list[Request]:
+    def asked(decoding: Decoding, name: str) -> Sequence[Request]:
         return ask(problems, campaign.workflow.prompter, decoding, name, campaign.workflow.seed, campaign.workflow.delimiters)
 
     requests = asked(uses.plain, "plain")

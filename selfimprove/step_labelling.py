@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -27,15 +28,15 @@ def label_steps(
 ) -> list[LabelledTrace]:
     """Label a draw of these traces with rollouts of `checkpoint`; `prompter` is how they were asked.
 
-    Traces of one problem that think the same to the letter count once. The labels are in `folder/labelled.parquet`, the rollouts of each round in a
-    folder beside it.
+    Traces of one problem that think the same to the letter count once. Problems that have both right and wrong traces come first: from others the
+    model learns which problem is hard, and nothing of which thought is bad. The labels are in `folder/labelled.parquet`, the rollouts of each round
+    in a folder beside it.
 
     Raises:
         UserError: the checkpoint's tokenizer cannot be read apart from its model, or the folder holds labels of something else.
     """
     different = {(item.trace.problem_id, parsed(item.trace).thinking): item for item in judged}
-    drawn = draw(different.values(), rule.wrong, rule.correct, derive_seed(campaign.workflow.seed, "label"))
-    chosen = [item for item in different.values() if item.trace.id in drawn]
+    chosen = _drawn(list(different.values()), rule, derive_seed(campaign.workflow.seed, "label"))
     made_from = {"rollouts": digest([describe(rule)]), "weights": checkpoint.weights_hash, "traces": digest(item.trace for item in chosen)}
     require_same(folder / "labelling.manifest.json", made_from)
     if (folder / LABELLED).exists():
@@ -52,6 +53,19 @@ def label_steps(
     labelled = [trace.labelled(tallies) for trace in traces]
     write_records(folder / LABELLED, labelled, LabelledTrace)
     return labelled
+
+
+def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedTrace]:
+    """As many of each kind as the rule says, in the order given."""
+    kinds: defaultdict[str, set[bool]] = defaultdict(set)
+    for item in judged:
+        kinds[item.trace.problem_id].add(item.verdict.outcome is Outcome.CORRECT)
+    both = [item for item in judged if len(kinds[item.trace.problem_id]) == 2]
+    first = draw(both, rule.wrong, rule.correct, seed)
+    of_kind = Counter(item.verdict.outcome is Outcome.CORRECT for item in both if item.trace.id in first)
+    wrong, correct = (most if most is None else most - of_kind[right] for most, right in ((rule.wrong, False), (rule.correct, True)))
+    drawn = first | draw([item for item in judged if len(kinds[item.trace.problem_id]) == 1], wrong, correct, seed)
+    return [item for item in judged if item.trace.id in drawn]
 
 
 def _roll_out(

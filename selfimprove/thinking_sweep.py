@@ -124,7 +124,7 @@ def _examine(
     decode = decoder(model.path)
     if decode is None:
         raise UserError(f"{model.path} has no tokenizer.json that can be read: its thinking tokens cannot be counted")
-    workflow, asked = campaign.workflow, dict[int, list[Request]]()
+    workflow, asked = campaign.workflow, dict[int, Sequence[Request]]()
     wanted = {(problem, most) for several in settings.values() for _, chosen in several for problem, every in chosen.items() for most in every}
     longest = max(most for _, most in wanted)
     for limit in sorted({most for _, most in wanted}):

@@ -53,7 +53,7 @@ def find(
         raise UserError(f"there is no outcome {outcome!r}; the outcomes are {', '.join(known.value for known in Outcome)}")
     if problem is not None and problem not in problems:
         close = difflib.get_close_matches(problem, problems, n=1)
-        raise UserError(f"{run.root} samples no problem {problem!r}; {f'did you mean {close[0]}?' if close else 'problems/train.json lists them'}")
+        raise UserError(f"{run} samples no problem {problem!r}; {f'did you mean {close[0]}?' if close else 'problems/train.json lists them'}")
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 trace has to be shown")
     number = _generation(run, generation)
@@ -71,12 +71,12 @@ def _generation(run: RunFolder, wanted: int | None) -> int:
     """The generation to show."""
     there = sorted(int(folder.parent.name.rpartition("-")[2]) for folder in run.root.glob("generation-*/verdicts") if any(folder.iterdir()))
     if not there:
-        raise UserError(f"{run.root} holds no sampled traces yet")
+        raise UserError(f"{run} holds no sampled traces yet")
     if wanted is None:
         complete = [report.generation for report in run.reports() if report.generation in there]
         return complete[-1] if complete else there[-1]
     if wanted not in there:
-        raise UserError(f"generation {wanted} of {run.root} holds no sampled traces; there are those of {', '.join(map(str, there))}")
+        raise UserError(f"generation {wanted} of {run} holds no sampled traces; there are those of {', '.join(map(str, there))}")
     return wanted
 
 

@@ -16,7 +16,7 @@ from selfimprove.process_reward.guidance import Guidance
 from selfimprove.prompting.chat import Bare
 from selfimprove.prompting.hints import Rationalization
 from selfimprove.protocols import Allocator, Gate, Mixture, ProblemSource, Prompter, Reinforcer, Sampler, Selector, Stop, Trainer, Verifier
-from selfimprove.sampling.allocation import FixedK
+from selfimprove.sampling.allocation import ExpectedGain, FixedK
 from selfimprove.sampling.decoding import Decoding
 from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.contrast import Contrast
@@ -40,6 +40,7 @@ class Round:
     trainer: Trainer | None = None
     contrast: Contrast | None = None
     reinforcement: Reinforcer | None = None
+    process_reward: Guidance | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -80,6 +81,7 @@ class Workflow:
     stop: Stop | None = None
     """What ends the run before `generations` are done; None: nothing does."""
     generations: PositiveInt = 3
+    """How many there are, the base model's exam aside."""
     problems_per_generation: PositiveInt | None = None
     """How many problems are drawn in each generation; None for all."""
     accepted_cap: PositiveInt | None = None
@@ -106,6 +108,7 @@ class Workflow:
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds that judging one answer may take."""
     seed: int = 0
+    """Fixes every draw: the exam's problems, traces, the order of rows. Runs of different seeds show how much is chance."""
 
     @model_validator(mode="after")
     def _steps_are_scored(self) -> Workflow:
@@ -119,6 +122,15 @@ class Workflow:
         decodings = [self.sampling, self.exam, *(one.sampling for one in self.rounds if one.sampling)]
         if self.difficulty is None and any(isinstance(one.budget, BudgetByDifficulty) for one in decodings):
             raise ValueError("a budget by difficulty goes by predictions: set difficulty=DifficultyModel()")
+        return self
+
+    @model_validator(mode="after")
+    def _accepts_while_sampling(self) -> Workflow:
+        for one in (Round(), *self.rounds):
+            allocator, selector = one.allocator or self.allocator, one.selector or self.selector
+            if isinstance(allocator, ExpectedGain) and not getattr(selector, "needs_reference", True):
+                told = "and ExpectedGain goes by what is accepted while they come; set allocator=FixedK()"
+                raise ValueError(f"{type(selector).__name__} compares all traces of a problem, {told}")
         return self
 
     @property

@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from told import Told
 
 # A first import counts as the time of the example that needs it.
 hypothesis.settings.register_profile("noisy", deadline=None)
@@ -38,6 +39,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def documented(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages speak of, such as the run `runs/quickstart`; do not write into it."""
+    from documented import make_documented_folder
+
+    return make_documented_folder(tmp_path_factory.mktemp("documented"), tiny_model)
+
+
+@pytest.fixture(scope="session")
 def published(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `export` makes of a run whose champion has learnt one answer by heart; do not write into it."""
     from published import publish
@@ -52,6 +61,14 @@ def served(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     with vllm_server(published / "model", tmp_path_factory.mktemp("served") / "server.log", "--reasoning-parser", "hf") as url:
         yield url, published / "model"
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """What two toy campaigns told MLflow; they are complete."""
+    from told import tell_two
+
+    return tell_two(tmp_path_factory.mktemp("told"))
 
 
 @pytest.fixture(scope="session")

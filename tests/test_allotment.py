@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ from selfimprove import (
     KeepMajority,
     LedgerEntry,
     Request,
+    Round,
     Silent,
     UserError,
     ask,
@@ -33,6 +34,7 @@ from selfimprove import (
 )
 from selfimprove.gathering import sample_allotted
 from selfimprove.protocols import Allocator
+from selfimprove.records import Tries
 from selfimprove.reporting.progress import Silence
 from selfimprove.reporting.summary import summarize
 from selfimprove.resumable import Campaign, sample_and_verify
@@ -59,6 +61,13 @@ class Uneven(ToySampler):
         if Uneven.left < 0:
             raise Breaks
         return (0.0, 0.15, 0.6, 1.0)[int(request.problem_id.removeprefix("sum-")) % 4]
+
+
+class Thrifty:
+    """An allocator of one's own: a second trace where the first was not accepted."""
+
+    def allot(self, tries: Sequence[Tries], samples_per_problem: int) -> list[int] | None:
+        return None if all(one.asked > 1 for one in tries) else [one.asked == 0 or not one.accepted for one in tries]
 
 
 class TwoAtOnce:
@@ -186,9 +195,13 @@ def test_traces_of_another_allocator_are_refused(model: Path, shuffling: Shuffli
 
 
 def test_a_selector_that_compares_all_traces_cannot_be_gone_by(model: Path, shuffling: Shuffling, tmp_path: Path) -> None:
+    told = r"KeepMajority compares all traces of a problem, and {} .*allocator=FixedK"
     of = campaign(model, tmp_path, shuffling)
-    with pytest.raises(UserError, match=r"KeepMajority compares all traces of a problem, and ExpectedGain .*allocator=FixedK"):
-        sampled(replace(of, workflow=replace(of.workflow, selector=KeepMajority())))
+    for own in ({"selector": KeepMajority()}, {"rounds": (Round(selector=KeepMajority()),)}):
+        with pytest.raises(ValueError, match=told.format("ExpectedGain")):
+            replace(of.workflow, **own)
+    with pytest.raises(UserError, match=told.format("Thrifty")):
+        sampled(replace(of, workflow=replace(of.workflow, selector=KeepMajority(), allocator=Thrifty())))
 
 
 def test_a_run_reports_its_uneven_samples_and_the_next_generation_knows_the_rates_of_the_last(model: Path, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_run_that_broke_in_any_training_ends_as_an_undisturbed_one(
     whole, broken = ({str(p.relative_to(tmp_path / name)): p for p in (tmp_path / name).rglob("*") if p.is_file()} for name in ("whole", "broken"))
     assert whole.keys() == broken.keys()
     differing = {Path(name).name for name in whole if whole[name].read_bytes() != broken[name].read_bytes()}
-    assert differing <= {"report.json", "seconds.json"}
+    assert differing <= {"report.json", "report.html", "seconds.json"}
 
 
 def test_other_settings_of_practice_are_refused_in_the_same_run(model: Path, tmp_path: Path) -> None:

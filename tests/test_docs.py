@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import sys
 import textwrap
 from functools import partial
@@ -24,8 +25,9 @@ PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.m
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workflow:
-    """A toy workflow; what is written goes into the temporary folder."""
+def toy(documented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    """A toy workflow, beside the run of another; what is written goes into the temporary folder."""
+    shutil.copytree(documented / "runs", tmp_path / "runs", symlinks=True)
     monkeypatch.chdir(tmp_path)
     return toy_workflow(make_toy_model(tmp_path / "model", 0.3), problems=Sums(60), sampling=Decoding(samples_per_problem=1, max_tokens=32))
 

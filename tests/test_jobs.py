@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -17,10 +18,16 @@ from typing import NamedTuple
 
 import pytest
 from processes import watching
+from toy import make_toy_model
 
+sys.path.insert(0, str(Path(__file__).parent / "faults"))
+from killable import files_of, reports
+
+from selfimprove import InlineCluster, improve
 from selfimprove.records import TrainingStep
 from selfimprove.storage.files import read_json
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.workflow_files import load_workflow
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm, pytest.mark.trl]
 
@@ -155,7 +162,7 @@ def test_mlflow_has_a_parent_with_curves_and_a_nested_run_for_each_generation(ru
         return sorted((point.step, point.value) for point in client.get_metric_history(run_id, key))
 
     scores = [report.score.pass_at_1 for report in folder.reports()]
-    assert curve(parent.info.run_id, "exam/pass_at_1") == list(enumerate(scores))
+    assert curve(parent.info.run_id, "1_exam/pass_at_1") == list(enumerate(scores))
     steps = read_json(folder.generation(2) / "training.json", list[TrainingStep])
     assert curve(children["2"].info.run_id, "train/loss") == [(step.step, step.loss) for step in steps]
 
@@ -165,3 +172,43 @@ def test_only_what_git_keeps_travels_with_the_job(run: tuple[RunFolder, str], he
     assert (sent / "selfimprove" / "loop.py").is_file()
     assert not {".venv", ".git", "runs"} & {path.name for path in sent.iterdir()}
     assert sum(path.stat().st_size for path in sent.rglob("*") if path.is_file()) < 10 << 20
+
+
+SLOW_WORKFLOW = """
+from pathlib import Path
+from killable import NotingSampler
+from toy import Sums, toy_workflow
+workflow = toy_workflow(Path({model!r}), problems=Sums(size=75), held_out=5, sampler=NotingSampler(log={log!r}), generations=1)
+"""
+
+
+def test_a_job_that_is_stopped_leaves_a_run_that_the_same_command_continues(head: Head, environment: dict[str, str], tmp_path: Path) -> None:
+    model, log, folder = make_toy_model(tmp_path / "model", 0.2), tmp_path / "asked.log", tmp_path / "run"
+    (tmp_path / "slow.py").write_text(SLOW_WORKFLOW.format(model=str(model), log=str(log)))
+    path = os.pathsep.join(str(REPOSITORY / name) for name in ("tests", "tests/faults"))
+    command = ["--", "python", "-m", "selfimprove", "run", str(tmp_path / "slow.py"), "--run-dir", str(folder)]
+
+    def ray_job(verb: str, *arguments: str) -> str:
+        line = [RAY, "job", verb, "--address", head.address, *arguments]
+        ended = subprocess.run(line, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    def submit(name: str, *more: str, **variables: str) -> str:
+        runtime = {"env_vars": {"PYTHONPATH": path, "RAY_JOB_STOP_WAIT_TIME_S": "60", **variables}}
+        return ray_job("submit", "--submission-id", name, "--working-dir", ".", "--runtime-env-json", json.dumps(runtime), *more, *command)
+
+    submit("first", "--no-wait", PAUSE="0.5")
+    deadline = time.monotonic() + 120
+    while not log.exists() or "/g1/" not in log.read_text():
+        assert time.monotonic() < deadline, ray_job("logs", "first")
+        time.sleep(0.1)
+    ray_job("stop", "first")
+    assert "STOPPED" in ray_job("status", "first")
+    assert "selfimprove: interrupted; the same command continues where it stopped" in ray_job("logs", "first")
+    assert len(RunFolder(folder).reports()) == 1
+
+    assert "continuing toy in" in submit("second")
+    improve(load_workflow(tmp_path / "slow.py")[0], tmp_path / "whole", InlineCluster)
+    assert files_of(folder) == files_of(tmp_path / "whole")
+    assert reports(folder) == reports(tmp_path / "whole")

@@ -111,6 +111,16 @@ def test_so_many_traces_of_each_kind_are_drawn(campaign: Campaign, judged: list[
     assert len(labelled) == 8 and sum(one.trace_id in right for one in labelled) == 5
 
 
+def test_problems_with_right_and_wrong_traces_are_drawn_first(campaign: Campaign, judged: list[JudgedTrace]) -> None:
+    always = {item.trace.problem_id for item in judged[:24]}
+    kept = [item for item in judged if item.trace.problem_id not in always or item.verdict.outcome == "correct"]
+    mixed = {(one.trace.problem_id, one.trace.text) for one in kept if one.trace.problem_id not in always and one.verdict.outcome == "correct"}
+    labelled = label(campaign, kept, replace(RULE, wrong=0, correct=len(mixed)))
+    assert len(always) == 3 and {one.problem_id for one in labelled} == {problem for problem, _ in mixed}
+    more = label(campaign, kept, replace(RULE, wrong=0, correct=len(mixed) + 2), "more")
+    assert len(more) == len(mixed) + 2 and sum(one.problem_id in always for one in more) == 2
+
+
 def test_labels_of_other_rollouts_are_not_taken_for_these(campaign: Campaign, judged: list[JudgedTrace]) -> None:
     label(campaign, judged)
     with pytest.raises(UserError, match="was made from other rollouts"):

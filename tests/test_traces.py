@@ -112,7 +112,7 @@ def test_each_generation_is_reported_with_its_anatomy(run: Path, capsys: pytest.
     assert base.anatomy == {}
     assert first.anatomy["traces"] == first.counts["sampled"] and first.anatomy["thoughts"] == second.anatomy["thoughts"] == 4
     assert first.anatomy["plan"] == first.anatomy["plan_share"] == first.anatomy["revision_share"] == 1 and first.anatomy["output_tokens"] == 12
-    assert figures.of_report(first)["anatomy/revision_share"] == 1
+    assert figures.of_report(first)["4_moments/revision_share"] == 1
     assert main(["report", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["generations"][1]["anatomy"] == first.anatomy
     assert main(["report", str(run)]) == 0

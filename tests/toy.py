@@ -37,7 +37,7 @@ def make_toy_model(folder: Path, skill: float) -> Path:
     import numpy
     from safetensors.numpy import save_file
 
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"skill": skill, "tie_word_embeddings": False}))
     (folder / "tokenizer.json").write_text("{}")
     save_file({"skill": numpy.array([skill])}, folder / "model.safetensors")

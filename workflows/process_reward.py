@@ -29,9 +29,10 @@ from selfimprove.workflow_files import load_workflow
 
 PROBLEMS = 400
 """Of the run's training problems: those whose traces are labelled."""
-LABELLED = Decoding(samples_per_problem=4, temperature=0.8, max_tokens=64)
+# Many and varied samples: right and wrong traces of one problem are what the model learns most from.
+LABELLED = Decoding(samples_per_problem=8, temperature=1.0, max_tokens=64)
 ROLLOUTS = Rollouts(least=4, most=12, max_tokens=64, wrong=400, correct=400)
-TRAINER = RewardTrainer(epochs=2)
+TRAINER = RewardTrainer(epochs=3)
 USES = Uses(
     plain=Decoding(samples_per_problem=32, temperature=0.8, max_tokens=64),
     searches={

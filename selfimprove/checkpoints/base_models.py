@@ -17,7 +17,7 @@ EMBEDDED_MODEL = "smollm2-135m-instruct"
 
 
 def model_cache() -> Path:
-    """Where converted models are kept: `$SELFIMPROVE_CACHE`, else `selfimprove` in the user's cache folder."""
+    """Where converted models, and copies of runs at URLs, are kept: `$SELFIMPROVE_CACHE`, else `selfimprove` in the user's cache folder."""
     chosen = os.environ.get("SELFIMPROVE_CACHE")
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "selfimprove"
 

@@ -53,6 +53,8 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             "num_cpus": resources.cpus,
             "num_gpus": gpus,
             "max_concurrency": MOST_CALLS + 1,
+            # Unless told, Ray fills one node before it takes the next.
+            "scheduling_strategy": "SPREAD" if resources.copies > 1 else "DEFAULT",
             "runtime_env": {"env_vars": getattr(part, "environment", dict)()},
         }
         self._require_room(role, part)

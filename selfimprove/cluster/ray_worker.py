@@ -21,7 +21,11 @@ log = logging.getLogger(__name__)
 
 
 class RayWorker:
-    """The copies of one part."""
+    """The copies of one part.
+
+    What a dead copy worked on goes to whichever copy is free first. Another is started in its place and joins in when it shows a sign of life, so
+    that a cluster that has lost a node goes on with the copies that are left.
+    """
 
     def __init__(self, role: str, options: dict[str, Any], arguments: tuple[Any, ...], copies: int, deadline: float, retries: int) -> None:
         import ray
@@ -29,75 +33,110 @@ class RayWorker:
         self._role, self._deadline, self._retries = role, deadline, retries
         self._actor_class = ray.remote(Host).options(**options)
         self._arguments = arguments
+        self._lost = ray.exceptions.RayActorError, ray.exceptions.ObjectLostError
         self._actors = [self._start() for _ in range(copies)]
+        self._coming: dict[int, tuple[Any, int]] = {}
+        """Of each copy that was started in place of a dead one: its first sign of life, and how often it has died at the same work."""
 
     def _start(self) -> Any:
         return self._actor_class.remote(*self._arguments)
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Run the method on every copy; the first one's result."""
+        """Run the method on every copy; the first result."""
         import ray
 
+        refs = [actor.call.remote(method, arguments) for actor in self._actors]
         for attempt in range(self._retries + 1):
-            refs = [actor.call.remote(method, arguments) for actor in self._actors]
-            try:
-                self._wait(refs, method, len(refs))
-                return ray.get(refs)[0]
-            except ray.exceptions.RayActorError as error:
-                if attempt == self._retries:
-                    raise WorkerFailed(f"the {self._role} died {attempt + 1} times in {method}: {_first_line(error)}") from error
-                log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
-                self._kill_all()
-                self._actors = [self._start() for _ in self._actors]
-            except ray.exceptions.RayTaskError as error:
-                raise _cause(error) from error
+            asked = self._there() or list(range(len(refs)))
+            self._wait([refs[copy] for copy in asked], method, len(asked))
+            results = []
+            for copy in asked:
+                try:
+                    results.append(ray.get(refs[copy]))
+                    self._coming.pop(copy, None)
+                except self._lost as error:
+                    self._replace(copy, attempt + 1, method, error)
+                    refs[copy] = self._actors[copy].call.remote(method, arguments)
+                except ray.exceptions.RayTaskError as error:
+                    raise _cause(error) from error
+            if results:
+                return results[0]
         raise AssertionError("unreachable")
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[Any]:
         """Run the generator method for every call, on copies that are kept so full; items come as they are made."""
         import ray
 
-        dispatch = Dispatch(calls, len(self._actors), load)
+        dispatch = Dispatch(calls, self._there(), load)
         running: dict[Any, Call] = {}
-
-        def submit(call: Call) -> None:
-            generator = self._actors[call.copy].stream.options(num_returns="streaming").remote(method, call.arguments)
-            running[generator] = call
 
         while True:
             while call := dispatch.next():
-                submit(call)
-            if not running:
+                generator = self._actors[call.copy].stream.options(num_returns="streaming").remote(method, call.arguments)
+                running[generator] = call
+            if dispatch.room and not running:
                 return
-            ready = self._wait(list(running), method)
-            call = running[ready[0]]
+            ready = self._wait([*running, *(ref for ref, _ in self._coming.values())], method)[0]
+            if ready not in running:
+                for copy in self._joined(ready, method):
+                    dispatch.join(copy)
+                continue
+            call = running[ready]
             try:
-                item = ray.get(next(ready[0]), timeout=self._deadline)
+                item = ray.get(next(ready), timeout=self._deadline)
                 dispatch.came(call, item)
                 yield item
             except StopIteration:
-                del running[ready[0]]
+                del running[ready]
                 dispatch.ended(call)
-            except ray.exceptions.RayActorError as error:
+            except self._lost as error:
+                self._replace(call.copy, call.attempt + 1, method, error)
                 # Every call of the copy died with it.
-                dead = {generator: other for generator, other in running.items() if other.copy == call.copy}
-                if call.attempt >= self._retries:
-                    raise WorkerFailed(f"the {self._role} died {call.attempt + 1} times in {method}: {_first_line(error)}") from error
-                log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
-                self._actors[call.copy] = self._start()
-                for generator, other in dead.items():
-                    del running[generator]
-                    dispatch.again(other)
-                    submit(other)
+                running = {generator: other for generator, other in running.items() if other.copy != call.copy}
+                dispatch.lost(call.copy)
             except ray.exceptions.RayTaskError as error:
                 raise _cause(error) from error
+
+    def _there(self) -> list[int]:
+        """The copies that need not be waited for."""
+        return [copy for copy in range(len(self._actors)) if copy not in self._coming]
+
+    def _joined(self, sign: Any, method: str) -> list[int]:
+        """The copy whose first sign of life this is; none where it has died since it was started."""
+        import ray
+
+        copy, deaths = next((copy, deaths) for copy, (ref, deaths) in self._coming.items() if ref == sign)
+        try:
+            ray.get(sign)
+        except self._lost as error:
+            self._replace(copy, deaths + 1, method, error)
+            return []
+        del self._coming[copy]
+        return [copy]
+
+    def _replace(self, copy: int, deaths: int, method: str, error: BaseException) -> None:
+        """Start another in place of a copy that has died.
+
+        Raises:
+            WorkerFailed: it has died too often.
+        """
+        import ray
+
+        if deaths > self._retries:
+            raise WorkerFailed(f"the {self._role} died {deaths} times in {method}: {_first_line(error)}") from error
+        log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
+        # Where it was only out of reach.
+        ray.kill(self._actors[copy])
+        self._actors[copy] = self._start()
+        self._coming[copy] = self._actors[copy].heartbeat.remote(), deaths
 
     def close(self) -> None:
         """Close the part, then end its processes."""
         import ray
 
-        refs = [actor.call.remote("close", ()) for actor in self._actors]
-        ray.wait(refs, num_returns=len(refs), timeout=10)
+        refs = [self._actors[copy].call.remote("close", ()) for copy in self._there()]
+        if refs:
+            ray.wait(refs, num_returns=len(refs), timeout=10)
         self._kill_all()
 
     def _kill_all(self) -> None:
@@ -125,7 +164,8 @@ class RayWorker:
                 error = self._overdue(method)
                 self._kill_all()
                 raise error
-            for actor in self._actors:
+            # One that is still to come may wait for room in the cluster.
+            for actor in (self._actors[copy] for copy in self._there()):
                 ref, since = asked.get(actor, (None, 0.0))
                 if ref is None or ray.wait([ref], timeout=0)[0]:
                     asked[actor] = actor.heartbeat.remote(), time.monotonic()

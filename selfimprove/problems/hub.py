@@ -28,6 +28,7 @@ class HubDataset:
     name: str
     """`owner/name` on the hub, or the path of a folder."""
     split: str = "train"
+    """Which of the data set's splits."""
     config: str | None = None
     """Which of the data set's configurations, where it has several."""
     question: str = "question"

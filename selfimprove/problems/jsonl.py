@@ -20,6 +20,7 @@ class Jsonl:
     """Problems from a file of JSON objects, one a line; empty lines are passed over."""
 
     path: Path | str
+    """The file, from the current folder on."""
     question: str = "question"
     """The field that holds the question."""
     answer: str | None = "answer"

@@ -27,9 +27,11 @@ class ReasoningGym:
     """
 
     task: str = "chain_sum"
+    """Its name in reasoning-gym."""
     size: Annotated[int, Field(gt=0)] = 500
     """How many problems, no two with the same question."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Another seed draws other problems."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The task's own, all but `size` and `seed`: `{"min_terms": 2, "max_terms": 3}`. JSON values only."""
 

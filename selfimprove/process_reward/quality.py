@@ -30,6 +30,8 @@ class StepQuality:
     thoughts: int
     auroc: float | None
     """Chance that a good thought (label at least 0.5) has a higher reward than a bad one, ties half; None where only one kind is there."""
+    auroc_within: float | None
+    """The same chance for two thoughts on one problem: what counts for a choice among its samples. That a problem is hard does not help here."""
     brier: float
     """Mean squared distance between the calibrated probability and the outcome of a rollout, 0 or 1."""
     brier_uncalibrated: float
@@ -65,6 +67,7 @@ def measure(logits: Sequence[float], labels: Sequence[float], problems: Sequence
         problems=len(names),
         thoughts=len(y),
         auroc=_auroc(x, y >= 0.5),
+        auroc_within=_auroc_within(x, y >= 0.5, np.array(problems)),
         brier=_brier(calibrated, y),
         brier_uncalibrated=_brier(expit(x), y),
         brier_constant=_brier(np.full(len(y), y.mean()), y),
@@ -99,6 +102,18 @@ def _auroc(logits: Any, good: Any) -> float | None:
     if good.all() or not good.any():
         return None
     return float(mannwhitneyu(logits[good], logits[~good]).statistic / (good.sum() * (~good).sum()))
+
+
+def _auroc_within(logits: Any, good: Any, problems: Any) -> float | None:
+    import numpy as np
+
+    pairs, won = 0, 0.0
+    for name in np.unique(problems):
+        here = problems == name
+        if (chance := _auroc(logits[here], good[here])) is not None:
+            number = int((here & good).sum() * (here & ~good).sum())
+            pairs, won = pairs + number, won + chance * number
+    return won / pairs if pairs else None
 
 
 def _brier(probabilities: Any, labels: Any) -> float:

@@ -35,13 +35,16 @@ class Rollouts:
     """Only look for the first hopeless thought of traces without a right answer, by binary search (OmegaPRM, Luo et al. 2024): thoughts that the
     search does not touch have no label. Traces with a right answer have no such thought; all of theirs are labelled."""
     temperature: PositiveFloat = 0.8
+    """At which they are sampled."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """As in `Decoding`."""
     max_tokens: PositiveInt = 256
     """The most tokens of a whole trace, what a rollout goes on from included."""
     wrong: NonNegativeInt | None = 200
-    """So many different traces without a right answer are labelled, drawn by the seed; None for all."""
+    """So many different traces without a right answer are labelled, drawn by the seed, those of problems that also have right ones first; None for
+    all."""
     correct: NonNegativeInt | None = 200
-    """So many with a right answer."""
+    """So many with a right answer, those of problems that also have wrong ones first."""
 
 
 @plain_dataclass(frozen=True, slots=True)

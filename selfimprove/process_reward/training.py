@@ -38,6 +38,7 @@ class RewardTrainer:
     """
 
     epochs: PositiveFloat = 2.0
+    """How often every labelled trace is gone over."""
     learning_rate: PositiveFloat = 1e-4
     """The peak: reached after the warm-up, zero at the end."""
     batch_size: PositiveInt = 16
@@ -47,6 +48,7 @@ class RewardTrainer:
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps over which the learning rate rises."""
     weight_decay: NonNegativeFloat = 0.0
+    """AdamW's, of weight matrices; 0: none."""
     balance: bool = True
     """Good and bad thoughts count the same in all, however many there are of each; calibration takes that out of the probabilities again."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2

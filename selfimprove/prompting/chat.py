@@ -25,7 +25,9 @@ class ZeroShot:
     """The question and a trigger phrase (Kojima et al. 2022)."""
 
     trigger: str = "Let's think step by step."
+    """What is written below the question."""
     system: str = "Write your thoughts between <think> and </think>, then the answer alone."
+    """The system prompt: it asks for the block of thinking, with the workflow's delimiters."""
 
     def messages(self, problem: Problem) -> tuple[Message, ...]:
         """System prompt, then question and trigger as one turn."""
@@ -40,9 +42,11 @@ class Exemplar:
     """A question with a worked answer."""
 
     question: str
+    """As a problem would ask it; none of the exam's."""
     rationale: str
     """The chain of thought, without delimiters."""
     answer: str
+    """What follows the thinking: the answer alone."""
 
     def completion(self, delimiters: Delimiters = THINK) -> str:
         """The turn that the model is to imitate."""
@@ -54,7 +58,9 @@ class FewShot:
     """Chain-of-thought exemplars as earlier turns of the chat (Wei et al. 2022)."""
 
     exemplars: tuple[Exemplar, ...]
+    """Earlier turns of the chat, in this order."""
     system: str = "You reason before you answer."
+    """The system prompt, before the exemplars."""
     delimiters: Delimiters = THINK
     """What the exemplars show around their thinking: those of the workflow."""
 

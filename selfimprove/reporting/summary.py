@@ -34,7 +34,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "kept_generation": reports[-1].kept.generation if reports else None,
         "baseline_details": {name: _baseline(run, name, score) for name, score in baselines.items()},
         "name": settings["name"],
-        "run_dir": str(run.root),
+        "run_dir": str(run),
         "complete": (len(reports) > settings["generations"] or run.stopped() is not None)
         and (not settings["answer_only_baseline"] or "answer_only" in baselines),
         "stopped_early": run.stopped(),

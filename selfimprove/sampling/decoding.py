@@ -21,9 +21,11 @@ class Decoding:
     """How many traces of a problem are sampled, and how."""
 
     samples_per_problem: PositiveInt = 4
+    """Traces asked of each problem."""
     temperature: NonNegativeFloat = 0.8
     """0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Tokens are drawn from the likeliest ones that have so much probability together (nucleus sampling); 1: from all."""
     max_tokens: PositiveInt = 256
     """The most tokens of one output, thinking and answer."""
     budget: Budget | BudgetByDifficulty | None = None

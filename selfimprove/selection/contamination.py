@@ -24,6 +24,7 @@ class Contamination:
     """
 
     n: PositiveInt = 13
+    """Words and signs in an n-gram."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Of the held-out question's n-grams, so many must be in the text."""
 

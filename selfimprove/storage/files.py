@@ -32,6 +32,14 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def put_link(link: Path, target: str) -> None:
+    """Let a link point there, from one moment to the next; `target` is relative to its folder, or absolute."""
+    temporary = link.with_name(f".{link.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, link)
+
+
 def plain(value: Any) -> Any:
     """A record as JSON data."""
     return _adapter(type(value)).dump_python(value, mode="json")

@@ -29,7 +29,7 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
     complete = [report.generation for report in source.reports()]
     if from_generation < 1 or from_generation - 1 not in complete:
         last = f"generations 0 to {complete[-1]} are complete" if complete else "no generation is complete"
-        raise UserError(f"cannot fork {source.root} from generation {from_generation}: {last}")
+        raise UserError(f"cannot fork {source} from generation {from_generation}: {last}")
     changed = [line for line in differences(source.settings(), settings) if line.split(":")[0].split(".")[0] in SHARED]
     if changed:
         raise UserError(f"a fork shares generations that rest on {changed[0]}; start a new run instead")

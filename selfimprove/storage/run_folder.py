@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
+from selfimprove.seams import Progress
 from selfimprove.settings import differences
-from selfimprove.storage.files import complete_or_absent, read_json, write_json
+from selfimprove.storage.files import complete_or_absent, put_link, read_json, write_json
+from selfimprove.storage.lock import LOCK
+from selfimprove.storage.mirror import IDENTITY
 
-FIRST = {"logs", "workflow.py", "overrides.json"}
+FIRST = {"logs", "workflow.py", "overrides.json", LOCK, IDENTITY}
 """What is in the folder before the run begins."""
+GENERATION = re.compile(r"generation-\d+")
 
 
 class RunFolder:
@@ -42,6 +48,14 @@ class RunFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+
+    def __str__(self) -> str:
+        """The place as the user knows it."""
+        return str(self.root)
+
+    def watched(self, progress: Progress) -> Progress:
+        """What to show the progress of work in this folder with."""
+        return progress
 
     @property
     def logs(self) -> Path:
@@ -72,9 +86,9 @@ class RunFolder:
             changed = [line for line in differences(self.settings(), settings) if not line.startswith("generations:")]
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-                raise UserError(f"{self.root} holds a run of another workflow: {changed[0]}{more}; give another --run-dir")
+                raise UserError(f"{self} holds a run of another workflow: {changed[0]}{more}; give another --run-dir")
         elif self.root.exists() and any(entry.name not in FIRST for entry in self.root.iterdir()):
-            raise UserError(f"{self.root} is not empty and holds no run; give another --run-dir")
+            raise UserError(f"{self} is not empty and holds no run; give another --run-dir")
 
     def claim(self, settings: dict[str, Any]) -> bool:
         """Begin a run here, or continue the one that is here; True if it is continued.
@@ -96,7 +110,7 @@ class RunFolder:
         """
         file = self.root / "workflow.json"
         if not file.is_file():
-            raise UserError(f"{self.root} holds no run: there is no workflow.json in it; give the folder of a run")
+            raise UserError(f"{self} holds no run: there is no workflow.json in it; give the folder of a run")
         try:
             settings: dict[str, Any] = json.loads(file.read_text())
         except ValueError as error:
@@ -118,7 +132,7 @@ class RunFolder:
         """
         file = self.root / "workflow.py"
         if not file.exists():
-            raise UserError(f"{self.root} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified anew or measured")
+            raise UserError(f"{self} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified anew or measured")
         return file, read_json(self.root / "overrides.json", list[str])
 
     def problems(self, name: str) -> list[Problem]:
@@ -132,8 +146,25 @@ class RunFolder:
 
     def reports(self) -> list[GenerationReport]:
         """The reports of the generations that are complete, in order."""
-        reports = (read_json(file, GenerationReport) for file in self.root.glob("generation-*/report.json"))
-        return sorted(reports, key=lambda report: report.generation)
+        numbers = (int(file.parent.name.rpartition("-")[2]) for file in self.root.glob("generation-*/report.json"))
+        return [report for number in sorted(numbers) if (report := self.report(number))]
+
+    def report(self, number: int) -> GenerationReport | None:
+        """The report of one generation; None where it is not complete."""
+        file = self.generation(number) / "report.json"
+        if not file.exists():
+            return None
+        told = read_json(file, GenerationReport)
+        return replace(told, start=self._here(told.start), candidate=self._here(told.candidate), kept=self._here(told.kept))
+
+    def _here(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint in this folder, which may have had another place when it was made."""
+        path = Path(checkpoint.path)
+        below = [depth for depth, part in enumerate(path.parts) if GENERATION.fullmatch(part)]
+        if path.is_relative_to(self.root) or not below:
+            return checkpoint
+        ours = self.root.joinpath(*path.parts[below[-1] :])
+        return replace(checkpoint, path=str(ours)) if ours.exists() or not path.exists() else checkpoint
 
     def baselines(self) -> dict[str, Score]:
         """The exams of the baselines that are complete, by name."""
@@ -156,11 +187,8 @@ class RunFolder:
 
     def crown(self, checkpoint: Checkpoint) -> None:
         """Let the link `champion` point to this checkpoint."""
-        link, temporary = self.root / "champion", self.root / ".champion.tmp"
-        temporary.unlink(missing_ok=True)
-        target = Path(checkpoint.path)
-        temporary.symlink_to(os.path.relpath(target, self.root) if target.is_relative_to(self.root) else target)
-        os.replace(temporary, link)
+        target = checkpoint.path
+        put_link(self.root / "champion", os.path.relpath(target, self.root) if Path(target).is_relative_to(self.root) else target)
 
 
 def _plain(problem: Problem) -> dict[str, Any]:

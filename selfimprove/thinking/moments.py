@@ -144,6 +144,7 @@ class Moments:
     """A table of cues; a table of your own may hold these: `Moments(cues=(Cue(Moment.REVISION, "scrap that"), *CUES))`."""
 
     cues: tuple[Cue, ...] = CUES
+    """In their order: the first that a sentence shows gives its moment."""
 
     def mark(self, thoughts: Sequence[str]) -> list[Moment]:
         """The moment of each thought of a trace, given their texts in order: that of the first sentence that shows a cue, and else a step.

@@ -23,6 +23,7 @@ class Probing:
     samples: PositiveInt = 4
     """Answers after each thought."""
     temperature: NonNegativeFloat = 0.6
+    """At which they are sampled."""
     answer_tokens: PositiveInt = 32
     """The most tokens of such an answer."""
     wrong: NonNegativeInt | None = 100

@@ -9,25 +9,32 @@ from dataclasses import asdict
 from typing import Any
 
 from selfimprove.records import GenerationReport, Score, TrainingStep
+from selfimprove.thinking.moments import Moment
+
+EXAM, TRACES, THINKING, MOMENTS, SECONDS, TOKENS = "1_exam", "2_traces", "3_thinking", "4_moments", "5_seconds", "6_tokens"
+"""What stands before the slash of most figures. Pages sort by it, so that these come first and in this order."""
+
+_MOMENTS = {name for moment in Moment for name in (moment.value, f"{moment.value}_share")}
 
 
 def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures; what stands before the slash is the section of the page that shows them.
 
-    `exam/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `traces/accepted_share` is accepted
-    over sampled, `traces/distinct_per_1000_tokens` the yield of sampling; `anatomy/…` tells of thoughts and moments in the sampled traces,
-    `rationalization/…` of what was asked again with a hint, `difficulty/…` of how well solve rates were predicted, `spent/…` of what an
-    endpoint counted.
+    `1_exam/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `2_traces/accepted_share` is accepted
+    over sampled, `2_traces/distinct_per_1000_tokens` the yield of sampling; `3_thinking/…` and `4_moments/…` tell of thoughts in the sampled
+    traces, `5_seconds/…` and `6_tokens/…` of each stage, `rationalization/…` of what was asked again with a hint, `difficulty/…` of how well solve
+    rates were predicted, `spent/…` of what an endpoint counted.
     """
-    figures = of_score("exam", report.score)
+    figures = of_score(report.score)
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
     for section, values in (
-        ("traces", report.counts),
+        (TRACES, report.counts),
         ("outcomes", report.outcomes),
         ("drops", report.drops),
-        ("seconds", report.seconds),
-        ("tokens", report.tokens),
-        ("anatomy", report.anatomy),
+        (SECONDS, report.seconds),
+        (TOKENS, report.tokens),
+        (THINKING, {name: value for name, value in report.anatomy.items() if name not in _MOMENTS}),
+        (MOMENTS, {name: value for name, value in report.anatomy.items() if name in _MOMENTS}),
         ("rationalization", report.rationalization),
         ("difficulty", report.difficulty),
     ):
@@ -37,31 +44,36 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     if report.spent is not None:
         figures |= {f"spent/{name}": float(value) for name, value in asdict(report.spent).items()}
     if report.counts.get("sampled"):
-        figures["traces/accepted_share"] = report.counts.get("accepted", 0) / report.counts["sampled"]
-        figures["traces/samples_per_problem"] = report.samples_per_problem
-        figures["traces/distinct_per_1000_tokens"] = report.distinct_per_1000_tokens
+        figures[f"{TRACES}/accepted_share"] = report.counts.get("accepted", 0) / report.counts["sampled"]
+        figures[f"{TRACES}/samples_per_problem"] = report.samples_per_problem
+        figures[f"{TRACES}/distinct_per_1000_tokens"] = report.distinct_per_1000_tokens
     if report.counts.get("accepted"):
-        figures["traces/false_acceptance"] = report.counts.get("falsely_accepted", 0) / report.counts["accepted"]
+        figures[f"{TRACES}/false_acceptance"] = report.counts.get("falsely_accepted", 0) / report.counts["accepted"]
     return figures
 
 
-def of_score(section: str, score: Score) -> dict[str, float]:
-    """`pass_at_1` with its interval, and from k = 2 on `pass_at_k/<k>` and `majority_at_k/<k>` with theirs; the share undecided."""
-    low, high = score.interval
-    figures = {"pass_at_1": score.pass_at_1, "pass_at_1_low": low, "pass_at_1_high": high}
-    for name in ("pass_at_k", "majority_at_k"):
-        figures |= {f"{name}/{k}": value for k, value in getattr(score, name).items() if k > 1}
-        for k, (low, high) in getattr(score, f"{name}_interval").items():
-            figures |= {f"{name}_low/{k}": low, f"{name}_high/{k}": high} if k > 1 else {}
-    figures["undecided"] = score.undecided
-    return {f"{section}/{key}": value for key, value in figures.items()}
+def of_score(score: Score) -> dict[str, float]:
+    """`1_exam/pass_at_<k>` and, from k = 2 on, `majority_at_k/<k>`, each with its interval (`_low`, `_high`), and the share undecided.
+
+    Of the k above 1 those that are powers of two, and the largest.
+    """
+    figures = {f"{EXAM}/pass_at_1": score.pass_at_1, f"{EXAM}/undecided": score.undecided}
+    figures |= _bounds(f"{EXAM}/pass_at_1", score.interval)
+    for name, path in (("pass_at_k", f"{EXAM}/pass_at_"), ("majority_at_k", "majority_at_k/")):
+        rates, intervals = getattr(score, name), getattr(score, f"{name}_interval")
+        for k in (k for k in rates if k > 1 and (k.bit_count() == 1 or k == max(rates))):
+            figures |= {f"{path}{k}": rates[k], **_bounds(f"{path}{k}", intervals.get(k))}
+    return figures
+
+
+def _bounds(key: str, interval: tuple[float, float] | None) -> dict[str, float]:
+    return {f"{key}_low": interval[0], f"{key}_high": interval[1]} if interval else {}
 
 
 def of_baseline(name: str, score: Score) -> dict[str, float]:
     """`baseline/<name>` is the baseline's pass@1; `_low` and `_high` are the bounds of its interval."""
-    low, high = score.interval
     key = f"baseline/{legal(name)}"
-    return {key: score.pass_at_1, f"{key}_low": low, f"{key}_high": high}
+    return {key: score.pass_at_1, **_bounds(key, score.interval)}
 
 
 def of_step(step: TrainingStep) -> dict[str, float]:
@@ -70,10 +82,19 @@ def of_step(step: TrainingStep) -> dict[str, float]:
     return {"train/loss": step.loss, "train/learning_rate": step.learning_rate, "train/tokens": float(step.tokens), **measured}
 
 
-def of_settings(settings: Mapping[str, Any], most: int = 12) -> dict[str, str]:
+def of_round(settings: Mapping[str, Any], generation: int) -> dict[str, Any]:
+    """The settings as one generation follows them: those of its round in place of the workflow's."""
+    rounds = settings.get("rounds") or []
+    own = rounds[generation - 1] if 0 < generation <= len(rounds) else {}
+    changed = {**settings, **{name: value for name, value in own.items() if value is not None}}
+    return {name: value for name, value in changed.items() if name not in ("part", "rounds", "generations")}
+
+
+def of_settings(settings: Mapping[str, Any], most: int = 60, longest: int = 100) -> dict[str, str]:
     """The first scalars of nested settings, outer ones before inner ones: `{"sampling": {"top_p": 0.9}}` gives `sampling.top_p`.
 
-    A part is shown under its role: `{"verifier": {"part": "Exact"}}` gives `verifier`. None is left out, and so are lists.
+    A part is shown under its role: `{"verifier": {"part": "Exact"}}` gives `verifier`. None is left out, and so are lists and what has more than
+    `longest` characters.
     """
     scalars: dict[str, str] = {}
     waiting: deque[tuple[str, Any]] = deque((str(key), value) for key, value in settings.items() if key != "part")
@@ -81,8 +102,8 @@ def of_settings(settings: Mapping[str, Any], most: int = 12) -> dict[str, str]:
         path, value = waiting.popleft()
         if isinstance(value, Mapping):
             waiting.extend((path if key == "part" else f"{path}.{key}", inner) for key, inner in value.items())
-        elif isinstance(value, (str, int, float)):
-            scalars[".".join(legal(name) for name in path.split("."))] = str(value)[:250]
+        elif isinstance(value, (str, int, float)) and len(str(value)) <= longest:
+            scalars[".".join(legal(name) for name in path.split("."))] = str(value)
     return scalars
 
 

@@ -1,33 +1,27 @@
-"""A campaign as MLflow has it: a parent run, a nested run for each generation, a logged model for each checkpoint."""
+"""A campaign as MLflow has it: a parent run, and a nested run for each generation."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import logging
-import os
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from selfimprove.records import Checkpoint, GenerationReport, Score, TrainingStep
-from selfimprove.tracking import figures
-from selfimprove.tracking.outbox import Outbox, without_password
+from selfimprove.errors import without_password
+from selfimprove.records import GenerationReport, Score, TrainingStep
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.tracking import figures, mlflow_page
+from selfimprove.tracking.mlflow_address import artifacts_beside, link_to, make_ready
+from selfimprove.tracking.mlflow_generation import Generation, pretty
+from selfimprove.tracking.mlflow_models import Models, facts
+from selfimprove.tracking.mlflow_traces import Place
+from selfimprove.tracking.outbox import Outbox
 
-LARGEST_ARTIFACT = 5_000_000
-"""Bytes of the largest file that is copied to the tracker."""
-ENVIRONMENT = {
-    # By default one call to a server that is away blocks for minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
-"""Set before MLflow is imported, where the user has not set them."""
+VIEW_TAG = f"mlflow.sharedViewState.{mlflow_page.VIEW}"
+"""The experiment's tag in which MLflow keeps a saved view."""
 
 
 @dataclasses.dataclass
@@ -49,8 +43,11 @@ class Campaign:
     uri: str
     experiment: str
     name: str
+    """Of the campaign and of its registered model; generations add their number."""
     settings: Mapping[str, Any]
     folder: Path
+    traces: int = 0
+    """How many sampled traces of each generation are told, at most."""
     outbox: Outbox = dataclasses.field(default_factory=lambda: Outbox("MLflow"))
     link: str | None = None
     untold_steps: dict[int, list[tuple[TrainingStep, int]]] = dataclasses.field(default_factory=dict)
@@ -59,21 +56,23 @@ class Campaign:
     """When the generation that is under way began."""
     began: dict[int, int] = dataclasses.field(default_factory=dict)
     """By generation, in milliseconds since 1970."""
+    reports: dict[int, GenerationReport] = dataclasses.field(default_factory=dict)
+    """By generation, as far as the campaign has come."""
+    baselines: dict[str, Score] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """MLflow reads its environment when it is imported, so it is made ready here."""
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        make_ready()
 
     def tell_settings(self) -> None:
-        """All settings as one artifact, the first few as params."""
-        from mlflow.entities import Param
-
-        known = self.parent.data.params
-        params = [Param(key, value) for key, value in figures.of_settings(self.settings).items() if key not in known]
-        self.client.log_batch(self.parent.info.run_id, params=params)
-        self.client.log_text(self.parent.info.run_id, _json(self.settings), "workflow.json")
+        """All settings as one artifact, the short ones as params; and the view that the link opens, where the experiment has none yet."""
+        self._tell_params(self.parent, self.settings, level="campaign")
+        self.client.log_text(self.parent.info.run_id, pretty(self.settings), "workflow.json")
+        known = self.client.get_experiment(self.parent.info.experiment_id).tags
+        # Without the second, MLflow takes an experiment that has traces for one about applications, and opens other pages.
+        for key, value in ((VIEW_TAG, mlflow_page.view()), ("mlflow.experimentKind", "custom_model_development")):
+            if key not in known:
+                self.client.set_experiment_tag(self.parent.info.experiment_id, key, value)
 
     def tell_training(self, generation: int) -> None:
         """The steps that came since the last time; a training that is begun again repeats steps that are on the curve."""
@@ -89,7 +88,8 @@ class Campaign:
         """The same figures on the child, as a dot, and on the parent, as one more point of the line over generations."""
         child = self._child(report.generation)
         if not child.complete:
-            self.client.log_param(child.run_id, "generation", report.generation)
+            own = {"generation": report.generation, **figures.of_round(self.settings, report.generation)}
+            self._tell_params(self.client.get_run(child.run_id), own, level="generation")
             for run_id in (child.run_id, self.parent.info.run_id):
                 self._log(run_id, (figures.of_report(report), report.generation, child.began))
 
@@ -107,26 +107,39 @@ class Campaign:
             self.client.log_artifact(run.info.run_id, str(file), name)
 
     def tell_files(self, report: GenerationReport, folder: Path, ended: int) -> None:
-        """The checkpoint, the report, the accepted traces and how well their number was predicted; then the child is complete."""
-        child = self._child(report.generation)
+        """Datasets, the checkpoint as a model and as a version, files and traces; then the child is complete."""
+        child, made = self._child(report.generation), report.candidate
         if child.complete:
             return
         from mlflow.entities import RunTag
 
-        made = report.candidate
-        tags = {"checkpoint": made.id, "kept": report.kept.id, "why": report.why, **_facts(made)}
+        generation = Generation(self.client, child.run_id, self.parent.info.run_id, folder)
+        tags = {"checkpoint": made.id, "kept": report.kept.id, "why": report.why, "mlflow.note.content": report.why, **facts(made)}
         self.client.log_batch(child.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        scores = figures.of_score("exam", report.score)
-        self._log(child.run_id, (scores, report.generation, child.began), model_id=self._model(made, child))
-        self.client.log_text(child.run_id, _json(dataclasses.asdict(report)), "report.json")
-        accepted = folder / "accepted.parquet"
-        if accepted.exists() and accepted.stat().st_size < LARGEST_ARTIFACT:
-            self.client.log_artifact(child.run_id, str(accepted))
-        reliability = folder / "difficulty" / "reliability.png"
-        if reliability.exists():
-            self.client.log_artifact(child.run_id, str(reliability))
+        trained_on = generation.tell_datasets()
+        model_id = self.models.logged(made, child.run_id)
+        self._log(child.run_id, (figures.of_score(report.score), report.generation, child.began), model_id=model_id)
+        self.models.register(made, child.run_id, model_id, trained_on, report.why)
+        # That of the last generation: an earlier one may be told later.
+        self.models.crown(self.reports[max(self.reports)].kept)
+        generation.tell_files(report, figures.of_round(self.settings, report.generation))
+        self._tell_traces(report, generation, child)
         self.client.set_terminated(child.run_id, "FINISHED", ended)
         child.complete = True
+
+    def _tell_traces(self, report: GenerationReport, generation: Generation, child: _Child) -> None:
+        from mlflow.tracing.client import TracingClient
+
+        writer = None if self.settings.get("teacher") and report.generation == 1 else self.children.get(report.start.generation)
+        model_id = self.models.made_by(writer.run_id) if writer else None
+        place = Place(self.parent.info.experiment_id, child.run_id, model_id, report.generation, child.began)
+        generation.tell_traces(RunFolder(self.folder), place, self.traces, TracingClient(self.uri))
+
+    def tell_story(self) -> None:
+        """The campaign so far, in words and as a table, on the parent's page."""
+        if reports := [self.reports[number] for number in sorted(self.reports)]:
+            text = mlflow_page.description(reports, self.baselines, self.models.registered)
+            self.client.set_tag(self.parent.info.run_id, "mlflow.note.content", text)
 
     def tell_end(self, status: str, ended: int) -> None:
         """The final status of the parent and of every child that is not complete."""
@@ -134,6 +147,13 @@ class Campaign:
             if not child.complete:
                 self.client.set_terminated(child.run_id, status, ended)
         self.client.set_terminated(self.parent.info.run_id, status, ended)
+
+    def _tell_params(self, run: Any, settings: Mapping[str, Any], level: str) -> None:
+        """Those that the run does not have yet: MLflow refuses to change one."""
+        from mlflow.entities import Param, RunTag
+
+        params = [Param(key, value) for key, value in figures.of_settings(settings).items() if key not in run.data.params]
+        self.client.log_batch(run.info.run_id, params=params, tags=[RunTag("level", level)])
 
     def _log(self, run_id: str, *points: tuple[Mapping[str, float], int, int], model_id: str | None = None) -> None:
         """Several figures at a step and a time, in one call."""
@@ -150,23 +170,11 @@ class Campaign:
             self.children[generation] = _Child(run.info.run_id, began)
         return self.children[generation]
 
-    def _model(self, checkpoint: Checkpoint, child: _Child) -> str:
-        """The id of the logged model: a name, its facts and its figures; the weights stay where they are."""
-        from mlflow.entities import LoggedModelOutput
-
-        for model in self.client.search_logged_models([self.parent.info.experiment_id], f"source_run_id = '{child.run_id}'"):
-            return str(model.model_id)
-        model = self.client.create_logged_model(
-            self.parent.info.experiment_id,
-            name=figures.legal(checkpoint.id),
-            source_run_id=child.run_id,
-            tags={"mlflow.model.isExternal": "true"},
-            params=_facts(checkpoint),
-            model_type="checkpoint",
-        )
-        self.client.finalize_logged_model(model.model_id, "READY")
-        self.client.log_outputs(child.run_id, [LoggedModelOutput(model.model_id, checkpoint.generation)])
-        return str(model.model_id)
+    @cached_property
+    def models(self) -> Models:
+        """The campaign's checkpoints in MLflow."""
+        parent = self.parent.info
+        return Models(self.client, not self.uri.startswith("http"), parent.experiment_id, parent.run_id, self.name)
 
     @cached_property
     def client(self) -> Any:
@@ -181,14 +189,14 @@ class Campaign:
         run = self._known_run()
         if run is None:
             known = self.client.get_experiment_by_name(self.experiment)
-            experiment_id = known.experiment_id if known else self.client.create_experiment(self.experiment, _artifacts(self.uri))
+            experiment_id = known.experiment_id if known else self.client.create_experiment(self.experiment, artifacts_beside(self.uri))
             run = self.client.create_run(experiment_id, tags={"folder": str(self.folder)}, run_name=self.name)
             self.folder.mkdir(parents=True, exist_ok=True)
             half = self.folder / "mlflow.half"
-            half.write_text(_json({"uri": without_password(self.uri), "experiment_id": run.info.experiment_id, "run_id": run.info.run_id}))
+            half.write_text(pretty({"uri": without_password(self.uri), "experiment_id": run.info.experiment_id, "run_id": run.info.run_id}))
             half.replace(self.folder / "mlflow.json")
         self.client.update_run(run.info.run_id, "RUNNING")
-        self.link = _link(without_password(self.uri), run.info.experiment_id)
+        self.link = link_to(without_password(self.uri), run.info.experiment_id)
         return run
 
     @cached_property
@@ -219,36 +227,6 @@ class Campaign:
                 raise
             return None
         return run if run.info.lifecycle_stage == "active" else None
-
-
-def store_address(uri: str | None) -> str:
-    """The store's address; a SQLite file gets an absolute path, as it must not depend on the folder that a command is given in."""
-    address = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///runs/mlflow.db"
-    scheme, _, path = address.partition(":///")
-    return f"sqlite:///{Path(path).resolve()}" if scheme == "sqlite" else address
-
-
-def _artifacts(uri: str) -> str | None:
-    """A folder beside a SQLite file, which would else keep artifacts in the current folder; a server knows its own."""
-    return (Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts").as_uri() if uri.startswith("sqlite:///") else None
-
-
-def _link(uri: str, experiment_id: str) -> str:
-    """Where the curves over generations are shown, after the command that serves them where there is no server."""
-    view = f"/#/experiments/{experiment_id}/runs?compareRunsMode=CHART&workflowType=machine_learning"
-    if uri.startswith("http"):
-        return uri.rstrip("/") + view
-    # Without its job runner the server takes a fifth of the memory.
-    return f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri {shlex.quote(uri)}  →  http://127.0.0.1:5000{view}"
-
-
-def _facts(checkpoint: Checkpoint) -> dict[str, str]:
-    """What tells one checkpoint from another."""
-    return {"path": checkpoint.path, "parent": checkpoint.parent_id or "none", "weights_hash": checkpoint.weights_hash}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
 def now() -> int:

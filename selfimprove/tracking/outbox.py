@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable
+
+from selfimprove.errors import without_password
 
 LOGGER = logging.getLogger(__name__)
 
@@ -50,8 +51,3 @@ class Outbox:
             reason = without_password(next(iter(str(error).splitlines()), ""))[:200]
             LOGGER.warning("%s was not told of %s (%s: %s); it is tried again later.", self._tracker, what, type(error).__name__, reason)
         self._failing = True
-
-
-def without_password(text: str) -> str:
-    """The text with user name and password left out of every address in it."""
-    return re.sub(r"//[^/@\s]*@", "//", text)

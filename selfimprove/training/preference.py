@@ -32,6 +32,7 @@ class PreferenceTrainer:
     """
 
     epochs: PositiveFloat = 1.0
+    """How often every pair is gone over."""
     learning_rate: PositiveFloat = 5e-6
     """The peak: reached after the warm-up, zero at the end. Far below that of supervised fine-tuning."""
     beta: PositiveFloat = 0.1

@@ -49,9 +49,11 @@ class ReinforcementTrainer:
     steps: PositiveInt = 20
     """Optimizer steps."""
     problems_per_step: PositiveInt = 8
+    """Problems that are tried in one optimizer step."""
     group_size: Annotated[int, Field(ge=2)] = 8
     """Rollouts of each problem: what one is compared with."""
     temperature: PositiveFloat = 1.0
+    """Of the rollouts."""
     max_tokens: PositiveInt = 256
     """The most tokens of a rollout, thinking and answer."""
     learning_rate: PositiveFloat = 1e-6

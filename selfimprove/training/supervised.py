@@ -33,6 +33,7 @@ class SupervisedTrainer:
     """
 
     epochs: PositiveFloat = 3.0
+    """How often every row is gone over."""
     min_steps: PositiveInt = 1
     """The fewest optimizer steps: where the first generations bring few rows, these are gone over more often than `epochs` says."""
     learning_rate: PositiveFloat = 1e-4
@@ -44,6 +45,7 @@ class SupervisedTrainer:
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps over which the learning rate rises."""
     weight_decay: NonNegativeFloat = 0.0
+    """AdamW's, of weight matrices; 0: none."""
     schedule: str = "linear"
     """How the learning rate falls: a scheduler of transformers by name, `linear`, `cosine`, `constant_with_warmup`, …"""
     lora: dict[str, Any] | None = None

@@ -12,6 +12,7 @@ class Exact:
     """Right is what reads like the reference answer, white space aside; numerals are compared as they stand: `5.0` is not `5`."""
 
     ignore_case: bool = True
+    """Whether `Paris` is `paris`."""
 
     name = "exact"
     version = "1"

@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.records import Outcome, Problem
 from selfimprove.verification.numerals import compare_numerals
-from selfimprove.verification.quick_math import hasten
 
 NUMERAL = re.compile(r"[+-]?[\d.,]+")
 """What means the same as text and as LaTeX, and is read three times as fast as text."""
@@ -56,7 +55,6 @@ def _compare(reference: str, answer: str) -> Outcome | None:
 def _by_math_verify(reference: str, answer: str) -> Outcome | None:
     from math_verify import verify
 
-    hasten()
     gold = _parse(reference if NUMERAL.fullmatch(reference) else f"${reference}$")
     if not gold:
         return None
@@ -74,5 +72,4 @@ def _by_math_verify(reference: str, answer: str) -> Outcome | None:
 def _parse(text: str) -> list[Any]:
     from math_verify import parse
 
-    hasten()
     return list(parse(text, parsing_timeout=None, raise_on_error=True))

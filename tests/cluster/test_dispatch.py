@@ -16,7 +16,7 @@ def given(dispatch: Dispatch) -> list[Call]:
 
 
 def test_each_copy_gets_two_calls_where_nothing_else_is_said() -> None:
-    dispatch = Dispatch([(n,) for n in range(5)], 2, None)
+    dispatch = Dispatch([(n,) for n in range(5)], range(2), None)
     begun = given(dispatch)
     assert [(call.copy, call.arguments) for call in begun] == [(0, (0,)), (1, (1,)), (0, (2,)), (1, (3,))]
     dispatch.came(begun[1], "of a stream of unknown length")
@@ -26,7 +26,7 @@ def test_each_copy_gets_two_calls_where_nothing_else_is_said() -> None:
 
 
 def test_a_copy_is_kept_full_by_the_results_that_are_missing_however_many_calls_are_open() -> None:
-    dispatch = Dispatch([("abc",), ("def",), ("ghi",), ("jkl",)], 1, BY_LENGTH)
+    dispatch = Dispatch([("abc",), ("def",), ("ghi",), ("jkl",)], range(1), BY_LENGTH)
     first, second = given(dispatch)
     dispatch.came(first, "ab")
     assert not given(dispatch), "four results are missing"
@@ -35,24 +35,35 @@ def test_a_copy_is_kept_full_by_the_results_that_are_missing_however_many_calls_
 
 
 def test_the_copy_with_the_least_to_do_comes_first() -> None:
-    dispatch = Dispatch([("abc",), ("d",), ("e",), ("f",)], 2, BY_LENGTH)
+    dispatch = Dispatch([("abc",), ("d",), ("e",), ("f",)], range(2), BY_LENGTH)
     assert [call.copy for call in given(dispatch)] == [0, 1, 1, 1]
 
 
-def test_a_call_that_begins_anew_brings_all_its_results_again() -> None:
-    dispatch = Dispatch([("abcd",), ("ef",)], 1, BY_LENGTH)
+def test_what_a_lost_copy_worked_on_begins_anew_before_anything_else() -> None:
+    dispatch = Dispatch([("abcd",), ("efgh",), ("ij",), ("klmn",)], range(2), BY_LENGTH)
+    first, second = given(dispatch)
+    dispatch.came(first, "abc")
+    third, fourth = given(dispatch)
+    assert (first.copy, second.copy, third.copy, fourth.copy) == (0, 1, 0, 0)
+    dispatch.lost(0)
+    assert not given(dispatch), "the other copy is full"
+    dispatch.ended(second)
+    assert given(dispatch) == [first] and (first.copy, first.missing, first.attempt) == (1, 4, 1)
+    dispatch.join(0)
+    assert given(dispatch) == [third, fourth] and (third.copy, fourth.copy, third.attempt) == (0, 0, 1)
+
+
+def test_without_any_copy_there_is_no_room() -> None:
+    dispatch = Dispatch([("a",)], [0], None)
     (call,) = given(dispatch)
-    dispatch.came(call, "abc")
-    (other,) = given(dispatch)
-    dispatch.again(call)
-    assert (call.missing, call.attempt, other.missing) == (4, 1, 2)
-    dispatch.came(call, "ab")
-    dispatch.ended(call)
-    assert not given(dispatch)
+    dispatch.lost(0)
+    assert not dispatch.room and not given(dispatch)
+    dispatch.join(0)
+    assert dispatch.room and given(dispatch) == [call]
 
 
 def test_more_results_than_were_expected_make_no_copy_look_emptier_than_empty() -> None:
-    dispatch = Dispatch([("ab",), ("cd",), ("ef",)], 1, BY_LENGTH)
+    dispatch = Dispatch([("ab",), ("cd",), ("ef",)], range(1), BY_LENGTH)
     first, _ = given(dispatch)
     dispatch.came(first, "ab")
     dispatch.came(first, "ab")
@@ -68,14 +79,14 @@ def test_calls_that_wait_are_asked_for_again() -> None:
             yield None
         yield ("b",)
 
-    dispatch = Dispatch(calls(), 1, None)
+    dispatch = Dispatch(calls(), range(1), None)
     assert len(given(dispatch)) == 1
     ready.append(True)
     assert [call.arguments for call in given(dispatch)] == [("b",)]
 
 
 def test_no_copy_holds_more_calls_than_its_actor_has_threads() -> None:
-    dispatch = Dispatch([("",)] * 2 * MOST_CALLS, 1, BY_LENGTH)
+    dispatch = Dispatch([("",)] * 2 * MOST_CALLS, range(1), BY_LENGTH)
     begun = given(dispatch)
     assert len(begun) == MOST_CALLS
     dispatch.ended(begun[0])

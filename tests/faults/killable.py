@@ -6,13 +6,15 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toy import ToySampler
 
 from selfimprove import Checkpoint, Request, Trace
 from selfimprove.__main__ import main
+from selfimprove.records import GenerationReport
+from selfimprove.storage.run_folder import RunFolder
 
 WORKFLOW = """
 from pathlib import Path
@@ -59,3 +61,13 @@ def files_of(root: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and path.name not in skipped and "logs" not in path.parts
     }
+
+
+def reports(root: Path) -> list[GenerationReport]:
+    """Without times and places."""
+
+    def bare(report: GenerationReport) -> GenerationReport:
+        places = {name: replace(getattr(report, name), path="") for name in ("start", "candidate", "kept")}
+        return replace(report, seconds={}, **places)
+
+    return [bare(report) for report in RunFolder(root).reports()]

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -23,13 +22,12 @@ import toy
 
 sys.path.insert(0, str(Path(__file__).parent))
 import killable
-from killable import WORKFLOW, NotingSampler, drive, files_of
+from killable import WORKFLOW, NotingSampler, drive, files_of, reports
 from processes import Started, watching
 from toy import Sums, ToyTrainer, make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, RayCluster, improve
 from selfimprove.cluster.ray_worker import RayWorker
-from selfimprove.records import GenerationReport
 from selfimprove.reporting.progress import Silence
 from selfimprove.storage.run_folder import RunFolder
 
@@ -74,16 +72,6 @@ def finish(line: list[str], environment: dict[str, str]) -> subprocess.Completed
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done
-
-
-def reports(root: Path) -> list[GenerationReport]:
-    """Without times and places."""
-
-    def bare(report: GenerationReport) -> GenerationReport:
-        places = {name: replace(getattr(report, name), path="") for name in ("start", "candidate", "kept")}
-        return replace(report, seconds={}, **places)
-
-    return [bare(report) for report in RunFolder(root).reports()]
 
 
 def count_files(root: Path) -> int:

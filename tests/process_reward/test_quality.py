@@ -39,16 +39,24 @@ def test_logits_that_know_nothing_are_told_apart_from_those_that_do() -> None:
     assert quality.brier == pytest.approx(quality.brier_constant, abs=0.01)
 
 
+def test_knowing_which_problem_is_hard_is_not_knowing_which_thought_is_bad() -> None:
+    labels = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0]
+    quality = measure([2.0, 2.0, 2.0, -2.0, -2.0, -2.0], labels, ["easy"] * 3 + ["hard"] * 3)
+    assert quality.auroc == pytest.approx(2 / 3) and quality.auroc_within == 0.5
+
+
 def test_figures_by_hand() -> None:
     # One good and two bad thoughts; a bad one is ranked above the good one, the other below.
     quality = measure([0.0, log(3), -log(3)], [1.0, 0.0, 0.0], ["p1", "p2", "p1"])
     assert quality.auroc == 0.5
+    # The good one has only one of them on its own problem to be compared with.
+    assert quality.auroc_within == 1.0
     assert quality.brier_uncalibrated == pytest.approx((0.25 + 0.75**2 + 0.25**2) / 3)
     assert quality.brier_constant == pytest.approx(2 / 9)
 
 
 def test_thoughts_of_one_kind_have_no_auroc_and_a_finite_calibration() -> None:
     quality = measure([1.0, 2.0, 3.0, 4.0], [1.0] * 4, ["p1", "p1", "p2", "p2"])
-    assert quality.auroc is None and abs(quality.center) < 1e4 and 0 < quality.scale < 1e4
+    assert quality.auroc is None and quality.auroc_within is None and abs(quality.center) < 1e4 and 0 < quality.scale < 1e4
     with pytest.raises(ValueError, match="no thought"):
         measure([], [], [])

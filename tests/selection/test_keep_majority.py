@@ -79,7 +79,7 @@ def test_the_report_tells_how_many_were_accepted_falsely(tmp_path: Path, capsys:
     rows = {row.trace_id for row in read_records(tmp_path / "run" / "generation-01" / "accepted.parquet", AcceptedTrace)}
     wrong = sum(item.trace.id in rows and item.verdict.outcome == "wrong" for item in stored(tmp_path / "run" / "generation-01"))
     assert report.counts["falsely_accepted"] == wrong > 0
-    assert of_report(report)["traces/false_acceptance"] == wrong / len(rows)
+    assert of_report(report)["2_traces/false_acceptance"] == wrong / len(rows)
     assert main(["report", str(tmp_path / "run")]) == 0
     assert f"accepted though wrong by the reference answer: {wrong} of {len(rows)}" in capsys.readouterr().out
 

@@ -18,8 +18,35 @@ def test_settings_are_shown_outer_ones_first_and_parts_under_their_role():
     assert figures.of_settings(settings) == {"seed": "0", "base_model": "tiny", "sampling": "Decoding", "sampling.top_p": "0.9"}
 
 
-def test_settings_stop_at_the_number_asked_for():
-    assert len(figures.of_settings({f"s{i}": i for i in range(40)})) == 12
+def test_settings_stop_at_the_number_asked_for_and_long_ones_are_left_out():
+    assert len(figures.of_settings({f"s{i}": i for i in range(80)})) == 60
+    assert figures.of_settings({"system": "Think. " * 40, "seed": 1}) == {"seed": "1"}
+
+
+def test_a_generation_follows_the_settings_of_its_round():
+    settings = {
+        "part": "Workflow",
+        "seed": 7,
+        "start_from": "base",
+        "generations": 3,
+        "rounds": [{"part": "Round", "start_from": None}, {"start_from": "champion"}],
+    }
+    assert figures.of_round(settings, 1) == {"seed": 7, "start_from": "base"}
+    assert figures.of_round(settings, 2) == {"seed": 7, "start_from": "champion"}
+    assert figures.of_round(settings, 0) == figures.of_round(settings, 3) == figures.of_round(settings, 1)
+
+
+def test_of_many_k_the_powers_of_two_and_the_largest_are_shown():
+    rates = {k: k / 10 for k in range(1, 8)}
+    score = Score("m1", 10, 0.1, (0.0, 0.3), rates, rates, {"correct": 1}, 9)
+    assert [key for key in figures.of_score(score) if key.startswith("1_exam/pass_at")] == [
+        "1_exam/pass_at_1",
+        "1_exam/pass_at_1_low",
+        "1_exam/pass_at_1_high",
+        "1_exam/pass_at_2",
+        "1_exam/pass_at_4",
+        "1_exam/pass_at_7",
+    ]
 
 
 def test_a_report_becomes_sections_with_legal_names():
@@ -38,33 +65,37 @@ def test_a_report_becomes_sections_with_legal_names():
         drops={"longer than 9/10 of ../context": 1},
         seconds={"sample": 1.5},
         tokens={"sample": 80},
+        anatomy={"thoughts": 2.5, "revision": 0.5, "revision_share": 0.25},
         coverage=Coverage(("a", "b"), (), ("c",), "expansion"),
     )
     assert figures.of_report(report) == {
-        "exam/pass_at_1": 0.5,
-        "exam/pass_at_1_low": 0.2,
-        "exam/pass_at_1_high": 0.8,
-        "exam/pass_at_k/2": 0.7,
-        "exam/pass_at_k_low/2": 0.4,
-        "exam/pass_at_k_high/2": 0.9,
-        "exam/majority_at_k/2": 0.6,
-        "exam/undecided": 0.25,
+        "1_exam/pass_at_1": 0.5,
+        "1_exam/pass_at_1_low": 0.2,
+        "1_exam/pass_at_1_high": 0.8,
+        "1_exam/pass_at_2": 0.7,
+        "1_exam/pass_at_2_low": 0.4,
+        "1_exam/pass_at_2_high": 0.9,
+        "majority_at_k/2": 0.6,
+        "1_exam/undecided": 0.25,
+        "3_thinking/thoughts": 2.5,
+        "4_moments/revision": 0.5,
+        "4_moments/revision_share": 0.25,
         "coverage/newly_solved": 2,
         "coverage/forgotten": 0,
         "coverage/never_solved": 1,
         "champion/pass_at_1": 0.5,
-        "traces/sampled": 8,
-        "traces/accepted": 2,
-        "traces/problems": 2,
-        "traces/distinct": 2,
-        "traces/accepted_share": 0.25,
-        "traces/samples_per_problem": 4,
-        "traces/distinct_per_1000_tokens": 25,
-        "traces/false_acceptance": 0,
+        "2_traces/sampled": 8,
+        "2_traces/accepted": 2,
+        "2_traces/problems": 2,
+        "2_traces/distinct": 2,
+        "2_traces/accepted_share": 0.25,
+        "2_traces/samples_per_problem": 4,
+        "2_traces/distinct_per_1000_tokens": 25,
+        "2_traces/false_acceptance": 0,
         "outcomes/correct": 3,
         "drops/longer_than_9_10_of____context": 1,
-        "seconds/sample": 1.5,
-        "tokens/sample": 80,
+        "5_seconds/sample": 1.5,
+        "6_tokens/sample": 80,
     }
 
 

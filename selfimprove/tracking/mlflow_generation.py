@@ -1,0 +1,95 @@
+"""What one generation leaves in MLflow beside its figures: datasets, tables, files, and a draw of its traces."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from selfimprove.records import AcceptedTrace, GenerationReport
+from selfimprove.storage.files import read_column, read_json, read_records
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.traces import moments_of
+from selfimprove.tracking import mlflow_traces
+from selfimprove.tracking.mlflow_traces import Place
+
+LARGEST_ARTIFACT = 5_000_000
+"""Bytes of the largest file that is copied to the tracker."""
+LONGEST_TABLE = 500
+"""Rows of the table of accepted traces; `accepted.parquet` has all."""
+DATASETS = (
+    # name, context, manifest and what the manifest calls it, file
+    ("rows", "train", "training.manifest.json", "rows", "rows.parquet"),
+    ("pairs", "train", "preference/training.manifest.json", "rows", "pairs.parquet"),
+    ("held_out", "exam", "exam/sampling.manifest.json", "problems", "../problems/held_out.json"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """One generation, on disk and in MLflow. Whatever is told twice is stored once."""
+
+    client: Any
+    run_id: str
+    campaign: str
+    """The id of the parent run, which has the datasets and the traces as well."""
+    folder: Path
+
+    def tell_datasets(self) -> dict[str, str]:
+        """What was trained on and what the exam asked, by the digests of the manifests; gives the digests of what was trained on, by name."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        told, trained = [], {}
+        for name, context, manifest, key, file in DATASETS:
+            if not (self.folder / manifest).exists():
+                continue
+            # MLflow takes 36 characters.
+            digest = read_json(self.folder / manifest, dict[str, str])[key][:36]
+            source = json.dumps({"uri": str((self.folder / file).resolve())})
+            told.append(DatasetInput(Dataset(name, digest, "local", source), [InputTag("mlflow.data.context", context)]))
+            if context == "train":
+                trained[name] = digest
+        for run_id in (self.run_id, self.campaign):
+            self.client.log_inputs(run_id, datasets=told)
+        return trained
+
+    def tell_files(self, report: GenerationReport, settings: Mapping[str, Any]) -> None:
+        """Settings and report, the accepted traces as a file and as a table, and how well their number was predicted."""
+        self.client.log_text(self.run_id, pretty(settings), "settings.json")
+        self.client.log_text(self.run_id, pretty(dataclasses.asdict(report)), "report.json")
+        accepted = self.folder / "accepted.parquet"
+        if accepted.exists():
+            rows = read_records(accepted, AcceptedTrace)[:LONGEST_TABLE]
+            columns = ["problem", "question", "completion", "origin", "trace"]
+            data = [[row.problem_id, row.messages[-1]["content"], row.completion, row.origin, row.trace_id] for row in rows]
+            # Not log_table, which appends to what is there.
+            self.client.log_text(self.run_id, json.dumps({"columns": columns, "data": data}, ensure_ascii=False), "accepted.json")
+            self.client.set_tag(self.run_id, "mlflow.loggedArtifacts", json.dumps([{"path": "accepted.json", "type": "table"}]))
+            if accepted.stat().st_size < LARGEST_ARTIFACT:
+                self.client.log_artifact(self.run_id, str(accepted))
+        reliability = self.folder / "difficulty" / "reliability.png"
+        if reliability.exists():
+            self.client.log_artifact(self.run_id, str(reliability))
+
+    def tell_traces(self, run: RunFolder, place: Place, most: int, tracing: Any) -> None:
+        """At most so many of the sampled traces."""
+        drawn = mlflow_traces.draw(self.folder, most)
+        if not drawn:
+            return
+        problems, moments = {problem.id: problem for problem in run.problems("train")}, moments_of(run.settings())
+        accepted = set(read_column(self.folder / "accepted.parquet", "trace_id"))
+        for item in drawn:
+            tracing.start_trace(mlflow_traces.info(item, problems[item.trace.problem_id], accepted, place))
+        spans = [span for item in drawn for span in mlflow_traces.spans(item, problems[item.trace.problem_id], place, moments)]
+        tracing.log_spans(place.experiment_id, spans)
+        names = [mlflow_traces.trace_id(item, place) for item in drawn]
+        # MLflow takes 100 at once.
+        for first in range(0, len(names), 100):
+            self.client.link_traces_to_run(names[first : first + 100], self.campaign)
+
+
+def pretty(value: Any) -> str:
+    """JSON for people."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

@@ -1,0 +1,97 @@
+"""The checkpoints of a campaign in MLflow: a logged model for each, and a version of the campaign's registered model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from selfimprove.records import Checkpoint
+from selfimprove.tracking.figures import legal
+
+CHAMPION = "champion"
+"""The alias of the version that the gate kept last."""
+
+
+@dataclass
+class Models:
+    """What can be called again: it makes no model and no version twice. Weights stay where they are."""
+
+    client: Any
+    local: bool
+    """The store is reached without a server: a server takes no folder as the source of a version."""
+    experiment_id: str
+    campaign: str
+    """The id of the parent run."""
+    name: str
+
+    def logged(self, checkpoint: Checkpoint, run_id: str) -> str:
+        """The id of the logged model that this run made: a name and its facts."""
+        from mlflow.entities import LoggedModelOutput
+
+        model_id = self.made_by(run_id) or self._create(checkpoint, run_id)
+        self.client.finalize_logged_model(model_id, "READY")
+        # MLflow would list an output twice.
+        if not self.client.get_run(run_id).outputs.model_outputs:
+            self.client.log_outputs(run_id, [LoggedModelOutput(model_id, checkpoint.generation)])
+        return model_id
+
+    def _create(self, checkpoint: Checkpoint, run_id: str) -> str:
+        model = self.client.create_logged_model(
+            self.experiment_id,
+            name=legal(checkpoint.id),
+            source_run_id=run_id,
+            tags={"mlflow.model.isExternal": "true"},
+            params=facts(checkpoint),
+            model_type="checkpoint",
+        )
+        return str(model.model_id)
+
+    def made_by(self, run_id: str) -> str | None:
+        """The id of the logged model of this run; None where it has none yet."""
+        found = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run_id}'")
+        return str(found[0].model_id) if found else None
+
+    def register(self, checkpoint: Checkpoint, run_id: str, model_id: str, datasets: Mapping[str, str], description: str) -> None:
+        """Make the checkpoint a version, whose tags tell where it comes from; `datasets` has the digest of each set it was trained on, by name."""
+        versions = self.versions()
+        if checkpoint.id in versions:
+            return
+        lineage = {
+            "checkpoint": checkpoint.id,
+            "generation": str(checkpoint.generation),
+            "parent_version": versions.get(checkpoint.parent_id or "", "none"),
+            **{f"{name}_digest": digest for name, digest in datasets.items()},
+            **facts(checkpoint),
+        }
+        source = checkpoint.path if self.local else f"models:/{model_id}"
+        self.client.create_model_version(self.registered, source, run_id, lineage, description=description, await_creation_for=0, model_id=model_id)
+
+    def crown(self, checkpoint: Checkpoint) -> None:
+        """Move the alias to this checkpoint's version, where it has one."""
+        if version := self.versions().get(checkpoint.id):
+            self.client.set_registered_model_alias(self.registered, CHAMPION, version)
+
+    def versions(self) -> dict[str, str]:
+        """The versions by the id of their checkpoint."""
+        found = self.client.search_model_versions(f"name = '{self.registered}'")
+        return {version.tags["checkpoint"]: str(version.version) for version in found}
+
+    @cached_property
+    def registered(self) -> str:
+        """The name of the registered model: the campaign's, followed by a part of its run's id where another campaign has that name."""
+        plain = legal(self.name)
+        tags = {"campaign": self.campaign}
+        found = self.client.search_registered_models(f"name = '{plain}'")
+        if found and found[0].tags.get("campaign") != self.campaign:
+            plain = f"{plain}-{self.campaign[:8]}"
+            found = self.client.search_registered_models(f"name = '{plain}'")
+        if not found:
+            self.client.create_registered_model(plain, tags, f"The checkpoints of the campaign {self.name}, a version for each generation.")
+        return plain
+
+
+def facts(checkpoint: Checkpoint) -> dict[str, str]:
+    """What tells one checkpoint from another."""
+    return {"path": checkpoint.path, "parent": checkpoint.parent_id or "none", "weights_hash": checkpoint.weights_hash}

@@ -1,0 +1,94 @@
+"""What MLflow's pages show first: a campaign in words and as a table, and a view of charts over generations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from selfimprove.records import GenerationReport, Score
+from selfimprove.tracking.figures import EXAM, MOMENTS, SECONDS, THINKING, TOKENS, TRACES
+
+VIEW = "generations"
+"""The id of the view, in addresses and in the tag that keeps it."""
+CAMPAIGNS = "tags.level = 'campaign'"
+"""The search that leaves the runs of single generations out."""
+CHARTS = (
+    (f"{EXAM}/pass_at_1", f"{EXAM}/pass_at_1_low", f"{EXAM}/pass_at_1_high"),
+    tuple(f"{EXAM}/pass_at_{k}" for k in (2, 4, 8, 16, 32)),
+    (f"{TRACES}/accepted_share",),
+    (f"{THINKING}/output_tokens", f"{THINKING}/thinking_tokens"),
+    tuple(f"{MOMENTS}/{moment}_share" for moment in ("plan", "reflection", "revision", "conclusion")),
+    (f"{THINKING}/under_thinking", f"{THINKING}/over_thinking"),
+    ("coverage/newly_solved", "coverage/forgotten"),
+    tuple(f"{SECONDS}/{stage}" for stage in ("sample", "train", "examine")),
+    tuple(f"{TOKENS}/{stage}" for stage in ("sample", "train", "examine")),
+)
+"""The figures of each chart of the view, in order; a chart without any of its figures is not shown."""
+
+
+def view() -> str:
+    """A saved view of MLflow's runs page, as its tag keeps it: the campaigns alone, these charts first, then every other figure by section."""
+    names = [VIEW, EXAM, TRACES, THINKING, MOMENTS, SECONDS, TOKENS]
+    shown = {"display": True, "isReordered": False, "deleted": False, "isGenerated": True}
+    sections: list[dict[str, Any]] = [{"uuid": name, "name": name, **shown} for name in names]
+    # Wide enough for the names of the lines.
+    sections[0]["columns"] = 2
+    charts = [
+        {
+            "type": "LINE",
+            "uuid": f"{VIEW}-{number}",
+            "metricSectionId": VIEW,
+            "isGenerated": False,
+            "deleted": False,
+            "runsCountToCompare": 10,
+            "metricKey": keys[0],
+            "selectedMetricKeys": list(keys),
+            "lineSmoothness": 0,
+            "xAxisScaleType": "linear",
+            "scaleType": "linear",
+            "range": {},
+            "xAxisKey": "step",
+            "selectedXAxisMetricKey": "",
+            "yAxisKey": "metric",
+            "yAxisExpressions": [],
+            "ignoreOutliers": False,
+            "useGlobalXaxisKey": True,
+            "useGlobalLineSmoothing": True,
+        }
+        for number, keys in enumerate(CHARTS)
+    ]
+    state = {"searchFilter": CAMPAIGNS, "compareRunSections": sections, "compareRunCharts": charts, "isAccordionReordered": True}
+    return json.dumps({"name": "Generations", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
+
+
+def label(name: str, folder: str) -> str:
+    """What a campaign is called beside others: by its workflow, and by its run's folder where that tells more."""
+    return folder if folder.startswith(name) else f"{name} {folder}"
+
+
+def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str) -> str:
+    """The campaign as Markdown: a line that sums it up, then a row for each generation and each baseline.
+
+    `registered` is the name of the registered model.
+    """
+    first, last = reports[0], reports[-1]
+    lines = [
+        f"pass@1 on {last.score.problems:,} held-out problems: **{first.kept_score.pass_at_1:.3f} → {last.kept_score.pass_at_1:.3f}** "
+        f"by generation {last.generation}. Champion: {last.kept.id} (`models:/{registered}@champion`).",
+        "",
+        "| generation | pass@1 | 95 % interval | sampled | accepted | trained on | gate |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for report in reports:
+        counts = [f"{report.counts[name]:,}" if name in report.counts else "" for name in ("sampled", "accepted", "trained_on")]
+        kept = "kept" if report.kept.id == report.candidate.id else "refused"
+        lines.append(_row(str(report.generation or "base"), report.score, *counts, f"{kept}: {report.why}" if report.generation else ""))
+    lines += [_row(name.replace("_", " "), score, "", "", "", "baseline") for name, score in baselines.items()]
+    lines += ["", "**Model metrics** has each figure against generation; the runs below this one are the generations."]
+    return "\n".join(lines)
+
+
+def _row(name: str, score: Score, *cells: str) -> str:
+    low, high = score.interval
+    return "| " + " | ".join([name, f"{score.pass_at_1:.3f}", f"{low:.2f}–{high:.2f}", *(cell.replace("|", "\\|") for cell in cells)]) + " |"

@@ -1,0 +1,112 @@
+"""A draw of a generation's sampled traces as MLflow traces: each thought a span, the verdict an assessment."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfimprove.probing import beside, read_probes
+from selfimprove.records import JudgedTrace, Outcome, Problem
+from selfimprove.storage.shards import stored
+from selfimprove.thinking.moments import Moments
+from selfimprove.thinking.traces import parsed
+from selfimprove.traces import described
+
+
+def draw(folder: Path, most: int) -> list[JudgedTrace]:
+    """At most so many of the traces in a generation's folder, by lot; the same ones every time."""
+    chosen = heapq.nsmallest(most, stored(folder), key=lambda item: hashlib.sha256(item.trace.id.encode()).digest())
+    return list(beside(chosen, read_probes(folder)))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the traces of one generation belong."""
+
+    experiment_id: str
+    run_id: str
+    model_id: str | None
+    """The logged model that wrote them; None for a teacher's."""
+    generation: int
+    when: int
+    """Milliseconds since 1970. All traces bear this time: what single ones took is not measured, as they are sampled side by side."""
+
+
+def trace_id(item: JudgedTrace, place: Place) -> str:
+    """The same for the same trace of the same run, so that what is told again replaces what was told."""
+    return "tr-" + hashlib.sha256(f"{place.run_id}/{item.trace.id}".encode()).hexdigest()[:32]
+
+
+def info(item: JudgedTrace, problem: Problem, accepted: Collection[str], place: Place) -> Any:
+    """What the list of traces shows: question, text, tokens, and as assessments whether it is correct and accepted, and the reference answer."""
+    from mlflow.entities import AssessmentSource, Expectation, Feedback, TraceInfo, TraceLocation, TraceState
+
+    trace, verdict, name = item.trace, item.verdict, trace_id(item, place)
+    source = AssessmentSource("CODE", f"{verdict.verifier} {verdict.version}")
+    correct = verdict.outcome is Outcome.CORRECT
+    assessments = [
+        Feedback("correct", correct, source=source, rationale=verdict.outcome.value, create_time_ms=place.when, last_update_time_ms=place.when),
+        Feedback("accepted", trace.id in accepted, source=AssessmentSource("CODE", "selector"), create_time_ms=place.when),
+        Expectation("reference", problem.answer, source=AssessmentSource("CODE", problem.source), create_time_ms=place.when),
+    ]
+    for assessment in assessments:
+        assessment.assessment_id = f"a-{hashlib.sha256(f'{name}/{assessment.name}'.encode()).hexdigest()[:32]}"
+    metadata = {"mlflow.sourceRun": place.run_id, "mlflow.trace.tokenUsage": json.dumps(_usage(item))}
+    return TraceInfo(
+        trace_id=name,
+        trace_location=TraceLocation.from_experiment_id(place.experiment_id),
+        request_time=place.when,
+        state=TraceState.OK,
+        request_preview=problem.question,
+        response_preview=trace.text,
+        client_request_id=trace.id,
+        execution_duration=0,
+        trace_metadata=metadata | ({"mlflow.modelId": place.model_id} if place.model_id else {}),
+        tags={"mlflow.traceName": trace.problem_id, "generation": str(place.generation), "outcome": verdict.outcome.value},
+        assessments=assessments,
+    )
+
+
+def spans(item: JudgedTrace, problem: Problem, place: Place, moments: Moments) -> Iterator[Any]:
+    """The trace as a span, and in it one span for each thought, named by its moment, and one for the verdict."""
+    parts, seen, name = parsed(item.trace), described(item, problem, moments), trace_id(item, place)
+    whole = {"thinking": parts.thinking, "answer": parts.answer, "finish_reason": item.trace.finish_reason}
+    yield _span(name, 0, place.when, item.trace.id, "LLM", {"question": problem.question}, whole, {"mlflow.chat.tokenUsage": _usage(item)})
+    for number, thought in enumerate(seen["thoughts"], start=1):
+        yield _span(name, number, place.when, thought["moment"], "CHAIN", None, thought["text"].strip("\n"), {"probed": thought["probed"]})
+    judged = {"answer": item.verdict.answer, "reference": problem.answer}
+    yield _span(name, len(seen["thoughts"]) + 1, place.when, "verify", "EVALUATOR", judged, item.verdict.outcome.value)
+
+
+def _span(trace: str, number: int, when: int, name: str, kind: str, inputs: Any, outputs: Any, more: Mapping[str, Any] | None = None) -> Any:
+    """A span; number 0 is the one that holds the others, and each begins a nanosecond after the one before, which keeps them in order."""
+    from mlflow.entities import Span
+
+    told = {"mlflow.traceRequestId": trace, "mlflow.spanType": kind, "mlflow.spanInputs": inputs, "mlflow.spanOutputs": outputs, **(more or {})}
+    begin = when * 1_000_000 + number
+    return Span.from_dict(
+        {
+            "trace_id": trace,
+            "span_id": _span_id(trace, number),
+            "parent_span_id": _span_id(trace, 0) if number else None,
+            "name": name,
+            "start_time_unix_nano": begin,
+            "end_time_unix_nano": begin,
+            "status": {"code": "STATUS_CODE_OK"},
+            "attributes": {key: json.dumps(value, ensure_ascii=False) for key, value in told.items() if value is not None},
+        }
+    )
+
+
+def _span_id(trace: str, number: int) -> str:
+    return hashlib.sha256(f"{trace}/{number}".encode()).hexdigest()[:16]
+
+
+def _usage(item: JudgedTrace) -> dict[str, int]:
+    read = item.trace.usage.prompt_tokens if item.trace.usage else len(item.trace.prompt_token_ids)
+    return {"input_tokens": read, "output_tokens": item.trace.output_tokens, "total_tokens": read + item.trace.output_tokens}
