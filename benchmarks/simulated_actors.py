@@ -123,7 +123,7 @@ class SimulatedCluster:
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Trace]]:
         """Every event in its order; what is handed over waits until the driver is free."""
-        dispatch, driver = self._dispatch(calls, self._setting.actors, load), 0.0
+        dispatch, driver = self._dispatch(calls, range(self._setting.actors), load), 0.0
         while True:
             while given := dispatch.next():
                 self._last_given = driver + self._setting.send_seconds
