@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selfimprove.training.master_weights import MasterAdamW
+from selfimprove.training.master_weights import ALONE, MasterAdamW
+from selfimprove.training.world import World
 
 
 def computing_type() -> torch.dtype:
@@ -42,13 +43,20 @@ class LeanLoop:
 
     `on_step` is given, after each optimizer step, its number, how many there will be, and what the trainer measured (`loss`, `learning_rate`,
     `num_tokens` so far, and more); it says whether to go on.
+
+    Where several processes train together, each goes through the same steps and takes its own rows of each. TRL is not told of it: accelerate would
+    repeat rows where a step's do not come out even.
     """
 
-    def __init__(self, *, dtype: torch.dtype, on_step: Callable[[int, int, dict[str, float]], bool], **rest: Any) -> None:
+    def __init__(self, *, dtype: torch.dtype, on_step: Callable[[int, int, dict[str, float]], bool], world: World = ALONE, **rest: Any) -> None:
         """Takes over a float32 model."""
-        self._dtype, self._on_step = dtype, on_step
+        self._dtype, self._on_step, self._world = dtype, on_step, world
         self._masters: MasterAdamW | None = None
         super().__init__(**rest)
+        if world.size > 1:
+            trainer: Any = self
+            collate = trainer.data_collator
+            trainer.data_collator = lambda rows: collate(world.own(rows))
 
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW with float32 masters, and every weight of the model in the computing type."""
@@ -61,7 +69,9 @@ class LeanLoop:
                 {"params": [weight for name, weight in trained if name not in decaying], "weight_decay": 0.0},
             ]
             betas = (trainer.args.adam_beta1, trainer.args.adam_beta2)
-            self._masters = MasterAdamW(groups, self._dtype, lr=trainer.args.learning_rate, betas=betas, eps=trainer.args.adam_epsilon)
+            self._masters = MasterAdamW(
+                groups, self._dtype, lr=trainer.args.learning_rate, betas=betas, eps=trainer.args.adam_epsilon, world=self._world
+            )
             trainer.optimizer = self._masters
             for weight in trainer.model.parameters():
                 weight.data = weight.data.to(self._dtype)
@@ -72,7 +82,14 @@ class LeanLoop:
         trainer: Any = self
         measured = {name: mean for name, values in trainer._metrics["train"].items() if (mean := _mean(values)) is not None}
         trainer._metrics["train"].clear()
-        if "loss" in logs and not self._on_step(trainer.state.global_step, trainer.state.max_steps, {**measured, **logs}):
+        if "loss" not in logs:
+            return
+        measured |= logs
+        if self._world.size > 1:
+            shared = [name for name in ("loss", "num_tokens") if name in measured]
+            added = self._world.total(torch.tensor([measured[name] for name in shared], dtype=torch.float64, device=trainer.args.device))
+            measured |= dict(zip(shared, added.tolist(), strict=True))
+        if not self._on_step(trainer.state.global_step, trainer.state.max_steps, measured):
             trainer.control.should_training_stop = True
 
     def _clip_grad_norm(self, model: Any) -> Tensor:

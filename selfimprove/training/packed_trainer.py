@@ -38,12 +38,14 @@ class PackedTrainer(LeanLoop, SFTTrainer):  # type: ignore[misc]
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None) -> Any:
         """Mean cross-entropy over the completion tokens of the step."""
         if not self._packs:
+            num_items_in_batch = None if num_items_in_batch is None else self._world.total(num_items_in_batch)
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        self._tokens += inputs.pop("row_tokens")
-        self._metrics["train"]["num_tokens"] = [self._tokens]
-        labels = inputs.pop("labels")[0, 1:]
+        labels, tokens = inputs.pop("labels")[0, 1:], inputs.pop("row_tokens")
         scored = (labels != -100).nonzero()[:, 0]
+        self._tokens += tokens if len(scored) else 0
+        self._metrics["train"]["num_tokens"] = [self._tokens]
         causal = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         hidden = causal.model(**inputs, use_cache=False).last_hidden_state[0].index_select(0, scored)
         total = F.cross_entropy(causal.lm_head(hidden).float(), labels[scored], reduction="sum")
-        return total / (len(scored) if num_items_in_batch is None else num_items_in_batch)
+        items = scored.new_tensor(len(scored)) if num_items_in_batch is None else num_items_in_batch
+        return total / self._world.total(items)

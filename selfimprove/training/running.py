@@ -20,7 +20,7 @@ OnStep = Callable[[int, int, dict[str, float]], bool]
 
 
 def run_training(
-    fit: Callable[[OnStep], Any], start: Path, into: Path, threads: int | None, figures: Mapping[str, str] = MappingProxyType({})
+    fit: Callable[[OnStep], Any], start: Path, into: Path | None, threads: int | None, figures: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[TrainingStep]:
     """Each optimizer step of `fit` as soon as it is done; then the model that it returns is saved into `into`.
 
@@ -29,6 +29,7 @@ def run_training(
     Args:
         fit: trains, calls what it is given after each step, and returns the model.
         start: the folder whose tokenizer and chat template the checkpoint gets.
+        into: the checkpoint's folder; None where another process saves the same weights.
         threads: that torch computes with; None: one for every core that the process may use.
         figures: what is kept of each step beside loss, learning rate and tokens: the name in `TrainingStep.figures`, and what TRL calls it.
 
@@ -64,6 +65,9 @@ def run_training(
     finally:
         stop.set()
         thread.join()
-    save_checkpoint(trained.pop(), start, into)
+    model = trained.pop()
+    if into is not None:
+        save_checkpoint(model, start, into)
+    del model
     gc.collect()
     return_freed_memory()

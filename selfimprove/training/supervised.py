@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +22,8 @@ from selfimprove.training.agreement import require_agreement
 from selfimprove.training.memory import keep_freed_memory
 from selfimprove.training.rows import tokenize_row
 from selfimprove.training.running import OnStep, run_training
+from selfimprove.training.together import train_together
+from selfimprove.training.world import World
 
 Example = dict[str, list[int]]
 """`input_ids`, and `labels` of the same length with -100 where no loss is taken."""
@@ -54,6 +58,9 @@ class SupervisedTrainer:
     """Passed to TRL's `SFTConfig` as they are, over the fields above; all but the choice of the optimizer (`optim`)."""
     threads: PositiveInt | None = None
     """Threads that torch computes with; None: one for every core that the process may use."""
+    processes: PositiveInt = 1
+    """That train together on one machine, a GPU each (`resources.gpus` as many): a step's rows, and what the optimizer remembers, are divided
+    among them. The rows of each step, and the loss, stay what they are with one."""
     resources: Resources = Resources()
 
     def open(self) -> OpenSupervisedTrainer:
@@ -95,8 +102,18 @@ class OpenSupervisedTrainer:
             raise UserError("there are no rows to train on: no trace was accepted; sample more, or take easier problems or a stronger base_model")
         tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
         examples = [self._example(tokenizer, row) for row in rows]
+        if self._part.processes > 1:
+            yield from train_together(partial(_in_one_of_them, self._part, start, examples, into, seed), self._part.processes)
+        else:
+            yield from self.train_examples(start, tokenizer, examples, into, seed, World())
+
+    def train_examples(
+        self, start: Checkpoint, tokenizer: Any, examples: list[Example], into: Path, seed: int, world: World
+    ) -> Iterator[TrainingStep]:
+        """What one process does of it; the first one saves."""
+        threads = self._part.threads or len(os.sched_getaffinity(0)) // world.size or 1
         yield from run_training(
-            lambda on_step: self._fit(start, tokenizer, examples, seed, on_step), Path(start.path), into, threads=self._part.threads
+            lambda on_step: self._fit(start, tokenizer, examples, seed, on_step, world), Path(start.path), into if world.rank == 0 else None, threads
         )
 
     def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
@@ -123,7 +140,7 @@ class OpenSupervisedTrainer:
             labels[len(prompt) + begin : len(prompt) + end] = [-100] * (end - begin)
         return {"input_ids": prompt + completion, "labels": labels}
 
-    def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, on_step: OnStep) -> Any:
+    def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, on_step: OnStep, world: World) -> Any:
         """The trained model."""
         from datasets import Dataset
 
@@ -135,6 +152,7 @@ class OpenSupervisedTrainer:
                 model=self._load(start.path),
                 dtype=computing_type(),
                 on_step=on_step,
+                world=world,
                 args=self._settings(scratch, seed, len(examples)),
                 train_dataset=Dataset.from_list(examples),
                 processing_class=tokenizer,
@@ -172,3 +190,12 @@ class OpenSupervisedTrainer:
             "dataset_kwargs": {"skip_prepare_dataset": True},
         }
         return SFTConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})
+
+
+def _in_one_of_them(
+    part: SupervisedTrainer, start: Checkpoint, examples: list[Example], into: Path, seed: int, world: World
+) -> Iterator[TrainingStep]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
+    return OpenSupervisedTrainer(part).train_examples(start, tokenizer, examples, into, seed, world)
