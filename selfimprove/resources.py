@@ -15,4 +15,5 @@ class Resources:
     cpus: NonNegativeFloat = 0.5
     """What the scheduler counts, no limit on use: sampler and trainer take turns, so together they reserve one core."""
     gpus: NonNegativeFloat | None = None
-    """None: a share of what the cluster has, where the part can use one at all; a sampler and a trainer split a single GPU."""
+    """None: as many as the part is spread over (`tensor_parallel_size` of an engine, `processes` of a trainer); where that is one, a share of what
+    the cluster has: a sampler and a trainer split a single GPU."""

@@ -48,7 +48,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             if known == part:
                 return worker
         resources: Resources = getattr(part, "resources", Resources())
-        gpus = self._gpus(resources)
+        gpus = self._gpus(part)
         options: dict[str, Any] = {
             "num_cpus": resources.cpus,
             "num_gpus": gpus,
@@ -68,8 +68,11 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         import ray
 
         total = ray.cluster_resources()
-        parts: list[Resources] = [getattr(each, "resources", Resources()) for each in [*(known for known, _ in self._workers), part]]
-        reserved = {"CPU": sum(each.copies * each.cpus for each in parts), "GPU": sum(each.copies * self._gpus(each) for each in parts)}
+        parts = [(each, getattr(each, "resources", Resources())) for each in [*(known for known, _ in self._workers), part]]
+        reserved = {
+            "CPU": sum(resources.copies * resources.cpus for _, resources in parts),
+            "GPU": sum(resources.copies * self._gpus(each) for each, resources in parts),
+        }
         for name, amount in reserved.items():
             if amount > total.get(name, 0.0) and not os.environ.get("SELFIMPROVE_AUTOSCALE"):
                 raise UserError(
@@ -77,12 +80,15 @@ class RayCluster(AbstractContextManager["RayCluster"]):
                     f"lower the parts' resources, or set SELFIMPROVE_AUTOSCALE=1 where nodes are started on demand"
                 )
 
-    def _gpus(self, resources: Resources) -> float:
+    def _gpus(self, part: Any) -> float:
+        """Of each copy. All GPUs of one actor are on one node and given at once, so that no copy waits for the rest of its own."""
         import ray
 
-        if resources.gpus is not None:
-            return resources.gpus
-        return float(min(1.0, ray.cluster_resources().get("GPU", 0.0) / 2))
+        said: float | None = getattr(part, "resources", Resources()).gpus
+        if said is not None:
+            return said
+        total, devices = ray.cluster_resources().get("GPU", 0.0), getattr(part, "devices", 1)
+        return float(devices if devices > 1 and total else min(1.0, total / 2))
 
     def end(self, part: Any) -> None:
         """End the actors of this part, where there are any; what they reserved is free for others."""

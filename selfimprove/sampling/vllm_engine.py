@@ -45,6 +45,11 @@ class VLLM:
         """Requests that it works on at once."""
         return int(self.engine.get("max_num_seqs", SEQUENCES))
 
+    @property
+    def devices(self) -> int:
+        """GPUs that an engine is spread over."""
+        return int(self.engine.get("tensor_parallel_size", 1)) * int(self.engine.get("pipeline_parallel_size", 1))
+
     def environment(self) -> dict[str, str]:
         """What has to stand in the worker's environment before vLLM is imported."""
         return dict(ENVIRONMENT)

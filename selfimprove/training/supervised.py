@@ -59,9 +59,14 @@ class SupervisedTrainer:
     threads: PositiveInt | None = None
     """Threads that torch computes with; None: one for every core that the process may use."""
     processes: PositiveInt = 1
-    """That train together on one machine, a GPU each (`resources.gpus` as many): a step's rows, and what the optimizer remembers, are divided
-    among them. The rows of each step, and the loss, stay what they are with one."""
+    """That train together on one machine, a GPU each: a step's rows, and what the optimizer remembers, are divided among them. The rows of each step,
+    and the loss, stay what they are with one."""
     resources: Resources = Resources()
+
+    @property
+    def devices(self) -> int:
+        """GPUs that it trains on."""
+        return self.processes
 
     def open(self) -> OpenSupervisedTrainer:
         """Load torch and TRL.
