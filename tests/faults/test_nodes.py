@@ -47,11 +47,14 @@ class Travelling(NotingSampler):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head that does no work, and a node with two CPUs."""
+    """A head that does no work, and a node with two CPUs; all of it on loopback."""
+    import ray
     from ray.cluster_utils import Cluster
 
     with watching() as started, pytest.MonkeyPatch.context() as environment:
         environment.setenv("PAUSE", SLOW)
+        # Ray would else look for it at the machine's address in its network.
+        environment.setattr(ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False)
         cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
         cluster.add_node(**NODE, num_cpus=2)
         yield cluster
