@@ -62,6 +62,10 @@ class Hardware:
     """Bytes per second of the shared file system, all readers together: assumed."""
     load: float = 5e9
     """Bytes per second from the page cache into one GPU: assumed."""
+    node: int = 8
+    """GPUs of one machine: those that a training can take."""
+    between: float = 300e9
+    """Bytes per second from GPU to GPU within a machine: assumed."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Job:
     rows: float = 100_000
     """Traces that are trained on."""
     epochs: float = 1
+    batch: int = 256
+    """Rows of an optimizer step."""
     sequences: int = 256
     """At once in each engine, where its memory holds them."""
     verifying_cores: int = 32
@@ -108,18 +114,21 @@ class Cost:
     verify: float
     """Beside sampling; the driver waits for it, batch by batch."""
     train: float
-    """On one GPU, as it is today."""
+    """On the GPUs of one machine, the gradients' and weights' way between them included."""
     move: float
     """Weights from the trainer into every sampler."""
+    trainer_memory: float
+    """Bytes on each GPU that trains, activations aside: what does not fit needs `lora`, or sharded weights, which are not written."""
 
     @property
     def gathering(self) -> float:
         """Sampling goes on beside driving and verifying: the slower decides."""
         return max(self.sample, self.drive + self.verify)
 
-    def total(self, trainers: int = 1) -> float:
-        """With training spread over so many GPUs at no loss, which is not written yet for more than one."""
-        return self.gathering + self.train / trainers + self.move
+    @property
+    def total(self) -> float:
+        """One stage after the other."""
+        return self.gathering + self.train + self.move
 
 
 def decoding_rate(model: Model, job: Job, hardware: Hardware) -> float:
@@ -142,12 +151,14 @@ def cost(model: Model, job: Job, gpus: int, busy: float, hardware: Hardware, dri
     # A call hands over what has finished in a fifth of a second; where that is less than one trace, each goes alone.
     calls = gpus * max(1.0, job.sequences / LARGEST_CALL)
     together = max(1.0, GATHER_SECONDS * job.traces / sample / calls)
+    steps, trained = math.ceil(job.rows * job.epochs / job.batch), job.rows * (job.prompt + job.output) * job.epochs
     return Cost(
         sample=sample,
         drive=job.traces * (driver.hand_over / together + driver.save),
         verify=job.traces / together * (driver.call + driver.verdict * math.ceil(together / job.verifying_cores)),
-        train=6 * model.parameters * job.rows * (job.prompt + job.output) * job.epochs / (hardware.flops * hardware.training),
-        move=model.weights / driver.hashing + max(model.weights / hardware.load, gpus / 8 * model.weights / hardware.disk),
+        train=6 * model.parameters * trained / (hardware.node * hardware.flops * hardware.training) + steps * 2 * model.weights / hardware.between,
+        move=model.weights / driver.hashing + max(model.weights / hardware.load, gpus / hardware.node * model.weights / hardware.disk),
+        trainer_memory=model.parameters * (4 + 12 / hardware.node),
     )
 
 
@@ -175,13 +186,14 @@ def fitted(run: Path) -> str:
 def predicted(cases: Mapping[str, tuple[Model, Job, int]], hardware: Hardware, driver: Driver) -> str:
     """A table of predictions."""
     rows = [
-        "| PREDICTED, minutes | sample | drive | verify | train on one GPU | move weights | in all | in all, training on every GPU |",
+        f"| PREDICTED, minutes | sample | drive | verify | train on {hardware.node} GPUs | move weights | in all | GB on each of them |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, (model, job, gpus) in cases.items():
         one = cost(model, job, gpus, BUSY[gpus], hardware, driver)
-        told = [one.sample, one.drive, one.verify, one.train, one.move, one.total(), one.total(gpus)]
-        rows.append(f"| {name} | " + " | ".join(f"{seconds / 60:,.1f}" for seconds in told) + " |")
+        told = [one.sample, one.drive, one.verify, one.train, one.move, one.total]
+        memory = f"{one.trainer_memory / 1e9:,.0f}{'' if one.trainer_memory < hardware.memory else ', too much'}"
+        rows.append(f"| {name} | " + " | ".join(f"{seconds / 60:,.1f}" for seconds in told) + f" | {memory} |")
     return "\n".join(rows)
 
 

@@ -34,4 +34,10 @@ def test_samplers_share_the_sampling_and_not_the_drivers_work() -> None:
 
 def test_the_slowest_of_what_goes_on_at_once_decides() -> None:
     one = cost(MIDDLE, Job(), 64, 0.95, Hardware(), replace(Driver(), verdict=10.0))
-    assert one.gathering == one.drive + one.verify and one.total() == one.gathering + one.train + one.move
+    assert one.gathering == one.drive + one.verify and one.total == one.gathering + one.train + one.move
+
+
+def test_what_the_optimizer_remembers_is_divided_and_the_weights_are_not() -> None:
+    one, eight = (cost(MIDDLE, Job(), 8, 0.95, Hardware(node=node), Driver()).trainer_memory for node in (1, 8))
+    assert one == pytest.approx(16 * MIDDLE.parameters)
+    assert eight == pytest.approx(5.5 * MIDDLE.parameters)
