@@ -64,7 +64,7 @@ def table(results: Sequence[tuple[Figure, str]]) -> str:
         spread = f" ({number(one.low)} to {number(one.high)}, {one.repeats} times)" if one.repeats > 1 else ""
         told = f"{'**' if one.met else ''}{number(one.measured)}{'**' if one.met else ''}{' ' + one.unit if one.unit else ''}{spread}"
         note = f"; {one.note}" if one.note else ""
-        rows.append(f"| {one.name} | {one.aim} | {told}{note} [{machines.index(where) + 1}] | `{one.command}` |")
+        rows.append(f"| {one.name} | {one.aim or '—'} | {told}{note} [{machines.index(where) + 1}] | `{one.command}` |")
     return HEAD + "\n".join(rows) + "\n\nBold: within the aim.\n\n" + "\n".join(f"{place}. {where}" for place, where in enumerate(machines, 1)) + "\n"
 
 

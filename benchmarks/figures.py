@@ -17,7 +17,7 @@ class Figure:
 
     name: str
     aim: str
-    """As the table says it: `≥ 0.98`."""
+    """As the table says it: `≥ 0.98`; empty where there is none."""
     measured: float
     """The median where there are several."""
     low: float
@@ -33,6 +33,8 @@ class Figure:
     @property
     def met(self) -> bool:
         """Whether what was measured is within the aim."""
+        if not self.aim:
+            return False
         sign, limit = self.aim.split()[:2]
         return self.measured >= float(limit.replace(",", "")) if sign == "≥" else self.measured <= float(limit.replace(",", ""))
 

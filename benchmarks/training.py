@@ -27,10 +27,11 @@ def main() -> list[Figure]:
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else resolve_model(EMBEDDED_MODEL)
     rows = arithmetic_rows(ROWS)
-    peaks, figures = [], {"stock": [], "ours": []}  # type: ignore[var-annotated]
+    ways = {"stock": train_stock, "ours": train_ours, "LoRA": train_adapter}
+    peaks, figures = [], {name: [] for name in ways}  # type: ignore[var-annotated]
     print(f"{describe_machine()}; {ROWS} rows, {BATCH} a step, bf16", flush=True)
     for turn in range(TURNS):
-        for name, train in (("stock", train_stock), ("ours", train_ours)):
+        for name, train in ways.items():
             peaks.append(matmul_peak())
             figures[name].append(measure(train(folder, rows)))
             tokens, loss = figures[name][-1]
@@ -63,11 +64,15 @@ Moment = tuple[float, int, float]
 """Seconds since some start, tokens up to then, loss of the step."""
 
 
-def train_ours(folder: Path, rows: list[Any]) -> Iterator[Moment]:
+def train_adapter(folder: Path, rows: list[Any]) -> Iterator[Moment]:
+    return train_ours(folder, rows, {"r": 16, "target_modules": "all-linear"})
+
+
+def train_ours(folder: Path, rows: list[Any], lora: dict[str, Any] | None = None) -> Iterator[Moment]:
     from selfimprove.records import Checkpoint
     from selfimprove.training.supervised import SupervisedTrainer
 
-    trainer = SupervisedTrainer(epochs=1, learning_rate=RATE, batch_size=BATCH, max_length=512, warmup=0.0).open()
+    trainer = SupervisedTrainer(epochs=1, learning_rate=RATE, batch_size=BATCH, max_length=512, warmup=0.0, lora=lora).open()
     with tempfile.TemporaryDirectory() as scratch:
         for step in trainer.train(Checkpoint("base", str(folder), None, 0, "", ""), rows, Path(scratch) / "out", SEED):
             yield time.perf_counter(), step.tokens, step.loss
@@ -161,12 +166,14 @@ def report(folder: Path, rows: list[Any], figures: dict[str, list[tuple[float, f
         done = rates[name] * work / 1e9
         print(f"{name:5s} {rates[name]:6.0f} tokens/s  {done:5.0f} GFLOP/s  {done / peak:4.0%} of the peak   loss {turns[-1][1]:.4f}")
     ratios = [ours / stock for (ours, _), (stock, _) in zip(figures["ours"], figures["stock"], strict=True)]
-    print(f"ours / stock: {statistics.median(ratios):.2f}")
+    adapter = [lora / ours for (lora, _), (ours, _) in zip(figures["LoRA"], figures["ours"], strict=True)]
+    print(f"ours / stock: {statistics.median(ratios):.2f}; LoRA / every weight: {statistics.median(adapter):.2f}")
     command, losses = "python -m benchmarks.training", f"losses at the end {figures['ours'][-1][1]:.3f} and {figures['stock'][-1][1]:.3f}"
     shares = [rate * work / 1e9 / peak for rate, _ in figures["ours"]]
     return [
         figure("trainer tokens/s ÷ stock `SFTTrainer`", "≥ 2", ratios, command, note=losses),
         figure("trainer FLOP/s ÷ bf16 matmul peak", "≥ 0.6", shares, command, note=f"peak {peak:.0f} GFLOP/s"),
+        figure("the same trainer with LoRA ÷ with every weight, tokens/s", "", adapter, command, note="r = 16 on every linear layer"),
     ]
 
 
