@@ -18,8 +18,11 @@ from selfimprove.sampling.vllm_engine import SEQUENCES
 from selfimprove.seams import Cluster, Load
 from selfimprove.verification.pool import VerifierPool
 
-LARGEST_CALL = 32
-"""Requests handed to a sampler at once: the more, the less their sending costs; the fewer, the more evenly the last ones are spread."""
+LARGEST_CALL = 256
+"""Requests handed to the only copy of a sampler at once: an engine's fill, also where calls are made one after another."""
+
+LARGEST_SHARE = 32
+"""The same where there are several copies: the more, the less their sending costs; the fewer, the more evenly the last ones are spread."""
 
 QUEUED = 1 / 8
 """Requests that wait at a copy of the sampler, as a share of those that it works on, so that it never runs dry."""
@@ -59,7 +62,7 @@ def sample_waves(sampler: Sampler, checkpoint: Checkpoint, waves: Iterable[Seque
 
     def calls() -> Iterator[tuple[object, ...] | None]:
         for wave in waves:
-            for batch in _shrinking(wave, copies):
+            for batch in _batches(wave, copies):
                 waiting.update(request.id for request in batch)
                 yield checkpoint, batch
             if not wave:
@@ -131,10 +134,11 @@ def examine(
     return score(checkpoint.id, judged)
 
 
-def _shrinking(requests: Sequence[Request], copies: int) -> Iterator[Sequence[Request]]:
-    """Batches, smaller and smaller toward the end, so that all copies end together (guided self-scheduling, Polychronopoulos and Kuck 1987)."""
+def _batches(requests: Sequence[Request], copies: int) -> Iterator[Sequence[Request]]:
+    """One call each. For several copies they get smaller toward the end, so that all end together (guided self-scheduling, Polychronopoulos and Kuck
+    1987)."""
     begin = 0
     while begin < len(requests):
-        size = max(1, min(LARGEST_CALL, (len(requests) - begin) // (2 * copies)))
+        size = LARGEST_CALL if copies == 1 else max(1, min(LARGEST_SHARE, (len(requests) - begin) // (2 * copies)))
         yield requests[begin : begin + size]
         begin += size

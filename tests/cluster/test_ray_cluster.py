@@ -162,8 +162,8 @@ def test_what_can_never_be_had_is_refused_at_once(cluster: RayCluster) -> None:
 @pytest.mark.parametrize("part", [VLLM(engine={"tensor_parallel_size": 4}, resources=Resources(copies=2)), SupervisedTrainer(processes=8)])
 def test_a_part_that_is_spread_over_gpus_reserves_all_of_them(cluster: RayCluster, part: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 7.0})
-    with pytest.raises(UserError, match="reserves 8 GPU and the cluster has 7"):
-        cluster.open("many", part)
+    with RayCluster() as empty, pytest.raises(UserError, match="reserves 8 GPU and the cluster has 7"):
+        empty.open("many", part)
 
 
 def test_what_a_part_prints_is_in_the_log_folder(cluster: RayCluster) -> None:
