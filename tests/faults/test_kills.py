@@ -139,7 +139,7 @@ class Killing(Silence):
 
     def __init__(self, kills: dict[int, str]) -> None:
         self.cluster: RayCluster | None = None
-        self.kills, self.killed = kills, list[str]()
+        self.kills, self.due, self.killed = kills, list[str](), list[str]()
         self.stage, self.stages = "", list[str]()
 
     def begin(self, stage: str, total: int) -> None:
@@ -148,16 +148,23 @@ class Killing(Silence):
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
         self.stages.append(self.stage)
         if role := self.kills.get(len(self.stages)):
+            self.due.append(role)
+        for role in self.due[:1]:
             assert self.cluster is not None
             (worker,) = (worker for _, worker in self.cluster._workers if worker._role == role)
-            os.kill(process_of(worker), signal.SIGKILL)
-            self.killed.append(role)
+            if process := process_of(worker):
+                os.kill(process, signal.SIGKILL)
+                self.killed.append(self.due.pop(0))
 
 
-def process_of(worker: RayWorker) -> int:
+def process_of(worker: RayWorker) -> int | None:
+    """None where it has been killed and the run has not come to see it."""
     import ray
 
-    found = re.match(r"process (\d+) ", ray.get(worker._actors[0].heartbeat.remote()))
+    try:
+        found = re.match(r"process (\d+) ", ray.get(worker._actors[0].heartbeat.remote()))
+    except ray.exceptions.RayActorError:
+        return None
     assert found
     return int(found[1])
 
