@@ -1,7 +1,8 @@
 """Verdicts per second of the mathematical verifier, and what verifying, saving and allocating cost beside the sampling of a trace.
 
-`distinct` are LaTeX answers none of which comes twice, half of them wrong: fractions, roots, multiples of π, pairs, polynomials, decimals. `plain`
-are whole numbers, as most data sets of word problems have them. The costs of a trace are those of the stage as a run does it, with nothing beside it.
+`distinct` are LaTeX answers none of which comes twice, half of them wrong: fractions, roots, multiples of π, pairs, polynomials, decimals. `sampled`
+are eight answers to each such problem, as a round brings them: half of them right, the others one of three wrong ones. `plain` are whole numbers, as
+most data sets of word problems have them. The costs of a trace are those of the stage as a run does it, with nothing beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from selfimprove.storage.shards import JudgedShards
 from selfimprove.verification.pool import VerifierPool
 
 Pair = tuple[Problem, str]
+SAMPLES = 8
 QUICKSTART_SECONDS = 130 / 2250
 """Of sampling per trace: generation 1 of the quickstart, as the README has it. `--run` reads those of a run."""
 
@@ -46,6 +48,19 @@ def distinct(count: int, seed: int) -> list[tuple[Pair, bool]]:
         right = chance.random() < 0.5
         problem = Problem(f"{seed}-{number}", "", reference(a, b, c), "benchmark")
         pairs.append(((problem, answer(a if right else a + 1, b, c)), right))
+    return pairs
+
+
+def sampled(count: int, seed: int) -> list[tuple[Pair, bool]]:
+    """LaTeX answers, eight to a problem, with whether each is right."""
+    chance, pairs = random.Random(seed), []
+    for number in range(count // SAMPLES):
+        reference, answer = FORMS[number % len(FORMS)]
+        a, b, c = (chance.randint(2, 9_999) for _ in range(3))
+        problem = Problem(f"{seed}-{number}", "", reference(a, b, c), "benchmark")
+        for _ in range(SAMPLES):
+            right = chance.random() < 0.5
+            pairs.append(((problem, answer(a if right else a + chance.randint(1, 3), b, c)), right))
     return pairs
 
 
@@ -121,7 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     chosen = parser.parse_args(arguments)
     print(describe_machine())
     figures = []
-    for name, make, count in (("distinct LaTeX", distinct, chosen.answers), ("plain numbers", plain, 5 * chosen.answers)):
+    kinds = {
+        "distinct LaTeX": (distinct, chosen.answers),
+        "LaTeX, eight samples a problem": (sampled, 4 * chosen.answers),
+        "plain numbers": (plain, 5 * chosen.answers),
+    }
+    for name, (make, count) in kinds.items():
         found = rates(make, count, chosen.repeats)
         print(f"  {name}: {', '.join(f'{rate:,.0f}' for rate in found)} verdicts/s (aim: 2,000 or more)")
         figures.append(figure(f"mathematical verdicts/s, {name}", "≥ 2,000", found, "python -m benchmarks.verifying", "1/s", "two processes"))
