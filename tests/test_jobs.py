@@ -204,7 +204,7 @@ def test_a_job_that_is_stopped_leaves_a_run_that_the_same_command_continues(head
         assert time.monotonic() < deadline, ray_job("logs", "first")
         time.sleep(0.1)
     ray_job("stop", "first")
-    assert "STOPPED" in ray_job("status", "first")
+    assert "Job 'first' was stopped" in ray_job("status", "first")
     assert "selfimprove: interrupted; the same command continues where it stopped" in ray_job("logs", "first")
     assert len(RunFolder(folder).reports()) == 1
 
