@@ -28,84 +28,10 @@ at each record, workflows/custom_round.py puts them in another order. `selfimpro
 `UserError`: one line that says what to do.
 """
 
-from selfimprove.budget import Budget, BudgetByDifficulty, SwitchPenalty
-from selfimprove.checkpoints.base_models import resolve_model
-from selfimprove.checkpoints.folders import describe_folder
-from selfimprove.cluster.inline import InlineCluster
-from selfimprove.cluster.ray_cluster import RayCluster
-from selfimprove.delimiters import Delimiters
-from selfimprove.difficulty.embedder import Embedder
-from selfimprove.difficulty.model import DifficultyModel
-from selfimprove.errors import UserError, WorkerFailed
-from selfimprove.evaluation.gates import Always, NotWorse, Strict
-from selfimprove.evaluation.stopping import StopEarly
-from selfimprove.loop import improve
-from selfimprove.problems.hub import HubDataset
-from selfimprove.problems.jsonl import Jsonl
-from selfimprove.problems.reasoning_gym_task import ReasoningGym
-from selfimprove.problems.sets import load_sets
-from selfimprove.process_reward.guidance import Guidance
-from selfimprove.process_reward.rollouts import Rollouts
-from selfimprove.process_reward.scoring import RewardModel
-from selfimprove.process_reward.search import Search
-from selfimprove.process_reward.training import RewardTrainer
-from selfimprove.prompting.chat import Bare, Exemplar, FewShot, ZeroShot
-from selfimprove.prompting.hints import Rationalization
-from selfimprove.records import (
-    AcceptedTrace,
-    Checkpoint,
-    Coverage,
-    Decision,
-    Exercise,
-    GenerationReport,
-    JudgedTrace,
-    LabelledTrace,
-    LedgerEntry,
-    Message,
-    Outcome,
-    Pair,
-    Probe,
-    Problem,
-    Request,
-    Score,
-    Selection,
-    Trace,
-    TrainingStep,
-    Usage,
-    Verdict,
-    VerifierRow,
-)
-from selfimprove.resources import Resources
-from selfimprove.sampling.allocation import ExpectedGain, FixedK
-from selfimprove.sampling.decoding import Decoding
-from selfimprove.sampling.endpoint import Endpoint
-from selfimprove.sampling.vllm_engine import VLLM
-from selfimprove.seams import Cluster
-from selfimprove.selection.caps import Caps
-from selfimprove.selection.contamination import Contamination
-from selfimprove.selection.contrast import Contrast, pair_up
-from selfimprove.selection.keep_correct import KeepCorrect
-from selfimprove.selection.keep_majority import KeepMajority
-from selfimprove.selection.replay import Replay
-from selfimprove.stages import ask, examine, sample, select, train, verify
-from selfimprove.teacher import Teacher
-from selfimprove.thinking.anatomy import dissect
-from selfimprove.thinking.moments import Cue, Moment, Moments
-from selfimprove.thinking.traces import parsed
-from selfimprove.thinking.under_thinking import Probing
-from selfimprove.tracking.mlflow import MLflow
-from selfimprove.tracking.silent import Silent
-from selfimprove.training.on_policy import OnPolicyDistiller
-from selfimprove.training.preference import PreferenceTrainer
-from selfimprove.training.reinforcement import ReinforcementTrainer
-from selfimprove.training.supervised import SupervisedTrainer
-from selfimprove.verification.exact import Exact
-from selfimprove.verification.last_number import LastNumber
-from selfimprove.verification.mathematical import Mathematical
-from selfimprove.verification.multiple_choice import MultipleChoice
-from selfimprove.verification.python_tests import PythonTests
-from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
-from selfimprove.workflow import Round, Workflow
+import lazy_loader
+
+# Each part is loaded when its name is first used: all of them together take most of a second, which `selfimprove --help` would wait for.
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
 
 # In the order in which they are met, not in that of the alphabet.
 __all__ = [  # noqa: RUF022

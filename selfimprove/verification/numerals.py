@@ -12,10 +12,17 @@ SHORT = re.compile(r"-?(?:0|[1-9][0-9]{0,5})(?P<places>\.[0-9]{1,5})?")
 """A whole or decimal number; math-verify rounds to six places, which leaves these as they are."""
 FRACTION = re.compile(r"(?P<sign>-?)(?:\\frac\{(?P<a>[1-9][0-9]{0,5})\}\{(?P<b>[1-9][0-9]{0,5})\}|(?P<c>[1-9][0-9]{0,5})/(?P<d>[1-9][0-9]{0,5}))")
 r"""`a/b` or `\frac{a}{b}`, short enough that two different ones differ in the fifteen digits that math-verify compares."""
+WRAPPED = re.compile(r"\$ ?(?P<dollars>[^$\s]+) ?\$|\\boxed\{(?P<box>[^$\s]+)\}")
+r"""An answer that is nothing but a formula: `$…$`, `\boxed{…}` or both."""
 
 
 def compare_numerals(reference: str, answer: str) -> Outcome | None:
-    """Right or wrong, where both are plain numbers or fractions; None where that takes mathematics, as with a fraction beside a decimal number."""
+    r"""Right or wrong, where both are plain numbers or fractions; None where that takes mathematics, as with a fraction beside a decimal number.
+
+    The answer may be in dollar signs or in `\boxed{…}`.
+    """
+    while wrapped := WRAPPED.fullmatch(answer):
+        answer = wrapped["dollars"] or wrapped["box"]
     if INTEGER.fullmatch(reference) and INTEGER.fullmatch(answer):
         return _verdict(int(reference) == int(answer))
     wanted, found = _short(reference), _short(answer)

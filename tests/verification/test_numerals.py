@@ -23,11 +23,15 @@ FRACTIONS = st.builds(
 NUMERALS = st.one_of(WHOLE.map(str), DECIMALS, FRACTIONS)
 
 
-@given(NUMERALS, NUMERALS)
-@settings(max_examples=60, deadline=None)
-def test_what_is_told_without_mathematics_is_what_math_verify_tells(reference: str, answer: str) -> None:
-    told = compare_numerals(reference, answer)
-    assert told is None or told is _by_math_verify(reference, answer)
+WRAPS = st.sampled_from(["{}", "${}$", "$ {} $", r"\boxed{{{}}}", r"$\boxed{{{}}}$"])
+
+
+@given(NUMERALS, NUMERALS, WRAPS, st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_what_is_told_without_mathematics_is_what_math_verify_tells(reference: str, answer: str, wrap: str, same: bool) -> None:
+    written = wrap.format(reference if same else answer)
+    told = compare_numerals(reference, written)
+    assert told is None or told is _by_math_verify(reference, written)
 
 
 @given(st.tuples(POSITIVE, POSITIVE, st.integers(1, 9)), st.booleans(), st.sampled_from(["{a}/{b}", r"\frac{{{a}}}{{{b}}}"]))
@@ -49,6 +53,9 @@ def test_fractions_of_equal_or_nearly_equal_value_too(parts: tuple[int, int, int
         ("1/2", r"\frac{2}{4}", Outcome.CORRECT),
         ("2", "4/2", Outcome.CORRECT),
         (r"-\frac{1}{3}", "1/3", Outcome.WRONG),
+        ("42", r"\boxed{42}", Outcome.CORRECT),
+        ("42", r"$\boxed{41}$", Outcome.WRONG),
+        (r"\frac{1}{2}", r"$\frac{2}{4}$", Outcome.CORRECT),
     ],
 )
 def test_values_count_not_the_writing(reference: str, answer: str, outcome: Outcome) -> None:
@@ -57,7 +64,17 @@ def test_values_count_not_the_writing(reference: str, answer: str, outcome: Outc
 
 @mark.parametrize(
     ("reference", "answer"),
-    [("1/3", "0.333333"), ("5", "five"), ("5", "5 or 6"), ("0.1234567", "0.1234568"), ("1,000", "1000"), ("1/0", "1"), ("x", "x")],
+    [
+        ("1/3", "0.333333"),
+        ("5", "five"),
+        ("5", "5 or 6"),
+        ("0.1234567", "0.1234568"),
+        ("1,000", "1000"),
+        ("1/0", "1"),
+        ("x", "x"),
+        ("5", "$5$ or $6$"),
+        ("5", r"\boxed{5} \boxed{6}"),
+    ],
 )
 def test_what_takes_rounding_or_reading_is_left_to_math_verify(reference: str, answer: str) -> None:
     assert compare_numerals(reference, answer) is None
