@@ -71,9 +71,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return tell_two(tmp_path_factory.mktemp("told"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium: the machine's own, or the one that `playwright install chromium` has fetched."""
+    """A headless Chromium: the machine's own, or the one that `playwright install chromium` has fetched.
+
+    It ends with its module: minutes later it would start helpers of its own, which tests that count processes would take for theirs.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with the dev extra")
     with sync_api.sync_playwright() as playwright:
         here = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), playwright.chromium.executable_path)

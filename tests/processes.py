@@ -22,12 +22,12 @@ class Started:
     def alive(self) -> set[int]:
         return _descendants() - self._before
 
-    def left_after(self, seconds: float) -> set[int]:
-        """Those that are still there after so long; none as soon as there are none."""
+    def left_after(self, seconds: float) -> set[str]:
+        """What those run that are still there after so long; nothing as soon as there are none."""
         deadline = time.monotonic() + seconds
         while (left := self.alive()) and time.monotonic() < deadline:
             time.sleep(0.2)
-        return left
+        return {_describe(pid) for pid in left}
 
 
 @contextmanager
@@ -44,6 +44,15 @@ def watching() -> Iterator[Started]:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+def _describe(pid: int) -> str:
+    with suppress(OSError):
+        folder = Path("/proc") / str(pid)
+        line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        return f"{pid} {state}, child of {parent}, in {(folder / 'wchan').read_text()}: {line[:500]}"
+    return f"{pid}, over by now"
 
 
 def _descendants() -> set[int]:
