@@ -1,9 +1,9 @@
-"""Seconds of the driver for a batch of traces from a Ray actor, and for a call with its answer: what bounds how many samplers one driver serves."""
+"""Seconds of the driver for a batch of traces from a Ray actor, and for asking another about it: what bounds how many samplers one driver serves."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.machine import describe_machine
@@ -12,6 +12,8 @@ from selfimprove import RayCluster, Resources, Trace
 BATCHES = 2000
 TWO = Resources(copies=2, cpus=0.1)
 TOKENS = 1000
+TOGETHER = 100
+"""Traces in one question."""
 
 
 @dataclass(frozen=True)
@@ -27,26 +29,31 @@ class Handing:
         for number in range(batches):
             yield [Trace(str(number), "p", "m", tuple(range(200)), tuple(range(TOKENS)), "x" * 4 * TOKENS, (), "stop", 1.0, number)]
 
-    def answer(self) -> int:
-        return 0
+    def answer(self, traces: Sequence[Trace]) -> list[int]:
+        return [0 for _ in traces]
 
     def close(self) -> None: ...
 
 
 def main() -> None:
-    """Print how long a batch takes where two actors do nothing but hand over, and how long a call does."""
+    """Print how long a batch takes where two actors do nothing but hand over, how long a question does, and how much longer it takes per trace."""
     with RayCluster() as cluster:
         worker = cluster.open("handing", Handing())
         for number in (100, BATCHES):
             begin = time.perf_counter()
-            came = sum(1 for _ in worker.stream("hand", [(number // 2,)] * 2))
-        seconds = (time.perf_counter() - begin) / came
+            came = [trace for batches in worker.stream("hand", [(number // 2,)] * 2) for batch in batches for trace in batch]
+        seconds = (time.perf_counter() - begin) / len(came)
         begin = time.perf_counter()
         for _ in range(BATCHES):
-            worker.call("answer")
+            worker.call("answer", [])
         call = (time.perf_counter() - begin) / BATCHES
+        begin = time.perf_counter()
+        for first in range(0, BATCHES, TOGETHER):
+            worker.call("answer", came[first : first + TOGETHER])
+        trace = (time.perf_counter() - begin - call * BATCHES / TOGETHER) / BATCHES
     print(describe_machine())
-    print(f"handing over a trace of {TOKENS:,} tokens: {1e3 * seconds:.2f} ms; a call with its answer: {1e3 * call:.2f} ms")
+    print(f"handing over a trace of {TOKENS:,} tokens: {1e3 * seconds:.2f} ms")
+    print(f"a question and its answer: {1e3 * call:.2f} ms, and {1e3 * trace:.2f} ms more for each trace in it")
 
 
 if __name__ == "__main__":

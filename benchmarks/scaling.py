@@ -74,8 +74,8 @@ class Driver:
 
     hand_over: float = 0.001
     """Seconds for a batch of traces that comes from an actor (`python -m benchmarks.handing_over`)."""
-    call: float = 0.002
-    """Seconds for asking another actor, such as the verifier's, and having its answer (`python -m benchmarks.handing_over`)."""
+    ask: float = 0.0005
+    """Seconds for a trace in a question to another actor, such as the verifier's (`python -m benchmarks.handing_over`)."""
     save: float = 0.0001
     """Seconds per trace: measured (`python -m benchmarks.verifying`)."""
     verdict: float = 0.005
@@ -110,9 +110,9 @@ class Cost:
     sample: float
     """On the GPUs, idle places included."""
     drive: float
-    """In the driver: handing over and saving; beside sampling."""
+    """In the driver: handing over, asking for verdicts and saving; beside sampling."""
     verify: float
-    """Beside sampling; the driver waits for it, batch by batch."""
+    """Beside sampling; the driver waits for it."""
     train: float
     """On the GPUs of one machine, the gradients' and weights' way between them included."""
     move: float
@@ -154,8 +154,9 @@ def cost(model: Model, job: Job, gpus: int, busy: float, hardware: Hardware, dri
     steps, trained = math.ceil(job.rows * job.epochs / job.batch), job.rows * (job.prompt + job.output) * job.epochs
     return Cost(
         sample=sample,
-        drive=job.traces * (driver.hand_over / together + driver.save),
-        verify=job.traces / together * (driver.call + driver.verdict * math.ceil(together / job.verifying_cores)),
+        drive=job.traces * (driver.hand_over / together + driver.ask + driver.save),
+        # The later the driver comes back for more, the more it takes at once: what a question costs by itself does not count, only what a trace does.
+        verify=job.traces * driver.verdict / job.verifying_cores,
         train=6 * model.parameters * trained / (hardware.node * hardware.flops * hardware.training) + steps * 2 * model.weights / hardware.between,
         move=model.weights / driver.hashing + max(model.weights / hardware.load, gpus / hardware.node * model.weights / hardware.disk),
         trainer_memory=model.parameters * (4 + 12 / hardware.node),

@@ -121,7 +121,7 @@ class SimulatedCluster:
     def call(self, method: str, *arguments: object) -> Any:
         raise NotImplementedError
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Trace]]:
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[list[Trace]]]:
         """Every event in its order; what is handed over waits until the driver is free."""
         dispatch, driver = self._dispatch(calls, range(self._setting.actors), load), 0.0
         while True:
@@ -141,7 +141,7 @@ class SimulatedCluster:
             self._left[call] -= len(traces)
             if not self._left[call]:
                 dispatch.ended(call)
-            yield traces
+            yield [traces]
 
     def told(self) -> Told:
         """What all of it came to."""

@@ -113,9 +113,10 @@ def _features(campaign: Campaign, part: DifficultyModel, checkpoint: Checkpoint,
     features: dict[str, Features] = {}
     campaign.cluster.open("sampler", campaign.workflow.sampler).call("rest")
     campaign.progress.begin(label, len(prompts))
-    for batch in campaign.cluster.open("embedder", part.embedder).stream("embed", [(checkpoint, prompts)]):
-        campaign.progress.advance(sum(name not in features for name, _ in batch))
-        features.update(batch)
+    for batches in campaign.cluster.open("embedder", part.embedder).stream("embed", [(checkpoint, prompts)]):
+        for batch in batches:
+            campaign.progress.advance(sum(name not in features for name, _ in batch))
+            features.update(batch)
     campaign.progress.end()
     return features
 

@@ -29,8 +29,9 @@ class Worker(Protocol):
         """Run the method on every copy and give the first one's result."""
         ...
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[Any]:
-        """Run a generator method once for each tuple of arguments, spread over the copies; yield what they yield, as it comes.
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Any]]:
+        """Run a generator method once for each tuple of arguments, spread over the copies; yield what they yield, as it comes, in lists of all items
+        that are there.
 
         `load` says how full each copy is kept; None: with two calls.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,13 @@ def sample_waves(sampler: Sampler, checkpoint: Checkpoint, waves: Iterable[Seque
             if not wave:
                 yield None
 
-    for traces in cluster.open("sampler", sampler).stream("sample", calls(), load):
-        # A call that was run again after its worker died brings some traces twice.
-        new = [trace for trace in traces if trace.id in waiting]
-        waiting.difference_update(trace.id for trace in new)
+    for batches in cluster.open("sampler", sampler).stream("sample", calls(), load):
+        new = []
+        for trace in chain.from_iterable(batches):
+            # A call that was run again after its worker died brings some traces twice.
+            if trace.id in waiting:
+                waiting.remove(trace.id)
+                new.append(trace)
         if new:
             yield new
 
@@ -110,8 +114,9 @@ def train(
     on_step: Callable[[TrainingStep], None] = lambda step: None,
 ) -> Checkpoint:
     """Train `start` on `rows`, accepted traces or what else this trainer takes, and leave the result in the folder `into`."""
-    for step in cluster.open("trainer", trainer).stream("train", [(start, rows, into, seed)]):
-        on_step(step)
+    for steps in cluster.open("trainer", trainer).stream("train", [(start, rows, into, seed)]):
+        for step in steps:
+            on_step(step)
     return describe_folder(into, checkpoint_id, parent_id=start.id, generation=generation)
 
 

@@ -79,7 +79,7 @@ class TwoAtOnce:
     def call(self, method: str, *arguments: object) -> Any:
         return self._worker.call(method, *arguments)
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[Any]:
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Any]]:
         waiting, running = iter(calls), []
         while True:
             while len(running) < 2 and (arguments := next(waiting, None)) is not None:

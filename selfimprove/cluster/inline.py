@@ -19,11 +19,12 @@ class InlineWorker:
         """Run the method."""
         return getattr(self._opened, method)(*arguments)
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[Any]:
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Any]]:
         """Run the generator method once for each call, in order; none of them ever has to wait for those before it."""
         for arguments in calls:
             if arguments is not None:
-                yield from getattr(self._opened, method)(*arguments)
+                for item in getattr(self._opened, method)(*arguments):
+                    yield [item]
 
 
 class InlineCluster:

@@ -63,8 +63,8 @@ class RayWorker:
                 return results[0]
         raise AssertionError("unreachable")
 
-    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[Any]:
-        """Run the generator method for every call, on copies that are kept so full; items come as they are made."""
+    def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Any]]:
+        """Run the generator method for every call, on copies that are kept so full; items come as they are made, those that are there together."""
         import ray
 
         dispatch = Dispatch(calls, self._there(), load)
@@ -76,36 +76,44 @@ class RayWorker:
                 running[generator] = call
             if dispatch.room and not running:
                 return
-            ready = self._wait([*running, *(ref for ref, _ in self._coming.values())], method)[0]
-            if ready not in running:
-                for copy in self._joined(ready, method):
-                    dispatch.join(copy)
-                continue
-            call = running[ready]
-            try:
-                item = ray.get(next(ready), timeout=self._deadline)
-                dispatch.came(call, item)
-                yield item
-            except StopIteration:
-                del running[ready]
-                dispatch.ended(call)
-            except self._lost as error:
-                self._replace(call.copy, call.attempt + 1, method, error)
-                # Every call of the copy died with it.
-                running = {generator: other for generator, other in running.items() if other.copy != call.copy}
-                dispatch.lost(call.copy)
-            except ray.exceptions.RayTaskError as error:
-                raise _cause(error) from error
+            items, failure = [], None
+            for ready in self._wait([*running, *(ref for ref, _ in self._coming.values())], method):
+                call = running.get(ready)
+                if call is None:
+                    for copy in self._joined(ready, method):
+                        dispatch.join(copy)
+                    continue
+                try:
+                    items.append(ray.get(next(ready), timeout=self._deadline))
+                    dispatch.came(call, items[-1])
+                except StopIteration:
+                    del running[ready]
+                    dispatch.ended(call)
+                except self._lost as error:
+                    self._replace(call.copy, call.attempt + 1, method, error)
+                    # Every call of the copy died with it.
+                    running = {generator: other for generator, other in running.items() if other.copy != call.copy}
+                    dispatch.lost(call.copy)
+                except ray.exceptions.RayTaskError as error:
+                    failure = error
+            if items:
+                yield items
+            if failure:
+                raise _cause(failure) from failure
 
     def _there(self) -> list[int]:
         """The copies that need not be waited for."""
         return [copy for copy in range(len(self._actors)) if copy not in self._coming]
 
     def _joined(self, sign: Any, method: str) -> list[int]:
-        """The copy whose first sign of life this is; none where it has died since it was started."""
+        """The copy whose first sign of life this is; none where it is not one, or the copy has died since it was started."""
         import ray
 
-        copy, deaths = next((copy, deaths) for copy, (ref, deaths) in self._coming.items() if ref == sign)
+        found = next(((copy, deaths) for copy, (ref, deaths) in self._coming.items() if ref == sign), None)
+        if found is None:
+            # A call of a copy that died a moment ago.
+            return []
+        copy, deaths = found
         try:
             ray.get(sign)
         except self._lost as error:
@@ -159,7 +167,7 @@ class RayWorker:
             left = began + self._deadline - time.monotonic()
             ready: list[Any] = ray.wait(refs, num_returns=wanted, timeout=max(0.0, min(BEAT_SECONDS, left)), fetch_local=True)[0]
             if len(ready) >= wanted:
-                return ready
+                return list(ray.wait(refs, num_returns=len(refs), timeout=0)[0]) if len(refs) > wanted else ready
             if left <= 0:
                 error = self._overdue(method)
                 self._kill_all()

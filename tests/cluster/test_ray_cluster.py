@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -103,7 +105,27 @@ def test_a_worker_may_use_every_core_whatever_it_reserves(cluster: RayCluster) -
 def test_streams_of_several_copies_lose_nothing(cluster: RayCluster) -> None:
     worker = cluster.open("copies", Echo(Resources(copies=2, cpus=0.1)))
     words = ["alpha", "beta", "gamma", "delta", "epsilon"]
-    assert sorted(worker.stream("spell", [(word,) for word in words])) == sorted("".join(words))
+    assert sorted(chain.from_iterable(worker.stream("spell", [(word,) for word in words]))) == sorted("".join(words))
+
+
+def begun_two_seconds_ago(*calls: tuple[object]) -> Iterator[tuple[object]]:
+    """These calls, and before it is known that there are no more, time for what they bring first to come."""
+    yield from calls
+    time.sleep(2.0)
+
+
+def test_items_that_have_come_meanwhile_come_together(cluster: RayCluster) -> None:
+    stream = cluster.open("copies", Echo(Resources(copies=2, cpus=0.1))).stream("spell", begun_two_seconds_ago(("alpha",), ("omega",)))
+    together = next(stream)
+    assert sorted(together) == ["a", "o"]
+    assert sorted(chain(together, *stream)) == sorted("alphaomega")
+
+
+def test_what_came_with_a_failure_is_not_lost(cluster: RayCluster) -> None:
+    stream = cluster.open("copies", Echo(Resources(copies=2, cpus=0.1))).stream("spell", begun_two_seconds_ago((None,), ("alpha",)))
+    assert next(stream) == ["a"]
+    with pytest.raises(TypeError, match="NoneType"):
+        next(stream)
 
 
 def test_a_call_that_waits_for_the_items_of_others_is_made_once_they_are_there(cluster: RayCluster) -> None:
@@ -116,14 +138,14 @@ def test_a_call_that_waits_for_the_items_of_others_is_made_once_they_are_there(c
             yield None
         yield ("ef",)
 
-    for letter in cluster.open("echo", Echo()).stream("spell", calls()):
-        heard.append(letter)
+    for letters in cluster.open("echo", Echo()).stream("spell", calls()):
+        heard += letters
     assert sorted(heard) == list("abcdef")
 
 
 def test_a_call_whose_worker_died_is_run_again(cluster: RayCluster, tmp_path: Path) -> None:
     worker = cluster.open("mortal", Echo(Resources(cpus=0), flag=str(tmp_path / "died")))
-    assert set(worker.stream("die_once", [(["a", "b", "c"],), (["d", "e"],)])) == set("abcde")
+    assert set(chain.from_iterable(worker.stream("die_once", [(["a", "b", "c"],), (["d", "e"],)]))) == set("abcde")
     assert (tmp_path / "died").exists()
 
 
