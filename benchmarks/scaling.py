@@ -1,6 +1,6 @@
 """What a generation costs as samplers, trace length and model size grow: a small model of costs, fitted where there was something to measure.
 
-`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. What `Hardware` and `Driver` hold is a data sheet's or assumed, NOT
+`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. What `Hardware` holds is a data sheet's or assumed, NOT
 measured.
 """
 
@@ -70,18 +70,18 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Driver:
-    """What the one driver process does for every trace. Assumed, of the size that such calls have; each can be measured as it says."""
+    """What the one driver process does for every trace, on the two cores of RESULTS.md: each as it says, but the hashing, which is assumed."""
 
-    hand_over: float = 0.001
+    hand_over: float = 0.00045
     """Seconds for a batch of traces that comes from an actor (`python -m benchmarks.handing_over`)."""
-    ask: float = 0.0005
+    ask: float = 0.00024
     """Seconds for a trace in a question to another actor, such as the verifier's (`python -m benchmarks.handing_over`)."""
     save: float = 0.0001
     """Seconds per trace: measured (`python -m benchmarks.verifying`)."""
     verdict: float = 0.005
     """Seconds of one core for a mathematical verdict; `results.json` has what was measured (`python -m benchmarks.verifying`)."""
     hashing: float = 0.4e9
-    """Bytes per second that are hashed when a checkpoint is described (`python -m benchmarks.switching`)."""
+    """Bytes per second that are hashed when a checkpoint is described: assumed."""
 
 
 @dataclass(frozen=True)

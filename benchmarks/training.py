@@ -7,13 +7,16 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, figure, hand_on
 
+COMMAND = "python -m benchmarks.training"
 ROWS, BATCH, TURNS, SEED, RATE = 80, 16, 3, 7, 1e-4
 
 
@@ -28,15 +31,17 @@ def main() -> list[Figure]:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else resolve_model(EMBEDDED_MODEL)
     rows = arithmetic_rows(ROWS)
     ways = {"stock": train_stock, "ours": train_ours, "LoRA": train_adapter}
-    peaks, figures = [], {name: [] for name in ways}  # type: ignore[var-annotated]
+    peaks, alone, figures = [], [], {name: [] for name in ways}  # type: ignore[var-annotated]
     print(f"{describe_machine()}; {ROWS} rows, {BATCH} a step, bf16", flush=True)
     for turn in range(TURNS):
+        alone.append(products_alone(folder, rows) / matmul_peak())
         for name, train in ways.items():
             peaks.append(matmul_peak())
             figures[name].append(measure(train(folder, rows)))
             tokens, loss = figures[name][-1]
             print(f"  turn {turn + 1}  {name:5s}  {tokens:6.0f} tokens/s   loss at the end {loss:.4f}", flush=True)
-    return report(folder, rows, figures, statistics.median(peaks))
+    shapes = figure("the matrix products of a step alone ÷ bf16 matmul peak", "", alone, COMMAND, note="the bound that the model's shapes set")
+    return [*report(folder, rows, figures, statistics.median(peaks)), shapes]
 
 
 def arithmetic_rows(count: int) -> list[Any]:
@@ -140,6 +145,35 @@ def best_time(work: Callable[[], object], seconds: float) -> float:
     return best
 
 
+def products_alone(folder: Path, rows: list[Any]) -> float:
+    """bfloat16 GFLOP/s of the matrix products of one step, forward and backward, with nothing between them: what the shapes of a model allow."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    from selfimprove.training.packing import pack
+    from selfimprove.training.rows import tokenize_row
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    head = model.get_output_embeddings()
+    pairs = [tokenize_row(AutoTokenizer.from_pretrained(folder), row) for row in rows[:BATCH]]
+    step = pack([{"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer} for prompt, answer in pairs])
+    tokens, scored = step["input_ids"].shape[1], int((step["labels"] != -100).sum())
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    shapes = Counter((scored if layer is head else tokens, layer.in_features, layer.out_features) for layer in layers)
+    work = seconds = 0.0
+    for (height, inner, outer), count in shapes.items():
+        states, weight, gradient = (torch.randn(size, dtype=torch.bfloat16) for size in ((height, inner), (outer, inner), (height, outer)))
+        ways = (
+            partial(torch.nn.functional.linear, states, weight),
+            partial(torch.matmul, gradient, weight),
+            partial(torch.matmul, gradient.t(), states),
+        )
+        work += count * len(ways) * 2 * height * inner * outer
+        seconds += count * sum(best_time(way, 0.3) for way in ways)
+    return work / seconds / 1e9
+
+
 def flops_per_token(folder: Path, rows: list[Any]) -> float:
     """6 x parameters: those of the layers for every token, those of the head for tokens with a loss; the embedding is looked up, not multiplied."""
     import torch
@@ -168,12 +202,12 @@ def report(folder: Path, rows: list[Any], figures: dict[str, list[tuple[float, f
     ratios = [ours / stock for (ours, _), (stock, _) in zip(figures["ours"], figures["stock"], strict=True)]
     adapter = [lora / ours for (lora, _), (ours, _) in zip(figures["LoRA"], figures["ours"], strict=True)]
     print(f"ours / stock: {statistics.median(ratios):.2f}; LoRA / every weight: {statistics.median(adapter):.2f}")
-    command, losses = "python -m benchmarks.training", f"losses at the end {figures['ours'][-1][1]:.3f} and {figures['stock'][-1][1]:.3f}"
+    losses = f"losses at the end {figures['ours'][-1][1]:.3f} and {figures['stock'][-1][1]:.3f}"
     shares = [rate * work / 1e9 / peak for rate, _ in figures["ours"]]
     return [
-        figure("trainer tokens/s ÷ stock `SFTTrainer`", "≥ 2", ratios, command, note=losses),
-        figure("trainer FLOP/s ÷ bf16 matmul peak", "≥ 0.6", shares, command, note=f"peak {peak:.0f} GFLOP/s"),
-        figure("the same trainer with LoRA ÷ with every weight, tokens/s", "", adapter, command, note="r = 16 on every linear layer"),
+        figure("trainer tokens/s ÷ stock `SFTTrainer`", "≥ 2", ratios, COMMAND, note=losses),
+        figure("trainer FLOP/s ÷ bf16 matmul peak", "≥ 0.6", shares, COMMAND, note=f"peak {peak:.0f} GFLOP/s"),
+        figure("the same trainer with LoRA ÷ with every weight, tokens/s", "", adapter, COMMAND, note="r = 16 on every linear layer"),
     ]
 
 
