@@ -2,7 +2,7 @@
 # make test   install what is missing, then every test that needs no GPU
 # make lint   formatting, lints, types, direction of imports
 # make bench  side-by-side speed measurements
-# make settings  docs/settings.md from the docstrings
+# make settings  docs/reference/settings.md from the docstrings
 # make pins   resolve the pin lists in requirements/ anew
 # EXTRA=gpu   the ordinary build of vLLM in place of the CPU build
 
@@ -53,7 +53,7 @@ bench: install
 	touch $@
 
 settings: install
-	$(BIN)/python -m selfimprove.reference > docs/settings.md
+	$(BIN)/python -m selfimprove.reference > docs/reference/settings.md
 
 COMPILE := pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --extra dev \
 	--override requirements/overrides.txt pyproject.toml

@@ -24,8 +24,8 @@ dataclass whose fields are its settings:
 
 `ask`, `sample`, `verify`, `select`, `train` and `examine` are the verbs of a generation: workflows/one_round_by_hand.py goes through them and looks
 at each record, workflows/custom_round.py puts them in another order. `selfimprove.protocols` says what each part must do, so that you can write one
-(docs/extending.md); `selfimprove.records` says what flows between them; docs/settings.md has every setting. An error that you can mend is a
-`UserError`: one line that says what to do.
+(docs/how-to/extending.md); `selfimprove.records` says what flows between them; docs/reference/settings.md has every setting. An error that you can
+mend is a `UserError`: one line that says what to do.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Every setting in words: those of a workflow by the paths that `--set` takes, and all there are, as the page docs/settings.md."""
+"""Every setting in words: those of a workflow by the paths that `--set` takes, and all there are, as the page docs/reference/settings.md."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def show_settings(listed: dict[str, Any], console: Console) -> None:
 
 
 def reference_page() -> str:
-    """The page docs/settings.md: a section for each part that the package brings, with a table of its settings."""
+    """The page docs/reference/settings.md: a section for each part that the package brings, with a table of its settings."""
     lines = [*INTRODUCTION, ""]
     for title, means, parts in _chapters():
         lines += [f"## {title}", "", *([means, ""] if means else [])]

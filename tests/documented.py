@@ -11,7 +11,7 @@ from selfimprove.__main__ import main
 from selfimprove.storage.run_folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
 EXPERIMENT = """from pathlib import Path
 
 from toy import toy_workflow
@@ -33,7 +33,7 @@ def make_documented_folder(folder: Path, champion: Path) -> Path:
     for name in ("WORKFLOW.py", "words.py"):
         assert main(["init", str(folder / name)]) == 0
     lines = (folder / "words.py").read_text().replace("VLLM,", "VLLM, Jsonl,").splitlines()
-    # What docs/your_data.md tells to edit.
+    # What docs/how-to/your_data.md tells to edit.
     own = ['    problems=Jsonl("problems.jsonl"),' if line.startswith("    problems=") else line for line in lines]
     (folder / "words.py").write_text("\n".join(own))
     return folder

@@ -21,7 +21,7 @@ from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.storage.run_folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
-PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if python_blocks(page)]
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if python_blocks(page)]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_the_python_of_a_page_runs(page: Path, toy: Workflow, monkeypatch: pytes
 
 
 def test_the_parts_of_the_guide_run_a_campaign(toy: Workflow, tmp_path: Path) -> None:
-    parts = run_blocks(ROOT / "docs" / "extending.md")
+    parts = run_blocks(ROOT / "docs" / "how-to" / "extending.md")
     changes = {"verifier": parts["Near"](), "selector": parts["Shortest"](), "problems": parts["Doubles"](60)}
     workflow = toy_workflow(Path(toy.base_model), **changes, generations=1, answer_only_baseline=False)
     improve(workflow, tmp_path / "run", InlineCluster)
@@ -52,7 +52,7 @@ def test_the_parts_of_the_guide_run_a_campaign(toy: Workflow, tmp_path: Path) ->
 
 
 def test_the_trainer_of_the_guide_learns(tiny_model: Path, tmp_path: Path) -> None:
-    trainer = run_blocks(ROOT / "docs" / "extending.md")["PlainLoop"](learning_rate=3e-3)
+    trainer = run_blocks(ROOT / "docs" / "how-to" / "extending.md")["PlainLoop"](learning_rate=3e-3)
     row = AcceptedTrace("t", "p", ({"role": "user", "content": "4 + 3 ="},), "<think>\n4 + 3 = 7.\n</think>\n7", "sampled", 1)
     start: Checkpoint = describe_folder(tiny_model, "base")
     steps = list(trainer.open().train(start, [row] * 24, tmp_path / "student", 0))

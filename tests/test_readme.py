@@ -18,7 +18,7 @@ def blocks(page: Path) -> list[str]:
 
 
 def test_the_tree_names_every_file_and_folder_of_the_package() -> None:
-    tree = next(block for block in blocks(ROOT / "docs" / "code.md") if block.startswith("selfimprove/\n"))
+    tree = next(block for block in blocks(ROOT / "docs" / "explanation" / "code.md") if block.startswith("selfimprove/\n"))
     named = set(re.findall(r"^  ([a-z_]+(?:\.py|/))", tree, flags=re.MULTILINE))
     package = ROOT / "selfimprove"
     there = {

@@ -15,7 +15,7 @@ from selfimprove import VLLM, SupervisedTrainer, Workflow
 from selfimprove.parameters import REQUIRED, parameters, takes
 from selfimprove.reference import reference_page
 
-PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A process reward model for the champion of a finished run, and what it is good for, each use compared at equal sampled tokens.
 
 `python workflows/process_reward.py RUN_DIR` labels thoughts by rollouts, trains the model and tries its uses, or continues where it stopped. Edit the
-settings; the folder `RUN_DIR/process-reward` is that of one set of them. docs/process_reward_uses.md tells how to read the result.
+settings; the folder `RUN_DIR/process-reward` is that of one set of them. docs/experiments/process_reward_uses.md tells how to read the result.
 """
 
 import os

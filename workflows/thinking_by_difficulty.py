@@ -1,7 +1,7 @@
 """Should hard problems think longer? Budgets by predicted difficulty against one budget for all, for the champion of a finished run.
 
 `python workflows/thinking_by_difficulty.py RUN_DIR` measures it, or continues where it stopped. Edit the settings; the folder
-`RUN_DIR/thinking-by-difficulty` is that of one set of them. docs/thinking_by_difficulty.md tells how to read the result.
+`RUN_DIR/thinking-by-difficulty` is that of one set of them. docs/experiments/thinking_by_difficulty.md tells how to read the result.
 """
 
 import os
