@@ -87,7 +87,7 @@ def test_each_thought_is_worth_the_answers_that_come_after_it(run: Path) -> None
 
 
 def test_the_scores_of_a_generation_are_those_of_the_papers_formula(run: Path) -> None:
-    anatomy = read_json(run / "generation-01" / "report.json", GenerationReport).anatomy
+    anatomy = read_json(run / "generation-01" / "report.json", GenerationReport).anatomy.figures()
     probes = read_probes(run / "generation-01")
     under, over = [], []
     for item in stored(run / "generation-01"):
