@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from selfimprove.protocols import Load
+from selfimprove.protocols import Load, WorkerPart
 
 
 class InlineWorker:
@@ -31,19 +31,19 @@ class InlineCluster:
     """Opens parts in this process."""
 
     def __init__(self) -> None:
-        self._workers: list[tuple[Any, InlineWorker]] = []
+        self._workers: list[tuple[WorkerPart, InlineWorker]] = []
 
-    def open(self, role: str, part: Any) -> InlineWorker:
+    def open(self, role: str, part: WorkerPart) -> InlineWorker:
         """The worker of this part, warm from its first call on."""
         for known, worker in self._workers:
             if known == part:
                 return worker
-        os.environ.update(getattr(part, "environment", dict)())
+        os.environ.update(part.environment())
         worker = InlineWorker(part.open())
         self._workers.append((part, worker))
         return worker
 
-    def end(self, part: Any) -> None:
+    def end(self, part: WorkerPart) -> None:
         """Close this part, where it is open."""
         for known, worker in [entry for entry in self._workers if entry[0] == part]:
             self._workers.remove((known, worker))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from selfimprove.protocols import Cluster, Load, Prompter, Resources, Sampler
+from selfimprove.protocols import Cluster, Load, Prompter, Sampler
 from selfimprove.records import (
     Checkpoint,
     Outcome,
@@ -19,7 +19,6 @@ from selfimprove.records import (
     Usage,
 )
 from selfimprove.records.delimiters import THINK, Delimiters
-from selfimprove.sampling.engine_options import SEQUENCES
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
@@ -67,7 +66,7 @@ def sample_waves(sampler: Sampler, checkpoint: Checkpoint, waves: Iterable[Seque
 
     An empty one says that the next wave waits for traces that are being sampled.
     """
-    copies, sequences = getattr(sampler, "resources", Resources()).copies, getattr(sampler, "sequences", SEQUENCES)
+    copies, sequences = sampler.resources.copies, sampler.sequences
     load = Load(math.ceil(sequences * (1 + QUEUED)), of_call=lambda arguments: len(arguments[1]), of_item=len)
     waiting: set[str] = set()
 
