@@ -55,7 +55,7 @@ def _improve(workflow: Workflow, run: RunFolder, cluster: Callable[[], Cluster],
     problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
     evaluation = EvalIndex(workflow.contamination, eval_problems) if workflow.contamination else None
     clean = evaluation.clean_problems(problems) if evaluation else problems
-    base = describe_folder(resolve_model(workflow.base_model), "base")
+    base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template), "base")
     continued = run.claim(describe(workflow))
     run.save_problems("train", clean)
     run.save_problems("eval", eval_problems)

@@ -65,7 +65,7 @@ def open_distillation(
     problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
     evaluation = EvalIndex(workflow.contamination, eval_problems) if workflow.contamination else None
     clean = evaluation.clean_problems(problems) if evaluation else problems
-    base, run = describe_folder(resolve_model(workflow.base_model), "base"), RunFolder(folder)
+    base, run = describe_folder(resolve_model(workflow.base_model, workflow.chat_template), "base"), RunFolder(folder)
     run.claim(describe(workflow))
     run.save_problems("train", clean)
     run.save_problems("eval", eval_problems)

@@ -59,7 +59,7 @@ def open_context(workflow: Workflow, folder: Path, start_cluster: Callable[[], C
         UserError: the folder holds something else, or the problems cannot be used.
     """
     problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
-    base, run = describe_folder(resolve_model(workflow.base_model), "base"), RunFolder(folder)
+    base, run = describe_folder(resolve_model(workflow.base_model, workflow.chat_template), "base"), RunFolder(folder)
     run.claim(describe(workflow))
     run.save_problems("train", problems)
     run.save_problems("eval", eval_problems)
