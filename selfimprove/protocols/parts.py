@@ -12,10 +12,10 @@ from typing import Any, Protocol, runtime_checkable
 from selfimprove.protocols.worker_part import WorkerPart
 from selfimprove.records import (
     AcceptedTrace,
+    AnnotatedTrace,
     Checkpoint,
     Decision,
     GenerationReport,
-    JudgedTrace,
     Message,
     Outcome,
     Problem,
@@ -138,7 +138,7 @@ class Verifiers(WorkerPart, Protocol):
 class Selector(Protocol):
     """Chooses which traces are good enough to train on."""
 
-    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+    def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces and counted drops; `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
         ...
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from selfimprove import SFT, VLLM, AcceptedTrace, PlainQuestion, Problem, Sampling, Trace, UserError, ask, describe_folder, resolve_model
+from selfimprove import SFT, VLLM, AcceptedTrace, PlainQuestion, Problem, Sampling, Trace, UserError, describe_folder, resolve_model
 from selfimprove.checkpoints.chat_template import with_defaults
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 from selfimprove.training.agreement import require_agreement
 from selfimprove.training.rows import tokenize_prompt
@@ -93,7 +94,7 @@ def test_sampling_and_training_read_the_same_tokens_and_a_mismatch_is_refused(sw
     os.environ.update(ENVIRONMENT)
     folders = {on: resolve_model(str(switched), {"enable_thinking": on}) for on in (True, False)}
     sampler = VLLM(engine={"max_model_len": 256, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 8}).open()
-    requests = ask(PROBLEMS, PlainQuestion(), Sampling(n=1, max_tokens=10), "g1")
+    requests = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=1, max_tokens=10), "g1")
     chats = {request.id: request.messages for request in requests}
 
     def traces(folder: Path) -> list[Trace]:
