@@ -32,6 +32,7 @@ from selfimprove import (
     improve,
 )
 from selfimprove.__main__ import main
+from selfimprove.protocols import Sampler
 from selfimprove.storage.files import read_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.figures import of_report
@@ -40,7 +41,7 @@ RULE = BudgetByDifficulty(easy=4, hard=24, mean=10, otherwise=Budget(answer_toke
 
 
 @dataclass(frozen=True)
-class Selective:
+class Selective(Sampler):
     """Right with a chance that falls with the remainder of the first number by 20; it notes what it was asked."""
 
     asked: ClassVar[list[Request]] = []

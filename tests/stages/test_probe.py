@@ -13,6 +13,7 @@ from toy import SIGNS, make_toy_model, toy_workflow, write_tokenizer
 from selfimprove import Caps, Checkpoint, InlineCluster, KeepCorrect, Request, Sampling, ThinkingProbe, Trace, UserError, improve
 from selfimprove.__main__ import main
 from selfimprove.checkpoints.tokens import decoder, encoder
+from selfimprove.protocols import Sampler
 from selfimprove.records import AcceptedTrace, GenerationReport
 from selfimprove.stages.probe import read_probes
 from selfimprove.storage.files import read_json, read_records
@@ -29,7 +30,7 @@ ANSWERS = (
 
 
 @dataclass(frozen=True)
-class Wavering:
+class Wavering(Sampler):
     """Changes its mind as the request's seed says; asked to go on from a prefix, it answers with the last number in it."""
 
     def open(self) -> Wavering:
