@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
-from selfimprove import SFT, Checkpoint, Exact, InlineCluster, PlainQuestion, Problem, Request, Sampling, Trace, Workflow, ask
+from selfimprove import SFT, Exact, InlineCluster, PlainQuestion, Sampling, Workflow, ask
+from selfimprove.records import Checkpoint, Problem, Request, Trace
 from selfimprove.stages.collect import sample_allotted
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import tally

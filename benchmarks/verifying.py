@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import ExpectedGain, InlineCluster, Mathematical, Outcome, PlainQuestion, Problem, ReasoningGymScorer, Sampling, Trace, ask, verify
-from selfimprove.records import Tries
+from selfimprove import ExpectedGain, InlineCluster, Mathematical, PlainQuestion, ReasoningGymScorer, Sampling, ask, verify
+from selfimprove.records import Outcome, Problem, Trace, Tries
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.verification.pool import VerifierPool

@@ -10,25 +10,12 @@ from pathlib import Path
 
 from quickstart import workflow as quickstart
 
-from selfimprove import (
-    Checkpoint,
-    Cluster,
-    JudgedTrace,
-    Outcome,
-    Problem,
-    RayCluster,
-    Score,
-    Workflow,
-    ask,
-    describe_folder,
-    evaluate,
-    load_sets,
-    resolve_model,
-    sample,
-    select,
-    train,
-    verify,
-)
+from selfimprove import RayCluster, Workflow, ask, evaluate, sample, select, train, verify
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.problems.sets import load_sets
+from selfimprove.protocols import Cluster
+from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Problem, Score
 
 
 def main(

@@ -9,22 +9,14 @@ from pathlib import Path
 
 from quickstart import workflow
 
-from selfimprove import (
-    Behaviours,
-    InlineCluster,
-    Outcome,
-    ask,
-    describe_folder,
-    dissect,
-    evaluate,
-    load_sets,
-    parsed,
-    resolve_model,
-    sample,
-    select,
-    train,
-    verify,
-)
+from selfimprove import InlineCluster, ask, evaluate, sample, select, train, verify
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.problems.sets import load_sets
+from selfimprove.records import Outcome
+from selfimprove.thinking.anatomy import dissect
+from selfimprove.thinking.behaviours import Behaviours
+from selfimprove.thinking.traces import parsed
 
 cluster = InlineCluster()
 base = describe_folder(resolve_model(workflow.base_model), "base")

@@ -8,22 +8,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import (
-    DPO,
-    AcceptedTrace,
-    Cluster,
-    Pair,
-    RayCluster,
-    Score,
-    TrainingStep,
-    Workflow,
-    describe_folder,
-    evaluate,
-    pair_up,
-    train,
-)
+from selfimprove import DPO, RayCluster, Workflow, evaluate, train
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.evaluation.paired import compare
-from selfimprove.protocols import Trainer
+from selfimprove.protocols import Cluster, Trainer
+from selfimprove.records import AcceptedTrace, Pair, Score, TrainingStep
+from selfimprove.selection.preference_pairs import pair_up
 from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, Problem, Round, Sampling, UserError, ask
+from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, Round, Sampling, UserError, ask
 from selfimprove.prompting.chat import PlainQuestion
+from selfimprove.records import Problem
 from selfimprove.settings.paths import override
 
 rates = st.dictionaries(st.text("abcdef", min_size=1, max_size=4), st.floats(0, 1), min_size=1, max_size=60)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from selfimprove import PlainQuestion, Problem, Request, Sampling, ask
+from selfimprove import PlainQuestion, Sampling, ask
+from selfimprove.records import Problem, Request
 from selfimprove.sampling.requests import Requests
 
 PLAIN = Request("p/g1/s0", "p", (), 1.0, 1.0, 8, 0)

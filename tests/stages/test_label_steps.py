@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 from toy import SIGNS, Sums, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Checkpoint, InlineCluster, JudgedTrace, NoTracker, PlainQuestion, Request, Sampling, Trace, UserError, ask, describe_folder
+from selfimprove import InlineCluster, PlainQuestion, Sampling, UserError, ask
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.process_reward.rollouts import Rollouts
-from selfimprove.records import LabelledTrace
+from selfimprove.records import Checkpoint, JudgedTrace, LabelledTrace, Request, Trace
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.label_steps import label_steps
 from selfimprove.stages.sample import sample_and_verify
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
+from selfimprove.tracking.no_tracker import NoTracker
 
 THOUGHTS = ("{good}.\n{maybe}.\n{bad}.\nSo {bad}.", "{good}.\nYes, {good}.", "{bad}.", "{good}.\nYes, {good}.")
 RULE = Rollouts(least=4, most=16, wrong=None, correct=None)

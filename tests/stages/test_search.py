@@ -12,7 +12,8 @@ import pytest
 from stepwise import LINES, SeesErrors, Stepwise, make_stepwise_model
 from toy import Sums, toy_workflow
 
-from selfimprove import Budget, InlineCluster, KeepCorrect, NoTracker, Sampling, UserError, ask, describe_folder, improve
+from selfimprove import Budget, InlineCluster, KeepCorrect, Sampling, UserError, ask, improve
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.process_reward.search import Search
 from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.records import GenerationReport
@@ -23,6 +24,7 @@ from selfimprove.storage.files import read_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.terminal.progress import NoProgress
+from selfimprove.tracking.no_tracker import NoTracker
 
 PROBLEMS = Sums(size=12).load()
 GUIDANCE = StepRewards(SeesErrors())

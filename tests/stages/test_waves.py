@@ -15,25 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import (
-    Checkpoint,
-    ExpectedGain,
-    FixedK,
-    InlineCluster,
-    JudgedTrace,
-    KeepMajority,
-    LedgerEntry,
-    NoTracker,
-    Request,
-    Round,
-    Sampling,
-    UserError,
-    ask,
-    describe_folder,
-    improve,
-)
+from selfimprove import ExpectedGain, FixedK, InlineCluster, KeepMajority, Round, Sampling, UserError, ask, improve
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.protocols import Allocator, Cluster, Load
-from selfimprove.records import Tries
+from selfimprove.records import Checkpoint, JudgedTrace, LedgerEntry, Request, Tries
 from selfimprove.reports.table import summarize
 from selfimprove.stages.collect import sample_allotted
 from selfimprove.stages.context import RunContext
@@ -42,6 +27,7 @@ from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.terminal.progress import NoProgress
+from selfimprove.tracking.no_tracker import NoTracker
 
 ALLOCATOR = ExpectedGain(cap=2, most=12, wave=16)
 
