@@ -18,9 +18,10 @@ candidate from them. The candidate is evaluated on problems that it never traine
 A workflow names the part that plays each role. Every part is a small dataclass whose fields are its settings: docs/reference/settings.md lists them
 all. `Jsonl("sums.jsonl")` reads your own problems, `{"question": …, "answer": …}` on each line.
 
-`ask`, `sample`, `verify`, `select`, `train` and `evaluate` are the steps of a generation: workflows/one_round_by_hand.py takes them one by one,
-workflows/custom_round.py puts them in another order. The records that they pass on are in `selfimprove.records`. `selfimprove.protocols` says what
-each part must do, so that you can write your own (docs/how-to/extending.md). A `UserError` is an error that you can fix: one line that says how.
+`ask`, `sample`, `select`, `train` and `evaluate` are the steps of a generation, on the context that `open_run_context` opens:
+workflows/one_round_by_hand.py takes them one by one, workflows/custom_round.py puts them in another order. The records that they pass on are in
+`selfimprove.records`. `selfimprove.protocols` says what each part must do, so that you can write your own (docs/how-to/extending.md). A `UserError`
+is an error that you can fix: one line that says how.
 """
 
 import lazy_loader

@@ -36,12 +36,13 @@ from .selection.keep_correct import KeepCorrect as KeepCorrect
 from .selection.keep_majority import KeepMajority as KeepMajority
 from .selection.preference_pairs import PreferencePairs as PreferencePairs
 from .selection.replay import Replay as Replay
+from .stages.context import RunContext as RunContext
+from .stages.context import open_run_context as open_run_context
 from .stages.evaluate import evaluate as evaluate
 from .stages.sample import ask as ask
 from .stages.sample import sample as sample
 from .stages.select import select as select
 from .stages.train import train as train
-from .stages.verify import verify as verify
 from .thinking.under_thinking import ThinkingProbe as ThinkingProbe
 from .tracking.mlflow import MLflow as MLflow
 from .training.dpo import DPO as DPO

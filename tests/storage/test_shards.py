@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import PlainQuestion, Sampling, ask
+from selfimprove import PlainQuestion, Sampling
 from selfimprove.records import JudgedTrace, Outcome, Problem, Request, Trace, Verdict
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.storage.shards import JudgedShards
 
 
@@ -20,7 +21,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PROBLEMS = [Problem(f"p{n}", f"{n}?", str(n), "test") for n in range(5)]
-REQUESTS = ask(PROBLEMS, PlainQuestion(), Sampling(n=2), "g1")
+REQUESTS = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=2), "g1")
 
 
 def judged(request: Request, text: str = "x") -> JudgedTrace:

@@ -17,9 +17,9 @@ from tiny_model import make_tiny_model
 from toy import ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
 from selfimprove import InlineCluster, KeepCorrect, UserError, Workflow
+from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.records import AcceptedTrace, Checkpoint, Score
 from selfimprove.storage.files import read_records
-from selfimprove.tracking.no_tracker import NoTracker
 
 
 @pytest.fixture
