@@ -90,10 +90,16 @@ def test_positions_that_are_not_the_thoughts_ends_are_refused(tiny_model: Path) 
             require_thought_ends(tokenizer, row, ids, shifted)
 
 
-def test_a_trace_that_is_too_long_is_named_and_an_optimizer_is_not_for_choice(tiny_model: Path, tmp_path: Path) -> None:
-    long = replace(ROWS[0], thoughts=("yes " * 80, "no."))
-    with pytest.raises(UserError, match=r"trace p0/g1/s0 has \d+ tokens, more than max_length=64"):
-        fit(tiny_model, tmp_path / "out", [long, *ROWS[1:]])
+def test_traces_that_are_too_long_are_left_out(tiny_model: Path, tmp_path: Path) -> None:
+    long = replace(ROWS[0], trace_id="long", thoughts=("yes " * 80, "no."))
+    opened, start = RewardTrainer(**QUICK).open(), Checkpoint("base", str(tiny_model), None, 0, "", "")
+    assert opened.fitting(start, [long, *ROWS]) == list(range(1, 49))
+    assert fit(tiny_model, tmp_path / "some", [long, *ROWS], epochs=1) == fit(tiny_model, tmp_path / "all", epochs=1)
+    with pytest.raises(UserError, match="all 1 traces are longer than max_length=64"):
+        fit(tiny_model, tmp_path / "out", [long])
+
+
+def test_choosing_another_optimizer_is_refused() -> None:
     with pytest.raises(UserError, match="optim"):
         RewardTrainer(options={"optim": "sgd"}).open()
 
