@@ -123,7 +123,7 @@ class GenerationReport:
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]
-    """Traces that selection left out, by reason."""
+    """Traces that selection left out, and rows and pairs that are too long for their trainer, by reason."""
     seconds: Mapping[Stage, float]
     """Wall time by stage."""
     tokens: Mapping[Stage, int]

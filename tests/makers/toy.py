@@ -26,7 +26,7 @@ from selfimprove import (
     TrainingStep,
     Workflow,
 )
-from selfimprove.protocols import Verifiers
+from selfimprove.protocols import OpenTrainer, Verifiers
 
 SIGNS = sorted(string.printable)
 EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
@@ -97,7 +97,7 @@ class ToySampler:
 
 
 @dataclass(frozen=True)
-class ToyTrainer:
+class ToyTrainer(OpenTrainer):
     """Adds to the start's skill with every row, and forgets half when no row holds a thought."""
 
     gain: float = 0.02
@@ -113,14 +113,9 @@ class ToyTrainer:
         learnt = min(0.95, skill_of(start.path) + self.gain * len(rows)) if thinks else skill_of(start.path) / 2
         make_toy_model(into, learnt)
 
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
-
 
 @dataclass(frozen=True)
-class ToyPreference:
+class ToyPreference(OpenTrainer):
     """Adds to the start's skill with every pair."""
 
     gain: float = 0.02
@@ -133,14 +128,9 @@ class ToyPreference:
             yield TrainingStep(step, len(rows), 0.69, 1e-6, 20 * step, {"margin": 0.1 * step})
         make_toy_model(into, min(0.95, skill_of(start.path) + self.gain * len(rows)))
 
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
-
 
 @dataclass(frozen=True)
-class ToyPractice:
+class ToyPractice(OpenTrainer):
     """Tries every exercise twice in each step, once rightly, and adds to the start's skill what the judge says."""
 
     gain: float = 0.01
@@ -162,11 +152,6 @@ class ToyPractice:
             yield TrainingStep(step, self.steps, 0.0, 1e-6, 10 * len(tries) * step, figures)
         opened.close()
         make_toy_model(into, min(0.95, skill_of(start.path) + self.gain * right))
-
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
 
 
 def toy_workflow(model: Path, **changes: object) -> Workflow:

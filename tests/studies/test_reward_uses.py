@@ -22,6 +22,7 @@ from selfimprove.__main__ import main
 from selfimprove.evaluation.equal_tokens import PLAIN, RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.search import Search
+from selfimprove.protocols import OpenTrainer
 from selfimprove.records import LabelledTrace
 from selfimprove.storage.files import read_json
 from selfimprove.studies.reward_uses import Uses
@@ -49,7 +50,7 @@ USES = Uses(
 
 
 @dataclass(frozen=True)
-class Learner:
+class Learner(OpenTrainer):
     """Remembers what it was to learn."""
 
     learnt: ClassVar[list[LabelledTrace]] = []
@@ -61,11 +62,6 @@ class Learner:
         self.learnt[:] = rows
         make_toy_model(into, 0.0)
         yield TrainingStep(1, 1, 0.5, 1e-4, 100)
-
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
 
 
 @pytest.fixture(scope="module")
