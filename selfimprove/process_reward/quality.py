@@ -33,7 +33,7 @@ class StepQuality:
     auroc: float | None
     """Chance that a good thought (label of at least 0.5) has a higher reward than a bad one; ties count half. None if there is only one kind."""
     auroc_within: float | None
-    """The same chance for two thoughts on one problem, which matters when choosing among its samples. Knowing which problems are hard does not help."""
+    """The same chance for two thoughts on one problem, which matters when choosing a sample. Knowing which problem is hard does not help."""
     brier: float
     """Mean squared difference between the calibrated probability and the outcome of a rollout, 0 or 1."""
     brier_uncalibrated: float
