@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, WorkerPart
 from selfimprove.records import Checkpoint, Message
 
 Features = Any
@@ -20,7 +20,7 @@ Features = Any
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Embedder:
+class Embedder(WorkerPart):
     """Reads prompts with transformers and generates nothing.
 
     Two poolings of the last layer's hidden states are kept. The state of the last token predicts the answer and is the only one that has seen the

@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Pair, TrainingStep
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
@@ -24,7 +24,7 @@ FIGURES = {"margin": "rewards/margins", "accuracy": "rewards/accuracies", "chose
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class DPO:
+class DPO(Trainer):
     """Makes right traces likelier than wrong ones, with TRL's `DPOTrainer` (DPO: Rafailov et al. 2023) and AdamW.
 
     Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights.

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.errors import UserError
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
 from selfimprove.training.rows import end_of_turn
@@ -25,7 +25,7 @@ the student's distributions in nats."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class OnPolicyDistillation:
+class OnPolicyDistillation(Trainer):
     """Has the student answer, and moves its distribution after each of its own tokens towards the teacher's.
 
     On-policy distillation: Agarwal et al. 2024, with TRL's `DistillationTrainer` and AdamW. Only the questions of the rows are used. The student

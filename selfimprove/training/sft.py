@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.training.data_parallel import train_data_parallel
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
@@ -29,7 +29,7 @@ Example = dict[str, list[int]]
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class SFT:
+class SFT(Trainer):
     """Fine-tunes all weights, or a LoRA adapter, on the completions of the rows, with TRL's `SFTTrainer` and AdamW.
 
     Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights. Rows are shuffled anew each epoch.
