@@ -16,7 +16,7 @@ from selfimprove.protocols import Cluster
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.studies.budget_curve import sweep
+from selfimprove.studies.budget_curve import budget_curve
 from selfimprove.terminal.captured_output import noise_into
 from selfimprove.terminal.exit_codes import in_one_line
 from selfimprove.terminal.progress import Show
@@ -38,7 +38,7 @@ def main(
     workflow, module = load_workflow(*run.source())
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
     with noise_into(run.logs / "budget-curve.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        curves = sweep(run, workflow, budgets, rejection, cluster, tracker, Show(console))
+        curves = budget_curve(run, workflow, budgets, rejection, cluster, tracker, Show(console))
         console.print(budget_report.table(plain(curves)))
     return curves
 
