@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from selfimprove import SFT, Exact, InlineCluster, PlainQuestion, Sampling, Workflow
+from selfimprove.protocols import Sampler
 from selfimprove.records import Checkpoint, Problem, Request, Trace
 from selfimprove.stages.collect import sample_allocated
 from selfimprove.stages.context import RunContext
@@ -38,7 +39,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Synthetic:
+class Synthetic(Sampler):
     """Writes a trace of so many tokens at once; every third is right."""
 
     tokens: int = 64

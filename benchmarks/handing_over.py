@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.machine import describe_machine
 from selfimprove import RayCluster, Resources
+from selfimprove.protocols import WorkerPart
 from selfimprove.records import Trace
 
 BATCHES = 2000
@@ -18,7 +19,7 @@ TOGETHER = 100
 
 
 @dataclass(frozen=True)
-class Handing:
+class Handing(WorkerPart):
     """Hands batches of one trace over, as fast as they are taken."""
 
     resources: Resources = TWO

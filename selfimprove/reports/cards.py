@@ -116,10 +116,7 @@ def _table(figures: Mapping[str, Any]) -> Iterator[str]:
         trained = f"{row['trained_on']:,}" if row["generation"] else ""
         yield f"| {name}{mark} | {_score(row)} | {trained} |"
     for name, row in figures["baseline_details"].items():
-        meaning = {"few_shot": "base model, with worked examples in the prompt", "answer_only": "trained on answers without reasoning"}.get(
-            name, name
-        )
-        yield f"| {meaning} | {_score(row)} | |"
+        yield f"| {BASELINES.get(name, name)} | {_score(row)} | |"
 
 
 def _score(row: Mapping[str, Any]) -> str:

@@ -21,8 +21,8 @@ def table(result: RewardUses) -> RenderableType:
         parts.append(
             Text(
                 f"{stop.way}: {stop.hopeless} of {stop.traces} traces given up; {stop.tokens:.0f} tokens per problem, "
-                f"{stop.plain_tokens:.0f} without ({stop.tokens / stop.plain_tokens - 1:+.0%}); {stop.right_per_1000:.1f} correct traces per 1,000 tokens, "
-                f"{stop.plain_right_per_1000:.1f} without"
+                f"{stop.plain_tokens:.0f} without ({stop.tokens / stop.plain_tokens - 1:+.0%}); "
+                f"{stop.right_per_1000:.1f} correct traces per 1,000 tokens, {stop.plain_right_per_1000:.1f} without"
             )
         )
     for one in result.sifted:

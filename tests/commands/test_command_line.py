@@ -129,17 +129,10 @@ def test_the_tables_fit_eighty_columns_with_every_stage_timed() -> None:
     figures = {"name": "x", "generations": [row], "baseline_details": {"answer_only": row}, "kept": None, "complete": False, "stopped_early": None}
     table.show(figures, console := Console(file=StringIO(), width=80))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert (
-        all(stage in text for stage in Stage)
-        and "123,456  123,456  123,456  123,456 123,456" in text
-        and "0.123 0.10–0.20 refused" in text
-        and "…" not in text
-    )
-    assert (
-        "evaluation answers without a verdict: 2.0%" in text
-        and "plateau: 1 newly solved, 0 forgotten, 2 never solved" in text
-        and "not complete" in text
-    )
+    assert all(stage in text for stage in Stage) and "…" not in text
+    assert "123,456  123,456  123,456  123,456 123,456" in text and "0.123 0.10–0.20 refused" in text
+    assert "evaluation answers without a verdict: 2.0%" in text and "not complete" in text
+    assert "plateau: 1 newly solved, 0 forgotten, 2 never solved" in text
     assert "4.0 samples per problem, at most 16; 12.3 distinct accepted traces per 1,000 tokens" in text
 
 

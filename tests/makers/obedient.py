@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from selfimprove.protocols import Sampler
 from selfimprove.records import Checkpoint, Request, Trace
 
 OWN = 9
@@ -34,7 +35,7 @@ def needed(number: int) -> int:
 
 
 @dataclass(frozen=True)
-class ObedientSampler:
+class ObedientSampler(Sampler):
     """Remembers what it was asked, call by call, and is interrupted when it has written `patience` traces."""
 
     calls: ClassVar[list[list[str]]] = []

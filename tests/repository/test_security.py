@@ -18,6 +18,7 @@ import selfimprove
 from selfimprove import SFT, Endpoint, RayCluster, UserError
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.commands.second_verdicts import OUTCOMES, show_audit
+from selfimprove.protocols import WorkerPart
 from selfimprove.records import AcceptedTrace, Checkpoint
 from selfimprove.settings.paths import describe
 from selfimprove.terminal.progress import Show
@@ -52,7 +53,7 @@ def loopback(ip: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-class Nothing:
+class Nothing(WorkerPart):
     """A part that does nothing."""
 
     def open(self) -> Nothing:

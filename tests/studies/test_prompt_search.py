@@ -158,7 +158,8 @@ def test_the_chain_of_thought_workflow_compares_every_way_with_the_answer_alone(
     assert [row["comparison"] is None for row in result] == [True, False, False, False]
     assert json.loads((tmp_path / "run/result.json").read_text()) == result
     printed = capsys.readouterr().out
-    assert max(map(len, printed.splitlines())) <= 80 and "…" not in printed
+    table = [line for line in printed.splitlines() if not line.startswith("run toy in ")]
+    assert max(map(len, table)) <= 80 and "…" not in printed
     assert "zero-shot trigger" in printed and f"{result[1]['comparison']['difference']:+.3f}" in printed
     assert module.EVALUATION.base_model == "smollm2-135m-instruct" and module.main.__defaults__[0] is module.EVALUATION
 
