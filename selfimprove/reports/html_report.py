@@ -91,7 +91,7 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
         **{key: summary[key] for key in ("name", "baselines", "baseline_details", "kept_generation", "complete", "stopped_early", "budget_curve")},
         "generations": [{key: value for key, value in row.items() if key != "checkpoint"} for row in summary["generations"]],
         "base_model": PurePath(settings["base_model"]).name,
-        "eval": len(run.problems("eval")),
+        "eval_problems": len(run.problems("eval")),
         "ledger": _ledger(run, asked),
         "lengths": list(_quantiles(lengths)),
         "behaviours": [behaviour.value for behaviour in Behaviour],
