@@ -106,9 +106,9 @@ def test_the_report_of_the_run_tells_of_the_curve(run: Path, workflow_file: Modu
     assert json.loads(capsys.readouterr().out)["budget_curve"] is None
     forced, _ = measure(workflow_file, run)
     assert main(["report", str(run), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["budget_curve"]
-    assert [one["method"] for one in told] == ["budget forcing", "rejection sampling"]
-    assert told[0]["scaling"] == forced.scaling and told[0]["points"][1]["setting"] == "at most 4"
+    curves = json.loads(capsys.readouterr().out)["budget_curve"]
+    assert [one["method"] for one in curves] == ["budget forcing", "rejection sampling"]
+    assert curves[0]["scaling"] == forced.scaling and curves[0]["points"][1]["setting"] == "at most 4"
     assert main(["report", str(run)]) == 0
     out = capsys.readouterr().out
     assert "rejection sampling: generation-1, 15 problems" in out and "●" in out
