@@ -12,16 +12,14 @@ from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import Attempt, BudgetCurve, Setting, curve
 from selfimprove.evaluation.equal_thinking import EqualTokens, at_equal_tokens
 from selfimprove.evaluation.reliability import Forecast, Reliability, reliability
-from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Checkpoint, Request
 from selfimprove.records.budgets import Budget, BudgetByDifficulty
 from selfimprove.reports.budget_curve import plot
 from selfimprove.seeds import derive_seed
-from selfimprove.stages.context import RunContext, of_finished_run
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.predict_difficulty import Prediction, predict_for
 from selfimprove.stages.sample import ask, sample
 from selfimprove.storage.files import write_json
-from selfimprove.storage.run_folder import RunFolder
 from selfimprove.studies.budget_curve import attempts, by_problem
 from selfimprove.studies.budget_curve import metrics as curve_metrics
 from selfimprove.tracking.figures import legal
@@ -52,34 +50,26 @@ class ThinkingByDifficulty:
     """Each rule and its control compared with one budget for all at equal mean tokens, in the order of the curve's points."""
 
 
-def thinking_by_difficulty(
-    run: RunFolder,
-    workflow: Workflow,
-    limits: Sequence[int],
-    rules: Mapping[str, Sequence[BudgetByDifficulty]],
-    cluster: Cluster,
-    tracker: Tracker,
-    progress: Progress,
-) -> ThinkingByDifficulty:
+def thinking_by_difficulty(context: RunContext, limits: Sequence[int], rules: Mapping[str, Sequence[BudgetByDifficulty]]) -> ThinkingByDifficulty:
     """Evaluate the run's champion under budgets by difficulty, which a difficulty model predicts from the ledgers of the whole run.
 
-    One batch asks every problem once under each limit that any rule gives it. A rule is then scored by the traces under its limits.
+    One batch asks every problem once under each limit that any rule gives it. A rule is then scored by the traces under its limits. Everything goes
+    into the run's folder `thinking-by-difficulty/`.
 
     Args:
-        run: run of the champion; everything goes into its folder `thinking-by-difficulty/`.
-        workflow: workflow of the run; its `difficulty` part, or else the default one, predicts.
+        context: context of the finished run, from `open_study`. The workflow's `difficulty`, or else the default model, predicts.
         limits: budgets for all problems, in thinking tokens; they should reach below and above the limits of the rules.
         rules: budgets by difficulty, several of each kind, by the name of the kind. Their other limits must be the same.
 
     Raises:
-        UserError: there is no champion, too few problems were sampled to predict from, tokens cannot be counted, the rules differ in their other
+        UserError: too few problems were sampled to predict from, tokens cannot be counted, the rules differ in their other
             limits, or the folder was made with other settings.
     """
     rest = {rule.otherwise for several in rules.values() for rule in several}
     if len(rest) != 1:
         raise UserError("the rules must have the same `otherwise`: only limits of thinking tokens are compared")
-    context, folder = of_finished_run(run, workflow, cluster, tracker, progress), run.root / "thinking-by-difficulty"
-    model, problems = context.base, context.eval_problems
+    workflow, run, model, problems = context.workflow, context.run, context.base, context.eval_problems
+    folder = run.root / "thinking-by-difficulty"
     past = range(1, run.reports()[-1].generation + 1)
     difficulty = workflow.difficulty or DifficultyModel()
     prediction = predict_for(context, difficulty, model, problems, past, folder / "difficulty", "predicting difficulty")
@@ -93,7 +83,7 @@ def thinking_by_difficulty(
     files = [folder / "result.json", folder / "result.png"]
     write_json(files[0], result)
     plot(result.curves, files[1])
-    tracker.measured("thinking_by_difficulty", metrics(result), [*files, folder / "difficulty" / "reliability.png"], run.root)
+    context.tracker.measured("thinking_by_difficulty", metrics(result), [*files, folder / "difficulty" / "reliability.png"], run.root)
     return result
 
 

@@ -9,45 +9,34 @@ from dataclasses import replace
 from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import Attempt, BudgetCurve, Setting, curve, fitting
-from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Outcome, Request
 from selfimprove.records.budgets import Budget
 from selfimprove.reports.budget_curve import plot
 from selfimprove.sampling.sampling import Sampling
-from selfimprove.stages.context import of_finished_run
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import ask, sample
 from selfimprove.storage.files import write_json
-from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.thinking.positions import Decode, thinking_tokens
-from selfimprove.workflow.workflow import Workflow
 
 NO_LIMIT = (0, None)
 """Minimum and maximum number of thinking tokens without a budget."""
 
 
-def budget_curve(
-    run: RunFolder,
-    workflow: Workflow,
-    budgets: Mapping[str, Budget | None],
-    rejection: Sampling,
-    cluster: Cluster,
-    tracker: Tracker,
-    progress: Progress,
-) -> tuple[BudgetCurve, BudgetCurve]:
+def budget_curve(context: RunContext, budgets: Mapping[str, Budget | None], rejection: Sampling) -> tuple[BudgetCurve, BudgetCurve]:
     """Two budget curves of the run's champion on the evaluation problems: by budget forcing, and by rejection sampling as the baseline.
 
+    Traces, verdicts, `curve.json` and `curve.png` go into the run's folder `budget-curve/`.
+
     Args:
-        run: run of the champion; traces, verdicts, `curve.json` and `curve.png` go into its folder `budget-curve/`.
-        workflow: workflow of the run, for its prompter, sampler, verifier and evaluation.
+        context: context of the finished run, from `open_study`.
         budgets: the budget of each evaluation, by name; None for the model's own length. One batch samples them all.
         rejection: sampling of the baseline, without a budget; its `max_tokens` applies to the evaluations too.
 
     Raises:
-        UserError: there is no champion, its tokens cannot be counted, or the folder was made with other settings.
+        UserError: tokens cannot be counted, or the folder was made with other settings.
     """
-    context = of_finished_run(run, workflow, cluster, tracker, progress)
-    model, problems = context.base, context.eval_problems
+    workflow, run, model, problems = context.workflow, context.run, context.base, context.eval_problems
     decode = decoder(model.path)
     if decode is None:
         raise UserError(f"{model.path} has no readable tokenizer.json: thinking tokens cannot be counted")
@@ -72,7 +61,7 @@ def budget_curve(
     files = [run.budget_curve / "curve.json", run.budget_curve / "curve.png"]
     write_json(files[0], curves)
     plot(curves, files[1])
-    tracker.measured("budget_curve", metrics(curves), files, run.root)
+    context.tracker.measured("budget_curve", metrics(curves), files, run.root)
     return curves
 
 
