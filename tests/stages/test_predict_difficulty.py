@@ -126,7 +126,7 @@ def test_the_report_tells_how_good_the_predictions_were(finished: Finished, caps
     assert main(["report", str(finished.folder)]) == 0
     out = capsys.readouterr().out
     assert f"difficulty, out of fold: Brier {found['brier']:.3f} (base rate {found['base_brier']:.3f}), AUROC" in out
-    assert "difficulty, as it came: Brier" in out
+    assert "difficulty, forecast: Brier" in out
 
 
 def test_the_model_of_difficulty_is_kept_with_the_hash_of_the_checkpoint_it_reads(finished: Finished) -> None:
