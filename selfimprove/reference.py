@@ -121,7 +121,7 @@ def _parts() -> list[type]:
 def _rows(settings: list[Parameter]) -> list[str]:
     if not settings:
         return ["It has no settings.", ""]
-    rows = [f"| `{one.name}` | {_cell(one.takes)} | {_cell(_told(one.default))} | {_cell(one.meaning)} |" for one in settings]
+    rows = [f"| `{one.name}` | {_pattern(_cell(one.takes))} | {_cell(_told(one.default))} | {_cell(one.meaning)} |" for one in settings]
     return ["| setting | takes | default | meaning |", "|---|---|---|---|", *rows, ""]
 
 
@@ -140,6 +140,12 @@ def _told(default: Any) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def _pattern(takes: str) -> str:
+    """A pattern is shown as code: its brackets would make a link."""
+    kind, like, pattern = takes.partition(" like ")
+    return f"{kind}{like}`{pattern}`" if like else takes
 
 
 if __name__ == "__main__":
