@@ -38,6 +38,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def moved(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[2]))
+        if not (ROOT / target).is_file():
+            return link[0]
         return link[1] + posixpath.relpath(site_path(target), posixpath.dirname(here))
 
     return LINK.sub(moved, markdown)
