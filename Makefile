@@ -24,8 +24,8 @@ run: install
 	$(BIN)/python -m selfimprove run workflows/quickstart.py
 
 test: install
-	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --ignore tests/test_jobs.py
-	$(BIN)/python -m pytest tests/test_jobs.py
+	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --ignore tests/cluster/test_jobs.py
+	$(BIN)/python -m pytest tests/cluster/test_jobs.py
 
 lint: install
 	$(BIN)/ruff check .
@@ -54,7 +54,7 @@ bench: install
 	touch $@
 
 settings: install
-	$(BIN)/python -m selfimprove.reference > docs/reference/settings.md
+	$(BIN)/python -m selfimprove.commands.settings > docs/reference/settings.md
 
 docs: .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
