@@ -87,5 +87,7 @@ def test_help_opens_with_the_tour_and_types_and_templates_are_shipped(monkeypatc
     monkeypatch.chdir(ROOT)
     distribution = Distribution()
     distribution.parse_config_files()
-    shipped = {str(file.relative_to("selfimprove")) for data in distribution.package_data["selfimprove"] for file in Path("selfimprove").glob(data)}
-    assert {"py.typed", "templates/experiment.py", "templates/model_card.md", "templates/dataset_card.md"} <= shipped
+    folders = {Path(*package.split(".")): data for package, data in distribution.package_data.items() if package.startswith("selfimprove")}
+    shipped = {str(file) for folder, patterns in folders.items() for pattern in patterns for file in folder.glob(pattern)}
+    templates = {str(file) for file in Path("selfimprove").rglob("templates/*")}
+    assert templates and {"selfimprove/py.typed", "selfimprove/__init__.pyi"} | templates <= shipped
