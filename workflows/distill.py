@@ -11,12 +11,12 @@ from pathlib import Path
 from quickstart import workflow as quickstart
 
 from selfimprove import (
+    SFT,
     Cluster,
-    Decoding,
     MLflow,
     RayCluster,
     Replay,
-    SupervisedTrainer,
+    Sampling,
     Workflow,
     describe_folder,
     resolve_model,
@@ -33,10 +33,10 @@ WORKFLOW = replace(
     quickstart,
     name="distill",
     problems_per_generation=400,
-    sampling=Decoding(samples_per_problem=3, temperature=0.8, max_tokens=48),
+    sampling=Sampling(n=3, temperature=0.8, max_tokens=48),
     mixture=Replay(per_problem=2),
     # Layers that lost their neighbours have more to learn than form.
-    trainer=SupervisedTrainer(epochs=4, learning_rate=5e-4, batch_size=16),
+    trainer=SFT(epochs=4, learning_rate=5e-4, batch_size=16),
 )
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from quickstart import workflow
 
 from selfimprove import (
+    Behaviours,
     InlineCluster,
-    Moments,
     Outcome,
     ask,
     describe_folder,
     dissect,
-    examine,
+    evaluate,
     load_sets,
     parsed,
     resolve_model,
@@ -30,10 +30,10 @@ cluster = InlineCluster()
 base = describe_folder(resolve_model(workflow.base_model), "base")
 print(f"{base.id}: {base.path}")
 
-# %% A problem is a question and its reference answer; the exam's are set apart.
-problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
-problems, held_out = problems[:60], held_out[:20]
-print(f"{len(problems)} problems, {len(held_out)} held out; the first: {problems[0].question!r} → {problems[0].answer!r}")
+# %% A problem is a question and its reference answer; the evaluation's are set apart.
+problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
+problems, eval_problems = problems[:60], eval_problems[:20]
+print(f"{len(problems)} problems, {len(eval_problems)} held out; the first: {problems[0].question!r} → {problems[0].answer!r}")
 
 # %% A request is a chat and how to decode it. The base model is shown exemplars, since it does not reason by itself.
 requests = ask(problems, workflow.first_prompter or workflow.prompter, workflow.sampling, "by-hand", workflow.seed)
@@ -46,9 +46,9 @@ traces = [trace for batch in sample(workflow.sampler, base, requests, cluster) f
 trace = min(traces, key=lambda trace: trace.id)
 print(f"{trace.id}: {trace.output_tokens} tokens, {trace.finish_reason}\n{trace.text}")
 
-# %% Its thinking is made of thoughts, each with its moment; the answer is what follows.
-for thought, moment in dissect(trace, Moments()):
-    print(f"{moment:>12}: {thought.text.strip()}")
+# %% Its thinking is made of thoughts, each with its behaviour; the answer is what follows.
+for thought, behaviour in dissect(trace, Behaviours()):
+    print(f"{behaviour:>12}: {thought.text.strip()}")
 print(f"{'answer':>12}: {parsed(trace).answer}")
 
 # %% A verdict is what the verifier says of an answer, in a process that is killed at its deadline.
@@ -80,9 +80,10 @@ student = train(
 )
 print(f"{student.id}, child of {student.parent_id}: {student.path}, weights {student.weights_hash[:12]}")
 
-# %% A score is what an exam says, on the bare question; the gate decides by both, problem by problem.
+# %% A score is what an evaluation says, on the bare question; the gate decides by both, problem by problem.
 before, after = (
-    examine(workflow.sampler, workflow.verifier, model, held_out, workflow.prompter, cluster, decoding=workflow.exam) for model in (base, student)
+    evaluate(workflow.sampler, workflow.verifier, model, eval_problems, workflow.prompter, cluster, decoding=workflow.eval_sampling)
+    for model in (base, student)
 )
 for score in (before, after):
     print(f"{score.checkpoint_id}: pass@1 {score.pass_at_1:.3f} ({score.interval[0]:.2f}–{score.interval[1]:.2f}), {dict(score.outcomes)}")
