@@ -31,9 +31,6 @@ FOLDERS = (
     "tracking",
 )
 """The order in which a generation uses the parts; folders that are not named here follow."""
-EVERYWHERE = ("workflow", "protocols", "records")
-"""Their parts are used in several places, and shown with the workflow."""
-PARTS_AMONG_RECORDS = ("selfimprove.records.budgets", "selfimprove.records.delimiters")
 INTRODUCTION = (
     "# Settings",
     "",
@@ -99,9 +96,10 @@ def reference_page() -> str:
 def _chapters() -> Iterator[tuple[str, str, list[type]]]:
     parts = _parts()
     homes = {part: part.__module__.split(".")[1] for part in parts}
-    yield "Workflow", "", [Workflow, Round, *(part for part in parts if homes[part] in EVERYWHERE and part not in (Workflow, Round))]
-    folders = {home for home in homes.values() if home not in EVERYWHERE}
-    for folder in sorted(folders, key=lambda home: (FOLDERS.index(home) if home in FOLDERS else len(FOLDERS), home)):
+    single = [part for part in parts if not hasattr(import_module(f"selfimprove.{homes[part]}"), "__path__")]
+    yield "Workflow", "", [Workflow, Round, *(part for part in single if part not in (Workflow, Round))]
+    folders = sorted({homes[part] for part in parts if part not in single}, key=lambda home: (FOLDERS.index(home) if home in FOLDERS else 99, home))
+    for folder in folders:
         means = summary(import_module(f"selfimprove.{folder}"))
         yield folder.replace("_", " ").capitalize(), means, [part for part in parts if homes[part] == folder]
 
@@ -117,14 +115,13 @@ def _parts() -> list[type]:
             if dataclasses.is_dataclass(part) and part not in found and one.default is not REQUIRED:
                 found[part] = None
                 waiting.append(part)
-    written = (part for part in found if not part.__module__.startswith("selfimprove.records.") or part.__module__ in PARTS_AMONG_RECORDS)
-    return sorted(written, key=lambda part: part.__name__.lower())
+    return sorted((part for part in found if not part.__module__.startswith("selfimprove.records.")), key=lambda part: part.__name__.lower())
 
 
 def _rows(settings: list[Parameter]) -> list[str]:
     if not settings:
         return ["It has no settings.", ""]
-    rows = [f"| `{one.name}` | {_pattern(_cell(one.takes))} | {_cell(_told(one.default))} | {_cell(one.meaning)} |" for one in settings]
+    rows = [f"| `{one.name}` | {_cell(one.takes)} | {_cell(_told(one.default))} | {_cell(one.meaning)} |" for one in settings]
     return ["| setting | takes | default | meaning |", "|---|---|---|---|", *rows, ""]
 
 
@@ -143,12 +140,6 @@ def _told(default: Any) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def _pattern(takes: str) -> str:
-    """A pattern is shown as code: its brackets would make a link."""
-    kind, like, pattern = takes.partition(" like ")
-    return f"{kind}{like}`{pattern}`" if like else takes
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def test_a_setting_is_told_by_name_type_default_and_docstring_those_of_base_clas
     [
         (PositiveInt | None, "int > 0 or null"),
         (Annotated[float, Field(ge=0, lt=1)], "float ≥ 0, < 1"),
-        (Annotated[str, Field(pattern="^a$")], "text like ^a$"),
+        (Annotated[str, Field(pattern="^a$")], "text like `^a$`"),
         (Literal["base", 2], '"base" or 2'),
         (tuple[int, str], "list of int, text"),
         (Path | str, "path or text"),

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+import selfimprove
+
 
 def blocks(page: Path) -> list[str]:
     """The blocks of a page that are in no language."""
@@ -24,6 +26,11 @@ def test_the_tree_names_every_file_and_folder_of_the_package() -> None:
         path.name if path.is_file() else f"{path.name}/" for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert named == there - {"__init__.py"}
+
+
+def test_the_api_page_shows_every_public_name() -> None:
+    shown = re.findall(r"^::: selfimprove\.(\w+)$", (ROOT / "docs" / "reference" / "api.md").read_text(), flags=re.MULTILINE)
+    assert sorted(shown) == sorted([*selfimprove.__all__, "protocols", "records"])
 
 
 @pytest.mark.parametrize("command", ["run", "check", "report", "traces", "fork", "audit", "reverify"])
