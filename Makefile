@@ -54,7 +54,7 @@ bench: install
 	touch $@
 
 settings: install
-	$(BIN)/python -m selfimprove.commands.settings > docs/reference/settings.md
+	$(BIN)/python -m selfimprove.commands.settings_page > docs/reference/settings.md
 
 docs: .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
