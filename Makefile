@@ -23,8 +23,8 @@ run: install
 	$(BIN)/python -m selfimprove run workflows/quickstart.py
 
 test: install
-	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --ignore tests/test_jobs.py
-	$(BIN)/python -m pytest tests/test_jobs.py
+	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --ignore tests/cluster/test_jobs.py
+	$(BIN)/python -m pytest tests/cluster/test_jobs.py
 
 lint: install
 	$(BIN)/ruff check .
@@ -53,7 +53,7 @@ bench: install
 	touch $@
 
 settings: install
-	$(BIN)/python -m selfimprove.reference > docs/reference/settings.md
+	$(BIN)/python -m selfimprove.commands.settings > docs/reference/settings.md
 
 COMPILE := pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --extra dev \
 	--override requirements/overrides.txt pyproject.toml

@@ -22,7 +22,7 @@ from selfimprove.protocols import Allocator
 from selfimprove.records import Tries
 from selfimprove.sampling.allocation import FixedK, fit_beta
 from selfimprove.storage.shards import JudgedShards
-from selfimprove.workflow_files import load_workflow
+from selfimprove.workflow.files import load_workflow
 
 FIXED = (3, 4, 8, 16)
 EARLIER = 3

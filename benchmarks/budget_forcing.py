@@ -18,9 +18,10 @@ from typing import Any
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
 from selfimprove import Budget, Request, resolve_model
-from selfimprove.delimiters import THINK
-from selfimprove.sampling.vllm_engine import ENVIRONMENT, engine_defaults
-from selfimprove.workflow_files import load_workflow
+from selfimprove.records.delimiters import THINK
+from selfimprove.sampling.engine_options import engine_defaults
+from selfimprove.sampling.vllm_engine import ENVIRONMENT
+from selfimprove.workflow.files import load_workflow
 
 REPEATS = 3
 PROBLEMS = 32

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from selfimprove import Bare, Checkpoint, Decoding, Exact, InlineCluster, Problem, Request, SupervisedTrainer, Trace, Workflow, ask
-from selfimprove.gathering import sample_allotted
-from selfimprove.reporting.progress import Silence
-from selfimprove.resumable import Campaign, tally
+from selfimprove.stages.collect import sample_allotted
+from selfimprove.stages.context import Campaign
+from selfimprove.stages.sample import tally
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.tracking.silent import Silent
+from selfimprove.terminal.progress import Silence
+from selfimprove.tracking.no_tracker import Silent
 
 SIZES = (10_000, 1_000_000)
 TEXT = "<think>\n{left} + {right} = {sum}. I add the second number to the first one and look at the result again.\n</think>\n{sum}"

@@ -21,8 +21,8 @@ from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
 from selfimprove import Problem, SupervisedTrainer, load_sets, resolve_model
 from selfimprove.protocols import Prompter
-from selfimprove.workflow import Workflow
-from selfimprove.workflow_files import load_workflow
+from selfimprove.workflow.files import load_workflow
+from selfimprove.workflow.workflow import Workflow
 
 QUICKSTART = Path("workflows/quickstart.py")
 

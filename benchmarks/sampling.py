@@ -14,10 +14,11 @@ from typing import Any
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
 from selfimprove import Checkpoint, Problem, RayCluster, ask, describe_folder, resolve_model, sample, verify
-from selfimprove.sampling.vllm_engine import ENVIRONMENT, engine_defaults
+from selfimprove.sampling.engine_options import engine_defaults
+from selfimprove.sampling.vllm_engine import ENVIRONMENT
 from selfimprove.storage.shards import JudgedShards
-from selfimprove.workflow import Workflow
-from selfimprove.workflow_files import load_workflow
+from selfimprove.workflow.files import load_workflow
+from selfimprove.workflow.workflow import Workflow
 
 REPEATS = 3
 PROBLEMS = 150

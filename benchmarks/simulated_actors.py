@@ -19,9 +19,9 @@ from typing import Any
 from benchmarks.figures import Figure, figure, hand_on
 from selfimprove import Checkpoint, Request, Resources, Trace, sample
 from selfimprove.cluster.dispatch import Call, Dispatch
-from selfimprove.delimiters import THINK
+from selfimprove.protocols import Load
+from selfimprove.records.delimiters import THINK
 from selfimprove.sampling.open_vllm import GATHER_SECONDS
-from selfimprove.seams import Load
 
 CHECKPOINT = Checkpoint("simulated", "", None, 0, "", "")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
 from selfimprove import VLLM, Bare, Decoding, Problem, RayCluster, ask, describe_folder, resolve_model, sample
-from selfimprove.seams import Cluster
+from selfimprove.protocols import Cluster
 
 REPEATS = 3
 SAMPLER = VLLM(engine={"max_model_len": 512})

@@ -75,7 +75,7 @@ def train_adapter(folder: Path, rows: list[Any]) -> Iterator[Moment]:
 
 def train_ours(folder: Path, rows: list[Any], lora: dict[str, Any] | None = None) -> Iterator[Moment]:
     from selfimprove.records import Checkpoint
-    from selfimprove.training.supervised import SupervisedTrainer
+    from selfimprove.training.sft import SupervisedTrainer
 
     trainer = SupervisedTrainer(epochs=1, learning_rate=RATE, batch_size=BATCH, max_length=512, warmup=0.0, lora=lora).open()
     with tempfile.TemporaryDirectory() as scratch:

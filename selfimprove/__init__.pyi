@@ -1,13 +1,9 @@
 """The public names, and where each is; type checkers read it, and `__init__.py` loads from there what is asked for."""
 
-from .budget import Budget as Budget
-from .budget import BudgetByDifficulty as BudgetByDifficulty
-from .budget import SwitchPenalty as SwitchPenalty
 from .checkpoints.base_models import resolve_model as resolve_model
 from .checkpoints.folders import describe_folder as describe_folder
 from .cluster.inline import InlineCluster as InlineCluster
 from .cluster.ray_cluster import RayCluster as RayCluster
-from .delimiters import Delimiters as Delimiters
 from .difficulty.embedder import Embedder as Embedder
 from .difficulty.model import DifficultyModel as DifficultyModel
 from .errors import UserError as UserError
@@ -21,16 +17,18 @@ from .problems.hub import HubDataset as HubDataset
 from .problems.jsonl import Jsonl as Jsonl
 from .problems.reasoning_gym_task import ReasoningGym as ReasoningGym
 from .problems.sets import load_sets as load_sets
-from .process_reward.guidance import Guidance as Guidance
 from .process_reward.rollouts import Rollouts as Rollouts
 from .process_reward.scoring import RewardModel as RewardModel
 from .process_reward.search import Search as Search
+from .process_reward.step_rewards import Guidance as Guidance
 from .process_reward.training import RewardTrainer as RewardTrainer
 from .prompting.chat import Bare as Bare
 from .prompting.chat import Exemplar as Exemplar
 from .prompting.chat import FewShot as FewShot
 from .prompting.chat import ZeroShot as ZeroShot
 from .prompting.hints import Rationalization as Rationalization
+from .protocols import Cluster as Cluster
+from .protocols import Resources as Resources
 from .records import (
     AcceptedTrace as AcceptedTrace,
 )
@@ -97,46 +95,48 @@ from .records import (
 from .records import (
     VerifierRow as VerifierRow,
 )
-from .resources import Resources as Resources
+from .records.budgets import Budget as Budget
+from .records.budgets import BudgetByDifficulty as BudgetByDifficulty
+from .records.budgets import SwitchPenalty as SwitchPenalty
+from .records.delimiters import Delimiters as Delimiters
 from .sampling.allocation import ExpectedGain as ExpectedGain
 from .sampling.allocation import FixedK as FixedK
-from .sampling.decoding import Decoding as Decoding
 from .sampling.endpoint import Endpoint as Endpoint
+from .sampling.sampling import Decoding as Decoding
 from .sampling.vllm_engine import VLLM as VLLM
-from .seams import Cluster as Cluster
 from .selection.caps import Caps as Caps
 from .selection.contamination import Contamination as Contamination
-from .selection.contrast import Contrast as Contrast
-from .selection.contrast import pair_up as pair_up
 from .selection.keep_correct import KeepCorrect as KeepCorrect
 from .selection.keep_majority import KeepMajority as KeepMajority
+from .selection.preference_pairs import Contrast as Contrast
+from .selection.preference_pairs import pair_up as pair_up
 from .selection.replay import Replay as Replay
-from .stages import ask as ask
-from .stages import examine as examine
-from .stages import sample as sample
-from .stages import select as select
-from .stages import train as train
-from .stages import verify as verify
-from .teacher import Teacher as Teacher
+from .stages.evaluate import examine as examine
+from .stages.sample import ask as ask
+from .stages.sample import sample as sample
+from .stages.select import select as select
+from .stages.train import train as train
+from .stages.verify import verify as verify
 from .thinking.anatomy import dissect as dissect
-from .thinking.moments import Cue as Cue
-from .thinking.moments import Moment as Moment
-from .thinking.moments import Moments as Moments
+from .thinking.behaviours import Cue as Cue
+from .thinking.behaviours import Moment as Moment
+from .thinking.behaviours import Moments as Moments
 from .thinking.traces import parsed as parsed
 from .thinking.under_thinking import Probing as Probing
 from .tracking.mlflow import MLflow as MLflow
-from .tracking.silent import Silent as Silent
-from .training.on_policy import OnPolicyDistiller as OnPolicyDistiller
-from .training.preference import PreferenceTrainer as PreferenceTrainer
-from .training.reinforcement import ReinforcementTrainer as ReinforcementTrainer
-from .training.supervised import SupervisedTrainer as SupervisedTrainer
+from .tracking.no_tracker import Silent as Silent
+from .training.dpo import PreferenceTrainer as PreferenceTrainer
+from .training.grpo import ReinforcementTrainer as ReinforcementTrainer
+from .training.on_policy_distillation import OnPolicyDistiller as OnPolicyDistiller
+from .training.sft import SupervisedTrainer as SupervisedTrainer
 from .verification.exact import Exact as Exact
 from .verification.last_number import LastNumber as LastNumber
 from .verification.mathematical import Mathematical as Mathematical
 from .verification.multiple_choice import MultipleChoice as MultipleChoice
 from .verification.python_tests import PythonTests as PythonTests
 from .verification.reasoning_gym_scorer import ReasoningGymScorer as ReasoningGymScorer
-from .workflow import Round as Round
-from .workflow import Workflow as Workflow
+from .workflow.teacher import Teacher as Teacher
+from .workflow.workflow import Round as Round
+from .workflow.workflow import Workflow as Workflow
 
 __all__: list[str]

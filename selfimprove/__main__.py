@@ -13,15 +13,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from selfimprove.command_parser import Parser
+from selfimprove.commands.extra import add_extra_commands
+from selfimprove.commands.parser import Parser
 from selfimprove.errors import UserError, WorkerFailed
-from selfimprove.extra_commands import add_extra_commands
-from selfimprove.reporting.endings import INTERRUPTED, REFUSED, one_line
+from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, one_line
 
 if TYPE_CHECKING:
     from selfimprove.protocols import Verifier
     from selfimprove.storage.run_folder import RunFolder
-    from selfimprove.workflow import Workflow
+    from selfimprove.workflow.workflow import Workflow
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,9 +50,9 @@ def _take_sigterm_as_ctrl_c() -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from selfimprove.settings import describe
-    from selfimprove.storage.places import writing
-    from selfimprove.workflow_files import load_workflow
+    from selfimprove.settings.paths import describe
+    from selfimprove.storage.open_run import writing
+    from selfimprove.workflow.files import load_workflow
 
     file = Path(options.workflow)
     workflow, module = load_workflow(file, options.set)
@@ -63,10 +63,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _fork(options: argparse.Namespace) -> int:
-    from selfimprove.settings import describe
+    from selfimprove.settings.paths import describe
     from selfimprove.storage.fork import fork
-    from selfimprove.storage.places import reading, writing
-    from selfimprove.workflow_files import load_workflow
+    from selfimprove.storage.open_run import reading, writing
+    from selfimprove.workflow.files import load_workflow
 
     source = reading(options.source, checkpoints="all")
     file, changes = source.source()
@@ -81,9 +81,9 @@ def _improve(workflow: Workflow, module: ModuleType, run: RunFolder, options: ar
     from selfimprove.cluster.inline import InlineCluster
     from selfimprove.cluster.ray_cluster import RayCluster
     from selfimprove.loop import improve
-    from selfimprove.reporting.noise import noise_into
-    from selfimprove.reporting.progress import Show
-    from selfimprove.reporting.summary import show, summarize
+    from selfimprove.reports.table import show, summarize
+    from selfimprove.terminal.captured_output import noise_into
+    from selfimprove.terminal.progress import Show
     from selfimprove.tracking.mlflow import MLflow
 
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
@@ -104,16 +104,16 @@ def _improve(workflow: Workflow, module: ModuleType, run: RunFolder, options: ar
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from selfimprove.audit import audit, show_audit
-    from selfimprove.storage.places import reading
+    from selfimprove.commands.audit import audit, show_audit
+    from selfimprove.storage.open_run import reading
 
     return _print(audit(reading(options.run_dir), _verifier(options.verifier)), options, show_audit)
 
 
 def _reverify(options: argparse.Namespace) -> int:
-    from selfimprove.audit import audit, show_reverified
-    from selfimprove.storage.places import reading
-    from selfimprove.workflow_files import load_workflow
+    from selfimprove.commands.audit import audit, show_reverified
+    from selfimprove.storage.open_run import reading
+    from selfimprove.workflow.files import load_workflow
 
     run = reading(options.run_dir)
     if options.verifier:
@@ -140,29 +140,29 @@ def runs_folder() -> Path:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from selfimprove.reporting.summary import show, summarize
-    from selfimprove.storage.places import reading
+    from selfimprove.reports.table import show, summarize
+    from selfimprove.storage.open_run import reading
 
     run = reading(options.run_dir)
     if options.html is None:
         return _print(summarize(run), options, show)
-    from selfimprove.html_report import show_written, write_html
+    from selfimprove.reports.html_report import show_written, write_html
 
     return _print(write_html(run, Path(options.html) if options.html else None), options, show_written)
 
 
 def _traces(options: argparse.Namespace) -> int:
-    from selfimprove.storage.places import reading
-    from selfimprove.traces import find, show_traces
+    from selfimprove.reports.traces import find, show_traces
+    from selfimprove.storage.open_run import reading
 
     run = reading(options.run_dir)
     return _print(find(run, options.generation, options.outcome, options.problem, options.limit), options, show_traces)
 
 
 def _check(options: argparse.Namespace) -> int:
-    from selfimprove.check import check, show
-    from selfimprove.reporting.noise import noise_into
-    from selfimprove.workflow_files import load_workflow
+    from selfimprove.commands.check import check, show
+    from selfimprove.terminal.captured_output import noise_into
+    from selfimprove.workflow.files import load_workflow
 
     workflow, _ = load_workflow(Path(options.workflow), options.set)
     with tempfile.TemporaryDirectory() as folder, noise_into(Path(folder) / "check.log"):

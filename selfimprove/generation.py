@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfimprove.candidates import contrast, learn, practise
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
-from selfimprove.gathering import accepted_before, draw, gather
-from selfimprove.predicting import Prediction, predict
-from selfimprove.rationalizing import worth
 from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Selection
-from selfimprove.resumable import Campaign, take_exam, take_turn
 from selfimprove.seeds import derive_seed
+from selfimprove.stages.collect import accepted_before, draw, gather
+from selfimprove.stages.context import Campaign
+from selfimprove.stages.evaluate import take_exam
+from selfimprove.stages.predict_difficulty import Prediction, predict
+from selfimprove.stages.rationalize import worth
+from selfimprove.stages.train import take_turn
+from selfimprove.stages.train_candidate import contrast, learn, practise
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
 

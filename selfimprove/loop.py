@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from selfimprove import baselines
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.generation import base_report, run_generation
-from selfimprove.html_report import write_html
 from selfimprove.problems.sets import load_sets
+from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Checkpoint
-from selfimprove.reporting.progress import Silence
-from selfimprove.resumable import Campaign
-from selfimprove.seams import Cluster, Progress, Tracker
+from selfimprove.reports.html_report import write_html
 from selfimprove.selection.contamination import ExamIndex
-from selfimprove.settings import describe
-from selfimprove.storage.places import writing
+from selfimprove.settings.paths import describe
+from selfimprove.stages import baselines
+from selfimprove.stages.context import Campaign
+from selfimprove.storage.open_run import writing
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.tracking.silent import Silent
-from selfimprove.workflow import Workflow
+from selfimprove.terminal.progress import Silence
+from selfimprove.tracking.no_tracker import Silent
+from selfimprove.workflow.workflow import Workflow
 
 
 def improve(

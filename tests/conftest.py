@@ -27,7 +27,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 # Tests are imported by path, so that the makers beside this file are found only if their folder is named.
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "makers"))
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ from toy import Sums, ToySampler, ToyTrainer, make_toy_model, skill_of, toy_work
 
 from selfimprove import Always, InlineCluster, LedgerEntry, Outcome, Problem, Replay, StopEarly, Strict, UserError, improve
 from selfimprove.records import AcceptedTrace, JudgedTrace, Trace, TrainingStep
-from selfimprove.reporting.progress import Silence
-from selfimprove.reporting.summary import summarize
+from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.terminal.progress import Silence
 
 
 class Lines(Silence):

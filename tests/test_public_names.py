@@ -13,7 +13,7 @@ import pytest
 
 import selfimprove
 from selfimprove import Round, Workflow
-from selfimprove.parameters import parameters
+from selfimprove.settings.fields import parameters
 
 PUBLIC = {name: getattr(selfimprove, name) for name in selfimprove.__all__}
 PARTS = [

@@ -11,15 +11,15 @@ from contextlib import closing
 from pathlib import Path
 
 from selfimprove import Budget, Cluster, Decoding, MLflow, RayCluster
-from selfimprove.budget_sweep import sweep
 from selfimprove.evaluation.budget_curve import BudgetCurve
-from selfimprove.reporting import budget_report
-from selfimprove.reporting.endings import in_one_line
-from selfimprove.reporting.noise import noise_into
-from selfimprove.reporting.progress import Show
+from selfimprove.reports import budget_curve as budget_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.workflow_files import load_workflow
+from selfimprove.studies.budget_curve import sweep
+from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.terminal.progress import Show
+from selfimprove.workflow.files import load_workflow
 
 BUDGETS: Mapping[str, Budget | None] = {
     **{f"at most {most}": Budget(max_tokens=most, answer_tokens=16) for most in (2, 4, 8, 12, 16, 24, 32)},

@@ -13,12 +13,12 @@ from quickstart import workflow as quickstart
 from rich.console import Console
 
 from selfimprove import VLLM, Cluster, Decoding, FewShot, LastNumber, RayCluster, Workflow, ZeroShot
-from selfimprove.prompt_search import examine_prompters, open_campaign, rows
 from selfimprove.protocols import Prompter
-from selfimprove.reporting.endings import in_one_line
-from selfimprove.reporting.progress import Show
-from selfimprove.reporting.prompters import show_ways
+from selfimprove.reports.prompt_search import show_ways
 from selfimprove.storage.files import write_json
+from selfimprove.studies.prompt_search import examine_prompters, open_campaign, rows
+from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.terminal.progress import Show
 
 # One system prompt for all: the way of asking is what differs.
 SYSTEM = "You are a helpful assistant."

@@ -21,13 +21,13 @@ from selfimprove import (
     describe_folder,
     resolve_model,
 )
-from selfimprove.distillation import Cost, examine_cost, learn, open_distillation, rows, teach
-from selfimprove.reporting.costs import show_costs
-from selfimprove.reporting.endings import in_one_line
-from selfimprove.reporting.noise import noise_into
-from selfimprove.reporting.progress import Show
-from selfimprove.seams import Tracker
+from selfimprove.protocols import Tracker
+from selfimprove.reports.costs import show_costs
 from selfimprove.storage.files import write_json
+from selfimprove.studies.distillation import Cost, examine_cost, learn, open_distillation, rows, teach
+from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.terminal.progress import Show
 
 WORKFLOW = replace(
     quickstart,

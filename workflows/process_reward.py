@@ -11,21 +11,23 @@ from contextlib import closing
 from pathlib import Path
 
 from selfimprove import Checkpoint, Cluster, Decoding, Guidance, MLflow, RayCluster, RewardModel, Search, ask
-from selfimprove.budget_sweep import champion
 from selfimprove.evaluation.equal_tokens import RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.training import RewardTrainer
 from selfimprove.protocols import StepScorer, Trainer
 from selfimprove.records import LabelledTrace
-from selfimprove.reporting.endings import in_one_line
-from selfimprove.reporting.noise import noise_into
-from selfimprove.reporting.progress import Show
-from selfimprove.reporting.uses_report import table
-from selfimprove.resumable import Campaign, fine_tune, sample_and_verify
-from selfimprove.reward_uses import Uses, compare_uses
-from selfimprove.step_labelling import label_steps
+from selfimprove.reports.reward_uses import table
+from selfimprove.stages.context import Campaign
+from selfimprove.stages.label_steps import label_steps
+from selfimprove.stages.sample import sample_and_verify
+from selfimprove.stages.train import fine_tune
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.workflow_files import load_workflow
+from selfimprove.studies.budget_curve import champion
+from selfimprove.studies.reward_uses import Uses, compare_uses
+from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.terminal.progress import Show
+from selfimprove.workflow.files import load_workflow
 
 PROBLEMS = 400
 """Of the run's training problems: those whose traces are labelled."""

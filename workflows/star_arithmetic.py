@@ -28,9 +28,9 @@ from selfimprove import (
     improve,
 )
 from selfimprove.problems.addition import Addition, question, scratchpad
-from selfimprove.reporting.endings import in_one_line
-from selfimprove.reporting.progress import Show
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.terminal.progress import Show
 
 SHOWN = ((4, 3), (9, 5), (6, 8), (25, 31), (47, 85), (268, 174))
 """The sums of the exemplars."""

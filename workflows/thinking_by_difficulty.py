@@ -11,14 +11,15 @@ from contextlib import closing
 from pathlib import Path
 
 from selfimprove import Budget, BudgetByDifficulty, Cluster, MLflow, RayCluster
-from selfimprove.reporting import budget_report, difficulty_report
-from selfimprove.reporting.endings import in_one_line
-from selfimprove.reporting.noise import noise_into
-from selfimprove.reporting.progress import Show
+from selfimprove.reports import budget_curve as budget_report
+from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.thinking_sweep import ThinkingByDifficulty, thinking_by_difficulty
-from selfimprove.workflow_files import load_workflow
+from selfimprove.studies.budget_by_difficulty import ThinkingByDifficulty, thinking_by_difficulty
+from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.terminal.progress import Show
+from selfimprove.workflow.files import load_workflow
 
 SHORT, LONG = 8, 28
 LIMITS = range(SHORT, LONG + 1)

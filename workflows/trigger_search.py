@@ -13,12 +13,12 @@ from quickstart import EXEMPLARS
 from rich.console import Console
 
 from selfimprove import Cluster, Decoding, RayCluster, Workflow, ZeroShot
-from selfimprove.prompt_search import examine_prompters, open_campaign, propose_triggers, round_rows, rows, search_prompters
 from selfimprove.prompting.trigger_search import BY_HAND, KOJIMA
-from selfimprove.reporting.endings import in_one_line
-from selfimprove.reporting.progress import Show
-from selfimprove.reporting.prompters import show_rounds, show_ways
+from selfimprove.reports.prompt_search import show_rounds, show_ways
 from selfimprove.storage.files import write_json
+from selfimprove.studies.prompt_search import examine_prompters, open_campaign, propose_triggers, round_rows, rows, search_prompters
+from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.terminal.progress import Show
 
 WORKFLOW = replace(EXAM, name="trigger-search")
 PROPOSALS = Decoding(samples_per_problem=16, temperature=0.7, max_tokens=40)

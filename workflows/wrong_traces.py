@@ -24,11 +24,11 @@ from selfimprove import (
 )
 from selfimprove.evaluation.paired import compare
 from selfimprove.protocols import Trainer
-from selfimprove.reporting.endings import in_one_line
 from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.workflow_files import load_workflow
+from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.workflow.files import load_workflow
 
 TRAINER = PreferenceTrainer(learning_rate=1e-5, epochs=2)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.seams import Load
+from selfimprove.protocols import Load
 
 MOST_CALLS = 64
 """The most calls that are open with one copy: each holds a thread of its actor until its last result has come."""

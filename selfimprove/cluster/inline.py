@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from selfimprove.seams import Load
+from selfimprove.protocols import Load
 
 
 class InlineWorker:

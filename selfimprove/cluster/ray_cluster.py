@@ -13,7 +13,7 @@ from typing import Any
 from selfimprove.cluster.dispatch import MOST_CALLS
 from selfimprove.cluster.ray_worker import RayWorker
 from selfimprove.errors import UserError
-from selfimprove.resources import Resources
+from selfimprove.protocols import Resources
 
 
 class RayCluster(AbstractContextManager["RayCluster"]):

@@ -9,10 +9,10 @@ from typing import Any
 
 import pydantic
 
+from selfimprove.cluster.actor import Host
 from selfimprove.cluster.dispatch import Call, Dispatch
-from selfimprove.cluster.host import Host
 from selfimprove.errors import UserError, WorkerFailed
-from selfimprove.seams import Load
+from selfimprove.protocols import Load
 
 BEAT_SECONDS = 10.0
 """How often a worker that says nothing is asked what it does."""

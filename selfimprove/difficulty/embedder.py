@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
+from selfimprove.protocols import Resources
 from selfimprove.records import Checkpoint, Message
-from selfimprove.resources import Resources
 
 Features = Any
 """A float32 vector: mean of the prompt's last hidden states, the last token's, and the number of tokens; twice the hidden size and one long."""
@@ -53,7 +53,7 @@ class OpenEmbedder:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         from selfimprove.training.lean_loop import computing_type
-        from selfimprove.training.memory import return_freed_memory
+        from selfimprove.training.malloc import return_freed_memory
         from selfimprove.training.rows import tokenize_prompt
 
         # A new thread takes OpenMP's default, which Ray sets to what the actor reserves.

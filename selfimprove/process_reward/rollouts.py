@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.delimiters import Delimiters
 from selfimprove.records import JudgedTrace, LabelledTrace, Message, Outcome, Problem, Request
+from selfimprove.records.delimiters import Delimiters
 from selfimprove.seeds import derive_seed
 from selfimprove.thinking.positions import Decode, thought_ends
 from selfimprove.thinking.thoughts import split

@@ -15,11 +15,10 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.process_reward.reading import read
-from selfimprove.protocols import StepScorer
+from selfimprove.protocols import Cluster, Resources, StepScorer
 from selfimprove.records import Checkpoint, Message
-from selfimprove.resources import Resources
-from selfimprove.sampling.vllm_engine import ENVIRONMENT, engine_defaults
-from selfimprove.seams import Cluster
+from selfimprove.sampling.engine_options import engine_defaults
+from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
 Asked = Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]
 """Chats, each with the thoughts that answer it so far."""

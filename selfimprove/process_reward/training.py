@@ -13,18 +13,17 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.errors import UserError
 from selfimprove.process_reward.quality import StepQuality, measure
 from selfimprove.process_reward.reading import read
 from selfimprove.process_reward.scoring import Reading
 from selfimprove.prompting.chat import Bare
-from selfimprove.protocols import Prompter
+from selfimprove.protocols import Prompter, Resources
 from selfimprove.records import Checkpoint, LabelledTrace, Problem, TrainingStep
-from selfimprove.resources import Resources
+from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.seeds import derive_seed
-from selfimprove.training.memory import keep_freed_memory
-from selfimprove.training.running import OnStep, run_training
+from selfimprove.training.malloc import keep_freed_memory
+from selfimprove.training.training_thread import OnStep, run_training
 
 QUALITY = "process_reward.json"
 """The file in the checkpoint's folder that holds its `StepQuality`."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
 
-from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.records import Message, Problem
+from selfimprove.records.delimiters import THINK, Delimiters
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})

@@ -8,8 +8,8 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from selfimprove.budget import Budget, SwitchPenalty
-from selfimprove.delimiters import THINK, Delimiters
+from selfimprove.records.budgets import Budget, SwitchPenalty
+from selfimprove.records.delimiters import THINK, Delimiters
 
 
 class Message(TypedDict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from selfimprove.delimiters import THINK, Delimiters
+from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.records.questions import Message, Problem
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from selfimprove.delimiters import THINK, Delimiters
+from selfimprove.records.delimiters import THINK, Delimiters
 
 
 class Outcome(StrEnum):

@@ -19,10 +19,10 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from selfimprove.budget import Budget, SwitchPenalty
-from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.errors import UserError
 from selfimprove.records import Request
+from selfimprove.records.budgets import Budget, SwitchPenalty
+from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
 
 KEY = "thinking"

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 from pydantic.dataclasses import dataclass
 
-from selfimprove.budget import Budget, BudgetByDifficulty
 from selfimprove.errors import UserError
+from selfimprove.protocols import Resources
 from selfimprove.records import Checkpoint
-from selfimprove.resources import Resources
+from selfimprove.records.budgets import Budget, BudgetByDifficulty
 
 if TYPE_CHECKING:
     from selfimprove.sampling.chat_completions import OpenEndpoint

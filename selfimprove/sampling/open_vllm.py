@@ -15,7 +15,7 @@ from selfimprove.checkpoints.folders import architecture
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.sampling.beginning import beginning, prompt_key
-from selfimprove.sampling.vllm_engine import engine_defaults, require_room
+from selfimprove.sampling.engine_options import engine_defaults, require_room
 
 GATHER_SECONDS = 0.2
 """Finished traces are handed over together for so long: a hand-over costs milliseconds, a trace does not."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors import UserError
-from selfimprove.settings import differences
+from selfimprove.settings.paths import differences
 from selfimprove.storage.files import complete_or_absent
 from selfimprove.storage.run_folder import RunFolder
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import BudgetCurve
+from selfimprove.protocols import Progress
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
-from selfimprove.seams import Progress
-from selfimprove.settings import differences
+from selfimprove.settings.paths import differences
 from selfimprove.storage.files import complete_or_absent, put_link, read_json, write_json
 from selfimprove.storage.lock import LOCK
-from selfimprove.storage.mirror import IDENTITY
+from selfimprove.storage.remote.mirror import IDENTITY
 
 FIRST = {"logs", "workflow.py", "overrides.json", LOCK, IDENTITY}
 """What is in the folder before the run begins."""

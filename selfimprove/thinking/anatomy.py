@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from selfimprove.records import Trace
-from selfimprove.thinking.moments import Moment, Moments
+from selfimprove.thinking.behaviours import Moment, Moments
 from selfimprove.thinking.positions import Decode, thinking_tokens
 from selfimprove.thinking.thoughts import Thought, split, switches
 from selfimprove.thinking.traces import parsed

@@ -9,8 +9,8 @@ from enum import Enum, auto
 from functools import cached_property, partial
 from typing import Any
 
-from selfimprove.budget import Budget
-from selfimprove.delimiters import Delimiters
+from selfimprove.records.budgets import Budget
+from selfimprove.records.delimiters import Delimiters
 from selfimprove.thinking.thoughts import Thought, complete, split
 
 

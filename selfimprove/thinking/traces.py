@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selfimprove.delimiters import THINK, Delimiters
 from selfimprove.records import Trace
+from selfimprove.records.delimiters import THINK, Delimiters
 
 
 @dataclass(frozen=True, slots=True)

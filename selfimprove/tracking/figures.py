@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from selfimprove.records import GenerationReport, Score, TrainingStep
-from selfimprove.thinking.moments import Moment
+from selfimprove.thinking.behaviours import Moment
 
 EXAM, TRACES, THINKING, MOMENTS, SECONDS, TOKENS = "1_exam", "2_traces", "3_thinking", "4_moments", "5_seconds", "6_tokens"
 """What stands before the slash of most figures. Pages sort by it, so that these come first and in this order."""

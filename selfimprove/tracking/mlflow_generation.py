@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.records import AcceptedTrace, GenerationReport
+from selfimprove.reports.traces import moments_of
 from selfimprove.storage.files import read_column, read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.traces import moments_of
 from selfimprove.tracking import mlflow_traces
 from selfimprove.tracking.mlflow_traces import Place
 

@@ -18,7 +18,7 @@ from selfimprove.tracking.mlflow_address import artifacts_beside, link_to, make_
 from selfimprove.tracking.mlflow_generation import Generation, pretty
 from selfimprove.tracking.mlflow_models import Models, facts
 from selfimprove.tracking.mlflow_traces import Place
-from selfimprove.tracking.outbox import Outbox
+from selfimprove.tracking.retry_queue import Outbox
 
 VIEW_TAG = f"mlflow.sharedViewState.{mlflow_page.VIEW}"
 """The experiment's tag in which MLflow keeps a saved view."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfimprove.probing import beside, read_probes
 from selfimprove.records import JudgedTrace, Outcome, Problem
+from selfimprove.reports.traces import described
+from selfimprove.stages.probe import beside, read_probes
 from selfimprove.storage.shards import stored
-from selfimprove.thinking.moments import Moments
+from selfimprove.thinking.behaviours import Moments
 from selfimprove.thinking.traces import parsed
-from selfimprove.traces import described
 
 
 def draw(folder: Path, most: int) -> list[JudgedTrace]:

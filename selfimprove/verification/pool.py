@@ -13,11 +13,10 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from selfimprove.protocols import Verifier
+from selfimprove.protocols import Resources, Verifier
 from selfimprove.records import Outcome, Problem, Trace, Verdict
-from selfimprove.resources import Resources
 from selfimprove.thinking.traces import parsed
-from selfimprove.verification.nursery import Nursery, Worker
+from selfimprove.verification.fork_server import Nursery, Worker
 
 LARGEST_CHUNK = 64
 """The most answers sent to a worker at once: enough to hide the cost of sending, few enough to share out evenly."""

@@ -38,8 +38,8 @@ class PythonTests:
     The code is the last fenced block of the answer (of those marked Python or not marked), or the whole answer where there is no fence. The tests
     use the names that it defines as if they were defined above; where one is that of a built-in or of a module of the standard library (`pow`,
     `select`), `metadata["entry_point"]` must name it.
-    Code and tests run in processes of their own, apart and confined, with the standard library and nothing else; docs/explanation/sandbox.md says what that
-    covers and what it does not.
+    Code and tests run in processes of their own, apart and confined, with the standard library alone; docs/explanation/sandbox.md says what
+    that covers and what it does not.
     """
 
     seconds: Annotated[float, Field(gt=0)] = 3.0

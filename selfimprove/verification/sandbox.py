@@ -17,7 +17,7 @@ from typing import IO
 
 from selfimprove.errors import UserError
 from selfimprove.records import Outcome
-from selfimprove.verification.confined.plain import encode
+from selfimprove.verification.confined.codec import encode
 
 # A fresh interpreter, not a fork of the worker: the worker's memory holds the tests and the reference answers of many problems.
 # By its real path it is not that of a virtual environment, whose packages are not readable inside.
@@ -27,14 +27,14 @@ NOT_CONFINED = 77
 BOOTSTRAP = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from confined import candidate, examiner, protections
+from confined import protections, submission, tester
 del sys.path[0]
 role, parent, memory, seconds, line = sys.argv[1], *map(int, sys.argv[2:])
 try:
     protections.confine(parent, memory, seconds)
 except OSError:
     sys.exit({NOT_CONFINED})
-examiner.main(line) if role == "examiner" else candidate.main(line)
+tester.main(line) if role == "tester" else submission.main(line)
 """
 
 
@@ -62,13 +62,13 @@ def examine(code: str, tests: list[str], entry_point: str | None, seconds: float
         with served, serving, open(job, "wb+") as file:
             file.write(encode((code, tests, entry_point)))
             file.seek(0)
-            candidate = stack.enter_context(_started("candidate", limits, serving))
-            examiner = stack.enter_context(_started("examiner", limits, served, stdin=file, stdout=subprocess.PIPE))
-        assert examiner.stdout is not None
-        ready, _, _ = select.select([examiner.stdout], [], [], max(0.0, until - time.monotonic()))
+            submission = stack.enter_context(_started("submission", limits, serving))
+            tester = stack.enter_context(_started("tester", limits, served, stdin=file, stdout=subprocess.PIPE))
+        assert tester.stdout is not None
+        ready, _, _ = select.select([tester.stdout], [], [], max(0.0, until - time.monotonic()))
         if not ready:
             return Outcome.TIMEOUT
-        found, _, why = os.read(examiner.stdout.fileno(), 4096).decode().partition(" ")
+        found, _, why = os.read(tester.stdout.fileno(), 4096).decode().partition(" ")
         match found:
             case "correct" | "wrong" | "unparseable":
                 return Outcome(found)
@@ -77,10 +77,10 @@ def examine(code: str, tests: list[str], entry_point: str | None, seconds: float
             case "broken":
                 raise ValueError(f"the tests are not Python: {why}")
             case "gone":
-                return _how_it_left(candidate, until)
-        if _exit_status(examiner, until) == NOT_CONFINED:
+                return _how_it_left(submission, until)
+        if _exit_status(tester, until) == NOT_CONFINED:
             raise UserError("this kernel does not confine processes (Linux on x86-64 with Landlock and seccomp is needed): code is not run without")
-        return Outcome.TIMEOUT if examiner.returncode == -signal.SIGXCPU else Outcome.CRASH
+        return Outcome.TIMEOUT if tester.returncode == -signal.SIGXCPU else Outcome.CRASH
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.simulated_actors import Setting, simulate
 from selfimprove.cluster.dispatch import Dispatch
-from selfimprove.seams import Load
+from selfimprove.protocols import Load
 
 SMALL = Setting(actors=6, places=16, requests_per_place=48)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from selfimprove.cluster.dispatch import MOST_CALLS, Call, Dispatch
-from selfimprove.seams import Load
+from selfimprove.protocols import Load
 
 BY_LENGTH = Load(4, of_call=lambda arguments: len(arguments[0]), of_item=len)
 

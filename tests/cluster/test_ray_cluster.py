@@ -17,7 +17,7 @@ from toy import make_toy_model, toy_workflow
 
 from selfimprove import VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, SupervisedTrainer, UserError, WorkerFailed, improve
 from selfimprove.protocols import Allocator
-from selfimprove.reporting.summary import summarize
+from selfimprove.reports.table import summarize
 from selfimprove.storage.run_folder import RunFolder
 
 pytestmark = pytest.mark.ray

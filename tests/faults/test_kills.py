@@ -16,20 +16,19 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+import killable
 import psutil
 import pytest
 import toy
-
-sys.path.insert(0, str(Path(__file__).parent))
-import killable
 from killable import WORKFLOW, NotingSampler, drive, files_of, reports
+from places import PYTHONPATH
 from processes import Started, watching
 from toy import Sums, ToyTrainer, make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, RayCluster, improve
 from selfimprove.cluster.ray_worker import RayWorker
-from selfimprove.reporting.progress import Silence
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.terminal.progress import Silence
 
 DRIVER_KILLS, SAMPLER_KILLS, VERIFIER_KILLS, TRAINER_KILLS = 12, 3, 1, 2  # and the head of the cluster, and the MLflow server: 20
 
@@ -57,9 +56,7 @@ def started() -> Iterator[Started]:
 
 
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", **more}
+    return {**os.environ, "PYTHONPATH": PYTHONPATH, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", **more}
 
 
 def command(tmp_path: Path, model: Path, name: str, *more: str) -> list[str]:

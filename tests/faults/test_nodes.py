@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import killable
 import pytest
 import toy
-
-sys.path.insert(0, str(Path(__file__).parent))
-import killable
 from killable import NotingSampler, files_of, reports
 from processes import watching
 from toy import Sums, ToyTrainer, make_toy_model, toy_workflow
 
 from selfimprove import Checkpoint, InlineCluster, RayCluster, Request, Resources, Trace, Workflow, improve
-from selfimprove.reporting.progress import Silence
+from selfimprove.terminal.progress import Silence
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster

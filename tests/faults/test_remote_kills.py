@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from killable import WORKFLOW, files_of
+from places import PYTHONPATH
 from toy import make_toy_model
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: it comes with the dev extra")
@@ -51,9 +50,8 @@ def test_a_run_whose_machine_was_lost_goes_on_elsewhere_with_what_is_in_the_buck
     import s3fs
 
     def environment(machine: str, **more: str) -> dict[str, str]:
-        path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
         places = {"SELFIMPROVE_CACHE": str(tmp_path / machine), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
-        return {**os.environ, "PYTHONPATH": path, **places, **more}
+        return {**os.environ, "PYTHONPATH": PYTHONPATH, **places, **more}
 
     def command(run_dir: str) -> list[str]:
         return [sys.executable, "-m", "selfimprove", "run", str(file), "--inline", "--run-dir", run_dir]

@@ -15,7 +15,7 @@ from chat_server import Behaviour, ChatServer, Reply, chat_server, fails, says
 
 from selfimprove import Bare, Budget, Checkpoint, Decoding, Delimiters, Endpoint, Problem, Request, Trace, Usage, UserError, ask
 from selfimprove.sampling.chat_completions import OpenEndpoint
-from selfimprove.settings import describe, explain
+from selfimprove.settings.paths import describe, explain
 from selfimprove.thinking.traces import parsed
 
 Serve = Callable[..., "Served"]

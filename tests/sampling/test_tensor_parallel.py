@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove import VLLM, Bare, Checkpoint, Decoding, Problem, RayCluster, Request, ask, describe_folder
-from selfimprove.seams import Worker
+from selfimprove.protocols import Worker
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm]
 

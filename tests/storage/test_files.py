@@ -14,8 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfimprove import UserError
-from selfimprove.budget import Budget, SwitchPenalty
-from selfimprove.delimiters import Delimiters
 from selfimprove.records import (
     AcceptedTrace,
     Checkpoint,
@@ -42,6 +40,8 @@ from selfimprove.records import (
     Verdict,
     VerifierRow,
 )
+from selfimprove.records.budgets import Budget, SwitchPenalty
+from selfimprove.records.delimiters import Delimiters
 from selfimprove.storage.files import complete_or_absent, read_json, read_records, write_json, write_records
 
 TEXT = st.text(max_size=20)

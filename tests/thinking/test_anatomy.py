@@ -6,7 +6,7 @@ import pytest
 
 from selfimprove.records import Trace
 from selfimprove.thinking.anatomy import anatomy, dissect
-from selfimprove.thinking.moments import Cue, Moment, Moments
+from selfimprove.thinking.behaviours import Cue, Moment, Moments
 
 
 def trace(text: str, tokens: int = 10) -> Trace:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.budget import Budget
+from selfimprove.records.budgets import Budget
 from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
 from selfimprove.thinking.thoughts import complete, split
 from selfimprove.thinking.traces import THINK, Delimiters, parse

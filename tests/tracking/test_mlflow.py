@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from selfimprove.protocols import Tracker
 from selfimprove.records import Checkpoint, GenerationReport, Score, TrainingStep
-from selfimprove.seams import Tracker
 from selfimprove.tracking.mlflow import MLflow
 
 SETTINGS = {"part": "Workflow", "base_model": "tiny", "generations": 2, "verifier": {"part": "Exact"}}

@@ -60,7 +60,7 @@ def test_packed_rows_give_the_gradients_of_each_row_by_itself(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    import selfimprove.training.packed_trainer  # noqa: F401 - registers the attention
+    import selfimprove.training.sft_trainer  # noqa: F401 - registers the attention
 
     monkeypatch.setattr(packing, "SHORT", short)
     alone = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32", attn_implementation="eager")

@@ -1,0 +1,125 @@
+"""The cards of a published model and of its traces, from the figures of a run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfimprove.records import AcceptedTrace
+
+TEMPLATES = Path(__file__).parent / "templates"
+EMBEDDED = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}
+"""Where the model that comes with the package is on the hub, and its license."""
+ON_HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (float("inf"), "1M<n<10M"))
+
+
+def model_card(
+    figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequence[str], example: AcceptedTrace | None, license: str | None
+) -> str:
+    """The card of the champion.
+
+    Args:
+        figures: of the run, as `summary.summarize` gives them.
+        settings: of the run, with nothing private in them.
+        sources: of the problems, `reasoning-gym:chain_sum`.
+        example: a row that it was trained on: how it is asked, and what it writes.
+        license: as the hub names it; None: that of the embedded model, where it is the base, else none.
+    """
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+    base, known_license = _base(settings)
+    kept = next(row for row in figures["generations"] if row["generation"] == figures["kept_generation"])
+    low, high = kept["interval"]
+    result = EvalResult(
+        task_type="text-generation",
+        dataset_type=re.sub(r"[^\w.-]+", "-", sources[0]),
+        dataset_name=f"{', '.join(sources)}, held out",
+        metric_type="pass@1",
+        metric_name=f"pass@1 (95% interval {low:.3f}-{high:.3f})",
+        metric_value=round(kept["pass_at_1"], 4),
+    )
+    data = ModelCardData(
+        model_name=settings["name"],
+        base_model=base if ON_HUB.fullmatch(base) and not Path(base).exists() else None,
+        license=license or known_license,
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        datasets=[name for kind, _, name in (source.partition(":") for source in sources) if kind == "hub" and ON_HUB.fullmatch(name)] or None,
+        tags=["reasoning", "self-improvement", "selfimprove"],
+        eval_results=[result],
+    )
+    card = ModelCard.from_template(
+        data,
+        template_path=str(TEMPLATES / "model_card.md"),
+        base=base,
+        chat=json.dumps(list(example.messages), indent=4, ensure_ascii=False) if example else None,
+        completion=example.completion if example else None,
+        **_common(figures, settings, sources),
+    )
+    return str(card)
+
+
+def dataset_card(
+    figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequence[str], counts: Mapping[str, int], license: str | None
+) -> str:
+    """The card of the traces; `counts` has how many there are in `train` and in `test`, and how many `rows`. The rest as for `model_card`."""
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    base, _ = _base(settings)
+    splits = [{"split": split, "path": f"data/{split}-*.parquet"} for split in ("train", "test") if counts[split]]
+    configs = [{"config_name": "traces", "default": True, "data_files": splits}]
+    if counts["rows"]:
+        configs.append({"config_name": "rows", "data_files": [{"split": "train", "path": "data/rows.parquet"}]})
+    data = DatasetCardData(
+        pretty_name=f"{settings['name']}: traces",
+        license=license,
+        task_categories=["text-generation"],
+        size_categories=next(name for most, name in SIZES if counts["train"] + counts["test"] < most),
+        tags=["reasoning", "self-improvement", "selfimprove"],
+        configs=configs,
+    )
+    template = str(TEMPLATES / "dataset_card.md")
+    return str(DatasetCard.from_template(data, template_path=template, base=base, counts=counts, **_common(figures, settings, sources)))
+
+
+def _base(settings: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The base model, by its name on the hub or of its folder, and its license where that is known."""
+    return EMBEDDED.get(settings["base_model"], (str(settings["base_model"]), None))
+
+
+def _common(figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequence[str]) -> dict[str, Any]:
+    teacher = settings.get("teacher")
+    sampler = teacher["sampler"] if teacher else {}
+    return {
+        "title": settings["name"],
+        "kept": figures["kept_generation"],
+        "sources": ", ".join(f"`{source}`" for source in sources),
+        "verifier": settings["verifier"]["part"],
+        "held_out": sum(figures["generations"][0]["exam_outcomes"].values()) // settings["exam"]["samples_per_problem"],
+        "greedy": settings["exam"]["temperature"] == 0,
+        "table": list(_table(figures)),
+        "teacher": (teacher["model"] or sampler.get("model")) if teacher else None,
+        "settings": json.dumps(settings, indent=2, ensure_ascii=False),
+    }
+
+
+def _table(figures: Mapping[str, Any]) -> Iterator[str]:
+    """The rows of the table of scores, base model and baselines included."""
+    for row in figures["generations"]:
+        name = f"generation {row['generation']}" if row["generation"] else "base model"
+        mark = " (this model)" if row["generation"] == figures["kept_generation"] else ""
+        trained = f"{row['trained_on']:,}" if row["generation"] else ""
+        yield f"| {name}{mark} | {_score(row)} | {trained} |"
+    for name, row in figures["baseline_details"].items():
+        meaning = {"few_shot": "base model, asked with worked examples", "answer_only": "trained on the answers alone"}.get(name, name)
+        yield f"| {meaning} | {_score(row)} | |"
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    low, high = row["interval"]
+    more = "".join(f", pass@{k} {value:.3f}" for k, value in row.get("pass_at_k", {}).items() if int(k) > 1)
+    return f"{row['pass_at_1']:.3f} ({low:.2f}–{high:.2f}){more}"

@@ -1,0 +1,192 @@
+"""A run as one HTML file that needs nothing beside it: its figures, its coverage ledger, and its traces to read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from math import ceil, inf
+from pathlib import Path, PurePath
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from selfimprove.evaluation.ledger import entries
+from selfimprove.records import LedgerEntry, Outcome, Problem
+from selfimprove.reports.html_page import packed, page
+from selfimprove.reports.table import summarize
+from selfimprove.reports.traces import described, moments_of
+from selfimprove.stages.probe import beside, read_probes
+from selfimprove.storage.files import complete_or_absent, read_column, read_records
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.shards import stored
+from selfimprove.thinking.behaviours import Moment, Moments
+
+MOST_TEXT = 50_000_000
+"""Characters of traces that a page takes. Of a run with more it takes every second trace, or every third, …, of each sampling and each exam."""
+LONGEST = 20_000
+"""Characters of one trace's thinking that a page takes; what is left out is counted."""
+BLOCK = 500
+"""Traces that are packed together: the page unpacks one block after the other and can be used meanwhile."""
+FILE = "report.html"
+"""The name of the page in the run's folder."""
+
+_Lengths = defaultdict[tuple[int, bool, bool], list[int]]
+"""Output tokens of each trace, by generation, whether it is of an exam, and whether it is right."""
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """The sampling or the exam of one generation."""
+
+    generation: int
+    exam: bool
+    folder: Path
+
+
+class _Asked:
+    """The problems that the page speaks of, each once, by the number that stands for it."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._known = {name: {problem.id: problem for problem in run.problems(name)} for name in ("train", "held_out")}
+        self._numbers: dict[tuple[str, str], int] = {}
+
+    def problem(self, set_: str, id_: str) -> Problem:
+        return self._known[set_][id_]
+
+    def number(self, set_: str, id_: str) -> int:
+        return self._numbers.setdefault((set_, id_), len(self._numbers))
+
+    def table(self) -> list[tuple[str, str, str]]:
+        """Id, question and reference answer by number."""
+        named = (self._known[set_][id_] for set_, id_ in self._numbers)
+        return [(problem.id, problem.question, problem.answer) for problem in named]
+
+
+def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
+    """Write the page of a run, complete or not, into `file`; `report.html` in its folder unless told.
+
+    Returns:
+        `{"file", "bytes", "traces": how many there are, "shown": how many of them are in the page}`.
+
+    Raises:
+        UserError: there is no run in the folder.
+    """
+    file, summary, settings = file or run.root / FILE, summarize(run), run.settings()
+    asked, stages = _Asked(run), list(_stages(run))
+    every = max(1, ceil(sum(map(_characters, stages)) / MOST_TEXT))
+    lengths: _Lengths = defaultdict(list)
+    traces = (trace for stage in stages for trace in _traces(stage, asked, moments_of(settings), every, lengths))
+    counts, blocks = {"traces": 0, "shown": 0}, []
+    for rows in iter(lambda: list(islice(traces, BLOCK)), []):
+        blocks.append(packed(rows))
+        counts["shown"] += len(rows)
+    counts["traces"] = sum(map(len, lengths.values()))
+    figures = {
+        # A page is passed on: it names no folder of this machine.
+        **{key: summary[key] for key in ("name", "baselines", "baseline_details", "kept_generation", "complete", "stopped_early", "budget_curve")},
+        "generations": [{key: value for key, value in row.items() if key != "checkpoint"} for row in summary["generations"]],
+        "base_model": PurePath(settings["base_model"]).name,
+        "held_out": len(run.problems("held_out")),
+        "ledger": _ledger(run, asked),
+        "lengths": list(_quantiles(lengths)),
+        "moments": [moment.value for moment in Moment],
+        "outcomes": [outcome.value for outcome in Outcome],
+        "every": every,
+        **counts,
+    }
+    with complete_or_absent(file) as half:
+        half.write_text(page(summary["name"], {**figures, "problems": asked.table()}, blocks), encoding="utf-8")
+    return {"file": str(file), "bytes": file.stat().st_size, **counts}
+
+
+def show_written(written: Mapping[str, Any], console: Console) -> None:
+    """Print where the page is."""
+    shown = f"{written['shown']:,} of {written['traces']:,} traces"
+    console.print(Text(f"{written['file']}: {written['bytes'] / 1e6:.1f} MB, {shown}; open it in a browser"), soft_wrap=True)
+
+
+def _stages(run: RunFolder) -> Iterator[_Stage]:
+    """The samplings, and then the exams."""
+    folders = sorted((int(folder.name.rpartition("-")[2]), folder) for folder in run.root.glob("generation-*"))
+    for exam in (False, True):
+        for number, folder in folders:
+            stage = _Stage(number, exam, folder / "exam" if exam else folder)
+            if (stage.folder / "verdicts").is_dir():
+                yield stage
+
+
+def _characters(stage: _Stage) -> int:
+    return sum(len(text) for file in (stage.folder / "traces").glob("shard-*.parquet") for text in read_column(file, "text"))
+
+
+def _traces(stage: _Stage, asked: _Asked, moments: Moments, every: int, lengths: _Lengths) -> Iterator[dict[str, Any]]:
+    """The traces of a stage that the page takes; how long all of them are is noted in `lengths`."""
+    accepted = set(read_column(file, "trace_id")) if (file := stage.folder / "accepted.parquet").exists() else set()
+    set_ = "held_out" if stage.exam else "train"
+    for number, item in enumerate(beside(stored(stage.folder), read_probes(stage.folder))):
+        lengths[stage.generation, stage.exam, item.verdict.outcome is Outcome.CORRECT].append(item.trace.output_tokens)
+        if number % every == 0:
+            name = item.trace.problem_id
+            told = described(item, asked.problem(set_, name), moments)
+            thoughts, left = _shortened(told["thoughts"])
+            yield {
+                **{key: told[key] for key in ("trace_id", "before", "after", "answer", "outcome", "finish_reason", "output_tokens")},
+                "problem": asked.number(set_, name),
+                "generation": stage.generation,
+                "exam": stage.exam,
+                "accepted": item.trace.id in accepted,
+                "thoughts": [(thought["moment"], thought["text"], thought["probed"]) for thought in thoughts],
+                "left": left,
+            }
+
+
+def _shortened(thoughts: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """The thoughts up to `LONGEST` characters, and how many are left out."""
+    kept, room = [], LONGEST
+    for thought in thoughts:
+        if room > 0:
+            kept.append({**thought, "text": thought["text"][:room]})
+        room -= len(thought["text"])
+    return kept, max(0, -room)
+
+
+def _quantiles(lengths: _Lengths) -> Iterator[dict[str, Any]]:
+    """How long sampled traces are: the 10th, 50th and 90th of 100, by generation and rightness."""
+    import numpy
+
+    for (generation, exam, right), tokens in sorted(lengths.items()):
+        if not exam:
+            low, middle, high = numpy.quantile(tokens, [0.1, 0.5, 0.9]).tolist()
+            yield {"generation": generation, "right": right, "traces": len(tokens), "low": low, "middle": middle, "high": high}
+
+
+def _ledger(run: RunFolder, asked: _Asked) -> dict[str, Any]:
+    """For each set: its generations, its problems in the order in which they came to be solved, and right and all samples of each in each."""
+    reports = run.reports()
+    rows = entries(reports[0].score.solved, "held_out", 0) if reports else []
+    for file in sorted(run.root.glob("generation-*/ledger.parquet")):
+        rows += read_records(file, LedgerEntry)
+    return {set_: _heat([row for row in rows if row.set == set_], partial(asked.number, set_)) for set_ in ("held_out", "train")}
+
+
+def _heat(rows: Sequence[LedgerEntry], number: partial[int]) -> dict[str, Any]:
+    solves: defaultdict[str, dict[int, tuple[int, int]]] = defaultdict(dict)
+    for row in rows:
+        solves[row.problem_id][row.generation] = (row.right, row.samples)
+
+    def place(problem: str) -> tuple[float, float, str]:
+        mine = solves[problem]
+        first = min((generation for generation, (right, _) in mine.items() if right), default=inf)
+        return first, -sum(right / samples for right, samples in mine.values()), problem
+
+    order = sorted(solves, key=place)
+    generations = sorted({row.generation for row in rows})
+    return {
+        "generations": generations,
+        "problems": [number(problem) for problem in order],
+        "solves": [[solves[problem].get(generation) for problem in order] for generation in generations],
+    }

@@ -1,0 +1,181 @@
+"""A run in figures: as data for programs, and as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from selfimprove.records import GenerationReport, Score
+from selfimprove.reports import budget_curve as budget_report
+from selfimprove.reports import difficulty as difficulty_report
+from selfimprove.storage.files import plain
+from selfimprove.storage.run_folder import RunFolder, Stopwatch
+
+COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
+STAGES = ("predict", "sample", "probe", "rationalize", "select", "train", "examine", "ablate")
+
+
+def summarize(run: RunFolder) -> dict[str, Any]:
+    """The whole run as JSON data: generations, baselines, and the checkpoint that is kept.
+
+    Raises:
+        UserError: there is no run in the folder.
+    """
+    settings, reports, baselines = run.settings(), run.reports(), run.baselines()
+    return {
+        "generations": [_generation(report) for report in reports],
+        "baselines": {name: baselines[name].pass_at_1 if name in baselines else None for name in ("few_shot", "answer_only")},
+        "kept": reports[-1].kept.path if reports else None,
+        "kept_generation": reports[-1].kept.generation if reports else None,
+        "baseline_details": {name: _baseline(run, name, score) for name, score in baselines.items()},
+        "name": settings["name"],
+        "run_dir": str(run),
+        "complete": (len(reports) > settings["generations"] or run.stopped() is not None)
+        and (not settings["answer_only_baseline"] or "answer_only" in baselines),
+        "stopped_early": run.stopped(),
+        "budget_curve": plain(run.budget_curves()) or None,
+    }
+
+
+def _generation(report: GenerationReport) -> dict[str, Any]:
+    return {
+        "generation": report.generation,
+        "pass_at_1": report.score.pass_at_1,
+        "interval": list(report.score.interval),
+        "sampled": report.counts.get("sampled", 0),
+        "accepted": report.counts.get("accepted", 0),
+        "seconds": dict(report.seconds),
+        **{name: report.counts.get(name, 0) for name in ("verified", "distinct", "trained_on", "falsely_accepted")},
+        "samples_per_problem": report.samples_per_problem,
+        "most_samples": report.counts.get("most_samples", 0),
+        "distinct_per_1000_tokens": report.distinct_per_1000_tokens,
+        "tokens": dict(report.tokens),
+        "outcomes": dict(report.outcomes),
+        "drops": dict(report.drops),
+        "exam_outcomes": dict(report.score.outcomes),
+        "undecided": report.score.undecided,
+        **_at_k("pass_at_k", report.score),
+        **_at_k("majority_at_k", report.score),
+        "promoted": report.kept.id == report.candidate.id,
+        "why": report.why,
+        "coverage": _coverage(report),
+        "anatomy": dict(report.anatomy),
+        "rationalization": dict(report.rationalization),
+        "difficulty": dict(report.difficulty),
+        "spent": asdict(report.spent) if report.spent else None,
+        "checkpoint": report.candidate.path,
+    }
+
+
+def _at_k(name: str, score: Score) -> dict[str, Any]:
+    intervals = getattr(score, f"{name}_interval")
+    return {
+        name: {str(k): value for k, value in getattr(score, name).items()},
+        f"{name}_interval": {str(k): list(bounds) for k, bounds in intervals.items()},
+    }
+
+
+def _coverage(report: GenerationReport) -> dict[str, Any] | None:
+    if report.coverage is None:
+        return None
+    ids = {name: getattr(report.coverage, name) for name in ("newly_solved", "forgotten", "never_solved")}
+    return {"trend": report.coverage.trend, **{name: list(problems) for name, problems in ids.items()}}
+
+
+def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
+    watch = Stopwatch(run.baseline(name) / "seconds.json")
+    return {"pass_at_1": score.pass_at_1, "interval": list(score.interval), "seconds": watch.seconds, "exam_outcomes": dict(score.outcomes)}
+
+
+def show(summary: dict[str, Any], console: Console) -> None:
+    """Print the tables of a summary: results, then seconds by stage; each fits 80 columns."""
+    results = _table(summary["name"], *(name.replace("_", "\n") for name in COUNTS), "pass@1", "95 %\ninterval", "gate")
+    every = [*summary["generations"], *summary["baseline_details"].values()]
+    stages = [stage for stage in STAGES if any(stage in row["seconds"] for row in every)]
+    seconds = _table("seconds", *stages)
+    for row in summary["generations"]:
+        first = row["generation"] == 0
+        name, gate = ("base", "") if first else (str(row["generation"]), "kept" if row["promoted"] else "refused")
+        results.add_row(name, *("" if first else f"{row[count]:,}" for count in COUNTS), *_score(row), gate)
+        seconds.add_row(name, *_seconds(row, stages))
+    for name, row in summary["baseline_details"].items():
+        results.add_row(name.replace("_", "-"), *[""] * len(COUNTS), *_score(row), "", style="dim")
+        seconds.add_row(name.replace("_", "-"), *_seconds(row, stages), style="dim")
+    console.print(Group(results, Text(), seconds, Text(), _footer(summary)))
+    if curves := summary.get("budget_curve"):
+        console.print(Text(), budget_report.table(curves))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
+    table.add_column("generation", min_width=len("answer-only"))
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _score(row: dict[str, Any]) -> tuple[str, str]:
+    low, high = row["interval"]
+    return f"{row['pass_at_1']:.3f}", f"{low:.2f}–{high:.2f}"
+
+
+def _seconds(row: dict[str, Any], stages: list[str]) -> Iterator[str]:
+    return (f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in stages)
+
+
+def _anatomy(figures: dict[str, float]) -> Iterator[str]:
+    shares = ", ".join(f"{name} in {figures[f'{name}_share']:.0%}" for name in ("reflection", "revision"))
+    yield f"{figures['thoughts']:.1f} thoughts, {figures['output_tokens']:.0f} tokens a trace; {shares}"
+    if figures.get("switches"):
+        yield f"{figures['switches']:.1f} switches to another thought a trace"
+    for name, meaning in (("under_thinking", "wrong traces"), ("over_thinking", "right traces")):
+        if name in figures:
+            low, high = figures[f"{name}_low"], figures[f"{name}_high"]
+            kind = name.replace("_", "-")
+            yield f"{kind} {figures[name]:.2f} ({low:.2f}–{high:.2f}) over {figures[f'{name}_traces']:.0f} {meaning}"
+
+
+def _rationalization(figures: dict[str, float]) -> Iterator[str]:
+    problems, accepted, rows = (figures[name] for name in ("problems", "accepted", "trained_on"))
+    yield f"rationalized: {accepted:.0f} traces accepted of {problems:.0f} unsolved problems, {rows:.0f} trained on"
+    if "value" in figures:
+        yield f"  worth {figures['value']:+.3f} ({figures['value_low']:+.3f} to {figures['value_high']:+.3f}): without them {figures['without']:.3f}"
+
+
+def _footer(summary: dict[str, Any]) -> Text:
+    loop = sum(sum(row["seconds"].values()) for row in summary["generations"])
+    lines = []
+    for row in summary["generations"]:
+        if found := row["coverage"]:
+            solved = f"{len(found['newly_solved'])} newly solved, {len(found['forgotten'])} forgotten, {len(found['never_solved'])} never solved"
+            lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
+        if row["most_samples"] > row["samples_per_problem"]:
+            samples = f"{row['samples_per_problem']:.1f} samples a problem, at most {row['most_samples']}"
+            lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
+        if anatomy := row.get("anatomy"):
+            lines += [f"  {line}" for line in _anatomy(anatomy)]
+        if wrong := row.get("falsely_accepted"):
+            lines.append(f"  accepted though wrong by the reference answer: {wrong} of {row['accepted']} ({wrong / row['accepted']:.1%})")
+        if hints := row.get("rationalization"):
+            lines += [f"  {line}" for line in _rationalization(hints)]
+        if difficulty := row.get("difficulty"):
+            lines += [f"  {line}" for line in difficulty_report.lines(difficulty)]
+        if spent := row.get("spent"):
+            lines.append(f"  the endpoint counted {spent['prompt_tokens']:,} tokens in, {spent['output_tokens']:,} out; cost {spent['cost']:.4g}")
+    lines.append(f"stages of all generations: {loop / 60:.1f} min")
+    undecided = [row["undecided"] for row in summary["generations"]]
+    if any(undecided):
+        lines.append("exam answers left undecided: " + ", ".join(f"{share:.1%}" for share in undecided))
+    if summary["kept"]:
+        lines.append(f"kept: generation {summary['kept_generation']}, {summary['kept']}")
+    if summary["stopped_early"]:
+        lines.append(f"stopped early: {summary['stopped_early']}")
+    if not summary["complete"]:
+        lines.append("the run is not complete; the same `selfimprove run` command continues it")
+    return Text("\n".join(lines))

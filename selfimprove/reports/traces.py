@@ -1,0 +1,145 @@
+"""The traces of a generation to read: each thought beside its moment, then the answer and its verdict."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from selfimprove.errors import UserError
+from selfimprove.records import JudgedTrace, Outcome, Problem
+from selfimprove.stages.probe import beside, read_probes
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.shards import stored
+from selfimprove.terminal.safe_text import plain_text
+from selfimprove.thinking.anatomy import dissect
+from selfimprove.thinking.behaviours import Cue, Moment, Moments
+from selfimprove.thinking.thoughts import switches
+from selfimprove.thinking.traces import parsed
+
+STYLES = {
+    Moment.PLAN: "cyan",
+    Moment.CONFIRMATION: "green",
+    Moment.REFLECTION: "yellow",
+    Moment.REVISION: "bold magenta",
+    Moment.CONCLUSION: "bold blue",
+    Moment.STEP: "dim",
+}
+
+
+def find(
+    run: RunFolder, generation: int | None = None, outcome: str | None = None, problem: str | None = None, limit: int | None = None
+) -> dict[str, Any]:
+    """Sampled traces of a generation, the last complete one unless told, in the order in which they were asked for.
+
+    `outcome` and `problem` (an id) leave out all others; at most `limit` are given.
+
+    Returns:
+        `{"generation", "limited": whether there are more, "traces": [{"trace_id", "problem_id", "question", "reference", "before": text before the
+        thinking, "thoughts": [{"moment", "text", "probed": `3/4` where three of four answers after it were right, None where it was not probed}],
+        "switches", "after": text after the thinking, all of it where nothing is thought, "answer", "outcome", "verifier", "finish_reason",
+        "output_tokens"}]}`; the texts of the thoughts are together the thinking.
+
+    Raises:
+        UserError: there is no such run, generation, outcome or problem.
+    """
+    settings, problems = run.settings(), {item.id: item for item in run.problems("train")}
+    if outcome is not None and outcome not in [known.value for known in Outcome]:
+        raise UserError(f"there is no outcome {outcome!r}; the outcomes are {', '.join(known.value for known in Outcome)}")
+    if problem is not None and problem not in problems:
+        close = difflib.get_close_matches(problem, problems, n=1)
+        raise UserError(f"{run} samples no problem {problem!r}; {f'did you mean {close[0]}?' if close else 'problems/train.json lists them'}")
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit {limit}: at least 1 trace has to be shown")
+    number = _generation(run, generation)
+    moments, folder = moments_of(settings), run.generation(number)
+    chosen = (
+        item
+        for item in beside(stored(folder), read_probes(folder))
+        if (outcome is None or item.verdict.outcome == outcome) and (problem is None or item.trace.problem_id == problem)
+    )
+    traces = [described(item, problems[item.trace.problem_id], moments) for item in islice(chosen, limit)]
+    return {"generation": number, "limited": next(chosen, None) is not None, "traces": traces}
+
+
+def _generation(run: RunFolder, wanted: int | None) -> int:
+    """The generation to show."""
+    there = sorted(int(folder.parent.name.rpartition("-")[2]) for folder in run.root.glob("generation-*/verdicts") if any(folder.iterdir()))
+    if not there:
+        raise UserError(f"{run} holds no sampled traces yet")
+    if wanted is None:
+        complete = [report.generation for report in run.reports() if report.generation in there]
+        return complete[-1] if complete else there[-1]
+    if wanted not in there:
+        raise UserError(f"generation {wanted} of {run} holds no sampled traces; there are those of {', '.join(map(str, there))}")
+    return wanted
+
+
+def moments_of(settings: dict[str, Any]) -> Moments:
+    """The cues of the run with these settings."""
+    own = settings.get("moments")
+    if own is None:
+        return Moments()
+    return Moments(cues=tuple(Cue(Moment(cue["moment"]), cue["pattern"], cue["where"]) for cue in own["cues"]))
+
+
+def described(item: JudgedTrace, problem: Problem, moments: Moments) -> dict[str, Any]:
+    """One trace as `find` gives it."""
+    parts, thoughts = parsed(item.trace), dissect(item.trace, moments)
+    probed: list[str | None] = [f"{probe.right}/{probe.samples}" for probe in item.probes] or [None] * len(thoughts)
+    return {
+        "trace_id": item.trace.id,
+        "problem_id": problem.id,
+        "question": problem.question,
+        "reference": problem.answer,
+        "before": parts.before if parts.thinking is not None else "",
+        "thoughts": [
+            {"moment": moment.value, "text": thought.text, "probed": right} for (thought, moment), right in zip(thoughts, probed, strict=True)
+        ],
+        "switches": switches([thought for thought, _ in thoughts]),
+        "after": parts.after if parts.thinking is not None else parts.before,
+        "answer": item.verdict.answer,
+        "outcome": item.verdict.outcome.value,
+        "verifier": item.verdict.verifier,
+        "finish_reason": item.trace.finish_reason,
+        "output_tokens": item.trace.output_tokens,
+    }
+
+
+def show_traces(found: dict[str, Any], console: Console) -> None:
+    """Print the traces one below the other, after a legend of the colours."""
+    legend = Text(" ").join(Text(moment.value, style) for moment, style in STYLES.items())
+    console.print(Text.assemble(f"generation {found['generation']}: ", legend))
+    for trace in found["traces"]:
+        console.print()
+        for row in _rows(trace):
+            console.print(row)
+    console.print()
+    count = len(found["traces"])
+    console.print(Text(f"{count} {'trace' if count == 1 else 'traces'}{'; there are more (--limit)' if found['limited'] else ''}"))
+
+
+def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
+    """What one trace says; no control sign and no markup of it reaches the terminal."""
+    verdict = "green" if trace["outcome"] == Outcome.CORRECT else "red"
+    yield Text.assemble((plain_text(trace["trace_id"]), "bold"), "  ", (trace["outcome"], verdict))
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=max(map(len, Moment)))
+    table.add_column(overflow="fold")
+    table.add_row("question", Text(plain_text(trace["question"].strip())))
+    if trace["before"].strip():
+        table.add_row("before", Text(plain_text(trace["before"].strip())))
+    for thought in trace["thoughts"]:
+        style = STYLES[Moment(thought["moment"])]
+        probed = f"  → {thought['probed']} right" if thought["probed"] else ""
+        table.add_row(Text(thought["moment"], style), Text.assemble((plain_text(thought["text"].strip("\n")), style), (probed, "italic")))
+    stopped = "" if trace["finish_reason"] == "stop" else f" ({trace['finish_reason']})"
+    table.add_row("answer", Text.assemble(("none" if trace["answer"] is None else plain_text(trace["answer"])) + stopped, style=verdict))
+    if trace["outcome"] != Outcome.CORRECT:
+        table.add_row("reference", Text(plain_text(trace["reference"])))
+    yield table

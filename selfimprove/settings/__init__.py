@@ -1,0 +1,1 @@
+"""Settings of parts: their paths, values and fields."""

@@ -1,0 +1,94 @@
+"""The stage that labels the thoughts of sampled traces by rollouts, in rounds, on disk: it is taken up where it stopped."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+
+from selfimprove.checkpoints.tokens import decoder
+from selfimprove.errors import UserError
+from selfimprove.process_reward.rollouts import Boundary, Rollouts, Tally, Unlabelled, next_round, unlabelled
+from selfimprove.protocols import Prompter
+from selfimprove.records import Checkpoint, JudgedTrace, LabelledTrace, Outcome
+from selfimprove.seeds import derive_seed
+from selfimprove.settings.paths import describe
+from selfimprove.stages.context import Campaign
+from selfimprove.stages.probe import draw
+from selfimprove.stages.sample import sample_and_verify
+from selfimprove.storage.files import read_records, write_records
+from selfimprove.storage.manifest import digest, require_same
+from selfimprove.thinking.traces import parsed
+
+LABELLED = "labelled.parquet"
+
+
+def label_steps(
+    campaign: Campaign, rule: Rollouts, checkpoint: Checkpoint, judged: Iterable[JudgedTrace], prompter: Prompter, folder: Path, label: str
+) -> list[LabelledTrace]:
+    """Label a draw of these traces with rollouts of `checkpoint`; `prompter` is how they were asked.
+
+    Traces of one problem that think the same to the letter count once. Problems that have both right and wrong traces come first: from others the
+    model learns which problem is hard, and nothing of which thought is bad. The labels are in `folder/labelled.parquet`, the rollouts of each round
+    in a folder beside it.
+
+    Raises:
+        UserError: the checkpoint's tokenizer cannot be read apart from its model, or the folder holds labels of something else.
+    """
+    different = {(item.trace.problem_id, parsed(item.trace).thinking): item for item in judged}
+    chosen = _drawn(list(different.values()), rule, derive_seed(campaign.workflow.seed, "label"))
+    made_from = {"rollouts": digest([describe(rule)]), "weights": checkpoint.weights_hash, "traces": digest(item.trace for item in chosen)}
+    require_same(folder / "labelling.manifest.json", made_from)
+    if (folder / LABELLED).exists():
+        return read_records(folder / LABELLED, LabelledTrace)
+    decode = decoder(checkpoint.path)
+    if decode is None:
+        raise UserError(f"{checkpoint.path} has no tokenizer.json: labelling has to know where thoughts end in tokens; save a fast tokenizer there")
+    problems = {problem.id: problem for problem in campaign.problems}
+    traces = []
+    for item in chosen:
+        problem = problems[item.trace.problem_id]
+        traces.append(unlabelled(item, problem, prompter.messages(problem), decode))
+    tallies = _roll_out(campaign, rule, checkpoint, traces, folder, label)
+    labelled = [trace.labelled(tallies) for trace in traces]
+    write_records(folder / LABELLED, labelled, LabelledTrace)
+    return labelled
+
+
+def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedTrace]:
+    """As many of each kind as the rule says, in the order given."""
+    kinds: defaultdict[str, set[bool]] = defaultdict(set)
+    for item in judged:
+        kinds[item.trace.problem_id].add(item.verdict.outcome is Outcome.CORRECT)
+    both = [item for item in judged if len(kinds[item.trace.problem_id]) == 2]
+    first = draw(both, rule.wrong, rule.correct, seed)
+    of_kind = Counter(item.verdict.outcome is Outcome.CORRECT for item in both if item.trace.id in first)
+    wrong, correct = (most if most is None else most - of_kind[right] for most, right in ((rule.wrong, False), (rule.correct, True)))
+    drawn = first | draw([item for item in judged if len(kinds[item.trace.problem_id]) == 1], wrong, correct, seed)
+    return [item for item in judged if item.trace.id in drawn]
+
+
+def _roll_out(
+    campaign: Campaign, rule: Rollouts, checkpoint: Checkpoint, traces: list[Unlabelled], folder: Path, label: str
+) -> dict[Boundary, Tally]:
+    """What all boundaries come to, round after round until none needs more."""
+    problems = list({trace.problem.id: trace.problem for trace in traces}.values())
+    tallies: dict[Boundary, Tally] = {}
+    for number in count(1):
+        wanted = next_round(traces, tallies, rule, campaign.workflow.seed)
+        if not wanted:
+            break
+        requests = [request for several in wanted.values() for request in several]
+        place = folder / f"round-{number:02d}"
+        shards = sample_and_verify(campaign, checkpoint, requests, problems, place, f"{label}, round {number}")
+        outcomes = {item.trace.id: item.verdict.outcome for item in shards.read()}
+        for boundary, several in wanted.items():
+            tallies[boundary] = _counted(tallies.get(boundary, Tally()), [outcomes[request.id] for request in several])
+    return tallies
+
+
+def _counted(before: Tally, outcomes: list[Outcome]) -> Tally:
+    """With these rollouts; what could not be judged is no label."""
+    decided = sum(outcome not in (Outcome.TIMEOUT, Outcome.CRASH) for outcome in outcomes)
+    return Tally(before.asked + len(outcomes), before.decided + decided, before.right + outcomes.count(Outcome.CORRECT))

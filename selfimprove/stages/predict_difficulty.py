@@ -1,0 +1,130 @@
+"""The stage that predicts solve rates: fitted to what earlier generations' ledgers tell, kept beside the traces, and only read once it is there."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from selfimprove.checkpoints.saving import complete_folder
+from selfimprove.difficulty.embedder import Features
+from selfimprove.difficulty.model import DifficultyModel, FittedDifficulty, fit
+from selfimprove.difficulty.plot import plot
+from selfimprove.evaluation.reliability import Forecast, Reliability, reliability
+from selfimprove.records import Checkpoint, LedgerEntry, Problem
+from selfimprove.records.budgets import BudgetByDifficulty
+from selfimprove.settings.paths import describe
+from selfimprove.stages.context import Campaign
+from selfimprove.storage.files import read_json, read_records, write_json
+from selfimprove.storage.manifest import digest, require_same
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is predicted for a generation, and how good such predictions were."""
+
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Solve rates by problem id."""
+    out_of_fold: Reliability | None = None
+    """Of the observations that the model was fitted to, each predicted without its problem; None where there were too few to fit one."""
+
+    def figures(self, solves: Mapping[str, tuple[int, int]]) -> dict[str, float]:
+        """As `GenerationReport.difficulty` names them: `brier`, `base_brier`, `auroc` and `calibration_error` out of fold, over so many `problems`;
+        and the same with `forecast_` in front for what then came, `solves`: right samples and all samples of each problem.
+        """
+        came = [Forecast(self.rates[name], *solved) for name, solved in solves.items() if name in self.rates and solved[1]]
+        found = {"": self.out_of_fold, "forecast_": reliability(came) if came else None}
+        names = ("problems", "brier", "base_brier", "auroc", "calibration_error")
+        values = {prefix + name: getattr(one, name) for prefix, one in found.items() if one for name in names}
+        return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def predict(campaign: Campaign, champion: Checkpoint, drawn: Sequence[Problem], number: int) -> Prediction:
+    """The solve rates of this generation's problems; with those of the exam where its budgets go by them."""
+    part = campaign.workflow.difficulty
+    if part is None:
+        return Prediction()
+    held_out = campaign.held_out if isinstance(campaign.workflow.exam.budget, BudgetByDifficulty) else ()
+    folder = campaign.run.generation(number) / "difficulty"
+    return predict_for(campaign, part, champion, [*drawn, *held_out], range(1, number), folder, f"generation {number}, predicting")
+
+
+def predict_for(
+    campaign: Campaign, part: DifficultyModel, checkpoint: Checkpoint, wanted: Sequence[Problem], past: Sequence[int], folder: Path, label: str
+) -> Prediction:
+    """The solve rates of `wanted`, as the ledgers of the generations `past` let one expect them of `checkpoint`.
+
+    `folder` gets the model (`model.safetensors`: `weight` and `bias` on this checkpoint's features), `predicted.json`, and `reliability.json` with
+    its plot, `reliability.png`. Rates are those of the last generation's draw, moved by as much as the exam moved since. Nothing is predicted from
+    too few problems.
+    """
+    problems = {problem.id: problem for problem in campaign.problems}
+    seen = [one for one in _ledger(campaign, past) if one.problem_id in problems]
+    observed = {one.problem_id for one in seen}
+    if len(observed) < part.fewest:
+        return Prediction()
+    asked = list({problem.id: problem for problem in (*(problems[name] for name in sorted(observed)), *wanted)}.values())
+    made_from = {
+        "weights": checkpoint.weights_hash,
+        "tokenizer and chat template": checkpoint.tokenizer_hash,
+        "ledgers": digest(seen),
+        "problems": digest(asked),
+        "exams": digest([moved := _moved(campaign, past[-1])]),
+        "model of difficulty": digest([describe(part), describe(campaign.workflow.prompter), campaign.workflow.seed]),
+    }
+    require_same(folder.with_name(f"{folder.name}.manifest.json"), made_from)
+    if not folder.exists():
+        features = _features(campaign, part, checkpoint, asked, label)
+        fitted, measured = fit(part, features, seen, campaign.workflow.seed)
+        fitted = replace(fitted, bias=fitted.bias + moved)
+        rates = fitted.rates({problem.id: features[problem.id] for problem in wanted})
+        with complete_folder(folder) as half:
+            half.mkdir()
+            _save(fitted, checkpoint, half / "model.safetensors")
+            write_json(half / "predicted.json", rates)
+            write_json(half / "reliability.json", measured)
+            plot(measured, f"{label}: out of fold", half / "reliability.png")
+    return Prediction(read_json(folder / "predicted.json", dict[str, float]), read_json(folder / "reliability.json", Reliability))
+
+
+def _ledger(campaign: Campaign, past: Sequence[int]) -> Iterator[LedgerEntry]:
+    """What the student's samples of these generations came to; a teacher's say nothing of the student."""
+    for number in past:
+        if number > 1 or campaign.workflow.teacher is None:
+            entries = read_records(campaign.run.generation(number) / "ledger.parquet", LedgerEntry)
+            yield from (one for one in entries if one.set == "train")
+
+
+def _moved(campaign: Campaign, last: int) -> float:
+    """How far this generation's training moved the exam, in logits: from the model that sampled to the champion it left."""
+    reports = campaign.run.reports()
+    sampled, now = reports[last - 1].kept_score, reports[last].kept_score
+    if last == 1 and campaign.workflow.first_prompter:
+        sampled = campaign.run.baselines().get("few_shot", sampled)
+    # Half a right and half a wrong answer more keep it finite.
+    before, after = ((one.problems * one.pass_at_1 + 0.5) / (one.problems + 1) for one in (sampled, now))
+    return math.log(after / (1 - after)) - math.log(before / (1 - before))
+
+
+def _features(campaign: Campaign, part: DifficultyModel, checkpoint: Checkpoint, problems: Sequence[Problem], label: str) -> dict[str, Features]:
+    prompts = [(problem.id, campaign.workflow.prompter.messages(problem)) for problem in problems]
+    features: dict[str, Features] = {}
+    campaign.cluster.open("sampler", campaign.workflow.sampler).call("rest")
+    campaign.progress.begin(label, len(prompts))
+    for batches in campaign.cluster.open("embedder", part.embedder).stream("embed", [(checkpoint, prompts)]):
+        for batch in batches:
+            campaign.progress.advance(sum(name not in features for name, _ in batch))
+            features.update(batch)
+    campaign.progress.end()
+    return features
+
+
+def _save(fitted: FittedDifficulty, checkpoint: Checkpoint, file: Path) -> None:
+    import numpy
+    from safetensors.numpy import save_file
+
+    tensors = {"weight": fitted.weight, "bias": numpy.array([fitted.bias], numpy.float32)}
+    features = json.dumps(["mean of the last hidden states", "the last token's", "tokens"])
+    save_file(tensors, file, metadata={"checkpoint": checkpoint.id, "weights_hash": checkpoint.weights_hash, "features": features})

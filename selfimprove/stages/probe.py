@@ -1,0 +1,77 @@
+"""The stage that probes the thoughts of sampled traces, on disk: it is taken up where it stopped."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from selfimprove.checkpoints.tokens import decoder, encoder
+from selfimprove.errors import UserError
+from selfimprove.protocols import Prompter
+from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Probe, Request
+from selfimprove.seeds import derive_seed
+from selfimprove.stages.context import Campaign
+from selfimprove.stages.sample import sample_and_verify
+from selfimprove.storage.files import read_records, write_records
+from selfimprove.storage.shards import JudgedShards
+from selfimprove.thinking.traces import parsed
+from selfimprove.thinking.under_thinking import Probing, answered, probe_requests
+
+Probes = dict[str, tuple[Probe, ...]]
+"""The probes of each probed trace, by its id."""
+
+
+def probe(campaign: Campaign, probing: Probing, checkpoint: Checkpoint, shards: JudgedShards, prompter: Prompter, folder: Path, label: str) -> Probes:
+    """Probe a draw of the traces of a stage with the checkpoint that wrote them; `prompter` is how it was asked.
+
+    Raises:
+        UserError: the checkpoint's tokenizer cannot be read apart from its model.
+    """
+    if (folder / "probes.parquet").exists():
+        return read_probes(folder)
+    decode, encode = decoder(checkpoint.path), encoder(checkpoint.path)
+    if decode is None or encode is None:
+        raise UserError(f"{checkpoint.path} has no tokenizer.json: probing has to know where thoughts end in tokens; save a fast tokenizer there")
+    problems = {problem.id: problem for problem in campaign.problems}
+    drawn = draw(shards.read(), probing.wrong, probing.correct, derive_seed(campaign.workflow.seed, "probe", folder.name))
+    planned: list[tuple[Probe, list[Request]]] = []
+    for trace in (item.trace for item in shards.read() if item.trace.id in drawn):
+        messages = prompter.messages(problems[trace.problem_id])
+        planned += probe_requests(trace, messages, probing, decode, encode, campaign.workflow.seed)
+    requests = [request for _, asked in planned for request in asked]
+    answers: Iterable[JudgedTrace] = ()
+    if requests:
+        asked_of = [problems[name] for name in dict.fromkeys(request.problem_id for request in requests)]
+        answers = sample_and_verify(campaign, checkpoint, requests, asked_of, folder / "probes", label).read()
+    probes = answered((probe for probe, _ in planned), answers)
+    write_records(folder / "probes.parquet", [probe for of_trace in probes.values() for probe in of_trace], Probe)
+    return probes
+
+
+def read_probes(folder: Path) -> Probes:
+    """The probes of a generation; none where nothing was probed."""
+    file = folder / "probes.parquet"
+    found: dict[str, list[Probe]] = {}
+    for one in read_records(file, Probe) if file.exists() else ():
+        found.setdefault(one.trace_id, []).append(one)
+    return {trace: tuple(probes) for trace, probes in found.items()}
+
+
+def beside(judged: Iterable[JudgedTrace], probes: Probes) -> Iterator[JudgedTrace]:
+    """Each trace with its probes."""
+    return (replace(item, probes=probes.get(item.trace.id, ())) for item in judged)
+
+
+def draw(judged: Iterable[JudgedTrace], wrong: int | None, correct: int | None, seed: int) -> set[str]:
+    """The ids of so many traces without a right answer, and so many with one, of those that think; None for all."""
+    ids: dict[bool, list[str]] = {True: [], False: []}
+    for item in judged:
+        if (parsed(item.trace).thinking or "").strip():
+            ids[item.verdict.outcome is Outcome.CORRECT].append(item.trace.id)
+    return {
+        name
+        for right, most in ((True, correct), (False, wrong))
+        for name in random.Random(seed).sample(ids[right], len(ids[right]) if most is None else min(most, len(ids[right])))
+    }

@@ -1,0 +1,136 @@
+"""The stage that rationalizes: unsolved problems are asked again with a hint, and what holds without it is accepted."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from selfimprove.checkpoints.tokens import decoder
+from selfimprove.errors import UserError
+from selfimprove.evaluation.paired import compare
+from selfimprove.prompting.hints import Rationalization, hinted, leak
+from selfimprove.protocols import Prompter
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Score, Selection
+from selfimprove.seeds import derive_seed
+from selfimprove.stages.context import Campaign
+from selfimprove.stages.evaluate import take_exam
+from selfimprove.stages.sample import sample_and_verify
+from selfimprove.stages.select import select
+from selfimprove.stages.train import fine_tune
+from selfimprove.storage.shards import JudgedShards
+from selfimprove.thinking.positions import token_count
+from selfimprove.thinking.traces import parsed
+
+RATIONALIZED = "rationalized"
+"""The origin of such rows, and the beginning of every reason for which such a trace is dropped."""
+
+
+@dataclass(frozen=True)
+class Rationalized:
+    """What came of a generation's rationalization."""
+
+    selection: Selection = field(default_factory=lambda: Selection((), {}))
+    problems: int = 0
+    """That were asked again."""
+    sampled: int = 0
+    share: float = 1.0
+    seed: int = 0
+
+    def beside(self, sampled: Selection) -> Selection:
+        """The selection together with the accepted rationales, of these no more than their share allows; a seeded draw decides which."""
+        rows = self.selection.accepted
+        most = len(rows)
+        if self.share < 1:
+            most = min(most, int(len(sampled.accepted) * self.share / (1 - self.share)))
+        kept = random.Random(self.seed).sample(rows, most)
+        drops = {**sampled.drops, **self.selection.drops}
+        if most < len(rows):
+            drops[f"{RATIONALIZED}: over share"] = len(rows) - most
+        return Selection(tuple(sorted((*sampled.accepted, *kept), key=lambda row: row.trace_id)), drops)
+
+    def figures(self, trained_on: Sequence[AcceptedTrace]) -> dict[str, float]:
+        """As `GenerationReport.rationalization` names them; empty where nothing was asked again."""
+        if not self.problems:
+            return {}
+        rows = sum(row.origin == RATIONALIZED for row in trained_on)
+        counts = {"problems": self.problems, "sampled": self.sampled, "accepted": len(self.selection.accepted), "trained_on": rows}
+        return {name: float(count) for name, count in counts.items()}
+
+
+def rationalize(
+    campaign: Campaign, rule: Rationalization, champion: Checkpoint, unsolved: Sequence[Problem], prompter: Prompter, folder: Path, number: int
+) -> Rationalized:
+    """Accepted rationales of these problems, on the bare question that training shows.
+
+    Raises:
+        UserError: rationales are to be gone on from, and the checkpoint's tokenizer cannot be read apart from its model.
+    """
+    workflow = campaign.workflow
+    decoding = replace(workflow.sampling, samples_per_problem=rule.samples)
+    prompts = {problem.id: hinted(prompter, rule, problem) for problem in unsolved}
+    requests = list(decoding.requests(unsolved, prompts, f"g{number}-hint", workflow.seed, workflow.delimiters, campaign.rates(unsolved)))
+    label = f"generation {number}, rationalizing"
+    shards = sample_and_verify(campaign, champion, requests, unsolved, folder / RATIONALIZED, label)
+    found = select(workflow.selector, shards.read(), unsolved, workflow.prompter, number)
+    problems, drops = (
+        {problem.id: problem for problem in unsolved},
+        Counter({f"{RATIONALIZED}: {name}": count for name, count in found.drops.items()}),
+    )
+    texts = {item.trace.id: parsed(item.trace).thinking or "" for item in shards.read()}
+    kept = [row for row in found.accepted if leak(rule, problems[row.problem_id], texts[row.trace_id]) is None]
+    drops[f"{RATIONALIZED}: leak"] += len(found.accepted) - len(kept)
+    if rule.resolve:
+        holding = _resolved(campaign, rule, champion, shards, kept, problems, folder, number)
+        drops[f"{RATIONALIZED}: unresolved"] += len(kept) - len(holding)
+        kept = holding
+    rows = tuple(replace(row, origin=RATIONALIZED) for row in kept)
+    selection = Selection(rows, {reason: count for reason, count in drops.items() if count})
+    return Rationalized(selection, len(unsolved), len(requests), rule.share, derive_seed(workflow.seed, RATIONALIZED, number))
+
+
+def _resolved(
+    campaign: Campaign,
+    rule: Rationalization,
+    champion: Checkpoint,
+    shards: JudgedShards,
+    rows: Sequence[AcceptedTrace],
+    problems: Mapping[str, Problem],
+    folder: Path,
+    number: int,
+) -> list[AcceptedTrace]:
+    """Those rationales from which the model, asked the bare question, gets to the right answer more often than not."""
+    decode = decoder(champion.path)
+    if decode is None:
+        raise UserError(f"{champion.path} has no tokenizer.json: rationalization cannot go on from a rationale; set its resolve to 0")
+    workflow, of_row = campaign.workflow, {row.trace_id: row for row in rows}
+    requests = []
+    for trace in (item.trace for item in shards.read() if item.trace.id in of_row):
+        answer = len(trace.text) - len(parsed(trace).after.lstrip())
+        bare = {trace.problem_id: of_row[trace.id].messages}
+        decoding = replace(workflow.sampling, samples_per_problem=rule.resolve)
+        asked = decoding.requests([problems[trace.problem_id]], bare, trace.id.partition("/")[2] + "/again", workflow.seed, workflow.delimiters)
+        requests += [replace(request, prefix=trace.output_token_ids[: token_count(trace, answer, decode)], budget=None) for request in asked]
+    if not requests:
+        return []
+    concerned = [problems[name] for name in dict.fromkeys(row.problem_id for row in rows)]
+    again = sample_and_verify(campaign, champion, requests, concerned, folder / "resolved", f"generation {number}, resolving without hints")
+    right = Counter(item.trace.id.rpartition("/again/")[0] for item in again.read() if item.verdict.outcome is Outcome.CORRECT)
+    return [row for row in rows if 2 * right[row.trace_id] > rule.resolve]
+
+
+def worth(campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], result: Score, folder: Path, number: int) -> dict[str, float]:
+    """What the rationalized rows of a training add to pass@1: `value` with its 90 % interval `value_low` to `value_high`, paired over problems.
+
+    The same training without them, from the same start, and the same exam. Empty where there are no such rows, or no others.
+    """
+    others = [row for row in rows if row.origin != RATIONALIZED]
+    if not others or len(others) == len(rows):
+        return {}
+    label, place = f"generation {number} without rationalized rows", folder / "without-rationalized"
+    candidate, _ = fine_tune(campaign, start, others, place, f"generation-{number}-without", number, f"{label}, training")
+    without = take_exam(campaign, candidate, place / "exam", campaign.workflow.prompter, f"{label}, exam")
+    found = compare(without, result)
+    return {"without": without.pass_at_1, "value": found.difference, "value_low": found.low, "value_high": found.high}

@@ -1,0 +1,129 @@
+"""What a process reward model is good for: the champion of a run samples, votes and searches with it, compared at equal sampled tokens."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from selfimprove.evaluation.equal_tokens import (
+    PLAIN,
+    Difference,
+    RewardUses,
+    Sifted,
+    Spent,
+    curves,
+    difference,
+    early_stop,
+    point,
+)
+from selfimprove.evaluation.reranking import CHOICES, Candidate
+from selfimprove.process_reward.aggregation import Aggregation, aggregate
+from selfimprove.process_reward.search import HOPELESS, Search
+from selfimprove.process_reward.step_rewards import Guidance
+from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Request
+from selfimprove.reports.reward_uses import plot
+from selfimprove.sampling.sampling import Decoding
+from selfimprove.selection.equations import false_equations
+from selfimprove.stages.context import Campaign
+from selfimprove.stages.sample import ask, sample_and_verify
+from selfimprove.stages.score_steps import reward, rewarded
+from selfimprove.stages.search import search
+from selfimprove.storage.files import write_json
+from selfimprove.thinking.traces import parsed
+from selfimprove.tracking.figures import legal
+
+
+@dataclass(frozen=True)
+class Uses:
+    """What is tried."""
+
+    plain: Decoding
+    """Plain samples: what everything is compared with, as many of them as take as many tokens."""
+    searches: Mapping[str, tuple[int, Search]]
+    """By a name of its own: how many trees a problem, and how each is searched. Temperature and limits are those of `plain`."""
+    lowest_steps: tuple[float, ...] = ()
+    """What selection is tried with."""
+    aggregation: Aggregation = "last"
+    """What the rewards of a plain sample come to."""
+
+
+def compare_uses(campaign: Campaign, guidance: Guidance, checkpoint: Checkpoint, uses: Uses, folder: Path) -> RewardUses:
+    """Try everything on the campaign's held-out problems; `result.json` and `result.png` in `folder` hold what came of it.
+
+    Raises:
+        UserError: a setting does not fit, or the folder holds what other settings left.
+    """
+    problems = campaign.held_out
+
+    def asked(decoding: Decoding, name: str) -> Sequence[Request]:
+        return ask(problems, campaign.workflow.prompter, decoding, name, campaign.workflow.seed, campaign.workflow.delimiters)
+
+    requests = asked(uses.plain, "plain")
+    shards = sample_and_verify(campaign, checkpoint, requests, problems, folder / "plain", "plain samples")
+    scores = reward(campaign, guidance, shards.read(), problems, folder / "plain", "plain samples, scoring thoughts")
+    samples = list(rewarded(shards.read(), scores))
+    pool = candidates(samples, uses.aggregation)
+    tokens = {problem: sum(one.tokens for one in several) for problem, several in pool.items()}
+    spent, stops = [Spent(PLAIN, pool, tokens, len(samples))], []
+    for number, (name, (trees, method)) in enumerate(uses.searches.items()):
+        several = asked(replace(uses.plain, samples_per_problem=trees), name)
+        found = search(campaign, guidance, method, checkpoint, several, problems, folder / f"search-{number}", name)
+        spent.append(Spent(name, candidates(found.traces, method.aggregation), found.tokens, found.scored))
+        if method.stop_below is not None:
+            given_up = sum(item.trace.finish_reason == HOPELESS for item in found.traces)
+            stops.append(early_stop(spent[-1], given_up, pool))
+    result = RewardUses(
+        checkpoint_id=checkpoint.id,
+        problems=len(problems),
+        points=(*curves(pool), *(point(one, choice, pool) for one in spent[1:] for choice in CHOICES)),
+        differences=tuple(differences(spent, pool, campaign.workflow.seed)),
+        stops=tuple(stops),
+        sifted=tuple(sift(samples, lowest) for lowest in uses.lowest_steps),
+    )
+    files = [folder / "result.json", folder / "result.png"]
+    write_json(files[0], result)
+    plot(result, files[1])
+    campaign.tracker.measured("process_reward", figures(result), files, campaign.run.root)
+    return result
+
+
+def candidates(judged: Iterable[JudgedTrace], how: Aggregation) -> dict[str, list[Candidate]]:
+    """What counts of each trace, by problem; one that was given up has no answer."""
+    found: defaultdict[str, list[Candidate]] = defaultdict(list)
+    for item in judged:
+        right = item.verdict.outcome is Outcome.CORRECT
+        found[item.trace.problem_id].append(Candidate(item.verdict.answer, right, aggregate(item.rewards, how), item.trace.output_tokens))
+    return dict(found)
+
+
+def differences(spent: Sequence[Spent], pool: Mapping[str, Sequence[Candidate]], seed: int) -> Iterable[Difference]:
+    """Votes by reward against the majority of the same plain samples; each search by its weighted majority against every choice of plain samples."""
+    for choice in ("best of N", "weighted majority"):
+        yield difference(spent[0], choice, "majority", pool, seed)
+    for one in spent[1:]:
+        for against in CHOICES:
+            yield difference(one, "weighted majority", against, pool, seed)
+
+
+def sift(samples: Iterable[JudgedTrace], lowest: float) -> Sifted:
+    """Selection with this `lowest_step`."""
+    kept, dropped = list[bool](), list[bool]()
+    for item in samples:
+        if item.verdict.outcome is Outcome.CORRECT:
+            lucky = next(false_equations(parsed(item.trace).thinking or ""), None) is not None
+            (dropped if min(item.rewards, default=0.0) < lowest else kept).append(lucky)
+    return Sifted(lowest, len(kept), len(dropped), sum(kept), sum(dropped))
+
+
+def figures(result: RewardUses) -> list[tuple[dict[str, float], int]]:
+    """What a tracker is told, each with its step: the accuracy of every way and choice at its tokens a problem, rounded; the rest at 0."""
+    told = [({legal(f"{one.way} {one.choice}"): one.accuracy}, round(one.tokens)) for one in result.points]
+    for gap in result.differences:
+        key = legal(f"{gap.way} {gap.choice} over {gap.against}")
+        told.append(({key: gap.difference, f"{key}_low": gap.low, f"{key}_high": gap.high}, 0))
+    for stop in result.stops:
+        key = legal(stop.way)
+        told.append(({f"{key}_hopeless": stop.hopeless / stop.traces, f"{key}_saved": 1 - stop.tokens / stop.plain_tokens}, 0))
+    return told

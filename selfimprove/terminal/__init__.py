@@ -1,0 +1,1 @@
+"""Progress, captured output, exit codes and safe text."""

@@ -1,0 +1,107 @@
+"""What is shown while a run works: a live line with rates in a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from selfimprove.terminal.safe_text import printable
+
+PLAIN_SECONDS = 10.0
+"""Between two plain lines."""
+
+
+class Silence:
+    """Shows nothing."""
+
+    def begin(self, stage: str, total: int) -> None:
+        """Nothing."""
+
+    def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+
+@dataclass
+class _Stage:
+    name: str
+    total: int
+    started: float = field(default_factory=time.monotonic)
+    done: int = 0
+    tokens: int = 0
+    accepted: int = 0
+    loss: float | None = None
+
+    def rates(self) -> str:
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        unit = "steps" if self.loss is not None else "traces"
+        parts = [f"{self.done / seconds:.1f} {unit}/s", f"{self.tokens / seconds:,.0f} tokens/s"]
+        parts.append(f"loss {self.loss:.3f}" if self.loss is not None else f"{self.accepted} correct")
+        return ", ".join(parts)
+
+
+class Show:
+    """Shows the stage at work, one at a time, on a console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stage: _Stage | None = None
+        self._last_line = 0.0
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def begin(self, stage: str, total: int) -> None:
+        """A stage begins; `total` 0 where it is not known yet."""
+        self._stage = _Stage(stage, total)
+        self._last_line = time.monotonic()
+        if self._console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rates]}"),
+                TimeElapsedColumn(),
+            )
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task(printable(stage), total=total or None, rates="starting")
+            self._bar.start()
+
+    def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
+        """More of the stage is done."""
+        stage = self._stage
+        if stage is None:
+            return
+        stage.done += items
+        stage.tokens += tokens
+        stage.accepted += accepted
+        stage.total, stage.loss = total or stage.total, loss if loss is not None else stage.loss
+        if self._bar is not None:
+            self._bar.update(self._task, completed=stage.done, total=stage.total or None, rates=stage.rates())
+        elif time.monotonic() - self._last_line >= PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            self.say(f"{stage.name}: {stage.done}/{stage.total or '?'}, {stage.rates()}")
+
+    def end(self) -> None:
+        """The stage is done: one line that stays says how it went."""
+        self.stop()
+        stage, self._stage = self._stage, None
+        if stage is not None:
+            self.say(f"{stage.name}: {stage.done} in {time.monotonic() - stage.started:.0f} s, {stage.rates()}")
+
+    def stop(self) -> None:
+        """Leave the terminal clean, whatever happened."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(printable(line), highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""A workflow: which part plays each role."""

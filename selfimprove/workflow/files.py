@@ -1,0 +1,76 @@
+"""From a Python file to the workflow it defines."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pydantic
+
+from selfimprove.errors import UserError
+from selfimprove.settings.paths import explain, override
+from selfimprove.workflow.workflow import Workflow
+
+
+def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, ModuleType]:
+    """The workflow that a file defines, with settings changed by path, and the module itself, which workers need to know the parts in it.
+
+    Raises:
+        UserError: there is no such file, it does not run, it defines no `workflow`, or a change does not fit.
+    """
+    if not file.is_file():
+        raise UserError(f"workflow file {file} does not exist")
+    spec = importlib.util.spec_from_file_location(f"workflow_{file.stem}", file)
+    if spec is None:
+        raise UserError(f"workflow file {file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        # Not by its loader: bytecode that was cached is taken for that of a file of the same size changed within the same second.
+        exec(compile(file.read_bytes(), file, "exec"), module.__dict__)
+    except UserError:
+        raise
+    except pydantic.ValidationError as error:
+        raise UserError(f"{_where(file, error)}: {error.title}: {explain(error)}{_meant(error)}") from error
+    except Exception as error:
+        raise UserError(f"{_where(file, error)}: {type(error).__name__}: {explain(error)}{_meant(error)}") from error
+    workflow = getattr(module, "workflow", None)
+    if not isinstance(workflow, Workflow):
+        raise UserError(f"workflow file {file} defines no `workflow = Workflow(…)`")
+    for change in changes:
+        workflow = override(workflow, change)
+    return workflow, module
+
+
+def _meant(error: Exception) -> str:
+    """Which public name of the package, or which field of its parts, may be meant; empty where nothing comes near."""
+    import selfimprove
+
+    given, known = "", list(selfimprove.__all__)
+    if isinstance(error, pydantic.ValidationError):
+        wrong = [item for item in error.errors() if item["type"] == "unexpected_keyword_argument"]
+        part = getattr(selfimprove, error.title, None)
+        if wrong and dataclasses.is_dataclass(part):
+            given, known = str(wrong[0]["loc"][-1]), [field.name for field in dataclasses.fields(part)]
+    elif isinstance(error, NameError):
+        given = error.name or ""
+    elif isinstance(error, ImportError) and error.name == "selfimprove" and (found := re.search(r"cannot import name '(\w+)'", str(error))):
+        given = found[1]
+    close = difflib.get_close_matches(given, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _where(file: Path, error: BaseException) -> str:
+    """The line of the user's file that led to the error."""
+    here = file.resolve()
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).resolve() == here]
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == here:
+        lines.append(error.lineno)
+    return f"{file}, line {lines[-1]}" if lines else str(file)

@@ -1,0 +1,240 @@
+"""Bad input and failure: one line that says what is wrong and what to do, exit code 2, no traceback, and what was done before stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from places import PYTHONPATH
+from toy import make_toy_model
+
+from selfimprove import UserError
+from selfimprove.__main__ import main
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def one_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One MLflow store for all tests: to make one takes longer than a toy run."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Refused:
+    """Runs a command that has to end with one line and exit code 2, and gives the line."""
+
+    def run(*arguments: object) -> str:
+        capfd.readouterr()
+        assert main([str(argument) for argument in arguments]) == 2
+        line = capfd.readouterr().err
+        assert line.startswith("selfimprove: ") and line.count("\n") == 1 and "Traceback" not in line
+        return line
+
+    return run
+
+
+@pytest.fixture
+def workflow_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a workflow of toy parts with these fields replaced, after some lines of Python."""
+    model = make_toy_model(tmp_path / "model", 0.2)
+
+    def write(fields: str = "", *, before: str = "", model: Path = model) -> Path:
+        file = tmp_path / "experiment.py"
+        imports = "from pathlib import Path\nfrom selfimprove import *\nfrom toy import *\n"
+        file.write_text(f"{imports}{before}\nworkflow = toy_workflow(Path({str(model)!r}), {fields})\n")
+        return file
+
+    return write
+
+
+def test_a_missing_workflow_file_is_named(refused: Refused, tmp_path: Path) -> None:
+    for command in ("run", "check"):
+        assert "nowhere.py does not exist" in refused(command, tmp_path / "nowhere.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("workflow = (", r"experiment.py, line 1: SyntaxError: '\(' was never closed"),
+        ("import math\n\nworkflow = math.nothing", "experiment.py, line 3: AttributeError: module 'math' has no attribute 'nothing'"),
+        ("import no_such_module", "experiment.py, line 1: ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "from selfimprove import Decoding\nDecoding(temperature=-1)",
+            "experiment.py, line 2: Decoding: temperature: Input should be greater than or",
+        ),
+        ("from selfimprove import Decoding\nDecoding(warmth=1)", "experiment.py, line 2: Decoding: warmth: Unexpected keyword argument"),
+        ("from selfimprove import Workflow\nWorkflow(name='x')", "experiment.py, line 2: Workflow: problems: Field required"),
+        ("answer = 42", r"experiment.py defines no `workflow = Workflow\(…\)`"),
+        ("workflow = 'quickstart'", r"experiment.py defines no `workflow = Workflow\(…\)`"),
+    ],
+)
+def test_a_workflow_file_that_does_not_run_is_named_with_the_line(
+    text: str, line: str, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiment.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    for path in ("experiment.py", tmp_path / "experiment.py"):
+        assert re.search(line, refused("run", path))
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("sampling.temprature=0.7", "Decoding has no field 'temprature'; did you mean temperature?"),
+        ("smapling.temperature=0.7", "Workflow has no field 'smapling'; did you mean sampling?"),
+        ("seed.deeper=1", "int has no field 'deeper'; it has no fields"),
+        ("sampling.temperature=hot", "sampling.temperature=hot: temperature: Input should be a valid number"),
+        ("sampling.samples_per_problem=0", "samples_per_problem: Input should be greater than 0"),
+        ("generations=0", "generations: Input should be greater than 0"),
+        ("start_from=nothing", "start_from: Input should be 'base' or 'champion'"),
+        ("verifier=strict", "verifier: Input should be an instance of Verifier"),
+        ("seed", "--set seed: expected part.field=value"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named_with_a_hint(change: str, line: str, refused: Refused, workflow_file: Callable[..., Path]) -> None:
+    assert line in refused("run", workflow_file(), "--set", change)
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        ("", "the file holds no problems; give it one JSON object a line"),
+        ('{"question": "1 + 1?", "answer": 2}\n{"question": "1  + 1? ", "answer": 2}', "line 2: the question is that of line 1"),
+        ('{"question": " ", "answer": 2}', "line 1: 'question' is empty; fill it in or remove the row"),
+        ('{"question": "1 + 1?"}', "line 1: there is no 'answer', only 'question'; name the field that holds it"),
+        ('{"question": "1 + 1?", "answer": null}', "line 1: 'answer' is empty"),
+        ('{"question": "1 + 1?", "answer": 2}', "cannot hold out 15 of 1 distinct questions; hold out fewer or give more problems"),
+    ],
+)
+def test_problems_that_cannot_be_learnt_from_are_named(
+    rows: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "problems.jsonl").write_text(rows)
+    file = workflow_file(f"problems=Jsonl({str(tmp_path / 'problems.jsonl')!r})")
+    assert line in refused("run", file, "--inline", "--run-dir", tmp_path / "run")
+    assert not (tmp_path / "run" / "workflow.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ("problems=Sums(0)", "problems: there are no problems; give at least one"),
+        ("held_out=Sums(0)", "held_out: there are no problems"),
+        ("held_out=Sums(5)", "problem sum-0 asks the same as held-out problem sum-0; training on the exam proves nothing"),
+        ("problems=Jsonl('missing.jsonl')", "missing.jsonl: cannot be read"),
+    ],
+)
+def test_sets_of_ones_own_source_are_checked_too(
+    fields: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert line in refused("run", workflow_file(fields), "--inline", "--run-dir", tmp_path / "run")
+
+
+def test_a_question_longer_than_the_context_is_named(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
+    sampler = """
+from selfimprove.sampling.vllm_engine import require_room
+class ShortSampler(ToySampler):
+    def _trace(self, checkpoint, request):
+        require_room(request, len(request.messages[-1]["content"]), context=270)
+        return super()._trace(checkpoint, request)
+"""
+    file = workflow_file("sampler=ShortSampler()", before=sampler)
+    line = refused("run", file, "--inline", "--run-dir", tmp_path / "run")
+    assert "does not fit: a prompt of 15 tokens and an output of up to 256 exceed the context of 270; leave it out, lower max_tokens" in line
+
+
+def test_a_folder_that_is_no_model_is_named(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
+    def line(model: Path) -> str:
+        return refused("run", workflow_file(model=model), "--inline", "--run-dir", tmp_path / "run")
+
+    bare = shutil.copytree(tmp_path / "model", tmp_path / "bare")
+    (bare / "model.safetensors").unlink()
+    assert "bare has no weights: no *.safetensors in it" in line(bare)
+    (bare / "config.json").unlink()
+    assert "bare has no config.json: it is no transformers model" in line(bare)
+    assert "gone does not exist; give a folder, a Hugging Face id" in line(tmp_path / "gone")
+
+
+def test_a_model_too_weak_for_one_accepted_trace_ends_with_advice_and_what_was_done_stays(
+    refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = workflow_file("sampler=ToySampler(help=0.0)", model=make_toy_model(tmp_path / "weak", 0.0))
+    for _ in range(2):
+        line = refused("run", file, "--inline", "--run-dir", tmp_path / "run")
+        assert "generation 1: no trace was accepted (50 wrong); the model is too weak" in line and "exemplars" in line
+    assert main(["report", str(tmp_path / "run"), "--json"]) == 0
+    summary = json.loads(capfd.readouterr().out)
+    assert [row["pass_at_1"] for row in summary["generations"]] == [0.0] and not summary["complete"]
+    assert list((tmp_path / "run/generation-01/traces").glob("*.parquet"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "no.such.host.invalid:6379", "somewhere"])
+def test_a_ray_address_where_nobody_answers_is_named_at_once(
+    address: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert f"no Ray cluster answers at RAY_ADDRESS={address}: start one" in refused("run", workflow_file(), "--run-dir", tmp_path / "run")
+
+
+def test_a_run_folder_of_another_workflow_is_refused_by_the_difference_and_left_as_it_is(
+    refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = ("run", workflow_file("generations=1"), "--inline", "--run-dir", tmp_path / "run")
+    assert main([str(argument) for argument in run]) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    line = refused(*run, "--set", "sampling.temperature=0.5", "--set", "seed=3")
+    assert "holds a run of another workflow: sampling.temperature: 0.8 → 0.5 (and 1 more); give another --run-dir" in line
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
+def test_a_folder_with_something_else_in_it_is_left_as_it_is(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    assert "mine is not empty and holds no run; give another --run-dir" in refused("run", workflow_file(), "--run-dir", tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_report_on_what_is_no_run_is_refused(refused: Refused, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        assert "holds no run: there is no workflow.json in it" in refused("report", folder)
+
+
+@pytest.mark.parametrize(("damaged", "line"), [("workflow.json", "is no JSON"), ("generation-00/report.json", "does not hold a GenerationReport")])
+def test_a_file_damaged_by_hand_is_named(damaged: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
+    assert main(["run", str(workflow_file("generations=1")), "--inline", "--run-dir", str(tmp_path / "run")]) == 0
+    (tmp_path / "run" / damaged).write_text("{")
+    assert f"{damaged} {line}" in refused("report", tmp_path / "run")
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        main(["run", str(tmp_path / "nowhere.py"), "--debug"])
+    assert capfd.readouterr().err == ""
+
+
+def test_no_space_left_ends_with_one_line_and_the_same_command_goes_on_once_there_is_some(workflow_file: Callable[..., Path], tmp_path: Path) -> None:
+    alone = ["unshare", "--mount", "--map-root-user"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    script = f"""
+        mkdir disk && mount -t tmpfs -o size=192k tmpfs disk || exit 99
+        {sys.executable} -m selfimprove run "$1" --inline --run-dir disk/run; echo "first $?"
+        find disk -name '.*'
+        mount -o remount,size=64m disk
+        {sys.executable} -m selfimprove run "$1" --inline --run-dir disk/run --json; echo "second $?"
+    """
+    file = workflow_file("problems=Sums(400)")
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
+    ended = subprocess.run([*alone, "sh", "-c", script, "sh", file], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    first, _, second = ended.stdout.partition("first 2\n")
+    assert ended.stderr.splitlines()[0].startswith("selfimprove: no space left") and "Traceback" not in ended.stderr
+    assert "base model, exam: 15" in first and "base model, exam" not in ended.stderr
+    assert second.startswith("{") and second.endswith("second 0\n"), ended

@@ -1,0 +1,105 @@
+"""What `check` finds before compute is spent, with a tiny model's own tokenizer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy import EXEMPLAR, Sums, toy_workflow
+
+from selfimprove import VLLM, Bare, Decoding, Exact, Exemplar, FewShot, Outcome, Problem
+from selfimprove.__main__ import main
+from selfimprove.commands.check import check
+
+
+def findings(tiny_model: Path, **changes: object) -> dict[str, dict[str, Any]]:
+    """What is found of a workflow with these fields, by name; the whole passes exactly if every finding does."""
+    result = check(toy_workflow(tiny_model, **changes))
+    assert result["passed"] == all(finding["passed"] for finding in result["findings"])
+    return {finding["name"]: finding for finding in result["findings"]}
+
+
+def only_failure(tiny_model: Path, **changes: object) -> tuple[str, str]:
+    """The name and detail of the one finding that fails."""
+    (failure,) = (finding for finding in findings(tiny_model, **changes).values() if not finding["passed"])
+    return failure["name"], failure["detail"]
+
+
+def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
+    decoding = Decoding(samples_per_problem=2, max_tokens=32)
+    result = check(toy_workflow(tiny_model, sampling=decoding, exam=Decoding(samples_per_problem=1, max_tokens=32), generations=2))
+    assert result["passed"], result
+    assert [finding["name"] for finding in result["findings"]] == ["problems", "references", "exemplars", "exam", "model", "context"]
+    # Half of 32 tokens for 25 problems twice in two generations, and for 15 in five exams: base, few-shot, two generations, answer-only.
+    assert result["estimate"]["sampled_tokens"] == 16 * (25 * 2 * 2 + 15 * 5)
+    # At most all 50 traces in the first training and all 100 in the second.
+    assert result["estimate"]["trained_tokens"] > 150 * 16
+    assert result["estimate"]["minutes"] > 0
+
+
+def test_a_verifier_that_rejects_a_reference_answer_is_found(tiny_model: Path) -> None:
+    class Forgetful(Exact):
+        def judge(self, problem: Problem, answer: str) -> Outcome:
+            return Outcome.WRONG if answer == "7" else Outcome.CORRECT
+
+    name, detail = only_failure(tiny_model, verifier=Forgetful())
+    assert name == "references" and detail.startswith("1 of 40 reference answers are not accepted; first: sum-7, '7' is wrong")
+
+
+def test_a_verifier_that_does_not_load_is_found(tiny_model: Path) -> None:
+    class Broken(Exact):
+        def prepare(self) -> None:
+            raise ImportError("no such judge")
+
+    name, detail = only_failure(tiny_model, verifier=Broken())
+    assert name == "verifier" and "no such judge" in detail
+
+
+def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
+    name, detail = only_failure(tiny_model, held_out=Sums(size=3, first=39))
+    assert name == "problems" and "problem sum-39 asks the same as held-out problem sum-39" in detail
+
+
+@pytest.mark.parametrize(
+    ("exemplar", "detail"),
+    [
+        (Exemplar("What is 5 + 5?", "5 + 5 = 10.", "11"), "exemplar 2: the verifier says wrong of its answer '11'"),
+        (Exemplar("what is  0 + 0?", "0 + 0 = 0.", "0"), "exemplar 2 asks a held-out question"),
+        (Exemplar("What is 1 + 2?", "1 + 2 = 3.", " "), "exemplar 2 does not parse as a trace: no answer"),
+        (Exemplar("What is 1 + 2?", " ", "3"), "exemplar 2 does not parse as a trace: empty"),
+        (Exemplar("What is 1 + 2?", "<think> 1 + 2", "3"), "exemplar 2 does not parse as a trace: nested"),
+    ],
+)
+def test_an_exemplar_that_is_no_example_is_found(exemplar: Exemplar, detail: str, tiny_model: Path) -> None:
+    sets: dict[str, object] = {"problems": Sums(30, first=5), "held_out": Sums(5)}
+    name, found = only_failure(tiny_model, first_prompter=FewShot((EXEMPLAR, exemplar)), **sets)
+    assert name == "exemplars" and detail in found
+
+
+def test_prompts_that_leave_no_room_for_the_output_are_found(tiny_model: Path) -> None:
+    name, detail = only_failure(tiny_model, prompter=Bare(system="Think. " * 200))
+    assert name == "context" and "exceed the context of 512" in detail
+    name, detail = only_failure(tiny_model, sampler=VLLM(engine={"max_model_len": 280}))
+    assert name == "context" and "up to 256 of output exceed the context of 280" in detail
+
+
+def test_what_needs_no_model_is_checked_without_one(tmp_path: Path) -> None:
+    found = findings(tmp_path / "gone", first_prompter=None)
+    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "exam"]
+    assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
+
+
+@pytest.mark.parametrize(("held_out", "status"), [(15, 0), (40, 1)])
+def test_on_the_command_line_the_status_tells_and_json_stands_alone(
+    held_out: int, status: int, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "experiment.py"
+    file.write_text(f"from pathlib import Path\nfrom toy import *\nworkflow = toy_workflow(Path({str(tiny_model)!r}), held_out={held_out})")
+    assert main(["check", str(file), "--json"]) == status
+    result = json.loads(capfd.readouterr().out)
+    assert result["passed"] == (status == 0)
+    assert main(["check", str(file)]) == status
+    shown = capfd.readouterr().out
+    assert ("FAIL problems: cannot hold out 40 of 40" in shown) == bool(status) and ("minutes on this machine" in shown) != bool(status)

@@ -1,0 +1,105 @@
+"""The commands around a run: a workflow to begin with, its settings, completion in a shell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from selfimprove.__main__ import main
+from selfimprove.settings.paths import override
+from selfimprove.thinking.traces import parse
+from selfimprove.workflow.files import load_workflow
+
+COMPLETE = """
+source {script}
+for words in 'selfimprove re' 'selfimprove audit run --with ' 'selfimprove check {folder}/mi' 'selfimprove settings w.py --s'; do
+    IFS=' ' read -ra COMP_WORDS <<< "$words"
+    [[ "$words" == *' ' ]] && COMP_WORDS+=('')
+    COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMPREPLY=()
+    _shtab_selfimprove
+    echo "${{COMPREPLY[@]}}"
+done
+"""
+
+
+def test_init_writes_a_workflow_that_loads_under_the_name_of_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "my sums.py"
+    assert main(["init", str(file)]) == 0
+    assert f"selfimprove check '{file}'" in capsys.readouterr().out
+    workflow, _ = load_workflow(file)
+    assert workflow.name == "my-sums" and file.read_text().count("#") >= 8
+    exemplars = workflow.first_prompter.exemplars  # type: ignore[union-attr]
+    answers = [parse(exemplar.completion(workflow.delimiters), workflow.delimiters).answer for exemplar in exemplars]
+    assert answers == [exemplar.answer for exemplar in exemplars]
+
+
+def test_init_leaves_a_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text("mine")
+    assert main(["init", str(tmp_path / "mine.py")]) == 2
+    assert (tmp_path / "mine.py").read_text() == "mine" and "mine.py exists; give another FILE" in capsys.readouterr().err
+
+
+def test_every_setting_is_listed_by_the_path_that_changes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", str(tmp_path / "new.py")])
+    capsys.readouterr()
+    assert main(["settings", str(tmp_path / "new.py"), "--set", "sampling.temperature=0.25", "--json"]) == 0
+    rows = {row["path"]: row for row in json.loads(capsys.readouterr().out)["settings"]}
+    assert rows["sampling.temperature"]["value"] == 0.25 and rows["sampling.temperature"]["takes"] == "float ≥ 0"
+    assert rows["generations"]["value"] == 2 and rows["verifier"] | {"meaning": ""} == {
+        "path": "verifier",
+        "value": "LastNumber",
+        "part": True,
+        "takes": "Verifier",
+        "meaning": "",
+    }
+    assert rows["sampler.engine.max_model_len"]["value"] == 512 and rows["first_prompter.exemplars.2.answer"]["value"] == "15"
+    assert rows["accepted_cap"]["meaning"].startswith("A problem with this many accepted traces")
+    workflow, _ = load_workflow(tmp_path / "new.py", ["sampling.temperature=0.25"])
+    plain = [row for row in rows.values() if not row["part"] and not any(path.startswith(f"{row['path']}.") for path in rows)]
+    assert len(plain) > 40
+    for row in plain:
+        assert override(workflow, f"{row['path']}={json.dumps(row['value'])}") == workflow, row
+
+
+def test_settings_read_as_lines_with_what_each_takes_and_means(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", str(tmp_path / "new.py")])
+    main(["settings", str(tmp_path / "new.py"), "--set", "base_model=\x1b[31mred"])
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("held_out = 100  (ProblemSource or int > 0)")
+    assert lines[place + 1].startswith("    Problems of the exam: a source, or how many")
+    assert 'start_from = "base"  ("base" or "champion")' in lines and not any("\x1b" in line for line in lines)
+
+
+def test_bash_completes_commands_choices_files_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    (tmp_path / "mine.py").touch()
+    code = COMPLETE.format(script=tmp_path / "script", folder=tmp_path)
+    told = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert told == ["report reverify", "exact math reasoning-gym choice code", str(tmp_path / "mine.py"), "--set"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_get_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(command in script for command in ("run", "settings", "export", "--from-generation", "reasoning-gym"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["chek", "x.py"], "there is no 'chek'; did you mean check?"),
+        (["audit", "run", "--with", "maths"], "there is no 'maths'; did you mean math?"),
+        (["xyzzy"], "there is no 'xyzzy'; choose run, fork, check, "),
+        (["run"], "the following arguments are required: WORKFLOW.py"),
+    ],
+)
+def test_an_unknown_word_is_answered_in_one_line_with_the_nearest(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and told in error and error.count("\n") == 1

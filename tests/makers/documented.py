@@ -1,0 +1,39 @@
+"""A folder in which what the pages show can be run: `runs/quickstart` is a finished run of toy parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from places import ROOT
+from toy import make_toy_model, toy_workflow
+
+from selfimprove import InlineCluster, improve
+from selfimprove.__main__ import main
+from selfimprove.storage.run_folder import RunFolder
+
+PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
+EXPERIMENT = """from pathlib import Path
+
+from toy import toy_workflow
+
+workflow = toy_workflow(Path({model!r}))
+"""
+
+
+def make_documented_folder(folder: Path, champion: Path) -> Path:
+    """Fill `folder`: the run, whose champion is the model folder `champion`; the repository's workflows; and those that the pages speak of."""
+    model = make_toy_model(folder / "model", 0.3)
+    run = RunFolder(folder / "runs" / "quickstart")
+    improve(toy_workflow(model, generations=3), run.root, InlineCluster)
+    (folder / "toy_experiment.py").write_text(EXPERIMENT.format(model=str(model)))
+    run.keep_source(folder / "toy_experiment.py", [])
+    (run.root / "champion").unlink()
+    (run.root / "champion").symlink_to(champion)
+    (folder / "workflows").symlink_to(ROOT / "workflows")
+    for name in ("WORKFLOW.py", "words.py"):
+        assert main(["init", str(folder / name)]) == 0
+    lines = (folder / "words.py").read_text().replace("VLLM,", "VLLM, Jsonl,").splitlines()
+    # What docs/how-to/your_data.md tells to edit.
+    own = ['    problems=Jsonl("problems.jsonl"),' if line.startswith("    problems=") else line for line in lines]
+    (folder / "words.py").write_text("\n".join(own))
+    return folder

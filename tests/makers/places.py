@@ -1,0 +1,14 @@
+"""Folders of the repository that tests name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MAKERS = Path(__file__).parent
+TESTS = MAKERS.parent
+ROOT = TESTS.parent
+WORKFLOWS = ROOT / "workflows"
+
+PYTHONPATH = os.pathsep.join(filter(None, (str(MAKERS), os.environ.get("PYTHONPATH"))))
+"""For programs that need the modules beside this file."""

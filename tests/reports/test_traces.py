@@ -1,0 +1,136 @@
+"""The traces of a run to read: which are shown, how, and what is said where there are none."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from toy import Sums, ToySampler, make_toy_model, toy_workflow
+
+from selfimprove import InlineCluster, improve
+from selfimprove.__main__ import main
+from selfimprove.records import GenerationReport, Trace
+from selfimprove.reports.traces import find, show_traces
+from selfimprove.storage.files import read_json, read_records, write_json
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.thinking.behaviours import Cue, Moment, Moments
+from selfimprove.tracking import figures
+
+HOSTILE = "[bold red]4[/] [link=http://x]l[/link] \x1b[2J\x1b]0;t\x07 \r:smile: [/nothing]"
+
+
+@dataclass(frozen=True)
+class Musing(ToySampler):
+    """Thinks twice, once in colour."""
+
+    def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
+        trace = super()._trace(checkpoint, request)
+        text = trace.text.replace("<think>\n", f"<think>\nOkay, so I need to add.\n{HOSTILE}\n").replace("\n</think>", " Wait, is it?\n</think>")
+        return replace(trace, text=text)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("traces")
+    workflow = toy_workflow(make_toy_model(folder / "model", 0.3), sampler=Musing(), answer_only_baseline=False)
+    improve(workflow, folder / "run", InlineCluster)
+    return folder / "run"
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs `selfimprove traces`: its status, output and errors."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main(["traces", *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def test_thoughts_are_shown_beside_their_moments_with_answer_and_verdict(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
+    status, out, _ = shown(run, "--limit", 2, "--outcome", "wrong")
+    assert status == 0 and out.startswith("generation 2: plan confirmation reflection revision conclusion step\n")
+    assert out.count("question     What is") == 2 and out.count("plan         Okay, so I need to add.") == 2 and out.count("  wrong\n") == 2
+    assert out.count("revision     Wait, is it?") == 2 and "answer       -1" in out and "2 traces; there are more (--limit)" in out
+
+
+def test_json_holds_the_thinking_to_the_letter_and_filters_leave_out_the_rest(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
+    status, out, _ = shown(run, "--generation", 1, "--json", "--limit", 1000)
+    found = json.loads(out)
+    stored = {trace.id: trace for file in (run / "generation-01/traces").iterdir() for trace in read_records(file, Trace)}
+    assert (status, found["generation"], found["limited"], len(found["traces"])) == (0, 1, False, len(stored))
+    for trace in found["traces"]:
+        thinking = "".join(thought["text"] for thought in trace["thoughts"])
+        assert f"<think>{thinking}</think>" in stored[trace["trace_id"]].text
+    problem = found["traces"][0]["problem_id"]
+    of_one = find(RunFolder(run), 1, problem=problem)["traces"]
+    assert of_one == [trace for trace in found["traces"] if trace["problem_id"] == problem] and len(of_one) == 2
+    correct = find(RunFolder(run), 1, outcome="correct", limit=3)
+    assert correct["limited"] and {trace["outcome"] for trace in correct["traces"]} == {"correct"} and len(correct["traces"]) == 3
+    assert find(RunFolder(run), outcome="crash") == {"generation": 2, "limited": False, "traces": []}
+
+
+def test_nothing_that_a_model_wrote_is_obeyed(run: Path) -> None:
+    screen = StringIO()
+    show_traces(find(RunFolder(run), limit=1), Console(file=screen, force_terminal=True, width=200, color_system="standard"))
+    text = screen.getvalue()
+    assert "[bold red]4[/]" in text and "[link=http://x]l[/link]" in text and ":smile:" in text and "\\x1b[2J\\x1b]0;t\\x07" in text
+    assert "\x1b[2J" not in text and "\x1b]" not in text and "\r" not in text
+    assert "\x1b[36mOkay, so I need to add." in text, "a plan is cyan"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--generation", 7], "generation 7 of .* holds no sampled traces; there are those of 1, 2"),
+        (["--generation", 0], "generation 0 of .* holds no sampled traces"),
+        (["--outcome", "bad"], "there is no outcome 'bad'; the outcomes are correct, wrong, unparseable, timeout, crash"),
+        (["--problem", "sun-3"], "samples no problem 'sun-3'; did you mean sum-"),
+        (["--limit", 0], "--limit 0: at least 1"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(run: Path, shown: Callable[..., tuple[int, str, str]], arguments: list[object], line: str) -> None:
+    status, out, error = shown(run, *arguments)
+    assert status == 2 and out == "" and error.count("\n") == 1 and re.match(f"selfimprove: .*{line}", error)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
+    status, _, error = shown(tmp_path / "nowhere")
+    assert status == 2 and "holds no run" in error and error.count("\n") == 1
+
+
+def test_each_generation_is_reported_with_its_anatomy(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, first, second = RunFolder(run).reports()
+    assert base.anatomy == {}
+    assert first.anatomy["traces"] == first.counts["sampled"] and first.anatomy["thoughts"] == second.anatomy["thoughts"] == 4
+    assert first.anatomy["plan"] == first.anatomy["plan_share"] == first.anatomy["revision_share"] == 1 and first.anatomy["output_tokens"] == 12
+    assert figures.of_report(first)["4_moments/revision_share"] == 1
+    assert main(["report", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["generations"][1]["anatomy"] == first.anatomy
+    assert main(["report", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("  4.0 thoughts, 12 tokens a trace; reflection in 0%, revision in 100%\n  1.0 switches to another thought a trace\n") == 2
+
+
+def test_a_report_without_anatomy_is_read(run: Path, tmp_path: Path) -> None:
+    old = json.loads((run / "generation-01/report.json").read_text())
+    del old["anatomy"]
+    write_json(tmp_path / "report.json", old)
+    assert read_json(tmp_path / "report.json", GenerationReport).anatomy == {}
+
+
+def test_cues_of_the_workflow_mark_its_traces(tmp_path: Path) -> None:
+    mine = Moments(cues=(Cue(Moment.REFLECTION, "sum", "anywhere"), Cue(Moment.PLAN, r"\d+ \+")))
+    workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), problems=Sums(20), held_out=5, moments=mine, generations=1)
+    improve(workflow, tmp_path / "run", InlineCluster)
+    run = RunFolder(tmp_path / "run")
+    assert run.reports()[1].anatomy["plan_share"] == 1
+    assert {thought["moment"] for trace in find(run)["traces"] for thought in trace["thoughts"]} == {"plan"}

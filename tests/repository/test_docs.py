@@ -1,0 +1,85 @@
+"""What the documentation shows in Python runs, with toy parts in this process."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import sys
+import textwrap
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from markdown_blocks import python_blocks, run_blocks
+from places import ROOT
+from toy import EXEMPLAR, Sums, ToySampler, ToyTrainer, make_toy_model, toy_workflow
+
+import selfimprove
+from selfimprove import AcceptedTrace, Checkpoint, Decoding, InlineCluster, Outcome, Workflow, improve
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.storage.run_folder import RunFolder
+
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if python_blocks(page)]
+
+
+@pytest.fixture
+def toy(documented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    """A toy workflow, beside the run of another; what is written goes into the temporary folder."""
+    shutil.copytree(documented / "runs", tmp_path / "runs", symlinks=True)
+    monkeypatch.chdir(tmp_path)
+    return toy_workflow(make_toy_model(tmp_path / "model", 0.3), problems=Sums(60), sampling=Decoding(samples_per_problem=1, max_tokens=32))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page: Path, toy: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The student of workflows/distill.py takes two real models to train: what its page shows is what is given to it.
+    given: dict[str, object] = {}
+    monkeypatch.setitem(sys.modules, "distill", SimpleNamespace(WORKFLOW=toy, main=given.update))  # type: ignore[arg-type]
+    run_blocks(page, workflow=toy, EXEMPLARS=(EXEMPLAR,) * 2, RayCluster=InlineCluster)
+    assert page.stem != "distillation" or {"workflow", "sizes", "folder"} == set(given)
+
+
+def test_the_parts_of_the_guide_run_a_campaign(toy: Workflow, tmp_path: Path) -> None:
+    parts = run_blocks(ROOT / "docs" / "how-to" / "extending.md")
+    changes = {"verifier": parts["Near"](), "selector": parts["Shortest"](), "problems": parts["Doubles"](60)}
+    workflow = toy_workflow(Path(toy.base_model), **changes, generations=1, answer_only_baseline=False)
+    improve(workflow, tmp_path / "run", InlineCluster)
+    report = RunFolder(tmp_path / "run").reports()[1]
+    right = report.outcomes[Outcome.CORRECT]
+    assert 0 < report.counts["accepted"] < right and report.drops == {"not the shortest": right - report.counts["accepted"]}
+
+
+def test_the_trainer_of_the_guide_learns(tiny_model: Path, tmp_path: Path) -> None:
+    trainer = run_blocks(ROOT / "docs" / "how-to" / "extending.md")["PlainLoop"](learning_rate=3e-3)
+    row = AcceptedTrace("t", "p", ({"role": "user", "content": "4 + 3 ="},), "<think>\n4 + 3 = 7.\n</think>\n7", "sampled", 1)
+    start: Checkpoint = describe_folder(tiny_model, "base")
+    steps = list(trainer.open().train(start, [row] * 24, tmp_path / "student", 0))
+    assert steps[-1].loss < steps[0].loss / 2 and [step.step for step in steps] == list(range(1, 25))
+    trained = describe_folder(tmp_path / "student", "student")
+    assert trained.weights_hash != start.weights_hash and trained.tokenizer_hash == start.tokenizer_hash
+
+
+def test_the_tour_of_the_package_runs(toy: Workflow, tmp_path: Path) -> None:
+    assert selfimprove.__doc__
+    code = textwrap.dedent("\n".join(line for line in selfimprove.__doc__.splitlines() if line.startswith("    ")))
+    imports, star, tour = code.partition("from selfimprove import *\n")
+    assert star and imports == "from pathlib import Path\n"
+    (tmp_path / "sums.jsonl").write_text("\n".join(json.dumps({"question": f"What is {n} + {n}?", "answer": 2 * n}) for n in range(150)))
+    public = {name: getattr(selfimprove, name) for name in selfimprove.__all__}
+    toys = {"RayCluster": InlineCluster, "VLLM": lambda engine: ToySampler(), "SupervisedTrainer": ToyTrainer}
+    namespace = {**public, **toys, "Path": Path, "Workflow": partial(Workflow, base_model=toy.base_model)}
+    exec(tour, namespace)
+    assert namespace["champion"].generation == 3 and (tmp_path / "runs" / "sums" / "champion").is_dir()  # type: ignore[attr-defined]
+
+
+def test_help_opens_with_the_tour_and_types_and_templates_are_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    from setuptools import Distribution
+
+    assert 20 <= len(inspect.cleandoc(selfimprove.__doc__ or "").splitlines()) <= 35
+    monkeypatch.chdir(ROOT)
+    distribution = Distribution()
+    distribution.parse_config_files()
+    shipped = {str(file.relative_to("selfimprove")) for data in distribution.package_data["selfimprove"] for file in Path("selfimprove").glob(data)}
+    assert {"py.typed", "templates/experiment.py", "templates/model_card.md", "templates/dataset_card.md"} <= shipped

@@ -1,0 +1,176 @@
+"""A run at a URL, as `improve` and the commands have it: stopped anywhere and gone on with elsewhere it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy import make_toy_model, toy_workflow
+
+from selfimprove import GenerationReport, InlineCluster, UserError, Workflow, improve
+from selfimprove.__main__ import main
+from selfimprove.storage.open_run import reading, writing
+from selfimprove.storage.remote.file_store import Remote
+from selfimprove.storage.remote.file_store import file_store as remote_module
+from selfimprove.storage.remote.snapshot import scan
+from selfimprove.storage.run_folder import RunFolder
+
+TIMES = {"seconds.json", "report.json", "report.html", "mlflow.json"}
+"""Files that hold times or places."""
+COPIES = ("write", "upload", "download")
+"""What a kill may come before."""
+
+
+class Killed(Exception):
+    """The process is no more: from here on nothing that it does has any effect."""
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Goes to another machine: an empty disk, and those of the others out of reach."""
+
+    def go(name: str) -> Path:
+        for cache in tmp_path.glob("machine-*"):
+            shutil.rmtree(cache)
+        monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / f"machine-{name}"))
+        return tmp_path / f"machine-{name}"
+
+    go("first")
+    return go
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Workflow:
+    return toy_workflow(make_toy_model(tmp_path / "model", 0.2))
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest) -> str:
+    return f"memory://places/{request.node.name}"
+
+
+def contents(run: RunFolder) -> dict[str, bytes]:
+    files, links = scan(run.root, logs=False)
+    kept = {name: (run.root / name).read_bytes() for name in files if Path(name).name not in TIMES}
+    return kept | {name: target.encode() for name, target in links.items()}
+
+
+def reports(run: RunFolder) -> list[GenerationReport]:
+    """Without times and places."""
+
+    def bare(report: GenerationReport) -> GenerationReport:
+        return replace(report, seconds={}, **{name: replace(getattr(report, name), path="") for name in ("start", "candidate", "kept")})
+
+    return [bare(report) for report in run.reports()]
+
+
+@pytest.fixture
+def undisturbed(workflow: Workflow, tmp_path: Path) -> RunFolder:
+    """The same run in a folder of this machine."""
+    improve(workflow, tmp_path / "undisturbed", InlineCluster)
+    return RunFolder(tmp_path / "undisturbed")
+
+
+def test_a_run_killed_before_any_copy_goes_on_from_an_empty_disk_to_the_same_end(
+    workflow: Workflow, undisturbed: RunFolder, url: str, machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_module, "PAUSES", ())
+    done, limit = [0], [10**9]
+
+    def mortal(original: Callable[..., Any]) -> Callable[..., Any]:
+        def copy(*arguments: Any, **named: Any) -> Any:
+            done[0] += 1
+            if done[0] > limit[0]:
+                raise Killed
+            return original(*arguments, **named)
+
+        return copy
+
+    for name in COPIES:
+        monkeypatch.setattr(Remote, name, mortal(getattr(Remote, name)))
+    improve(workflow, f"{url}/whole", InlineCluster)
+    total = done[0]
+    assert total > 40
+    moments = [1, 2, 3, *range(4, total, total // 8)]
+    for moment in moments:
+        done[0], limit[0] = 0, moment
+        machine(f"{moment}-killed")
+        with pytest.raises(UserError, match="Killed"):
+            improve(workflow, f"{url}/{moment}", InlineCluster)
+        done[0], limit[0] = 0, 10**9
+        machine(f"{moment}-next")
+        improve(workflow, f"{url}/{moment}", InlineCluster)
+        machine(f"{moment}-reader")
+        found = reading(f"{url}/{moment}", checkpoints="all")
+        assert contents(found) == contents(undisturbed), f"killed before copy {moment} of {total}"
+        assert reports(found) == reports(undisturbed)
+
+
+def test_a_continued_run_fetches_the_champion_alone_of_the_checkpoints(workflow: Workflow, url: str, machine: Callable[[str], Path]) -> None:
+    improve(workflow, url, InlineCluster)
+    cache = machine("second")
+    reading(url)
+    assert not list(cache.rglob("*.safetensors"))
+    champion = improve(replace(workflow, generations=3), url, InlineCluster)
+    assert Path(champion.path).is_relative_to(cache) and Path(champion.path).is_dir()
+    there = {path.parent.relative_to(next((cache / "runs").iterdir())).as_posix() for path in cache.rglob("*.safetensors")}
+    assert there & {"generation-01/checkpoint", "generation-02/checkpoint"} == {"generation-02/checkpoint"}
+    machine("third")
+    run = reading(url, checkpoints="champion")
+    assert (run.root / "champion").resolve() == Path(run.reports()[-1].kept.path) and (run.root / "champion" / "config.json").exists()
+    assert len(list(run.root.glob("generation-*/checkpoint"))) == 1
+
+
+@pytest.fixture
+def command(tmp_path: Path, workflow: Workflow, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+    file = tmp_path / "toys.py"
+    file.write_text(
+        f"from pathlib import Path\nfrom toy import toy_workflow\nworkflow = toy_workflow(Path({workflow.base_model!r}), generations=1)\n"
+    )
+    return ["run", str(file), "--inline"]
+
+
+def test_the_commands_take_a_url(
+    command: list[str], url: str, machine: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--run-dir", url]) == 0
+    assert f"run toy in {url}: 25 problems" in capfd.readouterr().out
+    machine("second")
+    for line in (["report", url], ["traces", url, "--limit", "1"], ["audit", url, "--with", "exact"]):
+        assert main([*line, "--json"]) == 0
+        assert json.loads(capfd.readouterr().out)
+    assert main(["report", url, "--html", str(tmp_path / "page.html")]) == 0 and (tmp_path / "page.html").exists()
+    machine("third")
+    assert main(["fork", url, "--from-generation", "1", "--inline", "--set", "generations=2"]) == 0
+    assert "lease.json" not in Remote(f"{url}-fork-1").names() and [one.generation for one in reading(f"{url}-fork-1").reports()] == [0, 1, 2]
+    capfd.readouterr()
+    assert main(["report", f"{url}/nothing"]) == 2
+    assert f"{url}/nothing holds no run: there is no workflow.json in it" in capfd.readouterr().err
+    assert main([*command, "--run-dir", url, "--set", "seed=3"]) == 2
+    assert f"{url} holds a run of another workflow: seed: 0 → 3; give another --run-dir" in capfd.readouterr().err
+    assert main([*command, "--run-dir", "s33://bucket/first"]) == 2
+    assert "did you mean s3://?" in capfd.readouterr().err
+
+
+def test_two_runs_in_one_folder_are_refused(command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with writing(tmp_path / "run") as run:
+        assert main([*command, "--run-dir", str(run.root)]) == 2
+        line = capfd.readouterr().err
+        assert line.startswith(f"selfimprove: {run.root} is being written by process {os.getpid()} on host ") and line.count("\n") == 1
+    assert main([*command, "--run-dir", str(tmp_path / "run")]) == 0
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_moved_run_goes_on_with_its_own_checkpoints(workflow: Workflow, tmp_path: Path) -> None:
+    improve(workflow, tmp_path / "here", InlineCluster)
+    (tmp_path / "here").rename(tmp_path / "there")
+    champion = improve(replace(workflow, generations=3), tmp_path / "there", InlineCluster)
+    assert Path(champion.path).is_relative_to(tmp_path / "there")
+    assert [Path(report.kept.path).is_dir() for report in RunFolder(tmp_path / "there").reports()] == [True] * 4

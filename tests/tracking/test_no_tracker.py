@@ -1,0 +1,14 @@
+"""The silent tracker is a tracker."""
+
+from __future__ import annotations
+
+from selfimprove.protocols import Tracker
+from selfimprove.tracking.no_tracker import Silent
+
+
+def test_the_silent_tracker_points_nowhere_and_writes_nothing(tmp_path):
+    tracker = Silent()
+    assert isinstance(tracker, Tracker)
+    assert tracker.start("run", {}, tmp_path) is None
+    tracker.finish("FINISHED")
+    assert not list(tmp_path.iterdir())

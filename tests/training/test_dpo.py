@@ -1,0 +1,94 @@
+"""DPO with TRL on a tiny model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfimprove.errors import UserError
+from selfimprove.records import Checkpoint, Pair, TrainingStep
+from selfimprove.training.dpo import PreferenceTrainer
+
+pytestmark = pytest.mark.trl
+
+PAIRS = [
+    Pair(
+        f"p{number}",
+        1,
+        ({"role": "user", "content": f"{number} + 1 ="},),
+        f"p{number}/g1/s0",
+        str(number + 1),
+        None,
+        (),
+        f"p{number}/g1/s1",
+        "no idea",
+        None,
+        (),
+    )
+    for number in range(1, 9)
+]
+QUICK = {"batch_size": 4, "learning_rate": 1e-3, "epochs": 4, "max_length": 64, "threads": 1}
+
+
+def fit(folder: Path, into: Path, pairs: Sequence[Pair] = PAIRS, **settings: Any) -> list[TrainingStep]:
+    start = Checkpoint("base", str(folder), None, 0, "", "")
+    return list(PreferenceTrainer(**{**QUICK, **settings}).open().train(start, pairs, into, 0))
+
+
+def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    steps = fit(tiny_model, tmp_path / "out")
+    assert [step.step for step in steps] == list(range(1, 9)) and {step.steps for step in steps} == {8}
+    # DPO's loss is log 2 where the model is still the one that it is held to.
+    assert steps[0].loss == pytest.approx(0.6931, abs=1e-3) and steps[0].figures["margin"] == pytest.approx(0.0, abs=1e-3)
+    assert steps[-1].loss < 0.6 and steps[-1].figures["margin"] > 0.2 and steps[-1].figures["accuracy"] == 1
+    assert steps[-1].figures["margin"] == pytest.approx(steps[-1].figures["chosen_reward"] - steps[-1].figures["rejected_reward"], abs=1e-3)
+
+    from transformers import AutoTokenizer
+
+    from selfimprove.training.dpo import OpenPreferenceTrainer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    examples = [OpenPreferenceTrainer(PreferenceTrainer())._example(tokenizer, pair) for pair in PAIRS]
+    tokens = sum(2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in examples)
+    assert steps[-1].tokens == 4 * tokens
+    saved, before = load_file(tmp_path / "out/model.safetensors"), load_file(tiny_model / "model.safetensors")
+    assert saved.keys() == before.keys() and {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
+    assert not torch.equal(saved["lm_head.weight"], before["lm_head.weight"])
+    assert (tmp_path / "out/tokenizer.json").read_bytes() == (tiny_model / "tokenizer.json").read_bytes()
+
+
+def test_tokens_that_the_decoding_loop_wrote_do_not_count(tiny_model: Path, tmp_path: Path) -> None:
+    """With all that differs forced, there is nothing to prefer."""
+    ids = tuple(range(10, 14))
+    pairs = [
+        replace(pair, chosen_token_ids=(*ids, 20, 21), rejected_token_ids=(*ids, 30, 31), chosen_forced=((4, 7),), rejected_forced=((4, 7),))
+        for pair in PAIRS
+    ]
+    steps = fit(tiny_model, tmp_path / "out", pairs, epochs=2)
+    assert {round(step.figures["margin"], 6) for step in steps} == {0.0}
+    assert fit(tiny_model, tmp_path / "free", [replace(pair, chosen_forced=(), rejected_forced=()) for pair in pairs])[-1].figures["margin"] > 0.1
+
+
+def test_no_pairs_and_pairs_that_are_too_long_are_errors_the_user_can_mend(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no pairs to train on"):
+        fit(tiny_model, tmp_path / "out", [])
+    with pytest.raises(UserError, match=r"trace p1/g1/s1 has \d+ tokens with its prompt, more than max_length=64"):
+        fit(tiny_model, tmp_path / "out", [replace(PAIRS[0], rejected="1" * 200)])
+    with pytest.raises(UserError, match="optim"):
+        PreferenceTrainer(options={"optim": "sgd"}).open()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closing_early_stops_it(tiny_model: Path, tmp_path: Path) -> None:
+    start = Checkpoint("base", str(tiny_model), None, 0, "", "")
+    running = PreferenceTrainer(**{**QUICK, "epochs": 10_000}).open().train(start, PAIRS, tmp_path / "out", 0)
+    assert (next(running).step, next(running).step) == (1, 2)
+    running.close()
+    assert list(tmp_path.iterdir()) == []

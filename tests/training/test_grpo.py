@@ -1,0 +1,125 @@
+"""GRPO with TRL on a tiny model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfimprove.errors import UserError
+from selfimprove.protocols import OpenJudge
+from selfimprove.records import Checkpoint, Exercise, Outcome, Problem, Trace, TrainingStep, Verdict
+from selfimprove.training.grpo import OpenReinforcementTrainer, ReinforcementTrainer, _Rewarding
+from selfimprove.verification.pool import VerifierPool
+
+EXERCISES = [Exercise(Problem(f"p{n}", f"{n} + 1 =", str(n + 1), "tests"), ({"role": "user", "content": f"{n} + 1 ="},)) for n in range(4)]
+QUICK = {"problems_per_step": 2, "group_size": 8, "max_tokens": 8, "learning_rate": 2e-2, "warmup": 0.0, "threads": 1}
+
+
+@dataclass(frozen=True)
+class HoldsE:
+    """Right is what holds an e: few random answers do."""
+
+    name = "holds e"
+    version = "1"
+
+    def judge(self, problem: Problem, answer: str) -> Outcome:
+        return Outcome.CORRECT if "e" in answer else Outcome.WRONG
+
+
+@dataclass(frozen=True)
+class Said:
+    """Gives each trace the outcome that its text names."""
+
+    def open(self) -> OpenJudge:
+        return self
+
+    def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
+        return [Verdict(trace.id, next(o for o in Outcome if o.value in trace.text), None, "said", "1") for _, trace in pairs]
+
+    def close(self) -> None: ...
+
+
+def practise(folder: Path, into: Path, exercises: Sequence[Exercise] = EXERCISES, **settings: Any) -> list[TrainingStep]:
+    trainer = ReinforcementTrainer(**{**QUICK, "judge": VerifierPool(HoldsE(), processes=1), **settings})
+    return list(trainer.open().train(Checkpoint("base", str(folder), None, 0, "", ""), exercises, into, 0))
+
+
+@pytest.mark.trl
+def test_practice_raises_the_reward_and_every_rollout_is_counted(tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    steps = practise(tiny_model, tmp_path / "out", steps=12, rows_at_once=5)
+    assert [step.step for step in steps] == list(range(1, 13))
+    assert {step.figures["rollouts"] for step in steps} == {16}
+    for step in steps:
+        assert step.figures["reward"] == pytest.approx(step.figures["rollouts_right"] / 16)
+        assert 16 <= step.figures["rollout_tokens"] <= 16 * 8
+    first, last = (sum(step.figures["reward"] for step in part) / 4 for part in (steps[:4], steps[-4:]))
+    assert last > first + 0.2
+    saved, before = load_file(tmp_path / "out/model.safetensors"), load_file(tiny_model / "model.safetensors")
+    assert saved.keys() == before.keys() and {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
+    assert steps[-1].tokens > sum(step.figures["rollout_tokens"] for step in steps)
+
+
+def test_vllm_stays_out_of_the_training_process() -> None:
+    script = "import selfimprove.training.grpo_trainer, sys; print('vllm.engine' in sys.modules or 'vllm.sampling_params' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+@pytest.mark.trl
+def test_closing_early_stops_it(tiny_model: Path, tmp_path: Path) -> None:
+    trainer = ReinforcementTrainer(**{**QUICK, "steps": 10_000, "judge": VerifierPool(HoldsE(), processes=1)})
+    running = trainer.open().train(Checkpoint("base", str(tiny_model), None, 0, "", ""), EXERCISES, tmp_path / "out", 0)
+    assert (next(running).step, next(running).step) == (1, 2)
+    running.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "ends", "reward"),
+    [
+        ("<think>so</think>correct", True, 1.25),
+        ("<think>so</think>correct", False, 1.0),
+        ("correct", True, 1.0),
+        ("<think>so</think>wrong", True, 0.25),
+        ("<think>unparseable", True, 0.0),
+        ("<think>so</think>timeout", True, None),
+        ("<think>so</think>crash", True, None),
+    ],
+)
+def test_a_rollout_is_worth_its_verdict_and_its_form(tiny_model: Path, text: str, ends: bool, reward: float | None) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    rewarding = _Rewarding(EXERCISES, tokenizer, Said(), format_reward=0.25)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] * ends
+    assert rewarding.rewards([2], [ids]) == [reward]
+    counts = rewarding.counted()
+    assert counts["rollouts"] == 1 and counts["rollout_tokens"] == len(ids)
+    assert counts["rollouts_right"] == ("correct" in text) and counts["rollouts_undecided"] == (reward is None)
+    assert rewarding.counted() == {}
+
+
+def test_what_is_missing_is_told_before_anything_is_loaded(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no judge"):
+        ReinforcementTrainer().open()
+    with pytest.raises(UserError, match="optim"):
+        ReinforcementTrainer(judge=Said(), options={"optim": "sgd"}).open()
+    with pytest.raises(UserError, match="no problems to practise on"):
+        practise(tiny_model, tmp_path / "out", [])
+    with pytest.raises(ValueError, match="group_size"):
+        ReinforcementTrainer(group_size=1)
+
+
+def test_a_step_holds_whole_groups_whatever_goes_through_at_once(tmp_path: Path) -> None:
+    trainer = OpenReinforcementTrainer(ReinforcementTrainer(problems_per_step=8, group_size=6, rows_at_once=16), Said())
+    few, many = (trainer._settings(str(tmp_path), 0, problems) for problems in (3, 100))
+    assert (many.per_device_train_batch_size, many.gradient_accumulation_steps) == (16, 3)
+    assert (few.per_device_train_batch_size, few.gradient_accumulation_steps) == (9, 2)
