@@ -1,7 +1,7 @@
-"""Wall time of the generations of the quickstart beside `naive_script.py`: the same problems, prompts and settings, one after the other, in turns.
+"""Wall time of the quickstart's generations against `naive_script.py`: the same problems, prompts and settings, in turns.
 
-What is timed is the whole command of each, from nothing to the last exam: Ray, MLflow, reports and the exam with exemplars, which only ours has,
-included.
+Each command is timed as a whole, from start to the last evaluation, including what only ours has: Ray, MLflow, reports and the few-shot
+evaluation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ QUICKSTART = Path("workflows/quickstart.py")
 
 
 def setup(workflow: Workflow) -> dict[str, Any]:
-    """What the script is told: everything that decides on the work to be done."""
+    """Return everything the script needs to do the same work."""
     train, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
     trainer, first = workflow.trainer, workflow.first_prompter or workflow.prompter
     assert isinstance(trainer, SupervisedTrainer)
@@ -55,14 +55,14 @@ def setup(workflow: Workflow) -> dict[str, Any]:
 
 
 def ours(changes: Sequence[str], folder: Path) -> float:
-    """Seconds of `selfimprove run`."""
+    """Return the seconds of `selfimprove run`."""
     sets = [word for change in changes for word in ("--set", change)]
     command = [sys.executable, "-m", "selfimprove", "run", str(QUICKSTART), "--run-dir", str(folder / "run"), *sets]
     return timed(command, {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"})
 
 
 def naive(workflow: Workflow, folder: Path) -> float:
-    """Seconds of the script."""
+    """Return the seconds of the script."""
     (folder / "setup.json").write_text(json.dumps(setup(workflow)))
     script = Path(__file__).with_name("naive_script.py")
     quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -76,14 +76,14 @@ def timed(command: Sequence[str], environment: dict[str, str]) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
-    """Print both, and our share of the script's time."""
+    """Print both times, and ours as a share of the script's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a setting of the quickstart, as for `run`")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a setting of the quickstart, as in `run`")
     parser.add_argument("--repeats", type=int, default=1)
     chosen = parser.parse_args(arguments)
     changes = ["answer_only_baseline=false", *chosen.set]
     workflow, _ = load_workflow(QUICKSTART, changes)
-    # The model is converted once, before either is timed.
+    # Convert the model before either is timed.
     resolve_model(workflow.base_model)
     ratios = []
     for _ in range(chosen.repeats):

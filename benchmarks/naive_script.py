@@ -1,6 +1,6 @@
-"""The script that a user would write: every stage a fresh process, vLLM started for each sampling, stock `SFTTrainer`, answers verified afterwards.
+"""The script that a user would write: a new process for every stage, vLLM started for each sampling, stock `SFTTrainer`, answers verified afterwards.
 
-`python naive_script.py run SETUP.json FOLDER`. It imports nothing of selfimprove; the file holds the same problems, prompts and settings.
+`python naive_script.py run SETUP.json FOLDER`. It does not import selfimprove; SETUP.json holds the same problems, prompts and settings.
 """
 
 import json
@@ -21,12 +21,12 @@ ENGINE = {
     "enable_chunked_prefill": False,
     "max_num_batched_tokens": 4096,
 }
-"""Compiling, or a cache of the default size, would cost minutes on the CPU."""
+"""Compilation, or a cache of the default size, would take minutes on the CPU."""
 SIMPLE = re.compile(r"(-?\d+) ([-+]) (-?\d+) = (-?\d+)")
 
 
 def sample(setup, model, asked, into):
-    """`asked` holds ids and chats; writes the completions."""
+    """Read ids and chats from `asked` and write the completions."""
     from vllm import LLM, SamplingParams
 
     rows = json.loads(Path(asked).read_text())
@@ -45,7 +45,7 @@ def sample(setup, model, asked, into):
 
 
 def train(setup, rows, into):
-    """Fine-tunes the base model on prompts and completions."""
+    """Fine-tune the base model on prompts and completions."""
     import torch
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -69,7 +69,7 @@ def train(setup, rows, into):
 
 
 def right(answer, text):
-    """Whether what follows the thinking has the value of the answer, and the thinking states no false sum."""
+    """Whether the text after the thinking equals the answer and the thinking states no false sum."""
     from math_verify import parse, verify
 
     thinking, closed, after = text.partition("</think>")
@@ -79,7 +79,7 @@ def right(answer, text):
 
 
 def run(setup_file, folder):
-    """Three generations: sample, verify, train, examine."""
+    """Run three generations: sample, verify, train, evaluate."""
     setup, folder = json.loads(Path(setup_file).read_text()), Path(folder)
     folder.mkdir(parents=True)
     answers = {row["id"]: row["answer"] for row in setup["train"] + setup["held_out"]}

@@ -1,4 +1,4 @@
-"""A round of your own: the verbs in another order. What resisted the first attempt is asked again, twice as often, before the model learns.
+"""A round of your own: the stages in another order. Problems that resist the first attempt are sampled again, twice as often, before training.
 
 `python workflows/custom_round.py` runs it with the parts of the quickstart.
 """
@@ -37,7 +37,7 @@ def main(
     folder: Path = Path("runs/custom-round"),
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> tuple[Score, Score]:
-    """The scores before and after one round; the new model is in `folder`."""
+    """Return the scores before and after one round; the new model is in `folder`."""
     problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
     base = describe_folder(resolve_model(workflow.base_model), "base")
     samples = workflow.sampling.samples_per_problem
@@ -55,13 +55,13 @@ def main(
             examine(workflow.sampler, workflow.verifier, model, held_out, workflow.prompter, cluster, decoding=workflow.exam)
             for model in (base, student)
         )
-    print(f"{len(solved)} problems solved at first, {len({row.problem_id for row in rows})} in the end, of {len(solved) + len(hard)}")
+    print(f"{len(solved)} problems solved at first, {len({row.problem_id for row in rows})} at the end, of {len(solved) + len(hard)}")
     print(f"pass@1 {before.pass_at_1:.3f} → {after.pass_at_1:.3f}: {student.path}")
     return before, after
 
 
 def attempt(name: str, problems: Sequence[Problem], samples: int, model: Checkpoint, workflow: Workflow, cluster: Cluster) -> list[JudgedTrace]:
-    """So many traces of each problem, with their verdicts."""
+    """Return `samples` traces of each problem, with their verdicts."""
     prompter = workflow.first_prompter or workflow.prompter
     requests = ask(problems, prompter, replace(workflow.sampling, samples_per_problem=samples), name, workflow.seed)
     traces = sample(workflow.sampler, model, requests, cluster)

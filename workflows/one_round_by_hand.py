@@ -1,9 +1,9 @@
-"""One round by hand, with the parts of the quickstart on a few of its problems: each record is looked at as it is made.
+"""One round by hand, with the parts of the quickstart on a few of its problems: look at each record as it is made.
 
-Open it as a notebook (every `# %%` begins a cell), or run `python workflows/one_round_by_hand.py`. All work is done in this one process.
+Open it as a notebook (every `# %%` starts a cell), or run `python workflows/one_round_by_hand.py`. Everything runs in this process.
 """
 
-# %% The parts, and where they work.
+# %% The parts, and where they run.
 from collections import Counter
 from pathlib import Path
 
@@ -30,34 +30,34 @@ cluster = InlineCluster()
 base = describe_folder(resolve_model(workflow.base_model), "base")
 print(f"{base.id}: {base.path}")
 
-# %% A problem is a question and its reference answer; the exam's are set apart.
+# %% A problem is a question and its reference answer; evaluation problems are set aside.
 problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
 problems, held_out = problems[:60], held_out[:20]
 print(f"{len(problems)} problems, {len(held_out)} held out; the first: {problems[0].question!r} → {problems[0].answer!r}")
 
-# %% A request is a chat and how to decode it. The base model is shown exemplars, since it does not reason by itself.
+# %% A request is a chat and how to sample it. The base model sees exemplars, because it does not reason by itself.
 requests = ask(problems, workflow.first_prompter or workflow.prompter, workflow.sampling, "by-hand", workflow.seed)
 print(f"{len(requests)} requests; the first, {requests[0].id}, at temperature {requests[0].temperature}, seed {requests[0].seed}:")
 for message in requests[0].messages:
     print(f"  {message['role']}: {message['content']!r}")
 
-# %% A trace is what the model wrote for a request, token for token.
+# %% A trace is the model's output for a request, token for token.
 traces = [trace for batch in sample(workflow.sampler, base, requests, cluster) for trace in batch]
 trace = min(traces, key=lambda trace: trace.id)
 print(f"{trace.id}: {trace.output_tokens} tokens, {trace.finish_reason}\n{trace.text}")
 
-# %% Its thinking is made of thoughts, each with its moment; the answer is what follows.
+# %% Its thinking is a sequence of thoughts, each with a reasoning behaviour; the answer follows.
 for thought, moment in dissect(trace, Moments()):
     print(f"{moment:>12}: {thought.text.strip()}")
 print(f"{'answer':>12}: {parsed(trace).answer}")
 
-# %% A verdict is what the verifier says of an answer, in a process that is killed at its deadline.
+# %% A verdict is the verifier's judgement of an answer, made in a process that is killed at its deadline.
 judged = [item for batch in verify(workflow.verifier, problems, [traces], cluster, workflow.verifier_deadline) for item in batch]
 print(dict(Counter(item.verdict.outcome.value for item in judged)))
 right = next(item for item in judged if item.verdict.outcome is Outcome.CORRECT)
 print(f"{right.verdict.trace_id}: {right.verdict.answer!r} is {right.verdict.outcome} to {right.verdict.verifier}\n{right.trace.text}")
 
-# %% An accepted trace is a row to train on: the bare question without the exemplars, and the completion.
+# %% An accepted trace is a training row: the plain question without the exemplars, and the completion.
 selection = select(workflow.selector, judged, problems, workflow.prompter, generation=1)
 rows = workflow.mixture.rows([selection.accepted], workflow.seed)
 print(f"{len(selection.accepted)} accepted, dropped: {dict(selection.drops)}; {len(rows)} rows; the first:")
@@ -65,7 +65,7 @@ for message in rows[0].messages:
     print(f"  {message['role']}: {message['content']!r}")
 print(f"  assistant: {rows[0].completion!r}")
 
-# %% A checkpoint is a model folder, which knows its parent by id and its weights by their hash.
+# %% A checkpoint is a model folder with the id of its parent and a hash of its weights.
 folder = Path("runs/one-round-by-hand/checkpoint").absolute()
 student = train(
     workflow.trainer,
@@ -80,7 +80,7 @@ student = train(
 )
 print(f"{student.id}, child of {student.parent_id}: {student.path}, weights {student.weights_hash[:12]}")
 
-# %% A score is what an exam says, on the bare question; the gate decides by both, problem by problem.
+# %% A score is the result of an evaluation on the plain question; the gate compares two, problem by problem.
 before, after = (
     examine(workflow.sampler, workflow.verifier, model, held_out, workflow.prompter, cluster, decoding=workflow.exam) for model in (base, student)
 )
@@ -89,5 +89,5 @@ for score in (before, after):
 decision = workflow.gate.decide(before, after)
 print(f"{'kept' if decision.promote else 'refused'}: {decision.why}")
 
-# %% The end of every process that was started.
+# %% Stop every process that was started.
 cluster.close()

@@ -1,4 +1,4 @@
-"""The wrong traces of a finished run, put to use: DPO on pairs of its newest generations goes on from its champion, and both take the same exam.
+"""Learn from the wrong traces of a finished run: train its champion further with DPO on pairs of its newest generations, and evaluate both.
 
 `python workflows/wrong_traces.py runs/quickstart` leaves the new model and its pairs in `runs/wrong-traces`.
 """
@@ -41,7 +41,7 @@ def main(
     folder: Path = Path("runs/wrong-traces"),
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> tuple[Score, Score]:
-    """The champion's score and that of the model that went on from it with pairs."""
+    """Return the scores of the champion and of the model trained further on pairs."""
     pairs: list[Pair] = []
     for report in reversed(run.reports()[1:]):
         generation = run.generation(report.generation)
@@ -64,7 +64,7 @@ def main(
 
 
 def show(step: TrainingStep) -> None:
-    """A line for each step, while it trains."""
+    """Print a line for each training step."""
     measured = ", ".join(f"{name} {value:.3f}" for name, value in step.figures.items())
     print(f"step {step.step}/{step.steps}: loss {step.loss:.3f}, {measured}", flush=True)
 
