@@ -61,7 +61,7 @@ def make_pool(workflow: Workflow, model: str, folder: Path, problems: int, sampl
     checkpoint = describe_folder(place if place.is_dir() else resolve_model(model), "base")
     # A base model needs exemplars to think at all.
     prompter = workflow.prompter if place.is_dir() else workflow.first_prompter or workflow.prompter
-    requests = ask(chosen, prompter, replace(workflow.sampling, samples_per_problem=samples), "pool", workflow.seed)
+    requests = ask(chosen, prompter, replace(workflow.sampling, n=samples), "pool", workflow.seed)
     shards = JudgedShards(folder / f"{checkpoint.weights_hash[:12]}-{problems}x{samples}", requests)
     if missing := shards.missing():
         with closing(RayCluster()) as cluster:
@@ -74,12 +74,12 @@ def make_pool(workflow: Workflow, model: str, folder: Path, problems: int, sampl
     return pool
 
 
-def replay(allocator: Allocator, pool: Pool, samples_per_problem: int, rates: Mapping[str, float], cap: int) -> Iterator[Yield]:
+def replay(allocator: Allocator, pool: Pool, n: int, rates: Mapping[str, float], cap: int) -> Iterator[Yield]:
     """Give the yield after every wave; at most `cap` traces of a problem count, because selection would keep no more."""
     tries = {name: Tries(name, rates.get(name)) for name in pool}
     texts: dict[str, set[str]] = {name: set() for name in pool}
     tokens, flying = 0, dict.fromkeys(pool, 0)
-    while (allotted := allocator.allot(list(tries.values()), samples_per_problem)) is not None:
+    while (allotted := allocator.allot(list(tries.values()), n)) is not None:
         for name in [name for name, number in flying.items() if number]:
             tries[name] = judged(tries[name], pool[name][: tries[name].asked])
         if not any(allotted) and not any(flying.values()):

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
-from selfimprove import Bare, Checkpoint, Decoding, Exact, InlineCluster, Problem, Request, SupervisedTrainer, Trace, Workflow, ask
+from selfimprove import SFT, Checkpoint, Exact, InlineCluster, PlainQuestion, Problem, Request, Sampling, Trace, Workflow, ask
 from selfimprove.stages.collect import sample_allotted
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import tally
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import Silence
-from selfimprove.tracking.no_tracker import Silent
+from selfimprove.terminal.progress import NoProgress
+from selfimprove.tracking.no_tracker import NoTracker
 
 SIZES = (10_000, 1_000_000)
 TEXT = "<think>\n{left} + {right} = {sum}. I add the second number to the first one and look at the result again.\n</think>\n{sum}"
@@ -67,16 +67,16 @@ def generation(traces: int, problems: int, folder: Path) -> None:
         name="synthetic",
         base_model="none",
         problems=Sums(problems),
-        held_out=1,
+        eval_problems=1,
         sampler=Synthetic(),
-        sampling=Decoding(samples_per_problem=traces // problems),
+        sampling=Sampling(n=traces // problems),
         verifier=Exact(),
-        trainer=SupervisedTrainer(),
+        trainer=SFT(),
     )
     asked, cluster, model = Sums(problems).load(), InlineCluster(), Checkpoint("synthetic", "none", None, 0, "", "")
-    campaign = Campaign(workflow, RunFolder(folder), cluster, Silent(), Silence(), model, asked, (), None)
-    requests = ask(asked, Bare(), Decoding(samples_per_problem=1), "g1")
-    counted = tally(sample_allotted(campaign, model, requests, asked, folder / "generation-01", 1))
+    context = RunContext(workflow, RunFolder(folder), cluster, NoTracker(), NoProgress(), model, asked, (), None)
+    requests = ask(asked, PlainQuestion(), Sampling(n=1), "g1")
+    counted = tally(sample_allotted(context, model, requests, asked, folder / "generation-01", 1))
     cluster.close()
     if sum(counted.outcomes.values()) != traces or not counted.outcomes["correct"]:
         raise RuntimeError(f"{traces} traces came to {counted.outcomes}")

@@ -1,7 +1,6 @@
 """Wall time of the quickstart's generations against `naive_script.py`: the same problems, prompts and settings, in turns.
 
-Each command is timed as a whole, from start to the last evaluation, including what only ours has: Ray, MLflow, reports and the few-shot
-evaluation.
+Each command is timed as a whole, from start to the last evaluation. That includes Ray, MLflow, reports and the few-shot evaluation, which only ours has.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import Problem, SupervisedTrainer, load_sets, resolve_model
+from selfimprove import SFT, Problem, load_sets, resolve_model
 from selfimprove.protocols import Prompter
 from selfimprove.workflow.files import load_workflow
 from selfimprove.workflow.workflow import Workflow
@@ -29,9 +28,9 @@ QUICKSTART = Path("workflows/quickstart.py")
 
 def setup(workflow: Workflow) -> dict[str, Any]:
     """Return everything the script needs to do the same work."""
-    train, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
+    train, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
     trainer, first = workflow.trainer, workflow.first_prompter or workflow.prompter
-    assert isinstance(trainer, SupervisedTrainer)
+    assert isinstance(trainer, SFT)
 
     def rows(problems: Sequence[Problem], prompters: dict[str, Prompter]) -> list[dict[str, Any]]:
         return [
@@ -40,10 +39,10 @@ def setup(workflow: Workflow) -> dict[str, Any]:
 
     return {
         "model": str(resolve_model(workflow.base_model)),
-        "train": rows(train, {"bare": workflow.prompter, "first": first}),
-        "held_out": rows(held_out, {"bare": workflow.prompter}),
+        "train": rows(train, {"plain": workflow.prompter, "first": first}),
+        "eval": rows(eval_problems, {"plain": workflow.prompter}),
         "generations": workflow.generations,
-        "samples": workflow.sampling.samples_per_problem,
+        "samples": workflow.sampling.n,
         "temperature": workflow.sampling.temperature,
         "max_tokens": workflow.sampling.max_tokens,
         "batch": trainer.batch_size,

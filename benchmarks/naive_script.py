@@ -30,9 +30,12 @@ def sample(setup, model, asked, into):
     from vllm import LLM, SamplingParams
 
     rows = json.loads(Path(asked).read_text())
-    exam = rows["exam"]
+    evaluation = rows["evaluation"]
     parameters = SamplingParams(
-        n=1 if exam else setup["samples"], temperature=0.0 if exam else setup["temperature"], max_tokens=setup["max_tokens"], seed=rows["seed"]
+        n=1 if evaluation else setup["samples"],
+        temperature=0.0 if evaluation else setup["temperature"],
+        max_tokens=setup["max_tokens"],
+        seed=rows["seed"],
     )
     chats = [row["chat"] for row in rows["rows"]]
     outputs = LLM(model, **ENGINE).chat(chats, parameters, use_tqdm=False)
@@ -82,38 +85,38 @@ def run(setup_file, folder):
     """Run three generations: sample, verify, train, evaluate."""
     setup, folder = json.loads(Path(setup_file).read_text()), Path(folder)
     folder.mkdir(parents=True)
-    answers = {row["id"]: row["answer"] for row in setup["train"] + setup["held_out"]}
+    answers = {row["id"]: row["answer"] for row in setup["train"] + setup["eval"]}
 
     def stage(*arguments):
         subprocess.run([sys.executable, __file__, *map(str, arguments)], check=True)
 
-    def completions(model, rows, key, exam, name, seed):
+    def completions(model, rows, key, evaluation, name, seed):
         asked, into = folder / f"{name}-asked.json", folder / f"{name}.json"
-        asked.write_text(json.dumps({"exam": exam, "seed": seed, "rows": [{"id": row["id"], "chat": row[key]} for row in rows]}))
+        asked.write_text(json.dumps({"evaluation": evaluation, "seed": seed, "rows": [{"id": row["id"], "chat": row[key]} for row in rows]}))
         stage("sample", setup_file, model, asked, into)
         return json.loads(into.read_text())
 
-    def examine(model, name):
-        found = completions(model, setup["held_out"], "bare", True, name, 0)
+    def evaluate(model, name):
+        found = completions(model, setup["eval"], "plain", True, name, 0)
         solved = sum(right(answers[one["id"]], one["text"]) for one in found)
         print(f"naive: {name}: {solved / len(found):.3f} after {time.monotonic() - begin:.0f} s", flush=True)
         return solved
 
     begin = time.monotonic()
-    champion, best = setup["model"], examine(setup["model"], "base")
+    champion, best = setup["model"], evaluate(setup["model"], "base")
     accepted = {}
     for generation in range(1, setup["generations"] + 1):
         rows = [row for row in setup["train"] if row["id"] not in accepted]
-        found = completions(champion, rows, "first" if generation == 1 else "bare", False, f"sampled-{generation}", generation)
+        found = completions(champion, rows, "first" if generation == 1 else "plain", False, f"sampled-{generation}", generation)
         kept = [one for one in found if one["finish"] == "stop" and right(answers[one["id"]], one["text"])]
         for one in kept:
             accepted.setdefault(one["id"], one["text"])
-        bare = {row["id"]: row["bare"] for row in setup["train"]}
-        data = [{"prompt": bare[name], "completion": [{"role": "assistant", "content": text}]} for name, text in accepted.items()]
+        plain = {row["id"]: row["plain"] for row in setup["train"]}
+        data = [{"prompt": plain[name], "completion": [{"role": "assistant", "content": text}]} for name, text in accepted.items()]
         random.Random(generation).shuffle(data)
         (folder / f"rows-{generation}.json").write_text(json.dumps(data))
         stage("train", setup_file, folder / f"rows-{generation}.json", folder / f"model-{generation}")
-        solved = examine(str(folder / f"model-{generation}"), f"generation-{generation}")
+        solved = evaluate(str(folder / f"model-{generation}"), f"generation-{generation}")
         if solved >= best:
             champion, best = str(folder / f"model-{generation}"), solved
     print(f"naive: {time.monotonic() - begin:.1f} s", flush=True)

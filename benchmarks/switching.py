@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import VLLM, Bare, Decoding, Problem, RayCluster, ask, describe_folder, resolve_model, sample
+from selfimprove import VLLM, PlainQuestion, Problem, RayCluster, Sampling, ask, describe_folder, resolve_model, sample
 from selfimprove.protocols import Cluster
 
 REPEATS = 3
@@ -34,7 +34,7 @@ def first_trace(folder: Path, name: str, cluster: Cluster, tokens: int = 1) -> t
     """Return the seconds until a trace of `tokens` tokens arrives, and its text."""
     begin = time.perf_counter()
     checkpoint = describe_folder(folder, name)
-    requests = ask(QUESTION, Bare(), Decoding(samples_per_problem=1, temperature=0.0, max_tokens=tokens), f"{name}-{begin}")
+    requests = ask(QUESTION, PlainQuestion(), Sampling(n=1, temperature=0.0, max_tokens=tokens), f"{name}-{begin}")
     (traces,) = sample(SAMPLER, checkpoint, requests, cluster)
     return time.perf_counter() - begin, traces[0].text
 

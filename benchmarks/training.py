@@ -65,25 +65,25 @@ def arithmetic_rows(count: int) -> list[Any]:
     return rows
 
 
-Moment = tuple[float, int, float]
+Tick = tuple[float, int, float]
 """Clock time in seconds, tokens so far, loss of the step."""
 
 
-def train_adapter(folder: Path, rows: list[Any]) -> Iterator[Moment]:
+def train_adapter(folder: Path, rows: list[Any]) -> Iterator[Tick]:
     return train_ours(folder, rows, {"r": 16, "target_modules": "all-linear"})
 
 
-def train_ours(folder: Path, rows: list[Any], lora: dict[str, Any] | None = None) -> Iterator[Moment]:
+def train_ours(folder: Path, rows: list[Any], lora: dict[str, Any] | None = None) -> Iterator[Tick]:
     from selfimprove.records import Checkpoint
-    from selfimprove.training.sft import SupervisedTrainer
+    from selfimprove.training.sft import SFT
 
-    trainer = SupervisedTrainer(epochs=1, learning_rate=RATE, batch_size=BATCH, max_length=512, warmup=0.0, lora=lora).open()
+    trainer = SFT(epochs=1, learning_rate=RATE, batch_size=BATCH, max_length=512, warmup=0.0, lora=lora).open()
     with tempfile.TemporaryDirectory() as scratch:
         for step in trainer.train(Checkpoint("base", str(folder), None, 0, "", ""), rows, Path(scratch) / "out", SEED):
             yield time.perf_counter(), step.tokens, step.loss
 
 
-def train_stock(folder: Path, rows: list[Any]) -> Iterator[Moment]:
+def train_stock(folder: Path, rows: list[Any]) -> Iterator[Tick]:
     """Train with `SFTTrainer` as a newcomer would, on the same tokens and labels; settings that affect speed keep their defaults."""
     from datasets import Dataset
     from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
@@ -91,12 +91,12 @@ def train_stock(folder: Path, rows: list[Any]) -> Iterator[Moment]:
 
     from selfimprove.training.rows import tokenize_row
 
-    moments: list[Moment] = []
+    ticks: list[Tick] = []
 
     class Watch(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
             if logs and "loss" in logs:
-                moments.append((time.perf_counter(), int(logs["num_tokens"]), logs["loss"]))
+                ticks.append((time.perf_counter(), int(logs["num_tokens"]), logs["loss"]))
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     pairs = [tokenize_row(tokenizer, row) for row in rows]
@@ -119,12 +119,12 @@ def train_stock(folder: Path, rows: list[Any]) -> Iterator[Moment]:
         trainer = SFTTrainer(str(folder), args=settings, train_dataset=Dataset.from_list(data), processing_class=tokenizer, callbacks=[Watch()])
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    yield from moments
+    yield from ticks
 
 
-def measure(moments: Iterator[Moment]) -> tuple[float, float]:
+def measure(ticks: Iterator[Tick]) -> tuple[float, float]:
     """Return median tokens/s over the steps after the first, and the mean loss of the last two steps."""
-    kept = list(moments)
+    kept = list(ticks)
     rates = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(kept)]
     return statistics.median(rates), statistics.mean(loss for _, _, loss in kept[-2:])
 

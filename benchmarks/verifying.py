@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import Bare, Decoding, ExpectedGain, InlineCluster, Mathematical, Outcome, Problem, ReasoningGymScorer, Trace, ask, verify
+from selfimprove import ExpectedGain, InlineCluster, Mathematical, Outcome, PlainQuestion, Problem, ReasoningGymScorer, Sampling, Trace, ask, verify
 from selfimprove.records import Tries
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import JudgedShards
@@ -80,7 +80,7 @@ def rates(make: Callable[[int, int], list[tuple[Pair, bool]]], count: int, repea
     for repeat in range(repeats + 1):
         pairs = make(count if repeat else max(64, count // 8), repeat)
         begin = time.perf_counter()
-        outcomes = pool.judge([pair for pair, _ in pairs])
+        outcomes = pool.verify_answers([pair for pair, _ in pairs])
         found.append(len(pairs) / (time.perf_counter() - begin))
         for ((problem, answer), right), outcome in zip(pairs, outcomes, strict=True):
             if (outcome is Outcome.CORRECT) != right:
@@ -96,7 +96,7 @@ def costs(traces: int) -> dict[str, float]:
 
     source = ReasoningGym(task="chain_sum", size=traces // 4, seed=1, settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1})
     problems = list(source.load())
-    asked = ask(problems, Bare(), Decoding(samples_per_problem=4), "g1")
+    asked = ask(problems, PlainQuestion(), Sampling(n=4), "g1")
     texts = {problem.id: f"<think>\n{problem.question}\nI add them one by one.\n</think>\n{problem.answer}" for problem in problems}
     ids = tuple(range(1000, 1034))
     written = [Trace(one.id, one.problem_id, "m", ids * 2, ids, texts[one.problem_id], (), "stop", 0.6, one.seed) for one in asked]

@@ -1,7 +1,7 @@
 """Teach a language model to reason and let it improve itself.
 
 In each generation the champion samples traces of thought, a verifier judges their answers, a selector keeps what is good enough, a trainer makes the
-candidate, and after its exam a gate says whether it is champion from there on. A workflow says which part plays each role; a part is a small
+candidate, and after its evaluation a gate says whether it is champion from there on. A workflow says which part plays each role; a part is a small
 dataclass whose fields are its settings:
 
     from pathlib import Path
@@ -10,19 +10,19 @@ dataclass whose fields are its settings:
     workflow = Workflow(
         name="sums",
         problems=Jsonl("sums.jsonl"),            # {"question": …, "answer": …} a line
-        held_out=100,                            # so many are set apart for the exam
+        eval_problems=100,                            # so many are set apart for the evaluation
         first_prompter=FewShot((Exemplar("What is 4 + 3?", "4 + 3 = 7.", "7"),)),
         sampler=VLLM(engine={"max_model_len": 512}),
-        sampling=Decoding(samples_per_problem=4, temperature=0.7, max_tokens=64),
+        sampling=Sampling(n=4, temperature=0.7, max_tokens=64),
         verifier=LastNumber(),
-        trainer=SupervisedTrainer(),
+        trainer=SFT(),
         generations=3,
     )
     champion = improve(workflow, Path("runs/sums"), RayCluster)
 
 `champion.path` is an ordinary model folder; everything else is in `runs/sums`. The same call continues a run that was stopped.
 
-`ask`, `sample`, `verify`, `select`, `train` and `examine` are the verbs of a generation: workflows/one_round_by_hand.py goes through them and looks
+`ask`, `sample`, `verify`, `select`, `train` and `evaluate` are the verbs of a generation: workflows/one_round_by_hand.py goes through them and looks
 at each record, workflows/custom_round.py puts them in another order. `selfimprove.protocols` says what each part must do, so that you can write one
 (docs/how-to/extending.md); `selfimprove.records` says what flows between them; docs/reference/settings.md has every setting. An error that you can
 mend is a `UserError`: one line that says what to do.
@@ -48,7 +48,7 @@ __all__ = [  # noqa: RUF022
     "Contamination",
     "load_sets",
     # asking
-    "Bare",
+    "PlainQuestion",
     "ZeroShot",
     "FewShot",
     "Exemplar",
@@ -57,7 +57,7 @@ __all__ = [  # noqa: RUF022
     # sampling
     "VLLM",
     "Endpoint",
-    "Decoding",
+    "Sampling",
     "Budget",
     "BudgetByDifficulty",
     "SwitchPenalty",
@@ -67,11 +67,11 @@ __all__ = [  # noqa: RUF022
     # thinking
     "Delimiters",
     "parsed",
-    "Moment",
-    "Moments",
+    "Behaviour",
+    "Behaviours",
     "Cue",
     "dissect",
-    "Probing",
+    "ThinkingProbe",
     # verification
     "Exact",
     "LastNumber",
@@ -84,40 +84,40 @@ __all__ = [  # noqa: RUF022
     "KeepMajority",
     "Caps",
     "Replay",
-    "Contrast",
+    "PreferencePairs",
     "pair_up",
     # training
-    "SupervisedTrainer",
-    "PreferenceTrainer",
-    "ReinforcementTrainer",
-    "OnPolicyDistiller",
+    "SFT",
+    "DPO",
+    "GRPO",
+    "OnPolicyDistillation",
     # thoughts that are rewarded
     "Rollouts",
     "RewardTrainer",
     "RewardModel",
-    "Guidance",
+    "StepRewards",
     "Search",
     # difficulty that is predicted
     "DifficultyModel",
     "Embedder",
     # what becomes of a candidate
     "NotWorse",
-    "Strict",
-    "Always",
+    "StrictGate",
+    "AlwaysPromote",
     "StopEarly",
     # where work runs, and who is told
     "Cluster",
     "InlineCluster",
     "RayCluster",
     "MLflow",
-    "Silent",
+    "NoTracker",
     # the verbs of a round, and the models it begins with
     "ask",
     "sample",
     "verify",
     "select",
     "train",
-    "examine",
+    "evaluate",
     "resolve_model",
     "describe_folder",
     # records, in the order in which they are made
@@ -134,7 +134,7 @@ __all__ = [  # noqa: RUF022
     "Selection",
     "Pair",
     "VerifierRow",
-    "Exercise",
+    "ReinforcementPrompt",
     "LabelledTrace",
     "TrainingStep",
     "Checkpoint",

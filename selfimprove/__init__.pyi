@@ -8,9 +8,9 @@ from .difficulty.embedder import Embedder as Embedder
 from .difficulty.model import DifficultyModel as DifficultyModel
 from .errors import UserError as UserError
 from .errors import WorkerFailed as WorkerFailed
-from .evaluation.gates import Always as Always
+from .evaluation.gates import AlwaysPromote as AlwaysPromote
 from .evaluation.gates import NotWorse as NotWorse
-from .evaluation.gates import Strict as Strict
+from .evaluation.gates import StrictGate as StrictGate
 from .evaluation.stopping import StopEarly as StopEarly
 from .loop import improve as improve
 from .problems.hub import HubDataset as HubDataset
@@ -20,11 +20,11 @@ from .problems.sets import load_sets as load_sets
 from .process_reward.rollouts import Rollouts as Rollouts
 from .process_reward.scoring import RewardModel as RewardModel
 from .process_reward.search import Search as Search
-from .process_reward.step_rewards import Guidance as Guidance
+from .process_reward.step_rewards import StepRewards as StepRewards
 from .process_reward.training import RewardTrainer as RewardTrainer
-from .prompting.chat import Bare as Bare
 from .prompting.chat import Exemplar as Exemplar
 from .prompting.chat import FewShot as FewShot
+from .prompting.chat import PlainQuestion as PlainQuestion
 from .prompting.chat import ZeroShot as ZeroShot
 from .prompting.hints import Rationalization as Rationalization
 from .protocols import Cluster as Cluster
@@ -40,9 +40,6 @@ from .records import (
 )
 from .records import (
     Decision as Decision,
-)
-from .records import (
-    Exercise as Exercise,
 )
 from .records import (
     GenerationReport as GenerationReport,
@@ -70,6 +67,9 @@ from .records import (
 )
 from .records import (
     Problem as Problem,
+)
+from .records import (
+    ReinforcementPrompt as ReinforcementPrompt,
 )
 from .records import (
     Request as Request,
@@ -102,33 +102,33 @@ from .records.delimiters import Delimiters as Delimiters
 from .sampling.allocation import ExpectedGain as ExpectedGain
 from .sampling.allocation import FixedK as FixedK
 from .sampling.endpoint import Endpoint as Endpoint
-from .sampling.sampling import Decoding as Decoding
+from .sampling.sampling import Sampling as Sampling
 from .sampling.vllm_engine import VLLM as VLLM
 from .selection.caps import Caps as Caps
 from .selection.contamination import Contamination as Contamination
 from .selection.keep_correct import KeepCorrect as KeepCorrect
 from .selection.keep_majority import KeepMajority as KeepMajority
-from .selection.preference_pairs import Contrast as Contrast
+from .selection.preference_pairs import PreferencePairs as PreferencePairs
 from .selection.preference_pairs import pair_up as pair_up
 from .selection.replay import Replay as Replay
-from .stages.evaluate import examine as examine
+from .stages.evaluate import evaluate as evaluate
 from .stages.sample import ask as ask
 from .stages.sample import sample as sample
 from .stages.select import select as select
 from .stages.train import train as train
 from .stages.verify import verify as verify
 from .thinking.anatomy import dissect as dissect
+from .thinking.behaviours import Behaviour as Behaviour
+from .thinking.behaviours import Behaviours as Behaviours
 from .thinking.behaviours import Cue as Cue
-from .thinking.behaviours import Moment as Moment
-from .thinking.behaviours import Moments as Moments
 from .thinking.traces import parsed as parsed
-from .thinking.under_thinking import Probing as Probing
+from .thinking.under_thinking import ThinkingProbe as ThinkingProbe
 from .tracking.mlflow import MLflow as MLflow
-from .tracking.no_tracker import Silent as Silent
-from .training.dpo import PreferenceTrainer as PreferenceTrainer
-from .training.grpo import ReinforcementTrainer as ReinforcementTrainer
-from .training.on_policy_distillation import OnPolicyDistiller as OnPolicyDistiller
-from .training.sft import SupervisedTrainer as SupervisedTrainer
+from .tracking.no_tracker import NoTracker as NoTracker
+from .training.dpo import DPO as DPO
+from .training.grpo import GRPO as GRPO
+from .training.on_policy_distillation import OnPolicyDistillation as OnPolicyDistillation
+from .training.sft import SFT as SFT
 from .verification.exact import Exact as Exact
 from .verification.last_number import LastNumber as LastNumber
 from .verification.mathematical import Mathematical as Mathematical

@@ -210,7 +210,7 @@ def _parser() -> Parser:
     report.add_argument("run_dir", metavar="RUN_DIR")
     report.add_argument("--html", nargs="?", const="", metavar="FILE", help="a page of charts and traces instead; RUN_DIR/report.html unless given")
     report.set_defaults(command=_report)
-    traces = commands.add_parser("traces", parents=[common], help="read what a model thought: its traces, the moments of each coloured")
+    traces = commands.add_parser("traces", parents=[common], help="read what a model thought: its traces, the behaviours of each coloured")
     traces.add_argument("run_dir", metavar="RUN_DIR")
     traces.add_argument("--generation", type=int, metavar="G", help="the generation that sampled them; the last complete one unless given")
     traces.add_argument("--outcome", metavar="OUTCOME", help="only these: correct, wrong, unparseable, timeout or crash")

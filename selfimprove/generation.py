@@ -10,8 +10,8 @@ from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Selection
 from selfimprove.seeds import derive_seed
 from selfimprove.stages.collect import accepted_before, draw, gather
-from selfimprove.stages.context import Campaign
-from selfimprove.stages.evaluate import take_exam
+from selfimprove.stages.context import RunContext
+from selfimprove.stages.evaluate import evaluate_checkpoint
 from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import worth
 from selfimprove.stages.train import take_turn
@@ -26,72 +26,72 @@ TOO_WEAK = (
 WORDLESS = "right answers came without a block of thinking: ask for one (ZeroShot, exemplars), or set the teacher's answer_after"
 
 
-def base_report(campaign: Campaign) -> GenerationReport:
-    """Generation 0: the base model's exam on the bare question."""
-    folder = campaign.run.generation(0)
-    if known := campaign.run.report(0):
+def base_report(context: RunContext) -> GenerationReport:
+    """Generation 0: the base model's evaluation on the bare question."""
+    folder = context.run.generation(0)
+    if known := context.run.report(0):
         return known
     watch = Stopwatch(folder / "seconds.json")
-    with watch.time("examine"):
-        campaign.cluster.open("sampler", campaign.workflow.sampler)
+    with watch.time("evaluate"):
+        context.cluster.open("sampler", context.workflow.sampler)
         # Its libraries load while the sampler's engine starts.
-        campaign.cluster.open("trainer", take_turn(campaign, campaign.of_generation(1).workflow.trainer))
-        result = take_exam(campaign, campaign.base, folder / "exam", campaign.workflow.prompter, "base model, exam")
+        context.cluster.open("trainer", take_turn(context, context.of_generation(1).workflow.trainer))
+        result = evaluate_checkpoint(context, context.base, folder / "evaluation", context.workflow.prompter, "base model, evaluation")
     report = GenerationReport(
         generation=0,
-        start=campaign.base,
-        candidate=campaign.base,
+        start=context.base,
+        candidate=context.base,
         score=result,
-        kept=campaign.base,
+        kept=context.base,
         kept_score=result,
         why="the base model",
         counts={},
         outcomes={},
         drops={},
         seconds=watch.seconds,
-        tokens={"examine": result.tokens},
+        tokens={"evaluate": result.tokens},
     )
     write_json(folder / "report.json", report)
     return report
 
 
-def run_generation(number: int, past: Sequence[GenerationReport], campaign: Campaign) -> GenerationReport:
-    """Sample, verify, select, train, examine, and let the gate decide; a generation that is complete is only read.
+def run_generation(number: int, past: Sequence[GenerationReport], context: RunContext) -> GenerationReport:
+    """Sample, verify, select, train, evaluate, and let the gate decide; a generation that is complete is only read.
 
     `past` holds the reports of all generations before this one, the base model's first.
     """
-    campaign = campaign.of_generation(number)
-    workflow, before, folder = campaign.workflow, past[-1], campaign.run.generation(number)
-    if known := campaign.run.report(number):
+    context = context.of_generation(number)
+    workflow, before, folder = context.workflow, past[-1], context.run.generation(number)
+    if known := context.run.report(number):
         return known
-    champion, watch, label = campaign.here(before.kept), Stopwatch(folder / "seconds.json"), f"generation {number}"
+    champion, watch, label = context.here(before.kept), Stopwatch(folder / "seconds.json"), f"generation {number}"
 
     prediction = Prediction()
     if workflow.difficulty and number > 1:
         with watch.time("predict"):
-            prediction = predict(campaign, champion, draw(campaign, number), number)
-    campaign = replace(campaign, predicted=prediction.rates)
-    gathered = gather(campaign, champion, number, folder, watch)
+            prediction = predict(context, champion, draw(context, number), number)
+    context = replace(context, predicted=prediction.rates)
+    gathered = gather(context, champion, number, folder, watch)
     sampled, selection = gathered.sampled, gathered.selection
     with watch.time("select"):
-        rows = [] if workflow.reinforcement else assemble_rows(campaign, number, selection, sampled.outcomes)
+        rows = [] if workflow.reinforcement else assemble_rows(context, number, selection, sampled.outcomes)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
-        pairs = contrast(campaign, selection.accepted, gathered.shards, number)
+        pairs = contrast(context, selection.accepted, gathered.shards, number)
     with watch.time("train"):
-        start = champion if workflow.start_from == "champion" else campaign.base
+        start = champion if workflow.start_from == "champion" else context.base
         if workflow.reinforcement:
-            trained = practise(campaign, start, gathered.problems, sampled.solves, gathered.shards, number)
+            trained = practise(context, start, gathered.problems, sampled.solves, gathered.shards, number)
         else:
-            trained = learn(campaign, start, rows, pairs, gathered.shards, number)
-        campaign.tracker.training(number, trained.steps)
+            trained = learn(context, start, rows, pairs, gathered.shards, number)
+        context.tracker.training(number, trained.steps)
     candidate = trained.checkpoint
-    with watch.time("examine"):
-        result = take_exam(campaign, candidate, folder / "exam", workflow.prompter, f"{label}, exam")
+    with watch.time("evaluate"):
+        result = evaluate_checkpoint(context, candidate, folder / "evaluation", workflow.prompter, f"{label}, evaluation")
     value: dict[str, float] = {}
     if workflow.rationalization and workflow.rationalization.ablation:
         with watch.time("ablate"):
-            value = worth(campaign, start, rows, result, folder, number)
-    solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "held_out", number)]
+            value = worth(context, start, rows, result, folder, number)
+    solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "eval", number)]
     write_records(folder / "ledger.parquet", solves, LedgerEntry)
 
     decision = workflow.gate.decide(before.kept_score, result)
@@ -121,7 +121,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
             "sample": sampled.tokens,
             **({"saved": gathered.search.saved} if gathered.search else {}),
             "train": trained.steps[-1].tokens,
-            "examine": result.tokens,
+            "evaluate": result.tokens,
         },
         coverage=coverage([report.score for report in past], before.kept_score, result),
         anatomy=gathered.anatomy,
@@ -133,13 +133,13 @@ def run_generation(number: int, past: Sequence[GenerationReport], campaign: Camp
     return report
 
 
-def assemble_rows(campaign: Campaign, number: int, selection: Selection, outcomes: dict[str, int]) -> list[AcceptedTrace]:
+def assemble_rows(context: RunContext, number: int, selection: Selection, outcomes: dict[str, int]) -> list[AcceptedTrace]:
     """The rows to train on, from this generation's accepted traces and the earlier ones.
 
     Raises:
         UserError: not a single trace was accepted so far.
     """
-    rows = campaign.workflow.mixture.rows([*accepted_before(campaign, number), selection.accepted], derive_seed(campaign.workflow.seed, number))
+    rows = context.workflow.mixture.rows([*accepted_before(context, number), selection.accepted], derive_seed(context.workflow.seed, number))
     if not rows:
         found = ", ".join(f"{count} {reason}" for reason, count in (selection.drops or outcomes).items() if count)
         raise UserError(f"generation {number}: no trace was accepted ({found}); {WORDLESS if 'missing' in selection.drops else TOO_WEAK}")

@@ -12,14 +12,14 @@ from selfimprove.problems.sets import load_sets
 from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Checkpoint
 from selfimprove.reports.html_report import write_html
-from selfimprove.selection.contamination import ExamIndex
+from selfimprove.selection.contamination import EvalIndex
 from selfimprove.settings.paths import describe
 from selfimprove.stages import baselines
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.storage.open_run import writing
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import Silence
-from selfimprove.tracking.no_tracker import Silent
+from selfimprove.terminal.progress import NoProgress
+from selfimprove.tracking.no_tracker import NoTracker
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -30,7 +30,7 @@ def improve(
     tracker: Tracker | None = None,
     progress: Progress | None = None,
 ) -> Checkpoint:
-    """Sample, verify, select, train, examine; keep what the gate lets through; again. A run that was stopped is continued where it stopped.
+    """Sample, verify, select, train, evaluate; keep what the gate lets through; again. A run that was stopped is continued where it stopped.
 
     Args:
         workflow: which part plays each role.
@@ -48,18 +48,18 @@ def improve(
         WorkerFailed: a worker died again and again, or fell silent.
     """
     with writing(run_dir) as run:
-        return _improve(workflow, run, cluster, tracker or Silent(), run.watched(progress or Silence()))
+        return _improve(workflow, run, cluster, tracker or NoTracker(), run.watched(progress or NoProgress()))
 
 
 def _improve(workflow: Workflow, run: RunFolder, cluster: Callable[[], Cluster], tracker: Tracker, progress: Progress) -> Checkpoint:
-    problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed, workflow.needs_reference)
-    exam = ExamIndex(workflow.contamination, held_out) if workflow.contamination else None
-    clean = exam.clean_problems(problems) if exam else problems
+    problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
+    evaluation = EvalIndex(workflow.contamination, eval_problems) if workflow.contamination else None
+    clean = evaluation.clean_problems(problems) if evaluation else problems
     base = describe_folder(resolve_model(workflow.base_model), "base")
     continued = run.claim(describe(workflow))
     run.save_problems("train", clean)
-    run.save_problems("held_out", held_out)
-    progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {len(clean)} problems, {len(held_out)} held out")
+    run.save_problems("eval", eval_problems)
+    progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {len(clean)} problems, {len(eval_problems)} held out")
     if len(clean) < len(problems):
         progress.say(f"{len(problems) - len(clean)} problems are left out: they give held-out questions away")
 
@@ -68,7 +68,7 @@ def _improve(workflow: Workflow, run: RunFolder, cluster: Callable[[], Cluster],
         link = tracker.start(workflow.name, describe(workflow), run.root)
         if link:
             progress.say(link)
-        champion = run_generations(Campaign(workflow, run, place, tracker, progress, base, clean, held_out, exam))
+        champion = run_generations(RunContext(workflow, run, place, tracker, progress, base, clean, eval_problems, evaluation))
         status = "FINISHED"
         page = Path(write_html(run)["file"])
         progress.say(f"report: {page}")
@@ -82,23 +82,23 @@ def _improve(workflow: Workflow, run: RunFolder, cluster: Callable[[], Cluster],
         tracker.finish(status)
 
 
-def run_generations(campaign: Campaign) -> Checkpoint:
-    """Every generation of the campaign, and the baselines beside them."""
-    reports = [base_report(campaign)]
-    campaign.tracker.record(reports[0], campaign.run.generation(0))
-    baseline = baselines.few_shot(campaign)
+def run_generations(context: RunContext) -> Checkpoint:
+    """Every generation of the context, and the baselines beside them."""
+    reports = [base_report(context)]
+    context.tracker.record(reports[0], context.run.generation(0))
+    baseline = baselines.few_shot(context)
     if baseline is not None:
-        campaign.tracker.baseline("few_shot", baseline)
-    for number in range(1, campaign.workflow.generations + 1):
-        report = run_generation(number, reports, campaign)
+        context.tracker.baseline("few_shot", baseline)
+    for number in range(1, context.workflow.generations + 1):
+        report = run_generation(number, reports, context)
         reports.append(report)
-        campaign.run.crown(campaign.here(report.kept))
-        campaign.tracker.record(report, campaign.run.generation(number))
-        campaign.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
-        if reason := campaign.workflow.stop and campaign.workflow.stop.reason(reports):
-            campaign.run.stop(reason)
-            campaign.progress.say(f"stopped early: {reason}")
+        context.run.crown(context.here(report.kept))
+        context.tracker.record(report, context.run.generation(number))
+        context.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
+        if reason := context.workflow.stop and context.workflow.stop.reason(reports):
+            context.run.stop(reason)
+            context.progress.say(f"stopped early: {reason}")
             break
-    if campaign.workflow.answer_only_baseline:
-        campaign.tracker.baseline("answer_only", baselines.answer_only(campaign, reports))
+    if context.workflow.answer_only_baseline:
+        context.tracker.baseline("answer_only", baselines.answer_only(context, reports))
     return reports[-1].kept

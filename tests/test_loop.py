@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from toy import Sums, ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
-from selfimprove import Always, InlineCluster, LedgerEntry, Outcome, Problem, Replay, StopEarly, Strict, UserError, improve
+from selfimprove import AlwaysPromote, InlineCluster, LedgerEntry, Outcome, Problem, Replay, StopEarly, StrictGate, UserError, improve
 from selfimprove.records import AcceptedTrace, JudgedTrace, Trace, TrainingStep
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import Silence
+from selfimprove.terminal.progress import NoProgress
 
 
-class Lines(Silence):
+class Lines(NoProgress):
     """Keeps what is said."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ def test_the_report_begins_as_programs_expect(model: Path, tmp_path: Path) -> No
     first = summary["generations"][1]
     assert list(first)[:3] == ["generation", "pass_at_1", "interval"]
     assert first["sampled"] == 50 and 0 < first["accepted"] <= first["verified"] <= first["sampled"]
-    assert set(first["seconds"]) == {"sample", "select", "train", "examine"}
+    assert set(first["seconds"]) == {"sample", "select", "train", "evaluate"}
     assert set(summary["baselines"]) == {"few_shot", "answer_only"}
     assert summary["baselines"]["answer_only"] < first["pass_at_1"]
 
@@ -94,12 +94,12 @@ def test_accepted_traces_are_right_and_carry_the_bare_question(model: Path, tmp_
         assert [message["role"] for message in row.messages] == ["system", "user"]
 
 
-def test_training_and_exam_share_no_question(model: Path, tmp_path: Path) -> None:
+def test_training_and_evaluation_share_no_question(model: Path, tmp_path: Path) -> None:
     improve(toy_workflow(model), tmp_path / "run", InlineCluster)
-    train, held_out = (
-        {problem["question"] for problem in json.loads((tmp_path / f"run/problems/{name}.json").read_text())} for name in ("train", "held_out")
+    train, eval_problems = (
+        {problem["question"] for problem in json.loads((tmp_path / f"run/problems/{name}.json").read_text())} for name in ("train", "eval")
     )
-    assert len(held_out) == 15 and len(train) == 25 and not train & held_out
+    assert len(eval_problems) == 15 and len(train) == 25 and not train & eval_problems
 
 
 class Breaks(Exception):
@@ -208,15 +208,15 @@ def test_the_ledger_counts_every_problem_of_both_sets_in_every_generation(model:
     for number in (1, 2):
         rows = read_records(tmp_path / f"run/generation-0{number}/ledger.parquet", LedgerEntry)
         report = RunFolder(tmp_path / "run").reports()[number]
-        assert [sum(row.set == name for row in rows) for name in ("train", "held_out")] == [25, 15]
+        assert [sum(row.set == name for row in rows) for name in ("train", "eval")] == [25, 15]
         assert sum(row.right for row in rows if row.set == "train") == report.counts["verified"]
-        assert {row.problem_id: (row.right, row.samples) for row in rows if row.set == "held_out"} == report.score.solved
+        assert {row.problem_id: (row.right, row.samples) for row in rows if row.set == "eval"} == report.score.solved
         assert report.coverage is not None and len(report.coverage.newly_solved) <= 15
 
 
 def test_a_run_that_brings_nothing_more_stops_early_and_says_why(tmp_path: Path) -> None:
     model, said = make_toy_model(tmp_path / "able", 0.7), Lines()
-    workflow = toy_workflow(model, trainer=ToyTrainer(gain=0.0), gate=Strict(), stop=StopEarly(patience=2), generations=5)
+    workflow = toy_workflow(model, trainer=ToyTrainer(gain=0.0), gate=StrictGate(), stop=StopEarly(patience=2), generations=5)
     improve(workflow, tmp_path / "run", InlineCluster, progress=said)
     assert [report.generation for report in RunFolder(tmp_path / "run").reports()] == [0, 1, 2]
     assert "stopped early: no candidate was promoted in 2 generations: a plateau" in said.lines
@@ -224,15 +224,15 @@ def test_a_run_that_brings_nothing_more_stops_early_and_says_why(tmp_path: Path)
     assert summary["complete"] and summary["kept_generation"] == 0
 
 
-def test_problems_and_traces_that_give_the_exam_away_are_not_trained_on(model: Path, tmp_path: Path) -> None:
+def test_problems_and_traces_that_give_the_evaluation_away_are_not_trained_on(model: Path, tmp_path: Path) -> None:
     said = Lines()
     leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"), *Sums(size=25, first=40).load()))
-    exam = Listed(tuple(Sums(size=15).load()))
-    improve(toy_workflow(model, problems=leaks, held_out=exam, generations=1), tmp_path / "run", InlineCluster, progress=said)
+    evaluation = Listed(tuple(Sums(size=15).load()))
+    improve(toy_workflow(model, problems=leaks, eval_problems=evaluation, generations=1), tmp_path / "run", InlineCluster, progress=said)
     assert "1 problems are left out: they give held-out questions away" in said.lines
     assert "leak-1" not in (tmp_path / "run/problems/train.json").read_text()
 
-    gossip = toy_workflow(model, problems=Sums(size=25, first=40), held_out=exam, sampler=Gossip(), generations=1)
+    gossip = toy_workflow(model, problems=Sums(size=25, first=40), eval_problems=evaluation, sampler=Gossip(), generations=1)
     improve(gossip, tmp_path / "gossip", InlineCluster)
     report = RunFolder(tmp_path / "gossip").reports()[1]
     assert report.drops["contaminated"] > 0
@@ -246,7 +246,7 @@ def test_every_generation_has_the_tokenizer_of_the_base(model: Path, tmp_path: P
 
 def test_an_open_gate_promotes_even_what_is_worse(tmp_path: Path) -> None:
     model = make_toy_model(tmp_path / "able", 0.7)
-    champion = improve(toy_workflow(model, trainer=ToyTrainer(gain=-0.05), gate=Always()), tmp_path / "run", InlineCluster)
+    champion = improve(toy_workflow(model, trainer=ToyTrainer(gain=-0.05), gate=AlwaysPromote()), tmp_path / "run", InlineCluster)
     assert champion.id == "generation-2"
 
 

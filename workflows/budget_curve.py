@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Budget, Cluster, Decoding, MLflow, RayCluster
+from selfimprove import Budget, Cluster, MLflow, RayCluster, Sampling
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.storage.files import plain
@@ -26,11 +26,11 @@ BUDGETS: Mapping[str, Budget | None] = {
     "own length": None,
     **{f"{count} × Wait": Budget(extensions=count, continuations=("Wait",), answer_tokens=16) for count in (1, 2, 4)},
 }
-REJECTION = Decoding(samples_per_problem=16, temperature=0.6, max_tokens=256)
+REJECTION = Sampling(n=16, temperature=0.6, max_tokens=256)
 
 
 def main(
-    run_dir: Path, budgets: Mapping[str, Budget | None] = BUDGETS, rejection: Decoding = REJECTION, start_cluster: Callable[..., Cluster] = RayCluster
+    run_dir: Path, budgets: Mapping[str, Budget | None] = BUDGETS, rejection: Sampling = REJECTION, start_cluster: Callable[..., Cluster] = RayCluster
 ) -> tuple[BudgetCurve, ...]:
     """Return both curves: budget forcing, and rejection sampling as its baseline."""
     run = RunFolder(run_dir)

@@ -12,11 +12,11 @@ from quickstart import EXEMPLARS
 from quickstart import workflow as quickstart
 from rich.console import Console
 
-from selfimprove import VLLM, Cluster, Decoding, FewShot, LastNumber, RayCluster, Workflow, ZeroShot
+from selfimprove import VLLM, Cluster, FewShot, LastNumber, RayCluster, Sampling, Workflow, ZeroShot
 from selfimprove.protocols import Prompter
 from selfimprove.reports.prompt_search import show_ways
 from selfimprove.storage.files import write_json
-from selfimprove.studies.prompt_search import examine_prompters, open_campaign, rows
+from selfimprove.studies.prompt_search import examine_prompters, open_context, rows
 from selfimprove.terminal.exit_codes import in_one_line
 from selfimprove.terminal.progress import Show
 
@@ -32,26 +32,26 @@ WAYS: dict[str, Prompter] = {
     "few-shot, no rationale": FewShot(tuple(replace(one, rationale="") for one in EXEMPLARS), SYSTEM),
 }
 
-EXAM = replace(
+EVALUATION = replace(
     quickstart,
     name="chain-of-thought",
     # In bfloat16, near ties and so greedy chains of thought depend on the rest of the batch.
     sampler=VLLM(engine={"max_model_len": 512, "dtype": "float32"}),
     verifier=LastNumber(),
-    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=192),
+    eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=192),
 )
 
 
 def main(
-    workflow: Workflow = EXAM,
+    workflow: Workflow = EVALUATION,
     ways: Mapping[str, Prompter] = WAYS,
     folder: Path = Path("runs/chain-of-thought"),
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> list[dict[str, Any]]:
     """Return the rows of the table; the others are compared with the first way."""
     console, against = Console(), next(iter(ways))
-    with open_campaign(workflow, folder, start_cluster, Show(console)) as campaign:
-        result = rows(examine_prompters(campaign, ways, campaign.held_out, "exam"), against)
+    with open_context(workflow, folder, start_cluster, Show(console)) as context:
+        result = rows(examine_prompters(context, ways, context.eval_problems, "evaluation"), against)
     write_json(folder / "result.json", result)
     show_ways(result, against, console)
     return result

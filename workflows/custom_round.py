@@ -21,7 +21,7 @@ from selfimprove import (
     Workflow,
     ask,
     describe_folder,
-    examine,
+    evaluate,
     load_sets,
     resolve_model,
     sample,
@@ -38,9 +38,9 @@ def main(
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> tuple[Score, Score]:
     """Return the scores before and after one round; the new model is in `folder`."""
-    problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
+    problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
     base = describe_folder(resolve_model(workflow.base_model), "base")
-    samples = workflow.sampling.samples_per_problem
+    samples = workflow.sampling.n
 
     with closing(start_cluster()) as cluster:
         first = attempt("first", problems[:most_problems], samples, base, workflow, cluster)
@@ -52,7 +52,7 @@ def main(
         rows = workflow.mixture.rows([selection.accepted], workflow.seed)
         student = train(workflow.trainer, base, rows, folder.absolute(), cluster, checkpoint_id="student", generation=1)
         before, after = (
-            examine(workflow.sampler, workflow.verifier, model, held_out, workflow.prompter, cluster, decoding=workflow.exam)
+            evaluate(workflow.sampler, workflow.verifier, model, eval_problems, workflow.prompter, cluster, decoding=workflow.eval_sampling)
             for model in (base, student)
         )
     print(f"{len(solved)} problems solved at first, {len({row.problem_id for row in rows})} at the end, of {len(solved) + len(hard)}")
@@ -63,7 +63,7 @@ def main(
 def attempt(name: str, problems: Sequence[Problem], samples: int, model: Checkpoint, workflow: Workflow, cluster: Cluster) -> list[JudgedTrace]:
     """Return `samples` traces of each problem, with their verdicts."""
     prompter = workflow.first_prompter or workflow.prompter
-    requests = ask(problems, prompter, replace(workflow.sampling, samples_per_problem=samples), name, workflow.seed)
+    requests = ask(problems, prompter, replace(workflow.sampling, n=samples), name, workflow.seed)
     traces = sample(workflow.sampler, model, requests, cluster)
     return [judged for batch in verify(workflow.verifier, problems, traces, cluster) for judged in batch]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from quickstart import workflow as quickstart
 
 from selfimprove import (
+    SFT,
     Cluster,
-    Decoding,
     MLflow,
     RayCluster,
     Replay,
-    SupervisedTrainer,
+    Sampling,
     Workflow,
     describe_folder,
     resolve_model,
@@ -33,10 +33,10 @@ WORKFLOW = replace(
     quickstart,
     name="distill",
     problems_per_generation=400,
-    sampling=Decoding(samples_per_problem=3, temperature=0.8, max_tokens=48),
+    sampling=Sampling(n=3, temperature=0.8, max_tokens=48),
     mixture=Replay(per_problem=2),
     # Layers that have lost their neighbours must learn more than the form.
-    trainer=SupervisedTrainer(epochs=4, learning_rate=5e-4, batch_size=16),
+    trainer=SFT(epochs=4, learning_rate=5e-4, batch_size=16),
 )
 
 
@@ -51,11 +51,11 @@ def main(
     """Return the costs of teacher and students. Students named `-teacher` keep layers of the teacher, the others layers of the base model."""
     with noise_into(folder / "logs" / "distill.log") as console:
         reasoner = describe_folder(resolve_model(teacher), "teacher")
-        with open_distillation(workflow, folder, start_cluster, tracker or MLflow(), Show(console)) as campaign:
-            lesson = teach(campaign, reasoner)
-            students = [learn(campaign, campaign.base, layers, lesson, f"{layers}-layers") for layers in sizes]
-            students += [learn(campaign, reasoner, layers, lesson, f"{layers}-layers-teacher") for layers in sizes[1:2]]
-            costs = [examine_cost(campaign, model, model.id) for model in (reasoner, *students)]
+        with open_distillation(workflow, folder, start_cluster, tracker or MLflow(), Show(console)) as context:
+            lesson = teach(context, reasoner)
+            students = [learn(context, context.base, layers, lesson, f"{layers}-layers") for layers in sizes]
+            students += [learn(context, reasoner, layers, lesson, f"{layers}-layers-teacher") for layers in sizes[1:2]]
+            costs = [examine_cost(context, model, model.id) for model in (reasoner, *students)]
         write_json(folder / "result.json", rows(costs))
         show_costs(rows(costs), console)
     return costs

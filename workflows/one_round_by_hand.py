@@ -10,13 +10,13 @@ from pathlib import Path
 from quickstart import workflow
 
 from selfimprove import (
+    Behaviours,
     InlineCluster,
-    Moments,
     Outcome,
     ask,
     describe_folder,
     dissect,
-    examine,
+    evaluate,
     load_sets,
     parsed,
     resolve_model,
@@ -31,9 +31,9 @@ base = describe_folder(resolve_model(workflow.base_model), "base")
 print(f"{base.id}: {base.path}")
 
 # %% A problem is a question and its reference answer; evaluation problems are set aside.
-problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
-problems, held_out = problems[:60], held_out[:20]
-print(f"{len(problems)} problems, {len(held_out)} held out; the first: {problems[0].question!r} → {problems[0].answer!r}")
+problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
+problems, eval_problems = problems[:60], eval_problems[:20]
+print(f"{len(problems)} problems, {len(eval_problems)} evaluation problems; the first: {problems[0].question!r} → {problems[0].answer!r}")
 
 # %% A request is a chat and how to sample it. The base model sees exemplars, because it does not reason by itself.
 requests = ask(problems, workflow.first_prompter or workflow.prompter, workflow.sampling, "by-hand", workflow.seed)
@@ -47,8 +47,8 @@ trace = min(traces, key=lambda trace: trace.id)
 print(f"{trace.id}: {trace.output_tokens} tokens, {trace.finish_reason}\n{trace.text}")
 
 # %% Its thinking is a sequence of thoughts, each with a reasoning behaviour; the answer follows.
-for thought, moment in dissect(trace, Moments()):
-    print(f"{moment:>12}: {thought.text.strip()}")
+for thought, behaviour in dissect(trace, Behaviours()):
+    print(f"{behaviour:>12}: {thought.text.strip()}")
 print(f"{'answer':>12}: {parsed(trace).answer}")
 
 # %% A verdict is the verifier's judgement of an answer, made in a process that is killed at its deadline.
@@ -82,7 +82,8 @@ print(f"{student.id}, child of {student.parent_id}: {student.path}, weights {stu
 
 # %% A score is the result of an evaluation on the plain question; the gate compares two, problem by problem.
 before, after = (
-    examine(workflow.sampler, workflow.verifier, model, held_out, workflow.prompter, cluster, decoding=workflow.exam) for model in (base, student)
+    evaluate(workflow.sampler, workflow.verifier, model, eval_problems, workflow.prompter, cluster, decoding=workflow.eval_sampling)
+    for model in (base, student)
 )
 for score in (before, after):
     print(f"{score.checkpoint_id}: pass@1 {score.pass_at_1:.3f} ({score.interval[0]:.2f}–{score.interval[1]:.2f}), {dict(score.outcomes)}")

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Checkpoint, Cluster, Decoding, Guidance, MLflow, RayCluster, RewardModel, Search, ask
+from selfimprove import Checkpoint, Cluster, MLflow, RayCluster, RewardModel, Sampling, Search, StepRewards, ask
 from selfimprove.evaluation.equal_tokens import RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.training import RewardTrainer
 from selfimprove.protocols import StepScorer, Trainer
 from selfimprove.records import LabelledTrace
 from selfimprove.reports.reward_uses import table
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.label_steps import label_steps
 from selfimprove.stages.sample import sample_and_verify
 from selfimprove.stages.train import fine_tune
@@ -32,11 +32,11 @@ from selfimprove.workflow.files import load_workflow
 PROBLEMS = 400
 """Number of training problems whose traces are labelled."""
 # Many varied samples: the model learns most from right and wrong traces of one problem.
-LABELLED = Decoding(samples_per_problem=8, temperature=1.0, max_tokens=64)
+LABELLED = Sampling(n=8, temperature=1.0, max_tokens=64)
 ROLLOUTS = Rollouts(least=4, most=12, max_tokens=64, wrong=400, correct=400)
 TRAINER = RewardTrainer(epochs=3)
 USES = Uses(
-    plain=Decoding(samples_per_problem=32, temperature=0.8, max_tokens=64),
+    plain=Sampling(n=32, temperature=0.8, max_tokens=64),
     searches={
         "beam 4 x 4": (1, Search(width=4, expansions=4)),
         "DVTS 4 x 4": (4, Search(expansions=4)),
@@ -60,21 +60,21 @@ def main(
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
     model, folder = champion(run), run.root / "process-reward"
     with noise_into(run.logs / "process-reward.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        campaign = Campaign(workflow, run, cluster, tracker, Show(console), model, run.problems("train"), run.problems("held_out"), None)
-        labelled = label(campaign, model, rollouts, folder / "labels")
-        made, _ = fine_tune(campaign, model, labelled, folder / "model", "process-reward-model", 0, "process reward model", trainer)
+        context = RunContext(workflow, run, cluster, tracker, Show(console), model, run.problems("train"), run.problems("eval"), None)
+        labelled = label(context, model, rollouts, folder / "labels")
+        made, _ = fine_tune(context, model, labelled, folder / "model", "process-reward-model", 0, "process reward model", trainer)
         cluster.end(trainer)
-        result = compare_uses(campaign, Guidance(scorer(made)), model, uses, folder / "uses")
+        result = compare_uses(context, StepRewards(scorer(made)), model, uses, folder / "uses")
         console.print(table(result))
     return result
 
 
-def label(campaign: Campaign, model: Checkpoint, rollouts: Rollouts, folder: Path) -> list[LabelledTrace]:
+def label(context: RunContext, model: Checkpoint, rollouts: Rollouts, folder: Path) -> list[LabelledTrace]:
     """Return traces of training problems with a label for every thought."""
-    workflow, problems = campaign.workflow, campaign.problems[:PROBLEMS]
+    workflow, problems = context.workflow, context.problems[:PROBLEMS]
     requests = ask(problems, workflow.prompter, LABELLED, "labelled", workflow.seed, workflow.delimiters)
-    traces = sample_and_verify(campaign, model, requests, problems, folder / "traces", "traces to label").read()
-    return label_steps(campaign, rollouts, model, traces, workflow.prompter, folder, "labels")
+    traces = sample_and_verify(context, model, requests, problems, folder / "traces", "traces to label").read()
+    return label_steps(context, rollouts, model, traces, workflow.prompter, folder, "labels")
 
 
 if __name__ == "__main__":

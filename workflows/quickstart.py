@@ -3,7 +3,7 @@
 Generation 1 sees the exemplars; its verified traces train a model on the plain question. From then on each model samples for the next.
 """
 
-from selfimprove import VLLM, Decoding, Exemplar, FewShot, KeepCorrect, ReasoningGym, ReasoningGymScorer, Replay, SupervisedTrainer, Workflow
+from selfimprove import SFT, VLLM, Exemplar, FewShot, KeepCorrect, ReasoningGym, ReasoningGymScorer, Replay, Sampling, Workflow
 
 EXEMPLARS = (
     Exemplar("State the final answer to the following arithmetic problem: 4 + 3 - 2 =", "4 + 3 = 7.\n7 - 2 = 5.", "5"),
@@ -21,15 +21,15 @@ workflow = Workflow(
         seed=1,
         settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1, "allow_negation": False},
     ),
-    held_out=150,
+    eval_problems=150,
     first_prompter=FewShot(EXEMPLARS),
     sampler=VLLM(engine={"max_model_len": 512}),
-    sampling=Decoding(samples_per_problem=3, temperature=0.6, max_tokens=48),
-    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=48),
+    sampling=Sampling(n=3, temperature=0.6, max_tokens=48),
+    eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=48),
     verifier=ReasoningGymScorer(),
     selector=KeepCorrect(true_equations=True),
     accepted_cap=1,
     mixture=Replay(earlier=True, per_problem=1),
-    trainer=SupervisedTrainer(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
+    trainer=SFT(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
     generations=3,
 )

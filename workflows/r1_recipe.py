@@ -5,17 +5,17 @@ the verifier rewards it. Rejection sampling: the champion's verified traces trai
 """
 
 from selfimprove import (
+    GRPO,
+    SFT,
     VLLM,
-    Decoding,
     Exemplar,
     FewShot,
     KeepCorrect,
     ReasoningGym,
     ReasoningGymScorer,
-    ReinforcementTrainer,
     Replay,
     Round,
-    SupervisedTrainer,
+    Sampling,
     Workflow,
 )
 
@@ -27,11 +27,11 @@ EXEMPLARS = (
 )
 SUMS = {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1, "allow_negation": False}
 
-cold_start = Round(trainer=SupervisedTrainer(min_steps=20, epochs=1, learning_rate=1e-4, batch_size=16))
+cold_start = Round(trainer=SFT(min_steps=20, epochs=1, learning_rate=1e-4, batch_size=16))
 reinforcement = Round(
     start_from="champion",
-    sampling=Decoding(samples_per_problem=4, temperature=1.0, max_tokens=48),
-    reinforcement=ReinforcementTrainer(steps=12, problems_per_step=8, group_size=8, max_tokens=48, learning_rate=2e-5, format_reward=0.1),
+    sampling=Sampling(n=4, temperature=1.0, max_tokens=48),
+    reinforcement=GRPO(steps=12, problems_per_step=8, group_size=8, max_tokens=48, learning_rate=2e-5, format_reward=0.1),
 )
 rejection_sampling = Round(mixture=Replay(earlier=False, per_problem=1))
 
@@ -39,15 +39,15 @@ workflow = Workflow(
     name="r1-recipe",
     base_model="smollm2-135m-instruct",
     problems=ReasoningGym(task="chain_sum", size=900, seed=1, settings=SUMS),
-    held_out=150,
+    eval_problems=150,
     problems_per_generation=300,
     first_prompter=FewShot(EXEMPLARS),
     sampler=VLLM(engine={"max_model_len": 512}),
-    sampling=Decoding(samples_per_problem=3, temperature=0.6, max_tokens=48),
-    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=48),
+    sampling=Sampling(n=3, temperature=0.6, max_tokens=48),
+    eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=48),
     verifier=ReasoningGymScorer(),
     selector=KeepCorrect(true_equations=True),
-    trainer=SupervisedTrainer(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
+    trainer=SFT(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
     rounds=(cold_start, reinforcement, rejection_sampling),
     generations=3,
     answer_only_baseline=False,

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from selfimprove import (
+    SFT,
     VLLM,
     Cluster,
-    Decoding,
     Exact,
     Exemplar,
     FewShot,
@@ -23,7 +23,7 @@ from selfimprove import (
     Rationalization,
     RayCluster,
     Replay,
-    SupervisedTrainer,
+    Sampling,
     Workflow,
     improve,
 )
@@ -38,15 +38,15 @@ SHOWN = ((4, 3), (9, 5), (6, 8), (25, 31), (47, 85), (268, 174))
 workflow = Workflow(
     name="star-arithmetic",
     problems=Addition(digits=(1, 2, 3), size=130, seed=1),
-    held_out=120,
+    eval_problems=120,
     first_prompter=FewShot(tuple(Exemplar(question(*pair), scratchpad(*pair), str(sum(pair))) for pair in SHOWN)),
     sampler=VLLM(engine={"max_model_len": 1024}),
-    sampling=Decoding(samples_per_problem=2, temperature=0.6, max_tokens=64),
-    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=64),
+    sampling=Sampling(n=2, temperature=0.6, max_tokens=64),
+    eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=64),
     verifier=Exact(),
     selector=KeepCorrect(true_equations=True),
     mixture=Replay(earlier=True, per_problem=1),
-    trainer=SupervisedTrainer(epochs=2, min_steps=30, learning_rate=1e-4, batch_size=16),
+    trainer=SFT(epochs=2, min_steps=30, learning_rate=1e-4, batch_size=16),
     generations=4,
     answer_only_baseline=False,
 )
@@ -66,7 +66,7 @@ def main(workflow: Workflow = workflow, folder: Path = Path("runs/star-arithmeti
 
 def by_digits(run: RunFolder) -> dict[int, list[float]]:
     """Return the share of evaluation sums solved by the base model and each generation's candidate, by number of digits."""
-    digits = {problem.id: problem.metadata["digits"] for problem in run.problems("held_out")}
+    digits = {problem.id: problem.metadata["digits"] for problem in run.problems("eval")}
     rates: dict[int, list[float]] = defaultdict(list)
     for report in run.reports():
         for length in sorted(set(digits.values())):

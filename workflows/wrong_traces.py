@@ -1,4 +1,4 @@
-"""Learn from the wrong traces of a finished run: train its champion further with DPO on pairs of its newest generations, and evaluate both.
+"""Learn from the wrong traces of a finished run: DPO trains its champion on pairs from the newest generations, and both are evaluated.
 
 `python workflows/wrong_traces.py runs/quickstart` leaves the new model and its pairs in `runs/wrong-traces`.
 """
@@ -9,16 +9,16 @@ from contextlib import closing
 from pathlib import Path
 
 from selfimprove import (
+    DPO,
     AcceptedTrace,
     Cluster,
     Pair,
-    PreferenceTrainer,
     RayCluster,
     Score,
     TrainingStep,
     Workflow,
     describe_folder,
-    examine,
+    evaluate,
     pair_up,
     train,
 )
@@ -30,7 +30,7 @@ from selfimprove.storage.shards import stored
 from selfimprove.terminal.exit_codes import in_one_line
 from selfimprove.workflow.files import load_workflow
 
-TRAINER = PreferenceTrainer(learning_rate=1e-5, epochs=2)
+TRAINER = DPO(learning_rate=1e-5, epochs=2)
 
 
 def main(
@@ -49,12 +49,12 @@ def main(
         pairs += pair_up(accepted, stored(generation), 1, workflow.seed)
     pairs, folder = pairs[:most_pairs], folder.absolute()
     write_records(folder / "pairs.parquet", pairs, Pair)
-    champion, held_out = describe_folder(run.root / "champion", "champion"), run.problems("held_out")
+    champion, eval_problems = describe_folder(run.root / "champion", "champion"), run.problems("eval")
 
     with closing(start_cluster()) as cluster:
         student = train(trainer, champion, pairs, folder / "checkpoint", cluster, checkpoint_id="student", generation=1, on_step=show)
         before, after = (
-            examine(workflow.sampler, workflow.verifier, model, held_out, workflow.prompter, cluster, decoding=workflow.exam)
+            evaluate(workflow.sampler, workflow.verifier, model, eval_problems, workflow.prompter, cluster, decoding=workflow.eval_sampling)
             for model in (champion, student)
         )
     found = compare(before, after)

@@ -13,7 +13,7 @@ from rich.text import Text
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
-from selfimprove.prompting.chat import Bare
+from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.records import Problem, Request, Trace
 from selfimprove.records.budgets import Budget
 from selfimprove.records.delimiters import THINK, Delimiters
@@ -63,7 +63,7 @@ def answer(
     """
     checkpoint = describe_folder(resolve_model(model), Path(model).name)
     problem = Problem("question", question, "", "command line")
-    request = Request("question", problem.id, Bare().messages(problem), temperature, 1.0, max_tokens, seed, THINK, budget)
+    request = Request("question", problem.id, PlainQuestion().messages(problem), temperature, 1.0, max_tokens, seed, THINK, budget)
     sampler = VLLM()
     os.environ.update(sampler.environment())
     engine, screen = sampler.open(), _Screen(console, hide)

@@ -25,17 +25,17 @@ SHOWN = 20
 
 
 def audit(run: RunFolder, verifier: Verifier, deadline: float = 5.0) -> dict[str, Any]:
-    """Judge every stored trace anew, those of exams included; the run stays as it is.
+    """Judge every stored trace anew, those of evaluations included; the run stays as it is.
 
     Returns:
         `{"first", "second": names and versions of the verifiers, "judged": traces, "agreement": share of equal outcomes, "confusion": {first outcome:
         {second outcome: traces}}, "stages": {stage: {"judged", "to_correct", "from_correct"}}, "disagreements": [{"stage", "trace_id", "question",
-        "reference", "answer", "first", "second"}, …]}`; a stage reads `generation-02` or `generation-02 exam`.
+        "reference", "answer", "first", "second"}, …]}`; a stage reads `generation-02` or `generation-02 evaluation`.
 
     Raises:
         UserError: there is no run or no trace in the folder, or the verifier does not load.
     """
-    problems = {problem.id: problem for name in ("train", "held_out") for problem in run.problems(name)}
+    problems = {problem.id: problem for name in ("train", "eval") for problem in run.problems(name)}
     confusion: Counter[tuple[str, str]] = Counter()
     stages: dict[str, dict[str, int]] = {}
     disagreements: list[dict[str, Any]] = []

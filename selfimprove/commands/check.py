@@ -54,13 +54,13 @@ def check(workflow: Workflow) -> dict[str, Any]:
     """
     findings: list[Finding] = []
     estimate = None
-    sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.held_out, workflow.seed, workflow.needs_reference))
+    sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference))
     model = _attempt("model", findings, lambda: resolve_model(workflow.base_model))
     if sets is not None:
-        problems, held_out = sets
-        findings.append(Finding("problems", True, f"{len(problems)} to learn from, {len(held_out)} held out, disjoint by question"))
-        findings += _with_verifier(workflow, problems, held_out)
-        findings.append(_exam(held_out))
+        problems, eval_problems = sets
+        findings.append(Finding("problems", True, f"{len(problems)} to learn from, {len(eval_problems)} held out, disjoint by question"))
+        findings += _with_verifier(workflow, problems, eval_problems)
+        findings.append(_evaluation(eval_problems))
     if model is not None:
         findings.append(Finding("model", True, str(model)))
     if workflow.teacher is not None:
@@ -99,14 +99,14 @@ def _attempt(name: str, findings: list[Finding], load: Callable[[], Any]) -> Any
         return None
 
 
-def _with_verifier(workflow: Workflow, problems: Sequence[Problem], held_out: Sequence[Problem]) -> Iterator[Finding]:
+def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problems: Sequence[Problem]) -> Iterator[Finding]:
     try:
         pool = VerifierPool(workflow.verifier, deadline=workflow.verifier_deadline).open()
     except UserError as error:
         yield Finding("verifier", False, str(error))
         return
     try:
-        everything = [problem for problem in (*problems, *held_out) if problem.answer]
+        everything = [problem for problem in (*problems, *eval_problems) if problem.answer]
         rejected = rejected_references(pool, everything)
         if rejected:
             problem, outcome = rejected[0]
@@ -115,28 +115,28 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], held_out: Se
             detail = f"{workflow.verifier.name} accepts all {len(everything)} reference answers"
         yield Finding("references", not rejected, detail)
         if isinstance(workflow.first_prompter, FewShot):
-            yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, held_out)
+            yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, eval_problems)
     finally:
         pool.close()
 
 
 def _exemplars(
-    prompter: FewShot, delimiters: Delimiters, pool: OpenVerifierPool, problems: Sequence[Problem], held_out: Sequence[Problem]
+    prompter: FewShot, delimiters: Delimiters, pool: OpenVerifierPool, problems: Sequence[Problem], eval_problems: Sequence[Problem]
 ) -> Finding:
-    """Exemplars must read as traces do, be right by the verifier, and not come from the exam."""
-    exam = {question_key(problem.question) for problem in held_out}
+    """Exemplars must read as traces do, be right by the verifier, and not come from the evaluation."""
+    evaluation = {question_key(problem.question) for problem in eval_problems}
     known = {question_key(problem.question): problem for problem in problems}
     for number, exemplar in enumerate(prompter.exemplars, start=1):
         parsed = parse(exemplar.completion(prompter.delimiters), delimiters)
         if parsed.flags or parsed.answer is None:
             return Finding("exemplars", False, f"exemplar {number} does not parse as a trace: {', '.join(sorted(parsed.flags)) or 'no answer'}")
-        if question_key(exemplar.question) in exam:
+        if question_key(exemplar.question) in evaluation:
             return Finding("exemplars", False, f"exemplar {number} asks a held-out question: take another")
         # Judged against the reference of the same question where there is one; else by a neighbour's metadata and the exemplar's own answer.
         model = known.get(question_key(exemplar.question), problems[0])
         reference = model.answer if question_key(exemplar.question) in known else exemplar.answer
         problem = Problem(f"exemplar-{number}", exemplar.question, reference, "exemplar", model.metadata)
-        (outcome,) = pool.judge([(problem, parsed.answer)])
+        (outcome,) = pool.verify_answers([(problem, parsed.answer)])
         if outcome is not Outcome.CORRECT:
             return Finding("exemplars", False, f"exemplar {number}: the verifier says {outcome} of its answer {parsed.answer!r}")
     return Finding("exemplars", True, f"all {len(prompter.exemplars)} verify and none is held out")
@@ -156,16 +156,18 @@ def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
         return Finding("teacher", False, str(error))
 
 
-def _exam(held_out: Sequence[Problem]) -> Finding:
-    """What the size of the exam can show."""
-    counts, likely = smallest_improvement(len(held_out))
+def _evaluation(eval_problems: Sequence[Problem]) -> Finding:
+    """What the size of the evaluation can show."""
+    counts, likely = smallest_improvement(len(eval_problems))
     found = f"one of {likely:.3f} is found four times in five" if likely <= 1 else "no improvement is found with any certainty"
-    detail = f"{len(held_out)} problems, one sample each: the smallest improvement of pass@1 that a strict gate can detect is {counts:.3f}; {found}"
-    return Finding("exam", counts <= 1, detail)
+    detail = (
+        f"{len(eval_problems)} problems, one sample each: the smallest improvement of pass@1 that a strict gate can detect is {counts:.3f}; {found}"
+    )
+    return Finding("evaluation", counts <= 1, detail)
 
 
 def _prompt_lengths(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Problem]]) -> dict[str, list[tuple[int, str]]]:
-    """Tokens of every prompt with the problem's id, for the stages `first`, `sample` and `exam`."""
+    """Tokens of every prompt with the problem's id, for the stages `first`, `sample` and `evaluation`."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
@@ -175,19 +177,19 @@ def _prompt_lengths(workflow: Workflow, model: Path, sets: tuple[list[Problem], 
         encoded = tokenizer.apply_chat_template(chats, add_generation_prompt=True, return_dict=False) if chats else []
         return [(len(ids), problem.id) for ids, problem in zip(encoded, problems, strict=True)]
 
-    problems, held_out = sets
+    problems, eval_problems = sets
     first = workflow.first_prompter or workflow.prompter
     return {
         "first": lengths(first, problems),
         "sample": lengths(workflow.prompter, problems),
-        "exam": lengths(workflow.prompter, held_out) + lengths(first, held_out),
+        "evaluation": lengths(workflow.prompter, eval_problems) + lengths(first, eval_problems),
     }
 
 
 def _room(workflow: Workflow, model: Path, lengths: dict[str, list[tuple[int, str]]]) -> Finding:
     """Whether the longest prompts leave room for the longest outputs."""
     context = context_length(workflow, model)
-    for stage, decoding in (("first", workflow.sampling), ("sample", workflow.sampling), ("exam", workflow.exam)):
+    for stage, decoding in (("first", workflow.sampling), ("sample", workflow.sampling), ("evaluation", workflow.eval_sampling)):
         longest, problem = max(lengths[stage])
         if longest + decoding.max_tokens > context:
             detail = f"problem {problem}: {longest} prompt tokens and up to {decoding.max_tokens} of output exceed the context of {context}"
@@ -211,12 +213,12 @@ def _estimate(
     """Upper bounds of tokens, and minutes from the matrix speed of this machine, measured now."""
     from safetensors import safe_open
 
-    problems, held_out = sets
+    problems, eval_problems = sets
     drawn = min(workflow.problems_per_generation or len(problems), len(problems))
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
-    samples = drawn * workflow.sampling.samples_per_problem
-    exams = (workflow.generations + 2 + workflow.answer_only_baseline) * len(held_out) * workflow.exam.samples_per_problem
-    sampled = samples * workflow.generations * output + exams * TYPICAL_OUTPUT * workflow.exam.max_tokens
+    samples = drawn * workflow.sampling.n
+    evaluations = (workflow.generations + 2 + workflow.answer_only_baseline) * len(eval_problems) * workflow.eval_sampling.n
+    sampled = samples * workflow.generations * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
     epochs = getattr(workflow.trainer, "epochs", 1)
     limit, per_problem = getattr(workflow.mixture, "limit", None), getattr(workflow.mixture, "per_problem", None)

@@ -33,7 +33,7 @@ def export(run: RunFolder, folder: Path, license: str | None = None) -> dict[str
 
     `model` is the champion with tokenizer, chat template and a `response_template`, by which `vllm serve --reasoning-parser hf` and
     `tokenizer.parse_response` tell thinking from answer. `traces` holds every sampled trace with its verdict (split `train`), those of the
-    exams (`test`), and the rows that the champion was trained on (configuration `rows`).
+    evaluations (`test`), and the rows that the champion was trained on (configuration `rows`).
 
     Args:
         license: of both, as the hub names it; None: the model's card names that of the embedded model, where it is the base, and the data set's none.
@@ -56,7 +56,7 @@ def export(run: RunFolder, folder: Path, license: str | None = None) -> dict[str
         rows = _rows(run, kept.generation)
         counts = _write_data(run, half / "traces" / "data", rows)
         example = rows[0] if rows else None
-        sources = sorted({_public_source(problem.source) for name in ("train", "held_out") for problem in run.problems(name)})
+        sources = sorted({_public_source(problem.source) for name in ("train", "eval") for problem in run.problems(name)})
         (half / "model" / "README.md").write_text(model_card(figures, settings, sources, example, license))
         (half / "traces" / "README.md").write_text(dataset_card(figures, settings, sources, counts, license))
     model, traces = (shlex.quote(str(folder / name)) for name in ("model", "traces"))
@@ -139,16 +139,16 @@ def _rows(run: RunFolder, generation: int) -> list[AcceptedTrace]:
 def _write_data(run: RunFolder, into: Path, rows: list[AcceptedTrace]) -> dict[str, int]:
     """The Parquet files of the data set; how many traces there are in each split, and how many rows."""
     into.mkdir(parents=True)
-    problems = {name: {problem.id: problem for problem in run.problems(name)} for name in ("train", "held_out")}
+    problems = {name: {problem.id: problem for problem in run.problems(name)} for name in ("train", "eval")}
     counts = {"train": 0, "test": 0, "rows": len(rows)}
     for report in run.reports():
         folder, number = run.generation(report.generation), report.generation
         accepted = folder / "accepted.parquet"
         kept = {row.trace_id for row in read_records(accepted, AcceptedTrace)} if accepted.exists() else set()
         sampled = (_row(item, problems["train"], number, item.trace.id in kept) for item in stored(folder))
-        exam = (_row(item, problems["held_out"], number, False) for item in stored(folder / "exam"))
+        evaluation = (_row(item, problems["eval"], number, False) for item in stored(folder / "evaluation"))
         counts["train"] += _write(into / f"train-generation-{number:02d}.parquet", sampled)
-        counts["test"] += _write(into / f"test-generation-{number:02d}.parquet", exam)
+        counts["test"] += _write(into / f"test-generation-{number:02d}.parquet", evaluation)
     _write(into / "rows.parquet", ({"prompt": list(row.messages), "completion": row.completion, "origin": row.origin} for row in rows))
     return counts
 

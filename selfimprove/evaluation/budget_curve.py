@@ -143,7 +143,7 @@ def _slopes(tokens: Any, accuracy: Any) -> Any:
 
 
 def _scaling_interval(settings: Sequence[Setting], problems: Sequence[str], seed: int) -> tuple[float, float] | None:
-    """Every setting of a resample has the same problems, as the settings of the exam have."""
+    """Every setting of a resample has the same problems, as the settings of the evaluation have."""
     import numpy
 
     rates = numpy.array([[_rate(setting.attempts[problem]) for problem in problems] for setting in settings])

@@ -12,7 +12,7 @@ from selfimprove.records import Decision, Score
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Strict:
+class StrictGate:
     """Promotes a candidate that is better by a paired test on the same held-out problems: McNemar exact, or paired bootstrap."""
 
     level: Annotated[float, Field(gt=0, lt=1)] = LEVEL
@@ -31,7 +31,7 @@ class Strict:
 class NotWorse:
     """Promotes a candidate that is shown not to be worse by more than a margin: the lower end of the paired difference stays above it.
 
-    A small true gain passes that `Strict` could not tell from chance; a loss does not pass.
+    A small true gain passes that `StrictGate` could not tell from chance; a loss does not pass.
     """
 
     margin: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -47,7 +47,7 @@ class NotWorse:
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Always:
+class AlwaysPromote:
     """Promotes every candidate, as STaR does."""
 
     def decide(self, champion: Score, candidate: Score) -> Decision:

@@ -9,10 +9,10 @@ from selfimprove.records import Coverage, LedgerEntry, Score
 
 
 def coverage(earlier: Sequence[Score], before: Score, now: Score) -> Coverage:
-    """What the exam `now` changed.
+    """What the evaluation `now` changed.
 
     Args:
-        earlier: all exams before this one, of champions and of candidates that were refused; `before` is among them.
+        earlier: all evaluations before this one, of champions and of candidates that were refused; `before` is among them.
         before: the champion's.
         now: the candidate's.
     """
@@ -27,7 +27,7 @@ def coverage(earlier: Sequence[Score], before: Score, now: Score) -> Coverage:
 
 
 def trend(before: Score, now: Score) -> str:
-    """One word for what training did, from paired bootstraps of pass@1 and of pass@k at the largest k of both exams.
+    """One word for what training did, from paired bootstraps of pass@1 and of pass@k at the largest k of both evaluations.
 
     Does training teach what sampling could not find, or only to find it at once (Yue et al. 2025)? With one sample a problem pass@k is
     pass@1, so that `sharpening` cannot be told from `expansion` and the latter is said.

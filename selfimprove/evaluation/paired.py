@@ -1,4 +1,4 @@
-"""Two checkpoints in the same exam, compared problem by problem."""
+"""Two checkpoints in the same evaluation, compared problem by problem."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What one exam says of two checkpoints."""
+    """What one evaluation says of two checkpoints."""
 
     gained: int
     """Problems that the candidate solves more often than the champion."""
@@ -34,14 +34,14 @@ class Comparison:
 
 
 def compare(champion: Score, candidate: Score, seed: int = 0) -> Comparison:
-    """The paired comparison of two scores of one exam.
+    """The paired comparison of two scores of one evaluation.
 
     One sample a problem: McNemar's exact test (McNemar 1947), one-sided, which is the binomial test on the problems that only one of the two
     solves. Several: the share of 10,000 bootstrap resamples of the problems (Efron 1979) whose mean difference is not above zero. The
     interval is from that bootstrap in both cases. ValueError where the two did not sit the same problems.
     """
     if champion.solved.keys() != candidate.solved.keys():
-        raise ValueError(f"{champion.checkpoint_id} and {candidate.checkpoint_id} were examined on different problems")
+        raise ValueError(f"{champion.checkpoint_id} and {candidate.checkpoint_id} were evaluated on different problems")
     from scipy.stats import binomtest
 
     differences = _differences(champion, candidate, lambda right, samples: right / samples)

@@ -1,4 +1,4 @@
-"""An exam's judged traces into one `Score`: solve rate with its interval, pass@k, majority@k."""
+"""An evaluation's judged traces into one `Score`: solve rate with its interval, pass@k, majority@k."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from selfimprove.records import JudgedTrace, Outcome, Score
 
 
 def score(checkpoint_id: str, judged: Sequence[JudgedTrace]) -> Score:
-    """The score of one checkpoint in one exam, whatever the order of `judged`.
+    """The score of one checkpoint in one evaluation, whatever the order of `judged`.
 
     A trace is right when its outcome is `correct`; one whose verdict is undecided (`timeout`, `crash`) counts as not right and
     stays visible in `outcomes`. pass@k and majority@k go up to the smallest number of samples that any problem has. ValueError
     where there is no trace.
     """
     if not judged:
-        raise ValueError("an exam without traces has no score")
+        raise ValueError("an evaluation without traces has no score")
     problems: defaultdict[str, list[JudgedTrace]] = defaultdict(list)
     for one in sorted(judged, key=_sample_number):
         problems[one.trace.problem_id].append(one)

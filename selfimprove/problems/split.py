@@ -1,4 +1,4 @@
-"""Checks a set of problems and divides it into one to train on and one to examine with."""
+"""Checks a set of problems and divides it into one to train on and one to evaluate with."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def check_problems(problems: Sequence[Problem], what: str, needs_reference: bool
             raise UserError(f"{what}: problems {earlier} and {problem.id} ask the same question; leave one out")
 
 
-def split(problems: Sequence[Problem], held_out: int, seed: int) -> tuple[list[Problem], list[Problem]]:
-    """The problems to train on, and those of `held_out` questions drawn by `seed`; both in the order given.
+def split(problems: Sequence[Problem], eval_problems: int, seed: int) -> tuple[list[Problem], list[Problem]]:
+    """The problems to train on, and those of `eval` questions drawn by `seed`; both in the order given.
 
     No question is on both sides, whatever its case and white space. Raises UserError where nothing would be left to train on.
     """
     questions = list(dict.fromkeys(question_key(problem.question) for problem in problems))
-    if not 0 <= held_out < len(questions):
-        raise UserError(f"cannot hold out {held_out} of {len(questions)} distinct questions; hold out fewer or give more problems")
-    chosen = set(random.Random(seed).sample(questions, held_out))
+    if not 0 <= eval_problems < len(questions):
+        raise UserError(f"cannot hold out {eval_problems} of {len(questions)} distinct questions; hold out fewer or give more problems")
+    chosen = set(random.Random(seed).sample(questions, eval_problems))
     training = [problem for problem in problems if question_key(problem.question) not in chosen]
     return training, [problem for problem in problems if question_key(problem.question) in chosen]

@@ -37,7 +37,7 @@ class Rollouts:
     temperature: PositiveFloat = 0.8
     """At which they are sampled."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """As in `Decoding`."""
+    """As in `Sampling`."""
     max_tokens: PositiveInt = 256
     """The most tokens of a whole trace, what a rollout goes on from included."""
     wrong: NonNegativeInt | None = 200

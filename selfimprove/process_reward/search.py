@@ -1,4 +1,4 @@
-"""Decoding thought by thought under a process reward model: beam search, diverse trees and early stopping, as one function of the rewards."""
+"""Sampling thought by thought under a process reward model: beam search, diverse trees and early stopping, as one function of the rewards."""
 
 from __future__ import annotations
 

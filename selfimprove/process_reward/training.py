@@ -17,7 +17,7 @@ from selfimprove.errors import UserError
 from selfimprove.process_reward.quality import StepQuality, measure
 from selfimprove.process_reward.reading import read
 from selfimprove.process_reward.scoring import Reading
-from selfimprove.prompting.chat import Bare
+from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.protocols import Prompter, Resources
 from selfimprove.records import Checkpoint, LabelledTrace, Problem, TrainingStep
 from selfimprove.records.delimiters import THINK, Delimiters
@@ -50,9 +50,9 @@ class RewardTrainer:
     """AdamW's, of weight matrices; 0: none."""
     balance: bool = True
     """Good and bad thoughts count the same in all, however many there are of each; calibration takes that out of the probabilities again."""
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    eval_problems: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the problems whose traces are not trained on: they calibrate the model and measure it."""
-    prompter: Prompter = Bare()
+    prompter: Prompter = PlainQuestion()
     """How questions are put: as in scoring."""
     delimiters: Delimiters = THINK
     options: dict[str, Any] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class OpenRewardTrainer:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
-        learnt, kept = split([row for row in rows if any(label is not None for label in row.labels)], self._part.held_out, seed)
+        learnt, kept = split([row for row in rows if any(label is not None for label in row.labels)], self._part.eval_problems, seed)
         examples, measured_on = ([self._example(tokenizer, row) for row in part] for part in (learnt, kept))
         problems = [row.problem_id for row in kept for label in row.labels if label is not None]
         found: list[StepQuality] = []

@@ -9,7 +9,7 @@ from selfimprove.records.delimiters import THINK, Delimiters
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Bare:
+class PlainQuestion:
     """The question alone: what the finished model will be asked."""
 
     system: str = "You reason before you answer."
@@ -42,7 +42,7 @@ class Exemplar:
     """A question with a worked answer."""
 
     question: str
-    """As a problem would ask it; none of the exam's."""
+    """As a problem would ask it; none of the evaluation's."""
     rationale: str
     """The chain of thought, without delimiters."""
     answer: str

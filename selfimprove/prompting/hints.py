@@ -33,7 +33,7 @@ class Rationalization:
     """Before a rationale is accepted, the model goes on from it so many times without having seen the hint; where not more than half of the answers
     are right, it is dropped as `unresolved`. 0: it is not asked."""
     ablation: bool = False
-    """Train each generation a second time without the rationalized rows and take the same exam: what they are worth, for twice the training."""
+    """Train each generation a second time without the rationalized rows and take the same evaluation: what they are worth, for twice the training."""
 
     @field_validator("hint")
     @classmethod

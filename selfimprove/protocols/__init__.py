@@ -3,12 +3,11 @@
 from selfimprove.protocols.parts import (
     Allocator,
     Gate,
-    Judge,
     Mixture,
-    OpenJudge,
     OpenSampler,
     OpenStepScorer,
     OpenTrainer,
+    OpenVerifiers,
     ProblemSource,
     Prompter,
     Reinforcer,
@@ -18,6 +17,7 @@ from selfimprove.protocols.parts import (
     Stop,
     Trainer,
     Verifier,
+    Verifiers,
 )
 from selfimprove.protocols.resources import Resources
 from selfimprove.protocols.runtime import Cluster, Load, Progress, Tracker, Worker
@@ -26,13 +26,12 @@ __all__ = [
     "Allocator",
     "Cluster",
     "Gate",
-    "Judge",
     "Load",
     "Mixture",
-    "OpenJudge",
     "OpenSampler",
     "OpenStepScorer",
     "OpenTrainer",
+    "OpenVerifiers",
     "ProblemSource",
     "Progress",
     "Prompter",
@@ -45,5 +44,6 @@ __all__ = [
     "Tracker",
     "Trainer",
     "Verifier",
+    "Verifiers",
     "Worker",
 ]

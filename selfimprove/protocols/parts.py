@@ -79,7 +79,7 @@ class Sampler(Protocol):
 class Allocator(Protocol):
     """Decides how many traces of each problem are sampled, wave by wave."""
 
-    def allot(self, tries: Sequence[Tries], samples_per_problem: int) -> Sequence[int] | None:
+    def allot(self, tries: Sequence[Tries], n: int) -> Sequence[int] | None:
         """How many more traces of each problem the next wave asks for; None where no wave follows, whatever verdicts are still to come.
 
         A pure function: a run that is continued asks it again. While a wave is sampled the next one is with the sampler already, so that `tries` lack
@@ -87,7 +87,7 @@ class Allocator(Protocol):
 
         Args:
             tries: the problems of the generation, in the order in which they were drawn.
-            samples_per_problem: that of `Workflow.sampling`: what may be spent in the mean.
+            n: that of `Workflow.sampling`: what may be spent in the mean.
         """
         ...
 
@@ -103,12 +103,12 @@ class Verifier(Protocol):
     name: str
     version: str
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         """Whether `answer`, the text after the thinking, solves the problem."""
         ...
 
 
-class OpenJudge(Protocol):
+class OpenVerifiers(Protocol):
     """A verifier that is loaded, and judges traces."""
 
     def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
@@ -121,10 +121,10 @@ class OpenJudge(Protocol):
 
 
 @runtime_checkable
-class Judge(Protocol):
+class Verifiers(Protocol):
     """A verifier with its deadline, to be opened where answers come up: `verification.pool.VerifierPool`."""
 
-    def open(self) -> OpenJudge:
+    def open(self) -> OpenVerifiers:
         """Load the verifier; called on the worker."""
         ...
 
@@ -187,7 +187,7 @@ class Reinforcer(Protocol):
     """
 
     @property
-    def judge(self) -> Judge | None:
+    def verifiers(self) -> Verifiers | None:
         """Who says what is right; None: the workflow puts in its own."""
         ...
 
@@ -222,7 +222,7 @@ class Gate(Protocol):
     """Decides whether a candidate becomes champion."""
 
     def decide(self, champion: Score, candidate: Score) -> Decision:
-        """Both scores are from the same exam."""
+        """Both scores are from the same evaluation."""
         ...
 
 

@@ -75,7 +75,7 @@ class Tracker(Protocol):
         ...
 
     def baseline(self, name: str, score: Score) -> None:
-        """A baseline has been examined."""
+        """A baseline has been evaluated."""
         ...
 
     def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:

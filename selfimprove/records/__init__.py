@@ -2,15 +2,14 @@
 
 from selfimprove.records.generations import Checkpoint, Coverage, Decision, GenerationReport, LedgerEntry, Score, TrainingStep
 from selfimprove.records.questions import Message, Problem, Request
-from selfimprove.records.rows import AcceptedTrace, Exercise, LabelledTrace, Pair, Selection, VerifierRow
-from selfimprove.records.traces import JudgedTrace, Outcome, Probe, StepRewards, Trace, Tries, Usage, Verdict
+from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow
+from selfimprove.records.traces import JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
 
 __all__ = [
     "AcceptedTrace",
     "Checkpoint",
     "Coverage",
     "Decision",
-    "Exercise",
     "GenerationReport",
     "JudgedTrace",
     "LabelledTrace",
@@ -20,10 +19,11 @@ __all__ = [
     "Pair",
     "Probe",
     "Problem",
+    "ReinforcementPrompt",
     "Request",
     "Score",
     "Selection",
-    "StepRewards",
+    "ThoughtRewards",
     "Trace",
     "TrainingStep",
     "Tries",

@@ -40,7 +40,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How a checkpoint did in one exam."""
+    """How a checkpoint did in one evaluation."""
 
     checkpoint_id: str
     problems: int
@@ -55,7 +55,7 @@ class Score:
     outcomes: Mapping[str, int]
     """Traces by outcome."""
     tokens: int
-    """Tokens sampled in the exam."""
+    """Tokens sampled in the evaluation."""
     solved: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Right samples and all samples of each problem, by its id: what paired tests and the ledger compare."""
     pass_at_k_interval: Mapping[int, tuple[float, float]] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Score:
 
     @property
     def undecided(self) -> float:
-        """Share of the exam's traces on which no verdict was reached: `timeout` or `crash`."""
+        """Share of the evaluation's traces on which no verdict was reached: `timeout` or `crash`."""
         return (self.outcomes.get("timeout", 0) + self.outcomes.get("crash", 0)) / max(1, sum(self.outcomes.values()))
 
 
@@ -79,14 +79,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What one exam changed in the coverage ledger; problems by id."""
+    """What one evaluation changed in the coverage ledger; problems by id."""
 
     newly_solved: tuple[str, ...]
-    """Solved for the first time in any exam of the run."""
+    """Solved for the first time in any evaluation of the run."""
     forgotten: tuple[str, ...]
     """Solved by the champion before, and now in none of the samples."""
     never_solved: tuple[str, ...]
-    """In no exam so far, this one included."""
+    """In no evaluation so far, this one included."""
     trend: str
     """`expansion`: pass@k up; `sharpening`: pass@1 up, pass@k not; `contraction`: either down; `plateau`: neither moved by more than chance."""
 
@@ -97,7 +97,7 @@ class LedgerEntry:
 
     problem_id: str
     set: str
-    """`train`: in sampling, by the champion before this generation; `held_out`: in the exam, by this generation's candidate."""
+    """`train`: in sampling, by the champion before this generation; `eval`: in the evaluation, by this generation's candidate."""
     generation: int
     right: int
     samples: int
@@ -108,7 +108,7 @@ class GenerationReport:
     """One generation in figures: who went in, who came out, and what it cost."""
 
     generation: int
-    """0 is the base model's own exam."""
+    """0 is the base model's own evaluation."""
     start: Checkpoint
     """The champion before, which wrote the traces unless a teacher did."""
     candidate: Checkpoint
@@ -128,13 +128,13 @@ class GenerationReport:
     drops: Mapping[str, int]
     """Traces that selection left out, by reason."""
     seconds: Mapping[str, float]
-    """Wall time by stage: `sample` (verifying included: they run as one stream), `select`, `train`, `examine`."""
+    """Wall time by stage: `sample` (verifying included: they run as one stream), `select`, `train`, `evaluate`."""
     tokens: Mapping[str, int]
-    """Tokens by stage: `sample`, `train`, `examine`; `saved`: by which the traces that a search gave up are shorter than the others on average."""
+    """Tokens by stage: `sample`, `train`, `evaluate`; `saved`: by which the traces that a search gave up are shorter than the others on average."""
     coverage: Coverage | None = None
-    """What the candidate's exam changed; None for the base model."""
+    """What the candidate's evaluation changed; None for the base model."""
     anatomy: Mapping[str, float] = field(default_factory=dict)
-    """Thoughts and moments of the sampled traces, as `thinking.anatomy` names them; empty for the base model."""
+    """Thoughts and behaviours of the sampled traces, as `thinking.anatomy` names them; empty for the base model."""
     rationalization: Mapping[str, float] = field(default_factory=dict)
     """How many `problems` were asked again with a hint, traces were `sampled`, rows `accepted` and `trained_on`. With an ablation: pass@1 `without`
     the rationalized rows, and their `value`, the difference, with its 90 % interval `value_low` to `value_high`. Empty without rationalization."""

@@ -72,7 +72,7 @@ class VerifierRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Exercise:
+class ReinforcementPrompt:
     """A problem to practise on, as it is put to the model: what reinforcement learns from."""
 
     problem: Problem

@@ -95,7 +95,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class StepRewards:
+class ThoughtRewards:
     """What a process reward model says of one trace."""
 
     trace_id: str

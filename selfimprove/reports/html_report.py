@@ -18,15 +18,15 @@ from selfimprove.evaluation.ledger import entries
 from selfimprove.records import LedgerEntry, Outcome, Problem
 from selfimprove.reports.html_page import packed, page
 from selfimprove.reports.table import summarize
-from selfimprove.reports.traces import described, moments_of
+from selfimprove.reports.traces import behaviours_of, described
 from selfimprove.stages.probe import beside, read_probes
 from selfimprove.storage.files import complete_or_absent, read_column, read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.thinking.behaviours import Moment, Moments
+from selfimprove.thinking.behaviours import Behaviour, Behaviours
 
 MOST_TEXT = 50_000_000
-"""Characters of traces that a page takes. Of a run with more it takes every second trace, or every third, …, of each sampling and each exam."""
+"""Characters of traces that a page takes. Of a run with more it takes every second trace, or every third, …, of each sampling and each evaluation."""
 LONGEST = 20_000
 """Characters of one trace's thinking that a page takes; what is left out is counted."""
 BLOCK = 500
@@ -35,15 +35,15 @@ FILE = "report.html"
 """The name of the page in the run's folder."""
 
 _Lengths = defaultdict[tuple[int, bool, bool], list[int]]
-"""Output tokens of each trace, by generation, whether it is of an exam, and whether it is right."""
+"""Output tokens of each trace, by generation, whether it is of an evaluation, and whether it is right."""
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """The sampling or the exam of one generation."""
+    """The sampling or the evaluation of one generation."""
 
     generation: int
-    exam: bool
+    evaluation: bool
     folder: Path
 
 
@@ -51,7 +51,7 @@ class _Asked:
     """The problems that the page speaks of, each once, by the number that stands for it."""
 
     def __init__(self, run: RunFolder) -> None:
-        self._known = {name: {problem.id: problem for problem in run.problems(name)} for name in ("train", "held_out")}
+        self._known = {name: {problem.id: problem for problem in run.problems(name)} for name in ("train", "eval")}
         self._numbers: dict[tuple[str, str], int] = {}
 
     def problem(self, set_: str, id_: str) -> Problem:
@@ -79,7 +79,7 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
     asked, stages = _Asked(run), list(_stages(run))
     every = max(1, ceil(sum(map(_characters, stages)) / MOST_TEXT))
     lengths: _Lengths = defaultdict(list)
-    traces = (trace for stage in stages for trace in _traces(stage, asked, moments_of(settings), every, lengths))
+    traces = (trace for stage in stages for trace in _traces(stage, asked, behaviours_of(settings), every, lengths))
     counts, blocks = {"traces": 0, "shown": 0}, []
     for rows in iter(lambda: list(islice(traces, BLOCK)), []):
         blocks.append(packed(rows))
@@ -90,10 +90,10 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
         **{key: summary[key] for key in ("name", "baselines", "baseline_details", "kept_generation", "complete", "stopped_early", "budget_curve")},
         "generations": [{key: value for key, value in row.items() if key != "checkpoint"} for row in summary["generations"]],
         "base_model": PurePath(settings["base_model"]).name,
-        "held_out": len(run.problems("held_out")),
+        "eval": len(run.problems("eval")),
         "ledger": _ledger(run, asked),
         "lengths": list(_quantiles(lengths)),
-        "moments": [moment.value for moment in Moment],
+        "behaviours": [behaviour.value for behaviour in Behaviour],
         "outcomes": [outcome.value for outcome in Outcome],
         "every": every,
         **counts,
@@ -110,11 +110,11 @@ def show_written(written: Mapping[str, Any], console: Console) -> None:
 
 
 def _stages(run: RunFolder) -> Iterator[_Stage]:
-    """The samplings, and then the exams."""
+    """The samplings, and then the evaluations."""
     folders = sorted((int(folder.name.rpartition("-")[2]), folder) for folder in run.root.glob("generation-*"))
-    for exam in (False, True):
+    for evaluation in (False, True):
         for number, folder in folders:
-            stage = _Stage(number, exam, folder / "exam" if exam else folder)
+            stage = _Stage(number, evaluation, folder / "evaluation" if evaluation else folder)
             if (stage.folder / "verdicts").is_dir():
                 yield stage
 
@@ -123,23 +123,23 @@ def _characters(stage: _Stage) -> int:
     return sum(len(text) for file in (stage.folder / "traces").glob("shard-*.parquet") for text in read_column(file, "text"))
 
 
-def _traces(stage: _Stage, asked: _Asked, moments: Moments, every: int, lengths: _Lengths) -> Iterator[dict[str, Any]]:
+def _traces(stage: _Stage, asked: _Asked, behaviours: Behaviours, every: int, lengths: _Lengths) -> Iterator[dict[str, Any]]:
     """The traces of a stage that the page takes; how long all of them are is noted in `lengths`."""
     accepted = set(read_column(file, "trace_id")) if (file := stage.folder / "accepted.parquet").exists() else set()
-    set_ = "held_out" if stage.exam else "train"
+    set_ = "eval" if stage.evaluation else "train"
     for number, item in enumerate(beside(stored(stage.folder), read_probes(stage.folder))):
-        lengths[stage.generation, stage.exam, item.verdict.outcome is Outcome.CORRECT].append(item.trace.output_tokens)
+        lengths[stage.generation, stage.evaluation, item.verdict.outcome is Outcome.CORRECT].append(item.trace.output_tokens)
         if number % every == 0:
             name = item.trace.problem_id
-            told = described(item, asked.problem(set_, name), moments)
+            told = described(item, asked.problem(set_, name), behaviours)
             thoughts, left = _shortened(told["thoughts"])
             yield {
                 **{key: told[key] for key in ("trace_id", "before", "after", "answer", "outcome", "finish_reason", "output_tokens")},
                 "problem": asked.number(set_, name),
                 "generation": stage.generation,
-                "exam": stage.exam,
+                "evaluation": stage.evaluation,
                 "accepted": item.trace.id in accepted,
-                "thoughts": [(thought["moment"], thought["text"], thought["probed"]) for thought in thoughts],
+                "thoughts": [(thought["behaviour"], thought["text"], thought["probed"]) for thought in thoughts],
                 "left": left,
             }
 
@@ -158,8 +158,8 @@ def _quantiles(lengths: _Lengths) -> Iterator[dict[str, Any]]:
     """How long sampled traces are: the 10th, 50th and 90th of 100, by generation and rightness."""
     import numpy
 
-    for (generation, exam, right), tokens in sorted(lengths.items()):
-        if not exam:
+    for (generation, evaluation, right), tokens in sorted(lengths.items()):
+        if not evaluation:
             low, middle, high = numpy.quantile(tokens, [0.1, 0.5, 0.9]).tolist()
             yield {"generation": generation, "right": right, "traces": len(tokens), "low": low, "middle": middle, "high": high}
 
@@ -167,10 +167,10 @@ def _quantiles(lengths: _Lengths) -> Iterator[dict[str, Any]]:
 def _ledger(run: RunFolder, asked: _Asked) -> dict[str, Any]:
     """For each set: its generations, its problems in the order in which they came to be solved, and right and all samples of each in each."""
     reports = run.reports()
-    rows = entries(reports[0].score.solved, "held_out", 0) if reports else []
+    rows = entries(reports[0].score.solved, "eval", 0) if reports else []
     for file in sorted(run.root.glob("generation-*/ledger.parquet")):
         rows += read_records(file, LedgerEntry)
-    return {set_: _heat([row for row in rows if row.set == set_], partial(asked.number, set_)) for set_ in ("held_out", "train")}
+    return {set_: _heat([row for row in rows if row.set == set_], partial(asked.number, set_)) for set_ in ("eval", "train")}
 
 
 def _heat(rows: Sequence[LedgerEntry], number: partial[int]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from selfimprove.terminal.safe_text import printable
 
 
 def show_ways(rows: Sequence[dict[str, Any]], against: str, console: Console) -> None:
-    """Print the rows of one exam, then each way's paired comparison with `against`; both fit 80 columns."""
+    """Print the rows of one evaluation, then each way's paired comparison with `against`; both fit 80 columns."""
     table = _table(f"{rows[0]['problems']} problems", "accuracy", "95 %\ninterval", "tokens per\nanswer", "unparse-\nable", "cut")
     for row in rows:
         table.add_row(printable(row["name"]), *_rate(row), f"{row['tokens']:.0f}", f"{row['unparseable']:.0%}", f"{row['cut']:.0%}")

@@ -18,7 +18,7 @@ from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
-STAGES = ("predict", "sample", "probe", "rationalize", "select", "train", "examine", "ablate")
+STAGES = ("predict", "sample", "probe", "rationalize", "select", "train", "evaluate", "ablate")
 
 
 def summarize(run: RunFolder) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "tokens": dict(report.tokens),
         "outcomes": dict(report.outcomes),
         "drops": dict(report.drops),
-        "exam_outcomes": dict(report.score.outcomes),
+        "evaluation_outcomes": dict(report.score.outcomes),
         "undecided": report.score.undecided,
         **_at_k("pass_at_k", report.score),
         **_at_k("majority_at_k", report.score),
@@ -90,7 +90,7 @@ def _coverage(report: GenerationReport) -> dict[str, Any] | None:
 
 def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
     watch = Stopwatch(run.baseline(name) / "seconds.json")
-    return {"pass_at_1": score.pass_at_1, "interval": list(score.interval), "seconds": watch.seconds, "exam_outcomes": dict(score.outcomes)}
+    return {"pass_at_1": score.pass_at_1, "interval": list(score.interval), "seconds": watch.seconds, "evaluation_outcomes": dict(score.outcomes)}
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
@@ -171,7 +171,7 @@ def _footer(summary: dict[str, Any]) -> Text:
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]
     if any(undecided):
-        lines.append("exam answers left undecided: " + ", ".join(f"{share:.1%}" for share in undecided))
+        lines.append("evaluation answers left undecided: " + ", ".join(f"{share:.1%}" for share in undecided))
     if summary["kept"]:
         lines.append(f"kept: generation {summary['kept_generation']}, {summary['kept']}")
     if summary["stopped_early"]:

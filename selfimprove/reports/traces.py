@@ -1,4 +1,4 @@
-"""The traces of a generation to read: each thought beside its moment, then the answer and its verdict."""
+"""The traces of a generation to read: each thought beside its behaviour, then the answer and its verdict."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.terminal.safe_text import plain_text
 from selfimprove.thinking.anatomy import dissect
-from selfimprove.thinking.behaviours import Cue, Moment, Moments
+from selfimprove.thinking.behaviours import Behaviour, Behaviours, Cue
 from selfimprove.thinking.thoughts import switches
 from selfimprove.thinking.traces import parsed
 
 STYLES = {
-    Moment.PLAN: "cyan",
-    Moment.CONFIRMATION: "green",
-    Moment.REFLECTION: "yellow",
-    Moment.REVISION: "bold magenta",
-    Moment.CONCLUSION: "bold blue",
-    Moment.STEP: "dim",
+    Behaviour.PLAN: "cyan",
+    Behaviour.CONFIRMATION: "green",
+    Behaviour.REFLECTION: "yellow",
+    Behaviour.REVISION: "bold magenta",
+    Behaviour.CONCLUSION: "bold blue",
+    Behaviour.STEP: "dim",
 }
 
 
@@ -41,7 +41,7 @@ def find(
 
     Returns:
         `{"generation", "limited": whether there are more, "traces": [{"trace_id", "problem_id", "question", "reference", "before": text before the
-        thinking, "thoughts": [{"moment", "text", "probed": `3/4` where three of four answers after it were right, None where it was not probed}],
+        thinking, "thoughts": [{"behaviour", "text", "probed": `3/4` where three of four answers after it were right, None where it was not probed}],
         "switches", "after": text after the thinking, all of it where nothing is thought, "answer", "outcome", "verifier", "finish_reason",
         "output_tokens"}]}`; the texts of the thoughts are together the thinking.
 
@@ -57,13 +57,13 @@ def find(
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 trace has to be shown")
     number = _generation(run, generation)
-    moments, folder = moments_of(settings), run.generation(number)
+    behaviours, folder = behaviours_of(settings), run.generation(number)
     chosen = (
         item
         for item in beside(stored(folder), read_probes(folder))
         if (outcome is None or item.verdict.outcome == outcome) and (problem is None or item.trace.problem_id == problem)
     )
-    traces = [described(item, problems[item.trace.problem_id], moments) for item in islice(chosen, limit)]
+    traces = [described(item, problems[item.trace.problem_id], behaviours) for item in islice(chosen, limit)]
     return {"generation": number, "limited": next(chosen, None) is not None, "traces": traces}
 
 
@@ -80,17 +80,17 @@ def _generation(run: RunFolder, wanted: int | None) -> int:
     return wanted
 
 
-def moments_of(settings: dict[str, Any]) -> Moments:
+def behaviours_of(settings: dict[str, Any]) -> Behaviours:
     """The cues of the run with these settings."""
-    own = settings.get("moments")
+    own = settings.get("behaviours")
     if own is None:
-        return Moments()
-    return Moments(cues=tuple(Cue(Moment(cue["moment"]), cue["pattern"], cue["where"]) for cue in own["cues"]))
+        return Behaviours()
+    return Behaviours(cues=tuple(Cue(Behaviour(cue["behaviour"]), cue["pattern"], cue["where"]) for cue in own["cues"]))
 
 
-def described(item: JudgedTrace, problem: Problem, moments: Moments) -> dict[str, Any]:
+def described(item: JudgedTrace, problem: Problem, behaviours: Behaviours) -> dict[str, Any]:
     """One trace as `find` gives it."""
-    parts, thoughts = parsed(item.trace), dissect(item.trace, moments)
+    parts, thoughts = parsed(item.trace), dissect(item.trace, behaviours)
     probed: list[str | None] = [f"{probe.right}/{probe.samples}" for probe in item.probes] or [None] * len(thoughts)
     return {
         "trace_id": item.trace.id,
@@ -99,7 +99,8 @@ def described(item: JudgedTrace, problem: Problem, moments: Moments) -> dict[str
         "reference": problem.answer,
         "before": parts.before if parts.thinking is not None else "",
         "thoughts": [
-            {"moment": moment.value, "text": thought.text, "probed": right} for (thought, moment), right in zip(thoughts, probed, strict=True)
+            {"behaviour": behaviour.value, "text": thought.text, "probed": right}
+            for (thought, behaviour), right in zip(thoughts, probed, strict=True)
         ],
         "switches": switches([thought for thought, _ in thoughts]),
         "after": parts.after if parts.thinking is not None else parts.before,
@@ -113,7 +114,7 @@ def described(item: JudgedTrace, problem: Problem, moments: Moments) -> dict[str
 
 def show_traces(found: dict[str, Any], console: Console) -> None:
     """Print the traces one below the other, after a legend of the colours."""
-    legend = Text(" ").join(Text(moment.value, style) for moment, style in STYLES.items())
+    legend = Text(" ").join(Text(behaviour.value, style) for behaviour, style in STYLES.items())
     console.print(Text.assemble(f"generation {found['generation']}: ", legend))
     for trace in found["traces"]:
         console.print()
@@ -129,15 +130,15 @@ def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
     verdict = "green" if trace["outcome"] == Outcome.CORRECT else "red"
     yield Text.assemble((plain_text(trace["trace_id"]), "bold"), "  ", (trace["outcome"], verdict))
     table = Table.grid(padding=(0, 1))
-    table.add_column(min_width=max(map(len, Moment)))
+    table.add_column(min_width=max(map(len, Behaviour)))
     table.add_column(overflow="fold")
     table.add_row("question", Text(plain_text(trace["question"].strip())))
     if trace["before"].strip():
         table.add_row("before", Text(plain_text(trace["before"].strip())))
     for thought in trace["thoughts"]:
-        style = STYLES[Moment(thought["moment"])]
+        style = STYLES[Behaviour(thought["behaviour"])]
         probed = f"  → {thought['probed']} right" if thought["probed"] else ""
-        table.add_row(Text(thought["moment"], style), Text.assemble((plain_text(thought["text"].strip("\n")), style), (probed, "italic")))
+        table.add_row(Text(thought["behaviour"], style), Text.assemble((plain_text(thought["text"].strip("\n")), style), (probed, "italic")))
     stopped = "" if trace["finish_reason"] == "stop" else f" ({trace['finish_reason']})"
     table.add_row("answer", Text.assemble(("none" if trace["answer"] is None else plain_text(trace["answer"])) + stopped, style=verdict))
     if trace["outcome"] != Outcome.CORRECT:

@@ -21,11 +21,11 @@ VARIETIES = tuple(2.0**power for power in range(-7, 11))
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class FixedK:
-    """`samples_per_problem` traces of every problem, in one wave."""
+    """`n` traces of every problem, in one wave."""
 
-    def allot(self, tries: Sequence[Tries], samples_per_problem: int) -> list[int] | None:
+    def allot(self, tries: Sequence[Tries], n: int) -> list[int] | None:
         """Everything at once, then nothing."""
-        return None if not tries or tries[0].asked else [samples_per_problem] * len(tries)
+        return None if not tries or tries[0].asked else [n] * len(tries)
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -51,9 +51,9 @@ class ExpectedGain:
     """Traces that are decided on together; None: an eighth of all that may be sampled, at most 256. Two waves are with the sampler at any time: with
     less than 256 for each of its copies, an engine is not full; with more, decisions are later."""
 
-    def allot(self, tries: Sequence[Tries], samples_per_problem: int) -> list[int] | None:
+    def allot(self, tries: Sequence[Tries], n: int) -> list[int] | None:
         """The next wave, one trace after another to whatever gains most then; among equals, to the first."""
-        total = samples_per_problem * len(tries)
+        total = n * len(tries)
         left = total - sum(one.asked for one in tries)
         if left <= 0:
             return None

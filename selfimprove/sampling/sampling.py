@@ -17,10 +17,10 @@ from selfimprove.seeds import derive_seed
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Decoding:
+class Sampling:
     """How many traces of a problem are sampled, and how."""
 
-    samples_per_problem: PositiveInt = 4
+    n: PositiveInt = 4
     """Traces asked of each problem."""
     temperature: NonNegativeFloat = 0.8
     """0 is greedy."""
@@ -67,7 +67,7 @@ class Decoding:
                 switch_penalty=self.switch_penalty,
             )
 
-        return Requests([self.samples_per_problem] * len(names), make)
+        return Requests([self.n] * len(names), make)
 
 
 def another(request: Request, sample: int, seed: int) -> Request:

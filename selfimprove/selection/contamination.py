@@ -1,4 +1,4 @@
-"""Keeps what the exam asks out of what is trained on."""
+"""Keeps what the evaluation asks out of what is trained on."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Contamination:
     """Of the held-out question's n-grams, so many must be in the text."""
 
 
-class ExamIndex:
+class EvalIndex:
     """The n-grams of the held-out questions."""
 
-    def __init__(self, rule: Contamination, held_out: Iterable[Problem]) -> None:
+    def __init__(self, rule: Contamination, eval_problems: Iterable[Problem]) -> None:
         self._rule = rule
         self._questions: dict[tuple[str, ...], set[str]] = defaultdict(set)
         self._wanted: dict[str, int] = {}
         self._lengths: set[int] = set()
-        for problem in held_out:
+        for problem in eval_problems:
             words = _words(problem.question)
             length = min(rule.n, len(words))
             grams = set(_grams(words, length))

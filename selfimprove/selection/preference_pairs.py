@@ -17,11 +17,11 @@ from selfimprove.seeds import derive_seed
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class Contrast:
+class PreferencePairs:
     """Every generation leaves `pairs.parquet`, of its own traces, and `verifier.parquet`, of all traces so far."""
 
     trainer: Trainer | None = None
-    """Goes on with the pairs from the checkpoint that the rows have trained: `PreferenceTrainer()`. None: the pairs are only kept."""
+    """Goes on with the pairs from the checkpoint that the rows have trained: `DPO()`. None: the pairs are only kept."""
     pairs_per_problem: PositiveInt = 2
     """The most pairs of one problem."""
     verdicts_per_problem: Annotated[int, Field(ge=2)] = 8

@@ -6,43 +6,43 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from selfimprove.records import AcceptedTrace, GenerationReport, Score
-from selfimprove.stages.context import Campaign
-from selfimprove.stages.evaluate import take_exam
+from selfimprove.stages.context import RunContext
+from selfimprove.stages.evaluate import evaluate_checkpoint
 from selfimprove.stages.train import fine_tune
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import Stopwatch
 
 
-def few_shot(campaign: Campaign) -> Score | None:
-    """The base model's exam as it is asked in generation 1; None where it is asked the bare question there too."""
-    prompter = campaign.workflow.first_prompter
+def few_shot(context: RunContext) -> Score | None:
+    """The base model's evaluation as it is asked in generation 1; None where it is asked the bare question there too."""
+    prompter = context.workflow.first_prompter
     if prompter is None:
         return None
-    folder = campaign.run.baseline("few_shot")
-    with Stopwatch(folder / "seconds.json").time("examine"):
-        return take_exam(campaign, campaign.base, folder / "exam", prompter, "few-shot base, exam", name="few-shot")
+    folder = context.run.baseline("few_shot")
+    with Stopwatch(folder / "seconds.json").time("evaluate"):
+        return evaluate_checkpoint(context, context.base, folder / "evaluation", prompter, "few-shot base, evaluation", name="few-shot")
 
 
-def answer_only(campaign: Campaign, reports: Sequence[GenerationReport]) -> Score:
+def answer_only(context: RunContext, reports: Sequence[GenerationReport]) -> Score:
     """Fine-tuning on (question, answer) beside (question, rationale, answer).
 
     The rows are those that the last candidate was trained on, with the reference answer in place of the trace: the same questions, equally often,
     for the same number of steps from the base weights. Where it grew out of earlier champions, their trainings are repeated one after the other.
-    Then the same exam.
+    Then the same evaluation.
     """
-    folder = campaign.run.baseline("answer_only")
-    answers = {problem.id: problem.answer for problem in campaign.problems}
-    watch, checkpoint = Stopwatch(folder / "seconds.json"), campaign.base
+    folder = context.run.baseline("answer_only")
+    answers = {problem.id: problem.answer for problem in context.problems}
+    watch, checkpoint = Stopwatch(folder / "seconds.json"), context.base
     for number in lineage(reports):
-        trained_on = read_records(campaign.run.generation(number) / "rows.parquet", AcceptedTrace)
+        trained_on = read_records(context.run.generation(number) / "rows.parquet", AcceptedTrace)
         if not trained_on:  # It practised on problems.
             continue
         rows = [replace(row, completion=answers[row.problem_id], completion_token_ids=None, origin="answer-only") for row in trained_on]
         place, label = folder / f"generation-{number:02d}", "answer-only baseline, training"
         with watch.time("train"):
-            checkpoint, _ = fine_tune(campaign.of_generation(number), checkpoint, rows, place, f"answer-only-{number}", number, label)
-    with watch.time("examine"):
-        return take_exam(campaign, checkpoint, folder / "exam", campaign.workflow.prompter, "answer-only baseline, exam")
+            checkpoint, _ = fine_tune(context.of_generation(number), checkpoint, rows, place, f"answer-only-{number}", number, label)
+    with watch.time("evaluate"):
+        return evaluate_checkpoint(context, checkpoint, folder / "evaluation", context.workflow.prompter, "answer-only baseline, evaluation")
 
 
 def lineage(reports: Sequence[GenerationReport]) -> list[int]:

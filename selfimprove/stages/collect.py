@@ -13,8 +13,8 @@ from selfimprove.errors import UserError
 from selfimprove.records import AcceptedTrace, Checkpoint, LedgerEntry, Outcome, Problem, Request, Selection
 from selfimprove.sampling.allocation import fit_beta
 from selfimprove.seeds import derive_seed
-from selfimprove.selection.contamination import ExamIndex
-from selfimprove.stages.context import Campaign
+from selfimprove.selection.contamination import EvalIndex
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.probe import beside, probe, read_probes
 from selfimprove.stages.rationalize import Rationalized, rationalize
 from selfimprove.stages.sample import Tally, ask, sample_and_verify, sample_teacher, tally
@@ -27,7 +27,7 @@ from selfimprove.storage.run_folder import Stopwatch
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.thinking import under_thinking
 from selfimprove.thinking.anatomy import anatomy
-from selfimprove.thinking.behaviours import Moments
+from selfimprove.thinking.behaviours import Behaviours
 
 
 @dataclass(frozen=True)
@@ -52,56 +52,56 @@ class Gathered:
         return sum(item.trace.id in accepted and item.verdict.outcome is Outcome.WRONG for item in self.shards.read())
 
 
-def gather(campaign: Campaign, champion: Checkpoint, number: int, folder: Path, watch: Stopwatch) -> Gathered:
+def gather(context: RunContext, champion: Checkpoint, number: int, folder: Path, watch: Stopwatch) -> Gathered:
     """The traces of this generation, and which of them are accepted; `accepted.parquet` holds these.
 
     Generation 1 is the teacher's where there is one: its traces are neither probed nor helped with hints.
     """
-    workflow, label, rationalized = campaign.workflow, f"generation {number}", Rationalized()
+    workflow, label, rationalized = context.workflow, f"generation {number}", Rationalized()
     teacher, guidance, cost = workflow.teacher if number == 1 else None, workflow.process_reward, None
     prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
     with watch.time("sample"):
-        problems = draw(campaign, number)
+        problems = draw(context, number)
         if teacher:
-            shards = sample_teacher(campaign, teacher, problems, folder, f"{label}, sampling from the teacher")
+            shards = sample_teacher(context, teacher, problems, folder, f"{label}, sampling from the teacher")
         else:
-            rates = campaign.rates(problems)
+            rates = context.rates(problems)
             if guidance and guidance.search:
                 requests = ask(problems, prompter, workflow.sampling, f"g{number}", workflow.seed, workflow.delimiters, rates)
-                shards, cost = search_samples(campaign, guidance, guidance.search, champion, requests, problems, folder, f"{label}, searching")
+                shards, cost = search_samples(context, guidance, guidance.search, champion, requests, problems, folder, f"{label}, searching")
             else:
-                once = replace(workflow.sampling, samples_per_problem=1)
+                once = replace(workflow.sampling, n=1)
                 requests = ask(problems, prompter, once, f"g{number}", workflow.seed, workflow.delimiters, rates)
-                shards = sample_allotted(campaign, champion, requests, problems, folder, number, rates or None)
+                shards = sample_allotted(context, champion, requests, problems, folder, number, rates or None)
     sampled = tally(shards)
     if cost:
         sampled = replace(sampled, tokens=cost.tokens)
     if guidance:
         with watch.time("reward"):
-            reward(campaign, guidance, shards.read(), problems, folder, f"{label}, scoring thoughts")
+            reward(context, guidance, shards.read(), problems, folder, f"{label}, scoring thoughts")
             # The trainer needs its memory.
-            campaign.cluster.end(guidance.scorer)
-    if workflow.probing and not teacher:
+            context.cluster.end(guidance.scorer)
+    if workflow.probe and not teacher:
         with watch.time("probe"):
-            probe(campaign, workflow.probing, champion, shards, prompter, folder, f"{label}, probing")
+            probe(context, workflow.probe, champion, shards, prompter, folder, f"{label}, probing")
     if workflow.rationalization and not teacher:
         with watch.time("rationalize"):
             unsolved = [problem for problem in problems if not sampled.solves.get(problem.id, (0, 0))[0]]
-            rationalized = rationalize(campaign, workflow.rationalization, champion, unsolved, prompter, folder, number)
+            rationalized = rationalize(context, workflow.rationalization, champion, unsolved, prompter, folder, number)
     with watch.time("select"):
         probes, decode = read_probes(folder), None if teacher else decoder(champion.path)
-        figures = anatomy((item.trace for item in shards.read()), workflow.moments or Moments(), decode)
+        figures = anatomy((item.trace for item in shards.read()), workflow.behaviours or Behaviours(), decode)
         figures |= under_thinking.figures(beside(shards.read(), probes))
         judged = rewarded(beside(shards.read(), probes), read_rewards(folder))
         selection = select(workflow.selector, judged, problems, workflow.prompter, number)
         selection = teacher.taught(selection, shards.read(), workflow.delimiters) if teacher else rationalized.beside(selection)
-        selection = decontaminate(campaign.exam, selection)
+        selection = decontaminate(context.eval_index, selection)
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
     return Gathered(problems, shards, sampled, selection, rationalized, figures, cost)
 
 
 def sample_allotted(
-    campaign: Campaign,
+    context: RunContext,
     checkpoint: Checkpoint,
     requests: Sequence[Request],
     problems: Sequence[Problem],
@@ -118,52 +118,52 @@ def sample_allotted(
     Raises:
         UserError: the allocator goes by what is accepted, and the selector has to see all traces of a problem to tell.
     """
-    workflow, label = campaign.workflow, f"generation {number}, sampling"
-    allotment = Allotment(workflow, requests, problems, number, earlier_rates(campaign, number) if predicted is None else predicted)
+    workflow, label = context.workflow, f"generation {number}, sampling"
+    allotment = Allotment(workflow, requests, problems, number, earlier_rates(context, number) if predicted is None else predicted)
     first = allotment.next_wave() or []
     if allotment.ended:
-        return sample_and_verify(campaign, checkpoint, first, problems, folder, label)
+        return sample_and_verify(context, checkpoint, first, problems, folder, label)
     if not getattr(workflow.selector, "needs_reference", True):
         selector, allocator = type(workflow.selector).__name__, type(workflow.allocator).__name__
         raise UserError(
             f"{selector} compares all traces of a problem, and {allocator} goes by what is accepted while they come; set allocator=FixedK()"
         )
-    return sample_and_verify(campaign, checkpoint, first, problems, folder, label, later=allotment)
+    return sample_and_verify(context, checkpoint, first, problems, folder, label, later=allotment)
 
 
-def earlier_rates(campaign: Campaign, number: int) -> dict[str, float]:
+def earlier_rates(context: RunContext, number: int) -> dict[str, float]:
     """The solve rate of each problem in the last generation before this one that sampled it, by problem id.
 
     It is the posterior mean under the Beta that fits that generation's ledger best (empirical Bayes): little is concluded from few samples.
     """
     rates: dict[str, float] = {}
     # A teacher's rates are not the model's.
-    for past in range(2 if campaign.workflow.teacher else 1, number):
-        rows = [row for row in read_records(campaign.run.generation(past) / "ledger.parquet", LedgerEntry) if row.set == "train"]
+    for past in range(2 if context.workflow.teacher else 1, number):
+        rows = [row for row in read_records(context.run.generation(past) / "ledger.parquet", LedgerEntry) if row.set == "train"]
         alpha, beta = fit_beta((row.right, row.samples) for row in rows)
         rates |= {row.problem_id: (alpha + row.right) / (alpha + beta + row.samples) for row in rows}
     return rates
 
 
-def draw(campaign: Campaign, number: int) -> list[Problem]:
+def draw(context: RunContext, number: int) -> list[Problem]:
     """The problems of this generation: all that are below the cap of accepted traces, or a seeded draw of them."""
-    cap, wanted = campaign.workflow.accepted_cap, campaign.workflow.problems_per_generation
-    accepted = Counter(row.problem_id for rows in accepted_before(campaign, number) for row in rows)
-    below = [problem for problem in campaign.problems if cap is None or accepted[problem.id] < cap]
+    cap, wanted = context.workflow.accepted_cap, context.workflow.problems_per_generation
+    accepted = Counter(row.problem_id for rows in accepted_before(context, number) for row in rows)
+    below = [problem for problem in context.problems if cap is None or accepted[problem.id] < cap]
     if wanted is None or wanted >= len(below):
         return below
-    return random.Random(derive_seed(campaign.workflow.seed, "draw", number)).sample(below, wanted)
+    return random.Random(derive_seed(context.workflow.seed, "draw", number)).sample(below, wanted)
 
 
-def accepted_before(campaign: Campaign, number: int) -> list[list[AcceptedTrace]]:
+def accepted_before(context: RunContext, number: int) -> list[list[AcceptedTrace]]:
     """The accepted traces of each generation before this one, the first generation's first."""
-    return [read_records(campaign.run.generation(past) / "accepted.parquet", AcceptedTrace) for past in range(1, number)]
+    return [read_records(context.run.generation(past) / "accepted.parquet", AcceptedTrace) for past in range(1, number)]
 
 
-def decontaminate(exam: ExamIndex | None, selection: Selection) -> Selection:
+def decontaminate(evaluation: EvalIndex | None, selection: Selection) -> Selection:
     """Drop what gives a held-out question away, for the reason `contaminated`."""
-    if exam is None:
+    if evaluation is None:
         return selection
-    clean = exam.clean_rows(selection.accepted)
+    clean = evaluation.clean_rows(selection.accepted)
     dropped = len(selection.accepted) - len(clean)
     return Selection(tuple(clean), {**selection.drops, **({"contaminated": dropped} if dropped else {})})

@@ -10,13 +10,13 @@ from selfimprove.records import (
     Checkpoint,
     Problem,
 )
-from selfimprove.selection.contamination import ExamIndex
+from selfimprove.selection.contamination import EvalIndex
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.workflow.workflow import Workflow
 
 
 @dataclass(frozen=True)
-class Campaign:
+class RunContext:
     """What stays the same through all generations of a run."""
 
     workflow: Workflow
@@ -26,16 +26,16 @@ class Campaign:
     progress: Progress
     base: Checkpoint
     problems: Sequence[Problem]
-    held_out: Sequence[Problem]
-    exam: ExamIndex | None
+    eval_problems: Sequence[Problem]
+    eval_index: EvalIndex | None
     """The held-out questions, to keep them out of what is trained on."""
     training: list[Trainer] = field(default_factory=list)
     """Whose turn it is to train."""
     predicted: Mapping[str, float] = field(default_factory=dict)
     """Solve rates of this generation's problems, by id, as far as they are predicted."""
 
-    def of_generation(self, number: int) -> Campaign:
-        """The campaign with what this generation does in its own way."""
+    def of_generation(self, number: int) -> RunContext:
+        """The run with what this generation does in its own way."""
         return replace(self, workflow=self.workflow.of_generation(number))
 
     def here(self, checkpoint: Checkpoint) -> Checkpoint:

@@ -12,14 +12,14 @@ from selfimprove.records import (
     Problem,
     Score,
 )
-from selfimprove.sampling.sampling import Decoding
-from selfimprove.stages.context import Campaign
+from selfimprove.sampling.sampling import Sampling
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import ask, sample, sample_and_verify
 from selfimprove.stages.verify import verify
 from selfimprove.storage.files import read_json, write_json
 
 
-def examine(
+def evaluate(
     sampler: Sampler,
     verifier: Verifier,
     checkpoint: Checkpoint,
@@ -27,28 +27,28 @@ def examine(
     prompter: Prompter,
     cluster: Cluster,
     *,
-    decoding: Decoding | None = None,
+    decoding: Sampling | None = None,
     deadline: float = 5.0,
     seed: int = 0,
 ) -> Score:
     """The score of a checkpoint on these problems; greedy, one answer each, unless `decoding` says otherwise."""
-    requests = ask(problems, prompter, decoding or Decoding(samples_per_problem=1, temperature=0.0), f"{checkpoint.id}-exam", seed)
+    requests = ask(problems, prompter, decoding or Sampling(n=1, temperature=0.0), f"{checkpoint.id}-exam", seed)
     traces = sample(sampler, checkpoint, requests, cluster)
     judged = [item for batch in verify(verifier, problems, traces, cluster, deadline) for item in batch]
     return score(checkpoint.id, judged)
 
 
-def take_exam(campaign: Campaign, checkpoint: Checkpoint, folder: Path, prompter: Prompter, label: str, name: str | None = None) -> Score:
-    """The score of a checkpoint on the held-out problems; an exam that was taken is only read.
+def evaluate_checkpoint(context: RunContext, checkpoint: Checkpoint, folder: Path, prompter: Prompter, label: str, name: str | None = None) -> Score:
+    """The score of a checkpoint on the held-out problems; an evaluation that was taken is only read.
 
-    `name` tells the traces of this exam from those of another one of the same checkpoint.
+    `name` tells the traces of this evaluation from those of another one of the same checkpoint.
     """
     if (folder / "score.json").exists():
         return read_json(folder / "score.json", Score)
-    workflow = campaign.workflow
-    held_out, namespace = campaign.held_out, f"{name or checkpoint.id}-exam"
-    requests = ask(held_out, prompter, workflow.exam, namespace, workflow.seed, workflow.delimiters, campaign.rates(held_out))
-    shards = sample_and_verify(campaign, checkpoint, requests, campaign.held_out, folder, label)
+    workflow = context.workflow
+    eval_problems, namespace = context.eval_problems, f"{name or checkpoint.id}-exam"
+    requests = ask(eval_problems, prompter, workflow.eval_sampling, namespace, workflow.seed, workflow.delimiters, context.rates(eval_problems))
+    shards = sample_and_verify(context, checkpoint, requests, context.eval_problems, folder, label)
     result = score(checkpoint.id, list(shards.read()))
     write_json(folder / "score.json", result)
     return result

@@ -14,7 +14,7 @@ from selfimprove.protocols import Prompter
 from selfimprove.records import Checkpoint, JudgedTrace, LabelledTrace, Outcome
 from selfimprove.seeds import derive_seed
 from selfimprove.settings.paths import describe
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.probe import draw
 from selfimprove.stages.sample import sample_and_verify
 from selfimprove.storage.files import read_records, write_records
@@ -25,7 +25,7 @@ LABELLED = "labelled.parquet"
 
 
 def label_steps(
-    campaign: Campaign, rule: Rollouts, checkpoint: Checkpoint, judged: Iterable[JudgedTrace], prompter: Prompter, folder: Path, label: str
+    context: RunContext, rule: Rollouts, checkpoint: Checkpoint, judged: Iterable[JudgedTrace], prompter: Prompter, folder: Path, label: str
 ) -> list[LabelledTrace]:
     """Label a draw of these traces with rollouts of `checkpoint`; `prompter` is how they were asked.
 
@@ -37,7 +37,7 @@ def label_steps(
         UserError: the checkpoint's tokenizer cannot be read apart from its model, or the folder holds labels of something else.
     """
     different = {(item.trace.problem_id, parsed(item.trace).thinking): item for item in judged}
-    chosen = _drawn(list(different.values()), rule, derive_seed(campaign.workflow.seed, "label"))
+    chosen = _drawn(list(different.values()), rule, derive_seed(context.workflow.seed, "label"))
     made_from = {"rollouts": digest([describe(rule)]), "weights": checkpoint.weights_hash, "traces": digest(item.trace for item in chosen)}
     require_same(folder / "labelling.manifest.json", made_from)
     if (folder / LABELLED).exists():
@@ -45,12 +45,12 @@ def label_steps(
     decode = decoder(checkpoint.path)
     if decode is None:
         raise UserError(f"{checkpoint.path} has no tokenizer.json: labelling has to know where thoughts end in tokens; save a fast tokenizer there")
-    problems = {problem.id: problem for problem in campaign.problems}
+    problems = {problem.id: problem for problem in context.problems}
     traces = []
     for item in chosen:
         problem = problems[item.trace.problem_id]
         traces.append(unlabelled(item, problem, prompter.messages(problem), decode))
-    tallies = _roll_out(campaign, rule, checkpoint, traces, folder, label)
+    tallies = _roll_out(context, rule, checkpoint, traces, folder, label)
     labelled = [trace.labelled(tallies) for trace in traces]
     write_records(folder / LABELLED, labelled, LabelledTrace)
     return labelled
@@ -70,18 +70,18 @@ def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedT
 
 
 def _roll_out(
-    campaign: Campaign, rule: Rollouts, checkpoint: Checkpoint, traces: list[Unlabelled], folder: Path, label: str
+    context: RunContext, rule: Rollouts, checkpoint: Checkpoint, traces: list[Unlabelled], folder: Path, label: str
 ) -> dict[Boundary, Tally]:
     """What all boundaries come to, round after round until none needs more."""
     problems = list({trace.problem.id: trace.problem for trace in traces}.values())
     tallies: dict[Boundary, Tally] = {}
     for number in count(1):
-        wanted = next_round(traces, tallies, rule, campaign.workflow.seed)
+        wanted = next_round(traces, tallies, rule, context.workflow.seed)
         if not wanted:
             break
         requests = [request for several in wanted.values() for request in several]
         place = folder / f"round-{number:02d}"
-        shards = sample_and_verify(campaign, checkpoint, requests, problems, place, f"{label}, round {number}")
+        shards = sample_and_verify(context, checkpoint, requests, problems, place, f"{label}, round {number}")
         outcomes = {item.trace.id: item.verdict.outcome for item in shards.read()}
         for boundary, several in wanted.items():
             tallies[boundary] = _counted(tallies.get(boundary, Tally()), [outcomes[request.id] for request in several])

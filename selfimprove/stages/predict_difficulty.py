@@ -16,7 +16,7 @@ from selfimprove.evaluation.reliability import Forecast, Reliability, reliabilit
 from selfimprove.records import Checkpoint, LedgerEntry, Problem
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.settings.paths import describe
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.storage.files import read_json, read_records, write_json
 from selfimprove.storage.manifest import digest, require_same
 
@@ -41,27 +41,27 @@ class Prediction:
         return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def predict(campaign: Campaign, champion: Checkpoint, drawn: Sequence[Problem], number: int) -> Prediction:
-    """The solve rates of this generation's problems; with those of the exam where its budgets go by them."""
-    part = campaign.workflow.difficulty
+def predict(context: RunContext, champion: Checkpoint, drawn: Sequence[Problem], number: int) -> Prediction:
+    """The solve rates of this generation's problems; with those of the evaluation where its budgets go by them."""
+    part = context.workflow.difficulty
     if part is None:
         return Prediction()
-    held_out = campaign.held_out if isinstance(campaign.workflow.exam.budget, BudgetByDifficulty) else ()
-    folder = campaign.run.generation(number) / "difficulty"
-    return predict_for(campaign, part, champion, [*drawn, *held_out], range(1, number), folder, f"generation {number}, predicting")
+    eval_problems = context.eval_problems if isinstance(context.workflow.eval_sampling.budget, BudgetByDifficulty) else ()
+    folder = context.run.generation(number) / "difficulty"
+    return predict_for(context, part, champion, [*drawn, *eval_problems], range(1, number), folder, f"generation {number}, predicting")
 
 
 def predict_for(
-    campaign: Campaign, part: DifficultyModel, checkpoint: Checkpoint, wanted: Sequence[Problem], past: Sequence[int], folder: Path, label: str
+    context: RunContext, part: DifficultyModel, checkpoint: Checkpoint, wanted: Sequence[Problem], past: Sequence[int], folder: Path, label: str
 ) -> Prediction:
     """The solve rates of `wanted`, as the ledgers of the generations `past` let one expect them of `checkpoint`.
 
     `folder` gets the model (`model.safetensors`: `weight` and `bias` on this checkpoint's features), `predicted.json`, and `reliability.json` with
-    its plot, `reliability.png`. Rates are those of the last generation's draw, moved by as much as the exam moved since. Nothing is predicted from
-    too few problems.
+    its plot, `reliability.png`. Rates are those of the last generation's draw, shifted by the change in the evaluation since. Too few problems give
+    no prediction.
     """
-    problems = {problem.id: problem for problem in campaign.problems}
-    seen = [one for one in _ledger(campaign, past) if one.problem_id in problems]
+    problems = {problem.id: problem for problem in context.problems}
+    seen = [one for one in _ledger(context, past) if one.problem_id in problems]
     observed = {one.problem_id for one in seen}
     if len(observed) < part.fewest:
         return Prediction()
@@ -71,13 +71,13 @@ def predict_for(
         "tokenizer and chat template": checkpoint.tokenizer_hash,
         "ledgers": digest(seen),
         "problems": digest(asked),
-        "exams": digest([moved := _moved(campaign, past[-1])]),
-        "model of difficulty": digest([describe(part), describe(campaign.workflow.prompter), campaign.workflow.seed]),
+        "evaluations": digest([moved := _moved(context, past[-1])]),
+        "model of difficulty": digest([describe(part), describe(context.workflow.prompter), context.workflow.seed]),
     }
     require_same(folder.with_name(f"{folder.name}.manifest.json"), made_from)
     if not folder.exists():
-        features = _features(campaign, part, checkpoint, asked, label)
-        fitted, measured = fit(part, features, seen, campaign.workflow.seed)
+        features = _features(context, part, checkpoint, asked, label)
+        fitted, measured = fit(part, features, seen, context.workflow.seed)
         fitted = replace(fitted, bias=fitted.bias + moved)
         rates = fitted.rates({problem.id: features[problem.id] for problem in wanted})
         with complete_folder(folder) as half:
@@ -89,35 +89,35 @@ def predict_for(
     return Prediction(read_json(folder / "predicted.json", dict[str, float]), read_json(folder / "reliability.json", Reliability))
 
 
-def _ledger(campaign: Campaign, past: Sequence[int]) -> Iterator[LedgerEntry]:
+def _ledger(context: RunContext, past: Sequence[int]) -> Iterator[LedgerEntry]:
     """What the student's samples of these generations came to; a teacher's say nothing of the student."""
     for number in past:
-        if number > 1 or campaign.workflow.teacher is None:
-            entries = read_records(campaign.run.generation(number) / "ledger.parquet", LedgerEntry)
+        if number > 1 or context.workflow.teacher is None:
+            entries = read_records(context.run.generation(number) / "ledger.parquet", LedgerEntry)
             yield from (one for one in entries if one.set == "train")
 
 
-def _moved(campaign: Campaign, last: int) -> float:
-    """How far this generation's training moved the exam, in logits: from the model that sampled to the champion it left."""
-    reports = campaign.run.reports()
+def _moved(context: RunContext, last: int) -> float:
+    """How far this generation's training moved the evaluation, in logits: from the model that sampled to the champion it left."""
+    reports = context.run.reports()
     sampled, now = reports[last - 1].kept_score, reports[last].kept_score
-    if last == 1 and campaign.workflow.first_prompter:
-        sampled = campaign.run.baselines().get("few_shot", sampled)
+    if last == 1 and context.workflow.first_prompter:
+        sampled = context.run.baselines().get("few_shot", sampled)
     # Half a right and half a wrong answer more keep it finite.
     before, after = ((one.problems * one.pass_at_1 + 0.5) / (one.problems + 1) for one in (sampled, now))
     return math.log(after / (1 - after)) - math.log(before / (1 - before))
 
 
-def _features(campaign: Campaign, part: DifficultyModel, checkpoint: Checkpoint, problems: Sequence[Problem], label: str) -> dict[str, Features]:
-    prompts = [(problem.id, campaign.workflow.prompter.messages(problem)) for problem in problems]
+def _features(context: RunContext, part: DifficultyModel, checkpoint: Checkpoint, problems: Sequence[Problem], label: str) -> dict[str, Features]:
+    prompts = [(problem.id, context.workflow.prompter.messages(problem)) for problem in problems]
     features: dict[str, Features] = {}
-    campaign.cluster.open("sampler", campaign.workflow.sampler).call("rest")
-    campaign.progress.begin(label, len(prompts))
-    for batches in campaign.cluster.open("embedder", part.embedder).stream("embed", [(checkpoint, prompts)]):
+    context.cluster.open("sampler", context.workflow.sampler).call("rest")
+    context.progress.begin(label, len(prompts))
+    for batches in context.cluster.open("embedder", part.embedder).stream("embed", [(checkpoint, prompts)]):
         for batch in batches:
-            campaign.progress.advance(sum(name not in features for name, _ in batch))
+            context.progress.advance(sum(name not in features for name, _ in batch))
             features.update(batch)
-    campaign.progress.end()
+    context.progress.end()
     return features
 
 

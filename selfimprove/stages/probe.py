@@ -12,18 +12,20 @@ from selfimprove.errors import UserError
 from selfimprove.protocols import Prompter
 from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Probe, Request
 from selfimprove.seeds import derive_seed
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import sample_and_verify
 from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.thinking.traces import parsed
-from selfimprove.thinking.under_thinking import Probing, answered, probe_requests
+from selfimprove.thinking.under_thinking import ThinkingProbe, answered, probe_requests
 
 Probes = dict[str, tuple[Probe, ...]]
 """The probes of each probed trace, by its id."""
 
 
-def probe(campaign: Campaign, probing: Probing, checkpoint: Checkpoint, shards: JudgedShards, prompter: Prompter, folder: Path, label: str) -> Probes:
+def probe(
+    context: RunContext, probing: ThinkingProbe, checkpoint: Checkpoint, shards: JudgedShards, prompter: Prompter, folder: Path, label: str
+) -> Probes:
     """Probe a draw of the traces of a stage with the checkpoint that wrote them; `prompter` is how it was asked.
 
     Raises:
@@ -34,17 +36,17 @@ def probe(campaign: Campaign, probing: Probing, checkpoint: Checkpoint, shards: 
     decode, encode = decoder(checkpoint.path), encoder(checkpoint.path)
     if decode is None or encode is None:
         raise UserError(f"{checkpoint.path} has no tokenizer.json: probing has to know where thoughts end in tokens; save a fast tokenizer there")
-    problems = {problem.id: problem for problem in campaign.problems}
-    drawn = draw(shards.read(), probing.wrong, probing.correct, derive_seed(campaign.workflow.seed, "probe", folder.name))
+    problems = {problem.id: problem for problem in context.problems}
+    drawn = draw(shards.read(), probing.wrong, probing.correct, derive_seed(context.workflow.seed, "probe", folder.name))
     planned: list[tuple[Probe, list[Request]]] = []
     for trace in (item.trace for item in shards.read() if item.trace.id in drawn):
         messages = prompter.messages(problems[trace.problem_id])
-        planned += probe_requests(trace, messages, probing, decode, encode, campaign.workflow.seed)
+        planned += probe_requests(trace, messages, probing, decode, encode, context.workflow.seed)
     requests = [request for _, asked in planned for request in asked]
     answers: Iterable[JudgedTrace] = ()
     if requests:
         asked_of = [problems[name] for name in dict.fromkeys(request.problem_id for request in requests)]
-        answers = sample_and_verify(campaign, checkpoint, requests, asked_of, folder / "probes", label).read()
+        answers = sample_and_verify(context, checkpoint, requests, asked_of, folder / "probes", label).read()
     probes = answered((probe for probe, _ in planned), answers)
     write_records(folder / "probes.parquet", [probe for of_trace in probes.values() for probe in of_trace], Probe)
     return probes

@@ -15,8 +15,8 @@ from selfimprove.prompting.hints import Rationalization, hinted, leak
 from selfimprove.protocols import Prompter
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Score, Selection
 from selfimprove.seeds import derive_seed
-from selfimprove.stages.context import Campaign
-from selfimprove.stages.evaluate import take_exam
+from selfimprove.stages.context import RunContext
+from selfimprove.stages.evaluate import evaluate_checkpoint
 from selfimprove.stages.sample import sample_and_verify
 from selfimprove.stages.select import select
 from selfimprove.stages.train import fine_tune
@@ -61,19 +61,19 @@ class Rationalized:
 
 
 def rationalize(
-    campaign: Campaign, rule: Rationalization, champion: Checkpoint, unsolved: Sequence[Problem], prompter: Prompter, folder: Path, number: int
+    context: RunContext, rule: Rationalization, champion: Checkpoint, unsolved: Sequence[Problem], prompter: Prompter, folder: Path, number: int
 ) -> Rationalized:
     """Accepted rationales of these problems, on the bare question that training shows.
 
     Raises:
         UserError: rationales are to be gone on from, and the checkpoint's tokenizer cannot be read apart from its model.
     """
-    workflow = campaign.workflow
-    decoding = replace(workflow.sampling, samples_per_problem=rule.samples)
+    workflow = context.workflow
+    decoding = replace(workflow.sampling, n=rule.samples)
     prompts = {problem.id: hinted(prompter, rule, problem) for problem in unsolved}
-    requests = list(decoding.requests(unsolved, prompts, f"g{number}-hint", workflow.seed, workflow.delimiters, campaign.rates(unsolved)))
+    requests = list(decoding.requests(unsolved, prompts, f"g{number}-hint", workflow.seed, workflow.delimiters, context.rates(unsolved)))
     label = f"generation {number}, rationalizing"
-    shards = sample_and_verify(campaign, champion, requests, unsolved, folder / RATIONALIZED, label)
+    shards = sample_and_verify(context, champion, requests, unsolved, folder / RATIONALIZED, label)
     found = select(workflow.selector, shards.read(), unsolved, workflow.prompter, number)
     problems, drops = (
         {problem.id: problem for problem in unsolved},
@@ -83,7 +83,7 @@ def rationalize(
     kept = [row for row in found.accepted if leak(rule, problems[row.problem_id], texts[row.trace_id]) is None]
     drops[f"{RATIONALIZED}: leak"] += len(found.accepted) - len(kept)
     if rule.resolve:
-        holding = _resolved(campaign, rule, champion, shards, kept, problems, folder, number)
+        holding = _resolved(context, rule, champion, shards, kept, problems, folder, number)
         drops[f"{RATIONALIZED}: unresolved"] += len(kept) - len(holding)
         kept = holding
     rows = tuple(replace(row, origin=RATIONALIZED) for row in kept)
@@ -92,7 +92,7 @@ def rationalize(
 
 
 def _resolved(
-    campaign: Campaign,
+    context: RunContext,
     rule: Rationalization,
     champion: Checkpoint,
     shards: JudgedShards,
@@ -105,32 +105,32 @@ def _resolved(
     decode = decoder(champion.path)
     if decode is None:
         raise UserError(f"{champion.path} has no tokenizer.json: rationalization cannot go on from a rationale; set its resolve to 0")
-    workflow, of_row = campaign.workflow, {row.trace_id: row for row in rows}
+    workflow, of_row = context.workflow, {row.trace_id: row for row in rows}
     requests = []
     for trace in (item.trace for item in shards.read() if item.trace.id in of_row):
         answer = len(trace.text) - len(parsed(trace).after.lstrip())
         bare = {trace.problem_id: of_row[trace.id].messages}
-        decoding = replace(workflow.sampling, samples_per_problem=rule.resolve)
+        decoding = replace(workflow.sampling, n=rule.resolve)
         asked = decoding.requests([problems[trace.problem_id]], bare, trace.id.partition("/")[2] + "/again", workflow.seed, workflow.delimiters)
         requests += [replace(request, prefix=trace.output_token_ids[: token_count(trace, answer, decode)], budget=None) for request in asked]
     if not requests:
         return []
     concerned = [problems[name] for name in dict.fromkeys(row.problem_id for row in rows)]
-    again = sample_and_verify(campaign, champion, requests, concerned, folder / "resolved", f"generation {number}, resolving without hints")
+    again = sample_and_verify(context, champion, requests, concerned, folder / "resolved", f"generation {number}, resolving without hints")
     right = Counter(item.trace.id.rpartition("/again/")[0] for item in again.read() if item.verdict.outcome is Outcome.CORRECT)
     return [row for row in rows if 2 * right[row.trace_id] > rule.resolve]
 
 
-def worth(campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], result: Score, folder: Path, number: int) -> dict[str, float]:
+def worth(context: RunContext, start: Checkpoint, rows: Sequence[AcceptedTrace], result: Score, folder: Path, number: int) -> dict[str, float]:
     """What the rationalized rows of a training add to pass@1: `value` with its 90 % interval `value_low` to `value_high`, paired over problems.
 
-    The same training without them, from the same start, and the same exam. Empty where there are no such rows, or no others.
+    The same training without them, from the same start, and the same evaluation. Empty where there are no such rows, or no others.
     """
     others = [row for row in rows if row.origin != RATIONALIZED]
     if not others or len(others) == len(rows):
         return {}
     label, place = f"generation {number} without rationalized rows", folder / "without-rationalized"
-    candidate, _ = fine_tune(campaign, start, others, place, f"generation-{number}-without", number, f"{label}, training")
-    without = take_exam(campaign, candidate, place / "exam", campaign.workflow.prompter, f"{label}, exam")
+    candidate, _ = fine_tune(context, start, others, place, f"generation-{number}-without", number, f"{label}, training")
+    without = evaluate_checkpoint(context, candidate, place / "evaluation", context.workflow.prompter, f"{label}, evaluation")
     found = compare(without, result)
     return {"without": without.pass_at_1, "value": found.difference, "value_low": found.low, "value_high": found.high}

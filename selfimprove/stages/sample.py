@@ -20,9 +20,9 @@ from selfimprove.records import (
 )
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.sampling.engine_options import SEQUENCES
-from selfimprove.sampling.sampling import Decoding
+from selfimprove.sampling.sampling import Sampling
 from selfimprove.settings.paths import describe
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.verify import verify
 from selfimprove.stages.waves import Allotment
 from selfimprove.storage.manifest import digest, require_same
@@ -42,7 +42,7 @@ QUEUED = 1 / 8
 def ask(
     problems: Sequence[Problem],
     prompter: Prompter,
-    decoding: Decoding,
+    decoding: Sampling,
     namespace: str,
     seed: int = 0,
     delimiters: Delimiters = THINK,
@@ -101,7 +101,7 @@ def _batches(requests: Sequence[Request], copies: int) -> Iterator[Sequence[Requ
 
 
 def sample_and_verify(
-    campaign: Campaign,
+    context: RunContext,
     checkpoint: Checkpoint,
     requests: Sequence[Request],
     problems: Sequence[Problem],
@@ -114,7 +114,7 @@ def sample_and_verify(
 
     `checkpoint` is the teacher's where there is one, else one of the student's; `later` has the requests that follow from verdicts.
     """
-    workflow, progress = campaign.workflow, campaign.progress
+    workflow, progress = context.workflow, context.progress
     sampler = teacher.sampler if teacher else workflow.sampler
     made_from = {
         "requests": digest(requests),
@@ -133,27 +133,27 @@ def sample_and_verify(
     if first := next(waves, None):
         if teacher and teacher.model:
             # Two engines have no room beside each other: each begins when the other has ended.
-            campaign.cluster.end(workflow.sampler)
+            context.cluster.end(workflow.sampler)
         progress.begin(label, len(missing) + (later.most if later else 0))
-        traces = sample_waves(sampler, checkpoint, chain([first], waves), campaign.cluster)
+        traces = sample_waves(sampler, checkpoint, chain([first], waves), context.cluster)
         if teacher:
             traces = ([teacher.read(trace) for trace in batch] for batch in traces)
-        for judged in verify(workflow.verifier, problems, traces, campaign.cluster, workflow.verifier_deadline):
+        for judged in verify(workflow.verifier, problems, traces, context.cluster, workflow.verifier_deadline):
             shards.add(judged)
             correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
             progress.advance(len(judged), tokens=sum(item.trace.output_tokens for item in judged), accepted=correct)
         progress.end()
         if teacher:
-            campaign.cluster.end(teacher.sampler)
+            context.cluster.end(teacher.sampler)
     return shards
 
 
-def sample_teacher(campaign: Campaign, teacher: Teacher, problems: Sequence[Problem], folder: Path, label: str) -> JudgedShards:
+def sample_teacher(context: RunContext, teacher: Teacher, problems: Sequence[Problem], folder: Path, label: str) -> JudgedShards:
     """The base case of another model: its traces of these problems, verified."""
-    workflow = campaign.workflow
+    workflow = context.workflow
     decoding = teacher.sampling or workflow.sampling
     requests = ask(problems, teacher.prompter, decoding, "g1", workflow.seed, teacher.delimiters)
-    return sample_and_verify(campaign, teacher.checkpoint(decoding), requests, problems, folder, label, teacher)
+    return sample_and_verify(context, teacher.checkpoint(decoding), requests, problems, folder, label, teacher)
 
 
 @dataclass(frozen=True)

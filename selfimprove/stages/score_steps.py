@@ -9,10 +9,10 @@ from pathlib import Path
 
 from selfimprove.process_reward.scoring import step_rewards
 from selfimprove.process_reward.search import thoughts_of
-from selfimprove.process_reward.step_rewards import Guidance
-from selfimprove.records import JudgedTrace, Problem, StepRewards
+from selfimprove.process_reward.step_rewards import StepRewards
+from selfimprove.records import JudgedTrace, Problem, ThoughtRewards
 from selfimprove.settings.paths import describe
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.manifest import digest, require_same
 
@@ -23,39 +23,41 @@ Rewards = dict[str, tuple[float, ...]]
 """The step rewards of each trace, by its id."""
 
 
-def reward(campaign: Campaign, guidance: Guidance, judged: Iterable[JudgedTrace], problems: Iterable[Problem], folder: Path, label: str) -> Rewards:
+def reward(
+    context: RunContext, guidance: StepRewards, judged: Iterable[JudgedTrace], problems: Iterable[Problem], folder: Path, label: str
+) -> Rewards:
     """The rewards of every complete thought of these traces; `folder` is that of the traces."""
     require_same(folder / "rewards" / "manifest.json", {"process reward model": made_from(guidance)})
     by_id = {problem.id: problem for problem in problems}
     traces, rewards, number = (item.trace for item in judged), Rewards(), 0
-    campaign.progress.begin(label, 0)
+    context.progress.begin(label, 0)
     while shard := list(islice(traces, SHARD)):
         asked = {trace.id: (by_id[trace.problem_id], thoughts_of(trace)) for trace in shard}
-        rewards |= rewards_of(campaign, guidance, asked, folder / "rewards" / f"shard-{number:05d}.parquet")
-        campaign.progress.advance(len(shard), total=len(rewards))
+        rewards |= rewards_of(context, guidance, asked, folder / "rewards" / f"shard-{number:05d}.parquet")
+        context.progress.advance(len(shard), total=len(rewards))
         number += 1
-    campaign.progress.end()
+    context.progress.end()
     return rewards
 
 
-def made_from(guidance: Guidance) -> str:
+def made_from(guidance: StepRewards) -> str:
     """What rewards depend on, for manifests."""
     return digest([describe(guidance.scorer), describe(guidance.prompter)])
 
 
-def rewards_of(campaign: Campaign, guidance: Guidance, asked: Mapping[str, tuple[Problem, tuple[str, ...]]], file: Path) -> Rewards:
+def rewards_of(context: RunContext, guidance: StepRewards, asked: Mapping[str, tuple[Problem, tuple[str, ...]]], file: Path) -> Rewards:
     """The rewards of these thoughts, by id; those that the file holds are only read."""
     if not file.exists():
         chats = [(guidance.prompter.messages(problem), thoughts) for problem, thoughts in asked.values()]
-        found = step_rewards(guidance.scorer, chats, campaign.cluster)
-        write_records(file, [StepRewards(name, rewards) for name, rewards in zip(asked, found, strict=True)], StepRewards)
-    return {one.trace_id: one.rewards for one in read_records(file, StepRewards)}
+        found = step_rewards(guidance.scorer, chats, context.cluster)
+        write_records(file, [ThoughtRewards(name, rewards) for name, rewards in zip(asked, found, strict=True)], ThoughtRewards)
+    return {one.trace_id: one.rewards for one in read_records(file, ThoughtRewards)}
 
 
 def read_rewards(folder: Path) -> Rewards:
     """The step rewards of a stage; none where nothing was scored."""
     files = sorted((folder / "rewards").glob("shard-*.parquet"))
-    return {one.trace_id: one.rewards for file in files for one in read_records(file, StepRewards)}
+    return {one.trace_id: one.rewards for file in files for one in read_records(file, ThoughtRewards)}
 
 
 def rewarded(judged: Iterable[JudgedTrace], rewards: Rewards) -> Iterator[JudgedTrace]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from selfimprove.errors import UserError
 from selfimprove.process_reward.search import HOPELESS, Branch, Search
-from selfimprove.process_reward.step_rewards import Guidance
+from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.records import Checkpoint, JudgedTrace, Problem, Request
 from selfimprove.settings.paths import describe
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import sample_and_verify
 from selfimprove.stages.score_steps import made_from, rewards_of
 from selfimprove.storage.files import read_json, write_json
@@ -51,8 +51,8 @@ class SearchCost:
 
 
 def search(
-    campaign: Campaign,
-    guidance: Guidance,
+    context: RunContext,
+    guidance: StepRewards,
     method: Search,
     checkpoint: Checkpoint,
     requests: Sequence[Request],
@@ -74,7 +74,7 @@ def search(
     number = scored = 0
     while going:
         grown: Trees = defaultdict(list)
-        for branch in _round(campaign, guidance, method, checkpoint, going, number, problems, folder / f"round-{number:02d}", label):
+        for branch in _round(context, guidance, method, checkpoint, going, number, problems, folder / f"round-{number:02d}", label):
             grown[branch.request.id].append(branch)
             assert branch.judged is not None
             tokens[branch.request.problem_id] += branch.judged.trace.output_tokens
@@ -88,8 +88,8 @@ def search(
 
 
 def search_samples(
-    campaign: Campaign,
-    guidance: Guidance,
+    context: RunContext,
+    guidance: StepRewards,
     method: Search,
     checkpoint: Checkpoint,
     requests: Sequence[Request],
@@ -102,7 +102,7 @@ def search_samples(
     for start in range(0, len(requests), BATCH):
         into = folder / "search" / f"batch-{start // BATCH:03d}"
         if not (into / "cost.json").exists():
-            found = search(campaign, guidance, method, checkpoint, requests[start : start + BATCH], problems, into, label)
+            found = search(context, guidance, method, checkpoint, requests[start : start + BATCH], problems, into, label)
             shards.add(found.traces)
             write_json(into / "cost.json", _cost(found))
         costs.append(read_json(into / "cost.json", SearchCost))
@@ -110,8 +110,8 @@ def search_samples(
 
 
 def _round(
-    campaign: Campaign,
-    guidance: Guidance,
+    context: RunContext,
+    guidance: StepRewards,
     method: Search,
     checkpoint: Checkpoint,
     going: Trees,
@@ -127,11 +127,11 @@ def _round(
         for path, request in method.requests(branch, number).items():
             asked[request.id] = branch, path
             requests.append(request)
-    shards = sample_and_verify(campaign, checkpoint, requests, problems, folder, f"{label}, round {number + 1}")
+    shards = sample_and_verify(context, checkpoint, requests, problems, folder, f"{label}, round {number + 1}")
     grown = {item.trace.id: asked[item.trace.id][0].grown(asked[item.trace.id][1], item) for item in shards.read()}
     by_id = {problem.id: problem for problem in problems}
     thoughts = {name: (by_id[branch.request.problem_id], branch.thoughts) for name, branch in grown.items()}
-    rewards = rewards_of(campaign, guidance, thoughts, folder / "rewards.parquet")
+    rewards = rewards_of(context, guidance, thoughts, folder / "rewards.parquet")
     return [replace(branch, rewards=rewards[name]) for name, branch in grown.items()]
 
 

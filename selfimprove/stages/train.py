@@ -16,7 +16,7 @@ from selfimprove.records import (
 )
 from selfimprove.seeds import derive_seed
 from selfimprove.settings.paths import describe
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.storage.files import read_json, read_records, write_json
 from selfimprove.storage.manifest import digest, require_same
 from selfimprove.storage.shards import JudgedShards
@@ -45,9 +45,9 @@ def train(
 
 
 def require_agreement(
-    campaign: Campaign, start: Checkpoint, rows: Sequence[AcceptedTrace], shards: JudgedShards, folder: Path, trainer: Trainer | None = None
+    context: RunContext, start: Checkpoint, rows: Sequence[AcceptedTrace], shards: JudgedShards, folder: Path, trainer: Trainer | None = None
 ) -> None:
-    """Let the trainer show that it reads what the sampler wrote: rows of this generation, and the bare question as the exam asked it.
+    """Let the trainer show that it reads what the sampler wrote: rows of this generation, and the bare question as the evaluation asked it.
 
     `trainer` is the workflow's where it is None.
 
@@ -58,15 +58,15 @@ def require_agreement(
         return
     ours = {row.trace_id: row for row in rows if row.completion_token_ids is not None}
     pairs = [(ours[item.trace.id], item.trace) for item in shards.read() if item.trace.id in ours]
-    bare = {problem.id: campaign.workflow.prompter.messages(problem) for problem in campaign.held_out}
-    exam = read_records(campaign.run.generation(0) / "exam" / "traces" / "shard-00000.parquet", Trace)
-    asked = [(bare[trace.problem_id], trace) for trace in exam]
-    trainer = take_turn(campaign, trainer or campaign.workflow.trainer)
-    campaign.cluster.open("trainer", trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
+    bare = {problem.id: context.workflow.prompter.messages(problem) for problem in context.eval_problems}
+    evaluation = read_records(context.run.generation(0) / "evaluation" / "traces" / "shard-00000.parquet", Trace)
+    asked = [(bare[trace.problem_id], trace) for trace in evaluation]
+    trainer = take_turn(context, trainer or context.workflow.trainer)
+    context.cluster.open("trainer", trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
 
 
 def fine_tune(
-    campaign: Campaign,
+    context: RunContext,
     start: Checkpoint,
     rows: Sequence[Any],
     folder: Path,
@@ -79,12 +79,12 @@ def fine_tune(
 
     `trainer` is the workflow's where it is None; `rows` are what it trains on.
     """
-    trainer = trainer or campaign.workflow.trainer
+    trainer = trainer or context.workflow.trainer
     note = folder / "training.json"
     into = folder / "checkpoint"
     if note.exists():
         return describe_folder(into, checkpoint_id, start.id, number), read_json(note, list[TrainingStep])
-    seed = derive_seed(campaign.workflow.seed, "train", number)
+    seed = derive_seed(context.workflow.seed, "train", number)
     made_from = {
         "rows": digest(rows),
         "weights": start.weights_hash,
@@ -92,41 +92,41 @@ def fine_tune(
         "trainer": digest([describe(trainer), seed]),
     }
     require_same(folder / "training.manifest.json", made_from)
-    campaign.cluster.open("sampler", campaign.workflow.sampler).call("rest")
+    context.cluster.open("sampler", context.workflow.sampler).call("rest")
     steps: list[TrainingStep] = []
-    campaign.progress.begin(label, 0)
+    context.progress.begin(label, 0)
     checkpoint = train(
-        take_turn(campaign, trainer),
+        take_turn(context, trainer),
         start,
         rows,
         into,
-        campaign.cluster,
+        context.cluster,
         checkpoint_id=checkpoint_id,
         generation=number,
         seed=seed,
-        on_step=_watching(campaign, steps),
+        on_step=_watching(context, steps),
     )
-    campaign.progress.end()
+    context.progress.end()
     write_json(note, steps)
     return checkpoint, steps
 
 
-def take_turn(campaign: Campaign, trainer: Trainer) -> Trainer:
+def take_turn(context: RunContext, trainer: Trainer) -> Trainer:
     """This trainer, after the last one has ended: a machine has room for one of them beside the sampler."""
-    before = campaign.training[:]
-    campaign.training[:] = [trainer]
+    before = context.training[:]
+    context.training[:] = [trainer]
     for other in before:
         if other != trainer:
-            campaign.cluster.end(other)
+            context.cluster.end(other)
     return trainer
 
 
-def _watching(campaign: Campaign, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:
+def _watching(context: RunContext, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:
     def on_step(step: TrainingStep) -> None:
         # A training whose worker died begins anew.
         del steps[step.step - 1 :]
         tokens = step.tokens - (steps[-1].tokens if steps else 0)
         steps.append(step)
-        campaign.progress.advance(1, tokens=tokens, total=step.steps, loss=step.loss)
+        context.progress.advance(1, tokens=tokens, total=step.steps, loss=step.loss)
 
     return on_step

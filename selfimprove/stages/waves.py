@@ -36,7 +36,7 @@ class Allotment:
     def digest(self) -> str:
         """Of everything beside verdicts that decides on the requests."""
         rates = {name: one.solve_rate for name, one in self._tries.items()}
-        return digest([describe(self._workflow.allocator), self._workflow.sampling.samples_per_problem, rates, *self._requests.values()])
+        return digest([describe(self._workflow.allocator), self._workflow.sampling.n, rates, *self._requests.values()])
 
     @property
     def ended(self) -> bool:
@@ -46,7 +46,7 @@ class Allotment:
     @property
     def most(self) -> int:
         """How many requests may follow."""
-        return max(0, self._workflow.sampling.samples_per_problem * len(self._tries) - sum(one.asked for one in self._tries.values()))
+        return max(0, self._workflow.sampling.n * len(self._tries) - sum(one.asked for one in self._tries.values()))
 
     def next_wave(self) -> Sequence[Request] | None:
         """As the allocator decides on it now; None where none follows."""
@@ -75,7 +75,7 @@ class Allotment:
                 yield missing
 
     def _allot(self) -> Sequence[int] | None:
-        return self._workflow.allocator.allot(list(self._tries.values()), self._workflow.sampling.samples_per_problem)
+        return self._workflow.allocator.allot(list(self._tries.values()), self._workflow.sampling.n)
 
     def _count(self, judged: Sequence[JudgedTrace]) -> None:
         problems = [self._problems[name] for name in dict.fromkeys(item.trace.problem_id for item in judged)]

@@ -33,7 +33,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
 
 
 def put_link(link: Path, target: str) -> None:
-    """Let a link point there, from one moment to the next; `target` is relative to its folder, or absolute."""
+    """Let a link point there, from one behaviour to the next; `target` is relative to its folder, or absolute."""
     temporary = link.with_name(f".{link.name}.tmp")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)

@@ -31,15 +31,15 @@ class RunFolder:
     ```
     workflow.json            the settings
     workflow.py              the file that defined them; overrides.json: what --set changed
-    problems/                train.json, held_out.json
-    baselines/few_shot/      exam of the base model as it is prompted in generation 1
-    baselines/answer_only/   checkpoint and exam
-    generation-00/           exam of the base model on the bare question
-    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ exam/ ledger.parquet report.json; difficulty/ before them
+    problems/                train.json, eval_problems.json
+    baselines/few_shot/      evaluation of the base model as it is prompted in generation 1
+    baselines/answer_only/   checkpoint and evaluation
+    generation-00/           evaluation of the base model on the bare question
+    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ ledger.parquet report.json difficulty/
     champion                 → the checkpoint that is kept
-    budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's exams at many thinking budgets
+    budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's evaluations at many thinking budgets
     process-reward/          labels/ model/ uses/: the champion's process reward model and what it is good for
-    thinking-by-difficulty/  traces/ verdicts/ difficulty/ result.json result.png: its exams with budgets by predicted difficulty
+    thinking-by-difficulty/  traces/ verdicts/ difficulty/ result.json result.png: its evaluations with budgets by predicted difficulty
     stopped.json             why the run ended before its last generation
     report.html              the run on one page
     logs/                    what the libraries print
@@ -72,7 +72,7 @@ class RunFolder:
 
     @property
     def budget_curve(self) -> Path:
-        """The folder of the champion's exams at many thinking budgets."""
+        """The folder of the champion's evaluations at many thinking budgets."""
         return self.root / "budget-curve"
 
     def require_room_for(self, settings: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ class RunFolder:
         return file, read_json(self.root / "overrides.json", list[str])
 
     def problems(self, name: str) -> list[Problem]:
-        """The problems of a set: `train` or `held_out`."""
+        """The problems of a set: `train` or `eval`."""
         self.settings()
         return read_json(self.root / "problems" / f"{name}.json", list[Problem])
 
@@ -167,8 +167,8 @@ class RunFolder:
         return replace(checkpoint, path=str(ours)) if ours.exists() or not path.exists() else checkpoint
 
     def baselines(self) -> dict[str, Score]:
-        """The exams of the baselines that are complete, by name."""
-        files = sorted(self.root.glob("baselines/*/exam/score.json"))
+        """The evaluations of the baselines that are complete, by name."""
+        files = sorted(self.root.glob("baselines/*/evaluation/score.json"))
         return {file.parent.parent.name: read_json(file, Score) for file in files}
 
     def budget_curves(self) -> list[BudgetCurve]:

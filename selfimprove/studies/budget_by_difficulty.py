@@ -1,4 +1,4 @@
-"""The champion of a run, examined with thinking budgets by predicted difficulty and with one budget for all: taken up where it stopped."""
+"""The champion of a run, evaluated with thinking budgets by predicted difficulty and with one budget for all: taken up where it stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from selfimprove.records import Checkpoint, Request
 from selfimprove.records.budgets import Budget, BudgetByDifficulty
 from selfimprove.reports.budget_curve import plot
 from selfimprove.seeds import derive_seed
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.predict_difficulty import Prediction, predict_for
 from selfimprove.stages.sample import ask, sample_and_verify
 from selfimprove.storage.files import write_json
@@ -44,7 +44,7 @@ class ThinkingByDifficulty:
     out_of_fold: Reliability
     """Of the model of difficulty, on what it was fitted to."""
     held_out: Reliability
-    """Of its predictions for the exam, beside what the longest of the budgets for all solves."""
+    """Of its predictions for the evaluation, beside what the longest of the budgets for all solves."""
     curves: tuple[BudgetCurve, ...]
     """One budget for all, then each rule, then its control; a point for each budget or mean."""
     differences: Mapping[str, Sequence[EqualTokens]]
@@ -60,7 +60,7 @@ def thinking_by_difficulty(
     tracker: Tracker,
     progress: Progress,
 ) -> ThinkingByDifficulty:
-    """Exams of the run's champion on its held-out problems, with what the model of difficulty learns from the ledgers of the whole run.
+    """Evaluations of the run's champion on its held-out problems, with what the model of difficulty learns from the ledgers of the whole run.
 
     A problem is asked once under each limit that any rule gives it, in one batch for all; a rule is then judged by the traces under its limits.
 
@@ -77,16 +77,16 @@ def thinking_by_difficulty(
     rest = {rule.otherwise for several in rules.values() for rule in several}
     if len(rest) != 1:
         raise UserError("the rules must have the same `otherwise`: only the most thinking tokens are compared")
-    model, problems, folder = champion(run), run.problems("held_out"), run.root / "thinking-by-difficulty"
-    campaign = Campaign(workflow, run, cluster, tracker, progress, model, run.problems("train"), problems, None)
+    model, problems, folder = champion(run), run.problems("eval"), run.root / "thinking-by-difficulty"
+    context = RunContext(workflow, run, cluster, tracker, progress, model, run.problems("train"), problems, None)
     past = range(1, run.reports()[-1].generation + 1)
     difficulty = workflow.difficulty or DifficultyModel()
-    prediction = predict_for(campaign, difficulty, model, problems, past, folder / "difficulty", "predicting difficulty")
+    prediction = predict_for(context, difficulty, model, problems, past, folder / "difficulty", "predicting difficulty")
     if prediction.out_of_fold is None:
         raise UserError(f"{run.root} has sampled fewer than {difficulty.fewest} problems: too few for a model of difficulty")
 
     settings = _settings(workflow, prediction, sorted(set(limits)), rules)
-    found = _examine(campaign, model, rest.pop(), settings)
+    found = _evaluate(context, model, rest.pop(), settings)
     measured = {kind: [Setting(name, 0, None, _under(limits_of, found)) for name, limits_of in several] for kind, several in settings.items()}
     result = _result(model.id, prediction, measured, workflow.seed)
     files = [folder / "result.json", folder / "result.png"]
@@ -117,24 +117,24 @@ def _name(rule: BudgetByDifficulty) -> str:
     return f"{rule.easy}–{rule.hard}" if rule.mean is None else f"{rule.easy}–{rule.hard} ({rule.mean:g})"
 
 
-def _examine(
-    campaign: Campaign, model: Checkpoint, rest: Budget, settings: Mapping[str, Sequence[tuple[str, Limits]]]
+def _evaluate(
+    context: RunContext, model: Checkpoint, rest: Budget, settings: Mapping[str, Sequence[tuple[str, Limits]]]
 ) -> dict[tuple[str, int], list[Attempt]]:
     """The attempts at each problem under each limit that any setting gives it."""
     decode = decoder(model.path)
     if decode is None:
         raise UserError(f"{model.path} has no tokenizer.json that can be read: its thinking tokens cannot be counted")
-    workflow, asked = campaign.workflow, dict[int, Sequence[Request]]()
+    workflow, asked = context.workflow, dict[int, Sequence[Request]]()
     wanted = {(problem, most) for several in settings.values() for _, chosen in several for problem, every in chosen.items() for most in every}
     longest = max(most for _, most in wanted)
     for limit in sorted({most for _, most in wanted}):
-        concerned = [problem for problem in campaign.held_out if (problem.id, limit) in wanted]
-        # Room for the longest thinking, and as much again as the exam gives a whole output.
-        decoding = replace(workflow.exam, budget=replace(rest, max_tokens=limit), max_tokens=workflow.exam.max_tokens + longest)
+        concerned = [problem for problem in context.eval_problems if (problem.id, limit) in wanted]
+        # Room for the longest thinking, and as much again as the evaluation gives a whole output.
+        decoding = replace(workflow.eval_sampling, budget=replace(rest, max_tokens=limit), max_tokens=workflow.eval_sampling.max_tokens + longest)
         asked[limit] = ask(concerned, workflow.prompter, decoding, f"thinking {limit}", workflow.seed, workflow.delimiters)
     requests = [request for several in asked.values() for request in several]
-    folder = campaign.run.root / "thinking-by-difficulty"
-    shards = sample_and_verify(campaign, model, requests, campaign.held_out, folder, "thinking by difficulty")
+    folder = context.run.root / "thinking-by-difficulty"
+    shards = sample_and_verify(context, model, requests, context.eval_problems, folder, "thinking by difficulty")
     found = attempts(shards, decode)
     return {(problem, limit): several for limit, those in asked.items() for problem, several in by_problem(those, found).items()}
 

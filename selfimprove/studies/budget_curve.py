@@ -1,4 +1,4 @@
-"""The champion of a run, examined at many thinking budgets: taken up where it stopped, kept in the run's folder, told to the tracker."""
+"""The champion of a run, evaluated at many thinking budgets: taken up where it stopped, kept in the run's folder, told to the tracker."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from selfimprove.protocols import Cluster, Progress, Tracker
 from selfimprove.records import Checkpoint, Outcome, Request
 from selfimprove.records.budgets import Budget
 from selfimprove.reports.budget_curve import plot
-from selfimprove.sampling.sampling import Decoding
-from selfimprove.stages.context import Campaign
+from selfimprove.sampling.sampling import Sampling
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import ask, sample_and_verify
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder
@@ -31,7 +31,7 @@ def sweep(
     run: RunFolder,
     workflow: Workflow,
     budgets: Mapping[str, Budget | None],
-    rejection: Decoding,
+    rejection: Sampling,
     cluster: Cluster,
     tracker: Tracker,
     progress: Progress,
@@ -40,30 +40,30 @@ def sweep(
 
     Args:
         run: where the champion is; traces, verdicts, `curve.json` and `curve.png` go into its folder `budget-curve/`.
-        workflow: that of the run: its prompter, sampler, verifier and exam.
-        budgets: one exam each, by a name of its own; None for the model's own length. All of them are sampled in one batch.
-        rejection: how the baseline samples, without a budget; its `max_tokens` holds for the exams too.
+        workflow: that of the run: its prompter, sampler, verifier and evaluation.
+        budgets: one evaluation each, by a name of its own; None for the model's own length. All of them are sampled in one batch.
+        rejection: how the baseline samples, without a budget; its `max_tokens` holds for the evaluations too.
 
     Raises:
         UserError: there is no champion, its tokens cannot be counted, or the folder holds what other settings left.
     """
-    model, problems = champion(run), run.problems("held_out")
+    model, problems = champion(run), run.problems("eval")
     decode = decoder(model.path)
     if decode is None:
         raise UserError(f"{model.path} has no tokenizer.json that can be read: its thinking tokens cannot be counted")
 
-    def asked(decoding: Decoding, name: str) -> Sequence[Request]:
+    def asked(decoding: Sampling, name: str) -> Sequence[Request]:
         return ask(problems, workflow.prompter, decoding, name, workflow.seed, workflow.delimiters)
 
-    exam = replace(workflow.exam, max_tokens=rejection.max_tokens)
-    exams = {name: asked(replace(exam, budget=budget), f"budget {name}") for name, budget in budgets.items()}
+    evaluation = replace(workflow.eval_sampling, max_tokens=rejection.max_tokens)
+    evaluations = {name: asked(replace(evaluation, budget=budget), f"budget {name}") for name, budget in budgets.items()}
     baseline = asked(replace(rejection, budget=None), "rejection")
-    requests = [*(request for several in exams.values() for request in several), *baseline]
-    campaign = Campaign(workflow, run, cluster, tracker, progress, model, run.problems("train"), problems, None)
-    shards = sample_and_verify(campaign, model, requests, problems, run.budget_curve, "budget curve")
+    requests = [*(request for several in evaluations.values() for request in several), *baseline]
+    context = RunContext(workflow, run, cluster, tracker, progress, model, run.problems("train"), problems, None)
+    shards = sample_and_verify(context, model, requests, problems, run.budget_curve, "budget curve")
 
     found = attempts(shards, decode)
-    forced = [Setting(name, *tokens_asked(budgets[name]), by_problem(several, found)) for name, several in exams.items()]
+    forced = [Setting(name, *tokens_asked(budgets[name]), by_problem(several, found)) for name, several in evaluations.items()]
     free = by_problem(baseline, found)
     limits = {name: tokens_asked(budget) for name, budget in budgets.items() if tokens_asked(budget) != NO_LIMIT} | {"own length": NO_LIMIT}
     curves = (

@@ -1,4 +1,4 @@
-"""Several ways of asking the same problems: examined side by side in one batch, and searched for the best by successive halving."""
+"""Several ways of asking the same problems: evaluated side by side in one batch, and searched for the best by successive halving."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from selfimprove.errors import UserError
 from selfimprove.evaluation.paired import compare
 from selfimprove.evaluation.scores import score
 from selfimprove.problems.sets import load_sets
-from selfimprove.prompting.chat import Bare, Exemplar
+from selfimprove.prompting.chat import Exemplar, PlainQuestion
 from selfimprove.prompting.trigger_search import better_half, distinct_triggers, induction, schedule
 from selfimprove.protocols import Cluster, Progress, Prompter, Sampler
 from selfimprove.records import Checkpoint, JudgedTrace, Problem, Score, Trace
-from selfimprove.sampling.sampling import Decoding
+from selfimprove.sampling.sampling import Sampling
 from selfimprove.settings.paths import describe
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import ask, sample, sample_and_verify
 from selfimprove.storage.files import plain, read_records, write_records
 from selfimprove.storage.manifest import digest, require_same
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import Silence
-from selfimprove.tracking.no_tracker import Silent
+from selfimprove.terminal.progress import NoProgress
+from selfimprove.tracking.no_tracker import NoTracker
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -52,57 +52,57 @@ class Round:
 
 
 @contextmanager
-def open_campaign(workflow: Workflow, folder: Path, start_cluster: Callable[[], Cluster], progress: Progress | None = None) -> Iterator[Campaign]:
-    """The workflow's problems, exam and base model, with a cluster to sample on; what is made is kept in `folder` and never made again.
+def open_context(workflow: Workflow, folder: Path, start_cluster: Callable[[], Cluster], progress: Progress | None = None) -> Iterator[RunContext]:
+    """The workflow's problems, evaluation and base model, with a cluster to sample on; what is made is kept in `folder` and never made again.
 
     Raises:
         UserError: the folder holds something else, or the problems cannot be used.
     """
-    problems, held_out = load_sets(workflow.problems, workflow.held_out, workflow.seed)
+    problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
     base, run = describe_folder(resolve_model(workflow.base_model), "base"), RunFolder(folder)
     run.claim(describe(workflow))
     run.save_problems("train", problems)
-    run.save_problems("held_out", held_out)
+    run.save_problems("eval", eval_problems)
     with closing(start_cluster()) as cluster:
-        yield Campaign(workflow, run, cluster, Silent(), progress or Silence(), base, problems, held_out, None)
+        yield RunContext(workflow, run, cluster, NoTracker(), progress or NoProgress(), base, problems, eval_problems, None)
 
 
-def examine_prompters(campaign: Campaign, prompters: Mapping[str, Prompter], problems: Sequence[Problem], name: str) -> dict[str, Standing]:
-    """Every way of asking on the same problems, decoded as the workflow's exam, all requests to the base model in one batch.
+def examine_prompters(context: RunContext, prompters: Mapping[str, Prompter], problems: Sequence[Problem], name: str) -> dict[str, Standing]:
+    """Every way of asking on the same problems, decoded as the workflow's evaluation, all requests to the base model in one batch.
 
     What was sampled is kept in the run's folder `name`.
     """
-    judged = _judged(campaign, prompters, problems, name)
-    return {way: _standing(campaign, traces) for way, traces in judged.items()}
+    judged = _judged(context, prompters, problems, name)
+    return {way: _standing(context, traces) for way, traces in judged.items()}
 
 
-def search_prompters(campaign: Campaign, candidates: Mapping[str, Prompter], development: Sequence[Problem]) -> tuple[str, list[Round]]:
+def search_prompters(context: RunContext, candidates: Mapping[str, Prompter], development: Sequence[Problem]) -> tuple[str, list[Round]]:
     """The winner of successive halving over any ways of asking, and the rounds: each scores those left on twice the problems and keeps half.
 
-    A round that is on disk is only read. The winner's rate here is the best of many, and so too high: the exam says what it is worth.
+    A round that is on disk is only read. The winner's rate here is the best of many, and so too high: the evaluation says what it is worth.
 
     Raises:
-        UserError: there is no candidate, too few problems for so many, or one of them is in the exam.
+        UserError: there is no candidate, too few problems for so many, or one of them is in the evaluation.
     """
-    shared = {problem.id for problem in development} & {problem.id for problem in campaign.held_out}
+    shared = {problem.id for problem in development} & {problem.id for problem in context.eval_problems}
     if shared or not candidates:
-        raise UserError(f"problem {min(shared)} is in the exam; search on others" if shared else "there is nothing to search: give candidates")
+        raise UserError(f"problem {min(shared)} is in the evaluation; search on others" if shared else "there is nothing to search: give candidates")
     rounds, left, asked = list[Round](), list(candidates), 0
     judged: dict[str, list[JudgedTrace]] = {name: [] for name in candidates}
     for number, (_, upto) in enumerate(schedule(len(candidates), len(development)), start=1):
-        new = _judged(campaign, {name: candidates[name] for name in left}, development[asked:upto], f"round {number}")
+        new = _judged(context, {name: candidates[name] for name in left}, development[asked:upto], f"round {number}")
         for name, traces in new.items():
             judged[name] += traces
-        standings = {name: _standing(campaign, judged[name]) for name in left}
+        standings = {name: _standing(context, judged[name]) for name in left}
         left, asked = better_half({name: standing.score.pass_at_1 for name, standing in standings.items()}), upto
         rounds.append(Round(upto, standings, tuple(left)))
     return left[0], rounds
 
 
 def propose_triggers(
-    campaign: Campaign,
+    context: RunContext,
     exemplars: Sequence[Exemplar],
-    decoding: Decoding,
+    decoding: Sampling,
     known: Sequence[str] = (),
     model: Checkpoint | None = None,
     sampler: Sampler | None = None,
@@ -115,17 +115,17 @@ def propose_triggers(
         model: who proposes; None for the base model.
         sampler: whose engine the proposing model runs on; another model than the base needs one of its own.
     """
-    model, sampler, folder = model or campaign.base, sampler or campaign.workflow.sampler, campaign.run.root / "proposals"
-    requests = ask([induction(exemplars)], Bare("You are a helpful assistant."), decoding, "proposal", campaign.workflow.seed)
+    model, sampler, folder = model or context.base, sampler or context.workflow.sampler, context.run.root / "proposals"
+    requests = ask([induction(exemplars)], PlainQuestion("You are a helpful assistant."), decoding, "proposal", context.workflow.seed)
     require_same(folder / "proposals.manifest.json", {"requests": digest(requests), "weights": model.weights_hash})
     file = folder / "proposals.parquet"
     if not file.exists():
-        campaign.progress.begin("proposals", len(requests))
+        context.progress.begin("proposals", len(requests))
         proposals = []
-        for batch in sample(sampler, model, requests, campaign.cluster):
-            campaign.progress.advance(len(batch), tokens=sum(trace.output_tokens for trace in batch))
+        for batch in sample(sampler, model, requests, context.cluster):
+            context.progress.advance(len(batch), tokens=sum(trace.output_tokens for trace in batch))
             proposals += batch
-        campaign.progress.end()
+        context.progress.end()
         order = {request.id: place for place, request in enumerate(requests)}
         write_records(file, sorted(proposals, key=lambda trace: order[trace.id]), Trace)
     return distinct_triggers(read_records(file, Trace), known)
@@ -158,15 +158,15 @@ def round_rows(rounds: Sequence[Round]) -> list[dict[str, Any]]:
     return [{"problems": one.problems, "candidates": [{**row, "kept": row["name"] in one.kept} for row in rows(one.standings)]} for one in rounds]
 
 
-def _judged(campaign: Campaign, prompters: Mapping[str, Prompter], problems: Sequence[Problem], name: str) -> dict[str, list[JudgedTrace]]:
-    workflow = campaign.workflow
-    ways = {way: ask(problems, prompter, workflow.exam, way, workflow.seed, workflow.delimiters) for way, prompter in prompters.items()}
+def _judged(context: RunContext, prompters: Mapping[str, Prompter], problems: Sequence[Problem], name: str) -> dict[str, list[JudgedTrace]]:
+    workflow = context.workflow
+    ways = {way: ask(problems, prompter, workflow.eval_sampling, way, workflow.seed, workflow.delimiters) for way, prompter in prompters.items()}
     requests = [request for way in ways.values() for request in way]
-    shards = sample_and_verify(campaign, campaign.base, requests, problems, campaign.run.root / name.replace(" ", "-"), name)
+    shards = sample_and_verify(context, context.base, requests, problems, context.run.root / name.replace(" ", "-"), name)
     by_id = {item.trace.id: item for item in shards.read()}
     return {way: [by_id[request.id] for request in asked] for way, asked in ways.items()}
 
 
-def _standing(campaign: Campaign, judged: Sequence[JudgedTrace]) -> Standing:
+def _standing(context: RunContext, judged: Sequence[JudgedTrace]) -> Standing:
     finished = Counter(item.trace.finish_reason for item in judged)
-    return Standing(score(campaign.base.id, judged), finished["length"] / len(judged))
+    return Standing(score(context.base.id, judged), finished["length"] / len(judged))

@@ -21,12 +21,12 @@ from selfimprove.evaluation.equal_tokens import (
 from selfimprove.evaluation.reranking import CHOICES, Candidate
 from selfimprove.process_reward.aggregation import Aggregation, aggregate
 from selfimprove.process_reward.search import HOPELESS, Search
-from selfimprove.process_reward.step_rewards import Guidance
+from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Request
 from selfimprove.reports.reward_uses import plot
-from selfimprove.sampling.sampling import Decoding
+from selfimprove.sampling.sampling import Sampling
 from selfimprove.selection.equations import false_equations
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import ask, sample_and_verify
 from selfimprove.stages.score_steps import reward, rewarded
 from selfimprove.stages.search import search
@@ -39,7 +39,7 @@ from selfimprove.tracking.figures import legal
 class Uses:
     """What is tried."""
 
-    plain: Decoding
+    plain: Sampling
     """Plain samples: what everything is compared with, as many of them as take as many tokens."""
     searches: Mapping[str, tuple[int, Search]]
     """By a name of its own: how many trees a problem, and how each is searched. Temperature and limits are those of `plain`."""
@@ -49,27 +49,27 @@ class Uses:
     """What the rewards of a plain sample come to."""
 
 
-def compare_uses(campaign: Campaign, guidance: Guidance, checkpoint: Checkpoint, uses: Uses, folder: Path) -> RewardUses:
-    """Try everything on the campaign's held-out problems; `result.json` and `result.png` in `folder` hold what came of it.
+def compare_uses(context: RunContext, guidance: StepRewards, checkpoint: Checkpoint, uses: Uses, folder: Path) -> RewardUses:
+    """Try everything on the run's held-out problems; `result.json` and `result.png` in `folder` hold what came of it.
 
     Raises:
         UserError: a setting does not fit, or the folder holds what other settings left.
     """
-    problems = campaign.held_out
+    problems = context.eval_problems
 
-    def asked(decoding: Decoding, name: str) -> Sequence[Request]:
-        return ask(problems, campaign.workflow.prompter, decoding, name, campaign.workflow.seed, campaign.workflow.delimiters)
+    def asked(decoding: Sampling, name: str) -> Sequence[Request]:
+        return ask(problems, context.workflow.prompter, decoding, name, context.workflow.seed, context.workflow.delimiters)
 
     requests = asked(uses.plain, "plain")
-    shards = sample_and_verify(campaign, checkpoint, requests, problems, folder / "plain", "plain samples")
-    scores = reward(campaign, guidance, shards.read(), problems, folder / "plain", "plain samples, scoring thoughts")
+    shards = sample_and_verify(context, checkpoint, requests, problems, folder / "plain", "plain samples")
+    scores = reward(context, guidance, shards.read(), problems, folder / "plain", "plain samples, scoring thoughts")
     samples = list(rewarded(shards.read(), scores))
     pool = candidates(samples, uses.aggregation)
     tokens = {problem: sum(one.tokens for one in several) for problem, several in pool.items()}
     spent, stops = [Spent(PLAIN, pool, tokens, len(samples))], []
     for number, (name, (trees, method)) in enumerate(uses.searches.items()):
-        several = asked(replace(uses.plain, samples_per_problem=trees), name)
-        found = search(campaign, guidance, method, checkpoint, several, problems, folder / f"search-{number}", name)
+        several = asked(replace(uses.plain, n=trees), name)
+        found = search(context, guidance, method, checkpoint, several, problems, folder / f"search-{number}", name)
         spent.append(Spent(name, candidates(found.traces, method.aggregation), found.tokens, found.scored))
         if method.stop_below is not None:
             given_up = sum(item.trace.finish_reason == HOPELESS for item in found.traces)
@@ -78,14 +78,14 @@ def compare_uses(campaign: Campaign, guidance: Guidance, checkpoint: Checkpoint,
         checkpoint_id=checkpoint.id,
         problems=len(problems),
         points=(*curves(pool), *(point(one, choice, pool) for one in spent[1:] for choice in CHOICES)),
-        differences=tuple(differences(spent, pool, campaign.workflow.seed)),
+        differences=tuple(differences(spent, pool, context.workflow.seed)),
         stops=tuple(stops),
         sifted=tuple(sift(samples, lowest) for lowest in uses.lowest_steps),
     )
     files = [folder / "result.json", folder / "result.png"]
     write_json(files[0], result)
     plot(result, files[1])
-    campaign.tracker.measured("process_reward", figures(result), files, campaign.run.root)
+    context.tracker.measured("process_reward", figures(result), files, context.run.root)
     return result
 
 

@@ -14,7 +14,7 @@ PLAIN_SECONDS = 10.0
 """Between two plain lines."""
 
 
-class Silence:
+class NoProgress:
     """Shows nothing."""
 
     def begin(self, stage: str, total: int) -> None:

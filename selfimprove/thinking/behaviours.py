@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from selfimprove.thinking.thoughts import LEAD, SENTENCE_END, WAIT
 
 
-class Moment(StrEnum):
+class Behaviour(StrEnum):
     """What a thought does in its trace."""
 
     PLAN = "plan"
@@ -43,7 +43,7 @@ def _compiles(pattern: str) -> str:
 class Cue:
     """Words that give a moment away."""
 
-    moment: Moment
+    behaviour: Behaviour
     pattern: Annotated[str, AfterValidator(_compiles)]
     """A regular expression, matched whatever the case, with `’` read as `'`. It is shown at most `LONGEST` characters at a time, so that one
     that backtracks cannot stand still for long."""
@@ -66,19 +66,19 @@ _WILL = r"(?:let me|let's|let us|i'll|i will|i should|i'd better|i want to|i nee
 _IS = r"(?:is|are|was|does|do|did|can|could|should|would|isn't|doesn't|didn't|have|am)"
 _RIGHT = r"(?:right|correct|true|plausible|reasonable|consistent|valid|sense)"
 _CHECK = (
-    r"(?:double[- ]?check|re-?check|check|verify|confirm|test|validate|re-?read|re-?examine|make sure|be sure|sanity[- ]check|trace through|read)"
+    r"(?:double[- ]?check|re-?check|check|verify|confirm|test|validate|re-?read|re-?evaluate|make sure|be sure|sanity[- ]check|trace through|read)"
 )
 _THAT = r"(?:that|this|it|which|everything|both|they)"
 _SUBJECT = r"(?:problem|question|task|goal|aim|plan|idea|strategy|approach|first step|exercise)"
 
 
-def _cues(moment: Moment, *patterns: str, where: Literal["sentence", "thought", "anywhere", "last"] = "sentence") -> tuple[Cue, ...]:
-    return tuple(Cue(moment, pattern, where) for pattern in patterns)
+def _cues(behaviour: Behaviour, *patterns: str, where: Literal["sentence", "thought", "anywhere", "last"] = "sentence") -> tuple[Cue, ...]:
+    return tuple(Cue(behaviour, pattern, where) for pattern in patterns)
 
 
 CUES = (
     *_cues(
-        Moment.REVISION,
+        Behaviour.REVISION,
         LEAD + WAIT,
         r"alternatively\b|hold on[,.!…—–-]|actually[,.…]|on second thoughts?\b|scratch that|oops|strike that",
         r"no[,.…—] ?(?:no|that|this|it|wait|not|i)\b",
@@ -91,36 +91,36 @@ CUES = (
         rf"(?:{_WILL}|maybe i|perhaps i|maybe we|i could) (?:\w+ )?(?:try|use|take|consider|think of) (?:a different|another|a new|something else)",
     ),
     *_cues(
-        Moment.REVISION,
+        Behaviour.REVISION,
         r"\bi(?:'ve| have| must have| think i|'m afraid i)? (?:misread|misunderst\w+|miscalculated|miscounted|overlooked|mixed up)",
         r"\bi(?:'ve| have| must have)? (?:made|make) an? (?:\w+ )?(?:mistake|error)|\bi (?:forgot|was wrong|got that wrong)",
         where="anywhere",
     ),
     *_cues(
-        Moment.REFLECTION,
+        Behaviour.REFLECTION,
         rf"{_WILL} (?:just |also |quickly |first |now |at least )*+{_CHECK}",
         r"(?:just )?to (?:be (?:sure|safe|certain)|double[- ]?check|verify|confirm|make sure)\b|(?:as a|quick|sanity) (?:\w+ )?check\b",
         r"(?:(?:double-|re-?)?checking|verifying|verification|check)(?: \w+| with| by)?(?:[ ,:]|$)",
         rf"{_IS} (?:that|this|it|these|those|they|i|my|the (?:answer|result))\b[^!?]{{0,200}}\?",
         rf"{_IS} [^!?]{{1,200}} {_RIGHT}\?",
     ),
-    *_cues(Moment.CONCLUSION, r"\\boxed\{|\bfinal answer\b|\bmy (?:final )?answer:", where="anywhere"),
+    *_cues(Behaviour.CONCLUSION, r"\\boxed\{|\bfinal answer\b|\bmy (?:final )?answer:", where="anywhere"),
     *_cues(
-        Moment.CONCLUSION,
+        Behaviour.CONCLUSION,
         r"(?:(?:that|this) means |we get that |in short, )?(?:the|my|our) (?:\w+ )?(?:answer|solution|result)(?: \w+){0,3}? "
         r"(?:is|are|should be|must be|would be|will be|comes? to)\b",
         r"(?:final )?(?:answer|result|solution):",
         r"(?:in conclusion|to conclude|in summary|to summarize|to sum up|putting (?:it|this|that|everything) (?:all )?together|all in all)\b",
     ),
-    *_cues(Moment.CONCLUSION, r"(?:so|therefore|thus|hence|consequently|altogether|in total|overall)\b", where="last"),
+    *_cues(Behaviour.CONCLUSION, r"(?:so|therefore|thus|hence|consequently|altogether|in total|overall)\b", where="last"),
     *_cues(
-        Moment.PLAN,
+        Behaviour.PLAN,
         r"(?:first,? |right,? )?(?:i|we)(?:'m| am| are|'re)? (?:need to|have to|must|should first|first need|going to|want to|trying to)\b",
         r"(?:first,? )?(?:i|we)(?:'m| am| are|'re| have)? (?:being |been )?(?:asked|given)\b",
         where="thought",
     ),
     *_cues(
-        Moment.PLAN,
+        Behaviour.PLAN,
         r"(?:first,? )?(?:let's|let me|let us) (?:first |try to |now )*+see(?: what| how| if|[.,])",
         r"(?:first,? )?(?:let's|let me|let us|i'll|we'll|i will|i'd like to) (?:first |try to |now )*+"
         r"(?:start|begin|break|think|figure|consider|outline|plan|work out|go through|look at|approach|understand|set up|organi[sz]e)",
@@ -129,7 +129,7 @@ CUES = (
         r"first(?:ly)?,? (?:of all, )?(?:i|we|let)\b|i should (?:first|start|begin)",
     ),
     *_cues(
-        Moment.CONFIRMATION,
+        Behaviour.CONFIRMATION,
         r"(?:right|yes|yeah|yep|yup|exactly|perfect|great|good|nice|excellent|indeed|correct|sure|of course)(?:[,.!…—:]|$)",
         rf"{_THAT}(?: also| indeed| really| all)? (?:makes? sense|checks? out|works?\b(?! out)|match(?:es)?|agrees?)",
         rf"{_THAT}(?: also| indeed| really| all)? (?:fits?|holds?|(?:seems?|looks?) (?:right|correct|fine|good))\b",
@@ -140,20 +140,20 @@ CUES = (
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Moments:
-    """A table of cues; a table of your own may hold these: `Moments(cues=(Cue(Moment.REVISION, "scrap that"), *CUES))`."""
+class Behaviours:
+    """A table of cues; a table of your own may hold these: `Behaviours(cues=(Cue(Behaviour.REVISION, "scrap that"), *CUES))`."""
 
     cues: tuple[Cue, ...] = CUES
-    """In their order: the first that a sentence shows gives its moment."""
+    """In their order: the first that a sentence shows gives its behaviour."""
 
-    def mark(self, thoughts: Sequence[str]) -> list[Moment]:
-        """The moment of each thought of a trace, given their texts in order: that of the first sentence that shows a cue, and else a step.
+    def mark(self, thoughts: Sequence[str]) -> list[Behaviour]:
+        """The behaviour of each thought of a trace, given their texts in order: that of the first sentence that shows a cue, and else a step.
 
         Only the last thought depends on where it stands, so that marks of complete thoughts stay when a trace grows.
         """
-        return [self._moment(text, number == len(thoughts)) for number, text in enumerate(thoughts, start=1)]
+        return [self._behaviour(text, number == len(thoughts)) for number, text in enumerate(thoughts, start=1)]
 
-    def _moment(self, thought: str, last: bool) -> Moment:
+    def _behaviour(self, thought: str, last: bool) -> Behaviour:
         for number, sentence in enumerate(_sentences(thought.strip().replace("’", "'"))):
             opened = OPENERS.match(sentence)
             begin = opened.end() if opened else 0
@@ -162,8 +162,8 @@ class Moments:
                     continue
                 read = _compiled(cue.pattern)
                 if read.search(sentence) if cue.where == "anywhere" else read.match(sentence, 0 if cue.where == "last" else begin):
-                    return cue.moment
-        return Moment.STEP
+                    return cue.behaviour
+        return Behaviour.STEP
 
 
 _compiled = cache(lambda pattern: re.compile(pattern, re.IGNORECASE))

@@ -17,7 +17,7 @@ Encode = Callable[[str], list[int]]
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Probing:
+class ThinkingProbe:
     """After each thought the thinking is ended, and the answers that come then are judged."""
 
     samples: PositiveInt = 4
@@ -33,7 +33,7 @@ class Probing:
 
 
 def probe_requests(
-    trace: Trace, messages: tuple[Message, ...], probing: Probing, decode: Decode, encode: Encode, seed: int
+    trace: Trace, messages: tuple[Message, ...], probing: ThinkingProbe, decode: Decode, encode: Encode, seed: int
 ) -> Iterator[tuple[Probe, list[Request]]]:
     """For each thought of a trace the requests that probe it, beside the probe without its answers; `messages` is what the trace was asked with.
 

@@ -9,19 +9,19 @@ from dataclasses import asdict
 from typing import Any
 
 from selfimprove.records import GenerationReport, Score, TrainingStep
-from selfimprove.thinking.behaviours import Moment
+from selfimprove.thinking.behaviours import Behaviour
 
-EXAM, TRACES, THINKING, MOMENTS, SECONDS, TOKENS = "1_exam", "2_traces", "3_thinking", "4_moments", "5_seconds", "6_tokens"
+EVALUATION, TRACES, THINKING, MOMENTS, SECONDS, TOKENS = "1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"
 """What stands before the slash of most figures. Pages sort by it, so that these come first and in this order."""
 
-_MOMENTS = {name for moment in Moment for name in (moment.value, f"{moment.value}_share")}
+_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, f"{behaviour.value}_share")}
 
 
 def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures; what stands before the slash is the section of the page that shows them.
 
-    `1_exam/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `2_traces/accepted_share` is accepted
-    over sampled, `2_traces/distinct_per_1000_tokens` the yield of sampling; `3_thinking/…` and `4_moments/…` tell of thoughts in the sampled
+    `1_evaluation/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `2_traces/accepted_share` is accepted
+    over sampled, `2_traces/distinct_per_1000_tokens` the yield of sampling; `3_thinking/…` and `4_behaviours/…` tell of thoughts in the sampled
     traces, `5_seconds/…` and `6_tokens/…` of each stage, `rationalization/…` of what was asked again with a hint, `difficulty/…` of how well solve
     rates were predicted, `spent/…` of what an endpoint counted.
     """
@@ -33,8 +33,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         ("drops", report.drops),
         (SECONDS, report.seconds),
         (TOKENS, report.tokens),
-        (THINKING, {name: value for name, value in report.anatomy.items() if name not in _MOMENTS}),
-        (MOMENTS, {name: value for name, value in report.anatomy.items() if name in _MOMENTS}),
+        (THINKING, {name: value for name, value in report.anatomy.items() if name not in _BEHAVIOURS}),
+        (MOMENTS, {name: value for name, value in report.anatomy.items() if name in _BEHAVIOURS}),
         ("rationalization", report.rationalization),
         ("difficulty", report.difficulty),
     ):
@@ -53,13 +53,13 @@ def of_report(report: GenerationReport) -> dict[str, float]:
 
 
 def of_score(score: Score) -> dict[str, float]:
-    """`1_exam/pass_at_<k>` and, from k = 2 on, `majority_at_k/<k>`, each with its interval (`_low`, `_high`), and the share undecided.
+    """`1_evaluation/pass_at_<k>` and, from k = 2 on, `majority_at_k/<k>`, each with its interval (`_low`, `_high`), and the share undecided.
 
     Of the k above 1 those that are powers of two, and the largest.
     """
-    figures = {f"{EXAM}/pass_at_1": score.pass_at_1, f"{EXAM}/undecided": score.undecided}
-    figures |= _bounds(f"{EXAM}/pass_at_1", score.interval)
-    for name, path in (("pass_at_k", f"{EXAM}/pass_at_"), ("majority_at_k", "majority_at_k/")):
+    figures = {f"{EVALUATION}/pass_at_1": score.pass_at_1, f"{EVALUATION}/undecided": score.undecided}
+    figures |= _bounds(f"{EVALUATION}/pass_at_1", score.interval)
+    for name, path in (("pass_at_k", f"{EVALUATION}/pass_at_"), ("majority_at_k", "majority_at_k/")):
         rates, intervals = getattr(score, name), getattr(score, f"{name}_interval")
         for k in (k for k in rates if k > 1 and (k.bit_count() == 1 or k == max(rates))):
             figures |= {f"{path}{k}": rates[k], **_bounds(f"{path}{k}", intervals.get(k))}

@@ -1,4 +1,4 @@
-"""A run mirrored to MLflow: one parent run for the campaign, one nested run per generation, curves over generations on the parent."""
+"""A run mirrored to MLflow: one parent run for the parent, one nested run per generation, curves over generations on the parent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from selfimprove.records import GenerationReport, Score, TrainingStep
 from selfimprove.tracking.mlflow_address import store_address
 from selfimprove.tracking.mlflow_page import label
-from selfimprove.tracking.mlflow_runs import Campaign, now
+from selfimprove.tracking.mlflow_runs import ParentRun, now
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -29,55 +29,55 @@ class MLflow:
     """The experiment of the store that its runs are in."""
     traces: NonNegativeInt = 50
     """How many sampled traces of each generation are shown, drawn by lot; the run folder has them all."""
-    _campaign: ClassVar[Campaign | None] = None
+    _parent: ClassVar[ParentRun | None] = None
 
     def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:
         """Open or reopen the parent run; the link to it, or the command that serves it. None where the store does not answer."""
-        campaign = Campaign(store_address(self.uri), self.experiment, label(name, folder.name), settings, folder, self.traces)
-        object.__setattr__(self, "_campaign", campaign)
-        campaign.outbox.put("the start", campaign.tell_settings)
-        campaign.outbox.send()
-        return campaign.link
+        parent = ParentRun(store_address(self.uri), self.experiment, label(name, folder.name), settings, folder, self.traces)
+        object.__setattr__(self, "_parent", parent)
+        parent.retry_queue.put("the start", parent.log_settings)
+        parent.retry_queue.send()
+        return parent.link
 
     def training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
         """A point on the generation's training curve for each step; sent every few seconds."""
-        if campaign := self._campaign:
+        if parent := self._parent:
             came = now()
-            campaign.began.setdefault(generation, campaign.since)
-            campaign.untold_steps.setdefault(generation, []).extend((step, came) for step in steps)
-            campaign.outbox.put(f"the training of generation {generation}", lambda: campaign.tell_training(generation))
-            campaign.outbox.send(patiently=True)
+            parent.began.setdefault(generation, parent.since)
+            parent.pending_steps.setdefault(generation, []).extend((step, came) for step in steps)
+            parent.retry_queue.put(f"the training of generation {generation}", lambda: parent.log_training(generation))
+            parent.retry_queue.send(patiently=True)
 
     def record(self, report: GenerationReport, folder: Path) -> None:
-        """The generation's figures on parent and child; its checkpoint as a version of the campaign's registered model, whose alias `champion`
+        """The generation's figures on parent and child; its checkpoint as a version of the run's registered model, whose alias `champion`
         moves to what the gate keeps; datasets, traces, report and accepted traces."""
-        if campaign := self._campaign:
+        if parent := self._parent:
             ended = now()
-            campaign.began.setdefault(report.generation, campaign.since)
-            campaign.since = ended
-            campaign.reports[report.generation] = report
-            campaign.outbox.put(f"the figures of generation {report.generation}", lambda: campaign.tell_figures(report))
-            campaign.outbox.put(f"the files of generation {report.generation}", lambda: campaign.tell_files(report, folder, ended))
-            campaign.outbox.put("the description", campaign.tell_story)
-            campaign.outbox.send()
+            parent.began.setdefault(report.generation, parent.since)
+            parent.since = ended
+            parent.reports[report.generation] = report
+            parent.retry_queue.put(f"the figures of generation {report.generation}", lambda: parent.log_figures(report))
+            parent.retry_queue.put(f"the files of generation {report.generation}", lambda: parent.log_files(report, folder, ended))
+            parent.retry_queue.put("the description", parent.log_story)
+            parent.retry_queue.send()
 
     def baseline(self, name: str, score: Score) -> None:
         """The baseline's pass@1 with its interval, on the parent."""
-        if campaign := self._campaign:
-            campaign.baselines[name] = score
-            campaign.outbox.put(f"the baseline {name}", lambda: campaign.tell_baseline(name, score))
-            campaign.outbox.put("the description", campaign.tell_story)
-            campaign.outbox.send()
+        if parent := self._parent:
+            parent.baselines[name] = score
+            parent.retry_queue.put(f"the baseline {name}", lambda: parent.log_baseline(name, score))
+            parent.retry_queue.put("the description", parent.log_story)
+            parent.retry_queue.send()
 
     def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
         """Figures `<name>/<key>` and the files, on the parent; its status stays as it is, and where this store has no parent nothing is told."""
-        campaign = self._campaign or Campaign(store_address(self.uri), self.experiment, name, {}, folder)
-        campaign.outbox.put(f"the measurement {name}", lambda: campaign.tell_measured(name, figures, files))
-        campaign.outbox.send()
+        parent = self._parent or ParentRun(store_address(self.uri), self.experiment, name, {}, folder)
+        parent.retry_queue.put(f"the measurement {name}", lambda: parent.log_measured(name, figures, files))
+        parent.retry_queue.send()
 
     def finish(self, status: str) -> None:
         """Give the parent, and every generation that did not complete, its final status."""
-        if campaign := self._campaign:
+        if parent := self._parent:
             ended = now()
-            campaign.outbox.put("the end", lambda: campaign.tell_end(status, ended))
-            campaign.outbox.send()
+            parent.retry_queue.put("the end", lambda: parent.log_end(status, ended))
+            parent.retry_queue.send()

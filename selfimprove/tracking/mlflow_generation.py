@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.records import AcceptedTrace, GenerationReport
-from selfimprove.reports.traces import moments_of
+from selfimprove.reports.traces import behaviours_of
 from selfimprove.storage.files import read_column, read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking import mlflow_traces
@@ -23,7 +23,7 @@ DATASETS = (
     # name, context, manifest and what the manifest calls it, file
     ("rows", "train", "training.manifest.json", "rows", "rows.parquet"),
     ("pairs", "train", "preference/training.manifest.json", "rows", "pairs.parquet"),
-    ("held_out", "exam", "exam/sampling.manifest.json", "problems", "../problems/held_out.json"),
+    ("eval", "evaluation", "evaluation/sampling.manifest.json", "problems", "../problems/eval.json"),
 )
 
 
@@ -33,12 +33,12 @@ class Generation:
 
     client: Any
     run_id: str
-    campaign: str
+    parent: str
     """The id of the parent run, which has the datasets and the traces as well."""
     folder: Path
 
-    def tell_datasets(self) -> dict[str, str]:
-        """What was trained on and what the exam asked, by the digests of the manifests; gives the digests of what was trained on, by name."""
+    def log_datasets(self) -> dict[str, str]:
+        """What was trained on and what the evaluation asked, by the digests of the manifests; gives the digests of what was trained on, by name."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         told, trained = [], {}
@@ -51,11 +51,11 @@ class Generation:
             told.append(DatasetInput(Dataset(name, digest, "local", source), [InputTag("mlflow.data.context", context)]))
             if context == "train":
                 trained[name] = digest
-        for run_id in (self.run_id, self.campaign):
+        for run_id in (self.run_id, self.parent):
             self.client.log_inputs(run_id, datasets=told)
         return trained
 
-    def tell_files(self, report: GenerationReport, settings: Mapping[str, Any]) -> None:
+    def log_files(self, report: GenerationReport, settings: Mapping[str, Any]) -> None:
         """Settings and report, the accepted traces as a file and as a table, and how well their number was predicted."""
         self.client.log_text(self.run_id, pretty(settings), "settings.json")
         self.client.log_text(self.run_id, pretty(dataclasses.asdict(report)), "report.json")
@@ -73,21 +73,21 @@ class Generation:
         if reliability.exists():
             self.client.log_artifact(self.run_id, str(reliability))
 
-    def tell_traces(self, run: RunFolder, place: Place, most: int, tracing: Any) -> None:
+    def log_traces(self, run: RunFolder, place: Place, most: int, tracing: Any) -> None:
         """At most so many of the sampled traces."""
         drawn = mlflow_traces.draw(self.folder, most)
         if not drawn:
             return
-        problems, moments = {problem.id: problem for problem in run.problems("train")}, moments_of(run.settings())
+        problems, behaviours = {problem.id: problem for problem in run.problems("train")}, behaviours_of(run.settings())
         accepted = set(read_column(self.folder / "accepted.parquet", "trace_id"))
         for item in drawn:
             tracing.start_trace(mlflow_traces.info(item, problems[item.trace.problem_id], accepted, place))
-        spans = [span for item in drawn for span in mlflow_traces.spans(item, problems[item.trace.problem_id], place, moments)]
+        spans = [span for item in drawn for span in mlflow_traces.spans(item, problems[item.trace.problem_id], place, behaviours)]
         tracing.log_spans(place.experiment_id, spans)
         names = [mlflow_traces.trace_id(item, place) for item in drawn]
         # MLflow takes 100 at once.
         for first in range(0, len(names), 100):
-            self.client.link_traces_to_run(names[first : first + 100], self.campaign)
+            self.client.link_traces_to_run(names[first : first + 100], self.parent)
 
 
 def pretty(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The checkpoints of a campaign in MLflow: a logged model for each, and a version of the campaign's registered model."""
+"""The checkpoints of a run in MLflow: a logged model for each, and a version of the run's registered model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Models:
     local: bool
     """The store is reached without a server: a server takes no folder as the source of a version."""
     experiment_id: str
-    campaign: str
+    parent: str
     """The id of the parent run."""
     name: str
 
@@ -80,15 +80,15 @@ class Models:
 
     @cached_property
     def registered(self) -> str:
-        """The name of the registered model: the campaign's, followed by a part of its run's id where another campaign has that name."""
+        """The name of the registered model: the run's, followed by a part of its run's id where another run has that name."""
         plain = legal(self.name)
-        tags = {"campaign": self.campaign}
+        tags = {"run": self.parent}
         found = self.client.search_registered_models(f"name = '{plain}'")
-        if found and found[0].tags.get("campaign") != self.campaign:
-            plain = f"{plain}-{self.campaign[:8]}"
+        if found and found[0].tags.get("run") != self.parent:
+            plain = f"{plain}-{self.parent[:8]}"
             found = self.client.search_registered_models(f"name = '{plain}'")
         if not found:
-            self.client.create_registered_model(plain, tags, f"The checkpoints of the campaign {self.name}, a version for each generation.")
+            self.client.create_registered_model(plain, tags, f"The checkpoints of the run {self.name}, a version for each generation.")
         return plain
 
 

@@ -1,4 +1,4 @@
-"""What MLflow's pages show first: a campaign in words and as a table, and a view of charts over generations."""
+"""What MLflow's pages show first: a run in words and as a table, and a view of charts over generations."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfimprove.records import GenerationReport, Score
-from selfimprove.tracking.figures import EXAM, MOMENTS, SECONDS, THINKING, TOKENS, TRACES
+from selfimprove.tracking.figures import EVALUATION, MOMENTS, SECONDS, THINKING, TOKENS, TRACES
 
 VIEW = "generations"
 """The id of the view, in addresses and in the tag that keeps it."""
-CAMPAIGNS = "tags.level = 'campaign'"
+RUNS = "tags.level = 'run'"
 """The search that leaves the runs of single generations out."""
 CHARTS = (
-    (f"{EXAM}/pass_at_1", f"{EXAM}/pass_at_1_low", f"{EXAM}/pass_at_1_high"),
-    tuple(f"{EXAM}/pass_at_{k}" for k in (2, 4, 8, 16, 32)),
+    (f"{EVALUATION}/pass_at_1", f"{EVALUATION}/pass_at_1_low", f"{EVALUATION}/pass_at_1_high"),
+    tuple(f"{EVALUATION}/pass_at_{k}" for k in (2, 4, 8, 16, 32)),
     (f"{TRACES}/accepted_share",),
     (f"{THINKING}/output_tokens", f"{THINKING}/thinking_tokens"),
-    tuple(f"{MOMENTS}/{moment}_share" for moment in ("plan", "reflection", "revision", "conclusion")),
+    tuple(f"{MOMENTS}/{behaviour}_share" for behaviour in ("plan", "reflection", "revision", "conclusion")),
     (f"{THINKING}/under_thinking", f"{THINKING}/over_thinking"),
     ("coverage/newly_solved", "coverage/forgotten"),
-    tuple(f"{SECONDS}/{stage}" for stage in ("sample", "train", "examine")),
-    tuple(f"{TOKENS}/{stage}" for stage in ("sample", "train", "examine")),
+    tuple(f"{SECONDS}/{stage}" for stage in ("sample", "train", "evaluate")),
+    tuple(f"{TOKENS}/{stage}" for stage in ("sample", "train", "evaluate")),
 )
 """The figures of each chart of the view, in order; a chart without any of its figures is not shown."""
 
 
 def view() -> str:
-    """A saved view of MLflow's runs page, as its tag keeps it: the campaigns alone, these charts first, then every other figure by section."""
-    names = [VIEW, EXAM, TRACES, THINKING, MOMENTS, SECONDS, TOKENS]
+    """A saved view of MLflow's runs page, as its tag keeps it: the runs alone, these charts first, then every other figure by section."""
+    names = [VIEW, EVALUATION, TRACES, THINKING, MOMENTS, SECONDS, TOKENS]
     shown = {"display": True, "isReordered": False, "deleted": False, "isGenerated": True}
     sections: list[dict[str, Any]] = [{"uuid": name, "name": name, **shown} for name in names]
     # Wide enough for the names of the lines.
@@ -58,17 +58,17 @@ def view() -> str:
         }
         for number, keys in enumerate(CHARTS)
     ]
-    state = {"searchFilter": CAMPAIGNS, "compareRunSections": sections, "compareRunCharts": charts, "isAccordionReordered": True}
+    state = {"searchFilter": RUNS, "compareRunSections": sections, "compareRunCharts": charts, "isAccordionReordered": True}
     return json.dumps({"name": "Generations", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
 
 
 def label(name: str, folder: str) -> str:
-    """What a campaign is called beside others: by its workflow, and by its run's folder where that tells more."""
+    """What a run is called beside others: by its workflow, and by its run's folder where that tells more."""
     return folder if folder.startswith(name) else f"{name} {folder}"
 
 
 def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str) -> str:
-    """The campaign as Markdown: a line that sums it up, then a row for each generation and each baseline.
+    """The run as Markdown: a line that sums it up, then a row for each generation and each baseline.
 
     `registered` is the name of the registered model.
     """

@@ -1,4 +1,4 @@
-"""A campaign as MLflow has it: a parent run, and a nested run for each generation."""
+"""A run as MLflow has it: a parent run, and a nested run for each generation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from selfimprove.tracking.mlflow_address import artifacts_beside, link_to, make_
 from selfimprove.tracking.mlflow_generation import Generation, pretty
 from selfimprove.tracking.mlflow_models import Models, facts
 from selfimprove.tracking.mlflow_traces import Place
-from selfimprove.tracking.retry_queue import Outbox
+from selfimprove.tracking.retry_queue import RetryQueue
 
 VIEW_TAG = f"mlflow.sharedViewState.{mlflow_page.VIEW}"
 """The experiment's tag in which MLflow keeps a saved view."""
@@ -37,36 +37,36 @@ class _Child:
 
 
 @dataclasses.dataclass
-class Campaign:
+class ParentRun:
     """One parent run and its children. What fails halfway can be called again: it stores nothing twice."""
 
     uri: str
     experiment: str
     name: str
-    """Of the campaign and of its registered model; generations add their number."""
+    """Of the parent and of its registered model; generations add their number."""
     settings: Mapping[str, Any]
     folder: Path
     traces: int = 0
     """How many sampled traces of each generation are told, at most."""
-    outbox: Outbox = dataclasses.field(default_factory=lambda: Outbox("MLflow"))
+    retry_queue: RetryQueue = dataclasses.field(default_factory=lambda: RetryQueue("MLflow"))
     link: str | None = None
-    untold_steps: dict[int, list[tuple[TrainingStep, int]]] = dataclasses.field(default_factory=dict)
+    pending_steps: dict[int, list[tuple[TrainingStep, int]]] = dataclasses.field(default_factory=dict)
     """By generation: each step with the time at which it came."""
     since: int = dataclasses.field(default_factory=lambda: now())
     """When the generation that is under way began."""
     began: dict[int, int] = dataclasses.field(default_factory=dict)
     """By generation, in milliseconds since 1970."""
     reports: dict[int, GenerationReport] = dataclasses.field(default_factory=dict)
-    """By generation, as far as the campaign has come."""
+    """By generation, as far as the parent has come."""
     baselines: dict[str, Score] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """MLflow reads its environment when it is imported, so it is made ready here."""
         make_ready()
 
-    def tell_settings(self) -> None:
+    def log_settings(self) -> None:
         """All settings as one artifact, the short ones as params; and the view that the link opens, where the experiment has none yet."""
-        self._tell_params(self.parent, self.settings, level="campaign")
+        self._tell_params(self.parent, self.settings, level="run")
         self.client.log_text(self.parent.info.run_id, pretty(self.settings), "workflow.json")
         known = self.client.get_experiment(self.parent.info.experiment_id).tags
         # Without the second, MLflow takes an experiment that has traces for one about applications, and opens other pages.
@@ -74,17 +74,17 @@ class Campaign:
             if key not in known:
                 self.client.set_experiment_tag(self.parent.info.experiment_id, key, value)
 
-    def tell_training(self, generation: int) -> None:
+    def log_training(self, generation: int) -> None:
         """The steps that came since the last time; a training that is begun again repeats steps that are on the curve."""
-        child, steps = self._child(generation), list(self.untold_steps[generation])
+        child, steps = self._child(generation), list(self.pending_steps[generation])
         # MLflow takes 1000 points at once: up to ten for each step.
         for first in range(0, len(steps), 100):
             points = [(figures.of_step(step), step.step, came) for step, came in steps[first : first + 100] if step.step > child.last_step]
             self._log(child.run_id, *points)
         child.last_step = max([child.last_step, *(step.step for step, _ in steps)])
-        del self.untold_steps[generation][: len(steps)]
+        del self.pending_steps[generation][: len(steps)]
 
-    def tell_figures(self, report: GenerationReport) -> None:
+    def log_figures(self, report: GenerationReport) -> None:
         """The same figures on the child, as a dot, and on the parent, as one more point of the line over generations."""
         child = self._child(report.generation)
         if not child.complete:
@@ -93,12 +93,12 @@ class Campaign:
             for run_id in (child.run_id, self.parent.info.run_id):
                 self._log(run_id, (figures.of_report(report), report.generation, child.began))
 
-    def tell_baseline(self, name: str, score: Score) -> None:
-        """At the time when the campaign began, so that telling it again changes nothing."""
+    def log_baseline(self, name: str, score: Score) -> None:
+        """At the time when the parent began, so that telling it again changes nothing."""
         self._log(self.parent.info.run_id, (figures.of_baseline(name, score), 0, self.parent.info.start_time))
 
-    def tell_measured(self, name: str, measured: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
-        """At the time when the campaign began, as a baseline; LookupError where this store does not have the campaign."""
+    def log_measured(self, name: str, measured: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
+        """At the time when the parent began, as a baseline; LookupError where this store does not have the parent."""
         if (run := self._known_run()) is None:
             raise LookupError(f"mlflow.json in {self.folder} names no run of this store")
         points = (({f"{name}/{key}": value for key, value in values.items()}, step, run.info.start_time) for values, step in measured)
@@ -106,7 +106,7 @@ class Campaign:
         for file in files:
             self.client.log_artifact(run.info.run_id, str(file), name)
 
-    def tell_files(self, report: GenerationReport, folder: Path, ended: int) -> None:
+    def log_files(self, report: GenerationReport, folder: Path, ended: int) -> None:
         """Datasets, the checkpoint as a model and as a version, files and traces; then the child is complete."""
         child, made = self._child(report.generation), report.candidate
         if child.complete:
@@ -116,13 +116,13 @@ class Campaign:
         generation = Generation(self.client, child.run_id, self.parent.info.run_id, folder)
         tags = {"checkpoint": made.id, "kept": report.kept.id, "why": report.why, "mlflow.note.content": report.why, **facts(made)}
         self.client.log_batch(child.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        trained_on = generation.tell_datasets()
+        trained_on = generation.log_datasets()
         model_id = self.models.logged(made, child.run_id)
         self._log(child.run_id, (figures.of_score(report.score), report.generation, child.began), model_id=model_id)
         self.models.register(made, child.run_id, model_id, trained_on, report.why)
         # That of the last generation: an earlier one may be told later.
         self.models.crown(self.reports[max(self.reports)].kept)
-        generation.tell_files(report, figures.of_round(self.settings, report.generation))
+        generation.log_files(report, figures.of_round(self.settings, report.generation))
         self._tell_traces(report, generation, child)
         self.client.set_terminated(child.run_id, "FINISHED", ended)
         child.complete = True
@@ -133,15 +133,15 @@ class Campaign:
         writer = None if self.settings.get("teacher") and report.generation == 1 else self.children.get(report.start.generation)
         model_id = self.models.made_by(writer.run_id) if writer else None
         place = Place(self.parent.info.experiment_id, child.run_id, model_id, report.generation, child.began)
-        generation.tell_traces(RunFolder(self.folder), place, self.traces, TracingClient(self.uri))
+        generation.log_traces(RunFolder(self.folder), place, self.traces, TracingClient(self.uri))
 
-    def tell_story(self) -> None:
-        """The campaign so far, in words and as a table, on the parent's page."""
+    def log_story(self) -> None:
+        """The parent so far, in words and as a table, on the parent's page."""
         if reports := [self.reports[number] for number in sorted(self.reports)]:
             text = mlflow_page.description(reports, self.baselines, self.models.registered)
             self.client.set_tag(self.parent.info.run_id, "mlflow.note.content", text)
 
-    def tell_end(self, status: str, ended: int) -> None:
+    def log_end(self, status: str, ended: int) -> None:
         """The final status of the parent and of every child that is not complete."""
         for child in self.children.values():
             if not child.complete:
@@ -172,7 +172,7 @@ class Campaign:
 
     @cached_property
     def models(self) -> Models:
-        """The campaign's checkpoints in MLflow."""
+        """The run's checkpoints in MLflow."""
         parent = self.parent.info
         return Models(self.client, not self.uri.startswith("http"), parent.experiment_id, parent.run_id, self.name)
 
@@ -185,7 +185,7 @@ class Campaign:
 
     @cached_property
     def parent(self) -> Any:
-        """The campaign's run: the one that `mlflow.json` names, or a new one."""
+        """The run's run: the one that `mlflow.json` names, or a new one."""
         run = self._known_run()
         if run is None:
             known = self.client.get_experiment_by_name(self.experiment)

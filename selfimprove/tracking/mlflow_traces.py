@@ -14,7 +14,7 @@ from selfimprove.records import JudgedTrace, Outcome, Problem
 from selfimprove.reports.traces import described
 from selfimprove.stages.probe import beside, read_probes
 from selfimprove.storage.shards import stored
-from selfimprove.thinking.behaviours import Moments
+from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.traces import parsed
 
 
@@ -72,13 +72,13 @@ def info(item: JudgedTrace, problem: Problem, accepted: Collection[str], place: 
     )
 
 
-def spans(item: JudgedTrace, problem: Problem, place: Place, moments: Moments) -> Iterator[Any]:
-    """The trace as a span, and in it one span for each thought, named by its moment, and one for the verdict."""
-    parts, seen, name = parsed(item.trace), described(item, problem, moments), trace_id(item, place)
+def spans(item: JudgedTrace, problem: Problem, place: Place, behaviours: Behaviours) -> Iterator[Any]:
+    """The trace as a span, and in it one span for each thought, named by its behaviour, and one for the verdict."""
+    parts, seen, name = parsed(item.trace), described(item, problem, behaviours), trace_id(item, place)
     whole = {"thinking": parts.thinking, "answer": parts.answer, "finish_reason": item.trace.finish_reason}
     yield _span(name, 0, place.when, item.trace.id, "LLM", {"question": problem.question}, whole, {"mlflow.chat.tokenUsage": _usage(item)})
     for number, thought in enumerate(seen["thoughts"], start=1):
-        yield _span(name, number, place.when, thought["moment"], "CHAIN", None, thought["text"].strip("\n"), {"probed": thought["probed"]})
+        yield _span(name, number, place.when, thought["behaviour"], "CHAIN", None, thought["text"].strip("\n"), {"probed": thought["probed"]})
     judged = {"answer": item.verdict.answer, "reference": problem.answer}
     yield _span(name, len(seen["thoughts"]) + 1, place.when, "verify", "EVALUATOR", judged, item.verdict.outcome.value)
 

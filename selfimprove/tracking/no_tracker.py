@@ -12,7 +12,7 @@ from selfimprove.records import GenerationReport, Score, TrainingStep
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Silent:
+class NoTracker:
     """Every call does nothing: the run folder alone tells of the run."""
 
     def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:

@@ -11,7 +11,7 @@ from selfimprove.errors import without_password
 LOGGER = logging.getLogger(__name__)
 
 
-class Outbox:
+class RetryQueue:
     """Tells what was put into it; what fails stays, and is tried again at a later `send`."""
 
     def __init__(self, tracker: str) -> None:

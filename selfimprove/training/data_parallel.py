@@ -35,7 +35,7 @@ def train_together(work: Work, processes: int) -> Iterator[TrainingStep]:
 
     devices = visible_devices(torch.cuda.device_count())
     if devices and len(devices) < processes:
-        raise UserError(f"SupervisedTrainer(processes={processes}) trains on as many GPUs, and it has {len(devices)}: raise its resources.gpus")
+        raise UserError(f"SFT(processes={processes}) trains on as many GPUs, and it has {len(devices)}: raise its resources.gpus")
     queue: Any = multiprocessing.get_context("spawn").Queue()
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder) / "store")

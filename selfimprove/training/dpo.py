@@ -25,7 +25,7 @@ FIGURES = {"margin": "rewards/margins", "accuracy": "rewards/accuracies", "chose
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class PreferenceTrainer:
+class DPO:
     """Makes right traces likelier than wrong ones, with TRL's `DPOTrainer` (DPO: Rafailov et al. 2023) and AdamW, from the model that it starts from.
 
     Computes in bfloat16 where the machine is fast at it and keeps float32 masters of the weights.
@@ -49,21 +49,21 @@ class PreferenceTrainer:
     """Threads that torch computes with; None: one for every core that the process may use."""
     resources: Resources = Resources()
 
-    def open(self) -> OpenPreferenceTrainer:
+    def open(self) -> OpenDPO:
         """Load torch and TRL.
 
         Raises:
             UserError: `options` chooses an optimizer.
         """
         if "optim" in self.options:
-            raise UserError("PreferenceTrainer trains with AdamW on float32 masters: take `optim` out of its options")
-        return OpenPreferenceTrainer(self)
+            raise UserError("DPO trains with AdamW on float32 masters: take `optim` out of its options")
+        return OpenDPO(self)
 
 
-class OpenPreferenceTrainer:
+class OpenDPO:
     """A trainer in the process that trains."""
 
-    def __init__(self, part: PreferenceTrainer) -> None:
+    def __init__(self, part: DPO) -> None:
         """Import what training needs: some seconds."""
         import selfimprove.training.dpo_trainer  # noqa: F401
 

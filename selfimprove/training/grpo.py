@@ -14,8 +14,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Judge, OpenJudge, Resources
-from selfimprove.records import AcceptedTrace, Checkpoint, Exercise, Message, Outcome, Trace, TrainingStep
+from selfimprove.protocols import OpenVerifiers, Resources, Verifiers
+from selfimprove.records import AcceptedTrace, Checkpoint, Message, Outcome, ReinforcementPrompt, Trace, TrainingStep
 from selfimprove.thinking.traces import parsed
 from selfimprove.training.agreement import require_agreement
 from selfimprove.training.malloc import keep_freed_memory
@@ -38,7 +38,7 @@ all equal, so that they teach nothing; the entropy of the model's choices, in na
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "arbitrary_types_allowed": True})
-class ReinforcementTrainer:
+class GRPO:
     """Samples groups of rollouts, has them judged, and makes those better than their group likelier, with TRL's `GRPOTrainer` and AdamW.
 
     GRPO: Shao et al. 2024, "DeepSeekMath"; with rewards from a verifier as in DeepSeek-AI 2025, "DeepSeek-R1". Rollouts are sampled by the model that
@@ -67,36 +67,36 @@ class ReinforcementTrainer:
     """Share of the steps over which the learning rate rises."""
     options: dict[str, Any] = field(default_factory=dict)
     """Passed to TRL's `GRPOConfig` as they are, over the fields above; all but the choice of the optimizer (`optim`)."""
-    judge: Judge | None = None
+    verifiers: Verifiers | None = None
     """Who says what is right; None: the workflow's verifier, in processes that are killed at its deadline."""
     threads: PositiveInt | None = None
     """Threads that torch computes with; None: one for every core that the process may use."""
     resources: Resources = Resources()
 
-    def open(self) -> OpenReinforcementTrainer:
+    def open(self) -> OpenGRPO:
         """Load torch and TRL.
 
         Raises:
-            UserError: there is no judge, or `options` chooses an optimizer.
+            UserError: there is no verifiers, or `options` chooses an optimizer.
         """
-        if self.judge is None:
-            raise UserError("ReinforcementTrainer has no judge: outside a workflow, give it judge=VerifierPool(verifier)")
+        if self.verifiers is None:
+            raise UserError("GRPO has no verifiers: outside a workflow, give it verifiers=VerifierPool(verifier)")
         if "optim" in self.options:
-            raise UserError("ReinforcementTrainer trains with AdamW on float32 masters: take `optim` out of its options")
-        return OpenReinforcementTrainer(self, self.judge)
+            raise UserError("GRPO trains with AdamW on float32 masters: take `optim` out of its options")
+        return OpenGRPO(self, self.verifiers)
 
 
-class OpenReinforcementTrainer:
+class OpenGRPO:
     """A trainer in the process that trains."""
 
-    def __init__(self, part: ReinforcementTrainer, judge: Judge) -> None:
+    def __init__(self, part: GRPO, verifiers: Verifiers) -> None:
         """Import what training needs: some seconds."""
         import selfimprove.training.grpo_trainer  # noqa: F401
 
         keep_freed_memory()
-        self._part, self._judge = part, judge
+        self._part, self._verifiers = part, verifiers
 
-    def train(self, start: Checkpoint, rows: Sequence[Exercise], into: Path, seed: int) -> Iterator[TrainingStep]:
+    def train(self, start: Checkpoint, rows: Sequence[ReinforcementPrompt], into: Path, seed: int) -> Iterator[TrainingStep]:
         """Practise on problems from `start` on and save into `into`; each optimizer step is yielded as soon as it is done.
 
         Whoever closes the iterator early stops the training, and nothing is saved.
@@ -110,8 +110,8 @@ class OpenReinforcementTrainer:
         if not rows:
             raise UserError("there are no problems to practise on")
         tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
-        with closing(self._judge.open()) as judge:
-            rewarding = _Rewarding(rows, tokenizer, judge, self._part.format_reward)
+        with closing(self._verifiers.open()) as verifiers:
+            rewarding = _Rewarding(rows, tokenizer, verifiers, self._part.format_reward)
             yield from run_training(
                 lambda on_step: self._fit(start, tokenizer, rewarding, seed, on_step), Path(start.path), into, self._part.threads, FIGURES
             )
@@ -175,9 +175,9 @@ class OpenReinforcementTrainer:
 class _Rewarding:
     """Has rollouts judged, and counts them until the step that they belong to is done."""
 
-    def __init__(self, exercises: Sequence[Exercise], tokenizer: Any, judge: OpenJudge, format_reward: float) -> None:
+    def __init__(self, exercises: Sequence[ReinforcementPrompt], tokenizer: Any, verifiers: OpenVerifiers, format_reward: float) -> None:
         self.exercises, self.end = exercises, end_of_turn(tokenizer)
-        self._tokenizer, self._judge, self._format_reward = tokenizer, judge, format_reward
+        self._tokenizer, self._verifiers, self._format_reward = tokenizer, verifiers, format_reward
         self._ends = {self.end, tokenizer.eos_token_id}
         prompts = [tokenize_prompt(tokenizer, exercise.messages) for exercise in exercises]
         self._opened = [tokenizer.decode(ids).rstrip().endswith(one.delimiters.begin) for ids, one in zip(prompts, exercises, strict=True)]
@@ -186,7 +186,7 @@ class _Rewarding:
     def rewards(self, places: list[int], outputs: list[list[int]]) -> list[float | None]:
         """What each output is worth, given the place of its exercise; None where the verdict is undecided."""
         traces = [self._trace(place, ids) for place, ids in zip(places, outputs, strict=True)]
-        verdicts = self._judge.verify([(self.exercises[place].problem, trace) for place, trace in zip(places, traces, strict=True)])
+        verdicts = self._verifiers.verify([(self.exercises[place].problem, trace) for place, trace in zip(places, traces, strict=True)])
         self._counts["rollouts"] += len(traces)
         self._counts["rollout_tokens"] += sum(map(len, outputs))
         self._counts["rollouts_right"] += sum(verdict.outcome is Outcome.CORRECT for verdict in verdicts)

@@ -26,7 +26,7 @@ of its choices in nats."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class OnPolicyDistiller:
+class OnPolicyDistillation:
     """Has the student answer, and moves its distribution over the next token, after each of its own tokens, towards the teacher's.
 
     On-policy distillation: Agarwal et al. 2024, with TRL's `DistillationTrainer` and AdamW. Of the rows only the questions count. The student
@@ -57,21 +57,21 @@ class OnPolicyDistiller:
     """Threads that torch computes with; None: one for every core that the process may use."""
     resources: Resources = Resources()
 
-    def open(self) -> OpenOnPolicyDistiller:
+    def open(self) -> OpenOnPolicyDistillation:
         """Load torch and TRL.
 
         Raises:
             UserError: there is no such teacher, or `options` chooses an optimizer.
         """
         if "optim" in self.options:
-            raise UserError("OnPolicyDistiller trains with AdamW on float32 masters: take `optim` out of its options")
-        return OpenOnPolicyDistiller(self, resolve_model(self.teacher))
+            raise UserError("OnPolicyDistillation trains with AdamW on float32 masters: take `optim` out of its options")
+        return OpenOnPolicyDistillation(self, resolve_model(self.teacher))
 
 
-class OpenOnPolicyDistiller:
+class OpenOnPolicyDistillation:
     """A trainer in the process that trains."""
 
-    def __init__(self, part: OnPolicyDistiller, teacher: Path) -> None:
+    def __init__(self, part: OnPolicyDistillation, teacher: Path) -> None:
         """Import what training needs: some seconds."""
         import selfimprove.training.distillation_trainer  # noqa: F401
 
@@ -93,7 +93,7 @@ class OpenOnPolicyDistiller:
             raise UserError("there are no questions to distil on")
         ours, theirs = (AutoTokenizer.from_pretrained(path, local_files_only=True) for path in (start.path, self._teacher))
         if ours.get_vocab() != theirs.get_vocab():
-            raise UserError(f"teacher {self._teacher} has another vocabulary than the student: train on its traces instead (SupervisedTrainer)")
+            raise UserError(f"teacher {self._teacher} has another vocabulary than the student: train on its traces instead (SFT)")
         chats = {row.problem_id: {"prompt": list(row.messages)} for row in rows}
         yield from run_training(
             lambda on_step: self._fit(start, ours, list(chats.values()), seed, on_step), Path(start.path), into, self._part.threads, FIGURES

@@ -30,7 +30,7 @@ Example = dict[str, list[int]]
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class SupervisedTrainer:
+class SFT:
     """Fine-tunes every weight (or a LoRA adapter) on the completions of the rows, with TRL's `SFTTrainer` and AdamW.
 
     Computes in bfloat16 where the machine is fast at it and keeps float32 masters of the weights; rows are shuffled anew each epoch.
@@ -68,23 +68,23 @@ class SupervisedTrainer:
         """GPUs that it trains on."""
         return self.processes
 
-    def open(self) -> OpenSupervisedTrainer:
+    def open(self) -> OpenSFT:
         """Load torch and TRL.
 
         Raises:
             UserError: `lora` is set and peft is not installed, or `options` chooses an optimizer.
         """
         if "optim" in self.options:
-            raise UserError("SupervisedTrainer trains with AdamW on float32 masters: take `optim` out of its options")
+            raise UserError("SFT trains with AdamW on float32 masters: take `optim` out of its options")
         if self.lora is not None and importlib.util.find_spec("peft") is None:
-            raise UserError("SupervisedTrainer(lora=…) needs the package peft: install it, or leave lora out")
-        return OpenSupervisedTrainer(self)
+            raise UserError("SFT(lora=…) needs the package peft: install it, or leave lora out")
+        return OpenSFT(self)
 
 
-class OpenSupervisedTrainer:
+class OpenSFT:
     """A trainer in the process that trains."""
 
-    def __init__(self, part: SupervisedTrainer) -> None:
+    def __init__(self, part: SFT) -> None:
         """Import what training needs: some seconds."""
         import selfimprove.training.sft_trainer  # noqa: F401
 
@@ -197,10 +197,8 @@ class OpenSupervisedTrainer:
         return SFTConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})
 
 
-def _in_one_of_them(
-    part: SupervisedTrainer, start: Checkpoint, examples: list[Example], into: Path, seed: int, world: World
-) -> Iterator[TrainingStep]:
+def _in_one_of_them(part: SFT, start: Checkpoint, examples: list[Example], into: Path, seed: int, world: World) -> Iterator[TrainingStep]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
-    return OpenSupervisedTrainer(part).train_examples(start, tokenizer, examples, into, seed, world)
+    return OpenSFT(part).train_examples(start, tokenizer, examples, into, seed, world)

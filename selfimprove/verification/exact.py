@@ -17,7 +17,7 @@ class Exact:
     name = "exact"
     version = "1"
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         """CORRECT or WRONG."""
         return Outcome.CORRECT if self._folded(answer) == self._folded(problem.answer) else Outcome.WRONG
 

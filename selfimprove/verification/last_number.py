@@ -24,7 +24,7 @@ class LastNumber:
     name = "last number"
     version = "1"
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         """CORRECT, WRONG, or UNPARSEABLE where there is no number in the answer; raises ValueError where the reference has none."""
         reference = _last(problem.answer)
         if reference is None:

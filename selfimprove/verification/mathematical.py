@@ -35,7 +35,7 @@ class Mathematical:
         for form in FORMS:
             _compare("x+5", form)
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         """CORRECT, WRONG, or UNPARSEABLE where there is no mathematics in the answer.
 
         Raises ValueError where there is none in the reference answer.

@@ -29,7 +29,7 @@ class MultipleChoice:
     name = "multiple-choice"
     version = "1"
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         """CORRECT, WRONG, or UNPARSEABLE where the answer names no choice or more than one.
 
         Raises ValueError where the reference answer names no choice or more than one, or the options are no texts.

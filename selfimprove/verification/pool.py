@@ -72,14 +72,14 @@ class OpenVerifierPool:
         verifier = self._settings.verifier
         blind = not getattr(verifier, "needs_reference", True)
         answers = [parsed(trace).answer if blind or problem.answer else None for problem, trace in pairs]
-        judged = iter(self.judge([(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None]))
+        judged = iter(self.verify_answers([(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None]))
         outcomes = [next(judged) if answer is not None else Outcome.UNPARSEABLE for answer in answers]
         return [
             Verdict(trace.id, outcome, parsed(trace).answer, verifier.name, verifier.version)
             for (_, trace), outcome in zip(pairs, outcomes, strict=True)
         ]
 
-    def judge(self, pairs: Sequence[tuple[Problem, str]]) -> list[Outcome]:
+    def verify_answers(self, pairs: Sequence[tuple[Problem, str]]) -> list[Outcome]:
         """One outcome per answer, in the order given: TIMEOUT where its worker was killed, CRASH where the verifier raised or died."""
         judging = _Judging(pairs, self._settings, self._nursery, self._idle)
         try:

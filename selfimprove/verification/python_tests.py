@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.records import Outcome, Problem
-from selfimprove.verification.sandbox import examine
+from selfimprove.verification.sandbox import evaluate
 
 FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
 PYTHON = ("python", "python3", "py", "")
@@ -53,11 +53,11 @@ class PythonTests:
 
     def prepare(self) -> None:
         """Try the sandbox out. Raises UserError where this machine does not give its protections."""
-        outcome = examine(ESCAPES, ["assert possible() == []"], None, 60.0, self.memory << 20)
+        outcome = evaluate(ESCAPES, ["assert possible() == []"], None, 60.0, self.memory << 20)
         if outcome is not Outcome.CORRECT:
             raise UserError(f"the sandbox does not hold on this machine ({outcome} where it was tried out): code is not run in it")
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         """CORRECT: every test passes. WRONG: one fails, something is raised, the code ends its own process or says more than 16 MiB.
 
         UNPARSEABLE: there is no code, or it is not Python. TIMEOUT: the time is over. CRASH: the memory is, or a signal ended a process.
@@ -71,7 +71,7 @@ class PythonTests:
         if code is None:
             return Outcome.UNPARSEABLE
         tests = [tests] if isinstance(tests, str) else tests
-        return examine(code, tests, problem.metadata.get("entry_point"), self.seconds, self.memory << 20)
+        return evaluate(code, tests, problem.metadata.get("entry_point"), self.seconds, self.memory << 20)
 
 
 def _code(answer: str) -> str | None:

@@ -26,7 +26,7 @@ class ReasoningGymScorer:
         """Import reasoning-gym."""
         import reasoning_gym  # noqa: F401
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         """CORRECT or WRONG; raises ValueError for a problem from elsewhere."""
         metadata = problem.metadata
         if not {"task", "settings", "entry"} <= set(metadata):

@@ -13,5 +13,5 @@ def rejected_references(pool: OpenVerifierPool, problems: Sequence[Problem]) -> 
 
     No trace can ever be accepted for such a problem.
     """
-    outcomes = pool.judge([(problem, problem.answer) for problem in problems])
+    outcomes = pool.verify_answers([(problem, problem.answer) for problem in problems])
     return [(problem, outcome) for problem, outcome in zip(problems, outcomes, strict=True) if outcome is not Outcome.CORRECT]

@@ -38,7 +38,7 @@ tester.main(line) if role == "tester" else submission.main(line)
 """
 
 
-def examine(code: str, tests: list[str], entry_point: str | None, seconds: float, memory: int) -> Outcome:
+def evaluate(code: str, tests: list[str], entry_point: str | None, seconds: float, memory: int) -> Outcome:
     """What comes of running `tests` against what `code` defines.
 
     The answer's process only serves calls: it never holds the tests, and what it returns reaches them as plain data.

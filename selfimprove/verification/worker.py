@@ -116,7 +116,7 @@ def _work(channel: Connection[Any, Any], verifier: Verifier) -> None:
 def _judge(verifier: Verifier, problem: Problem, answer: str) -> bytes:
     """The outcome, and after a space what went wrong."""
     try:
-        return Outcome(verifier.judge(problem, answer)).encode()
+        return Outcome(verifier.verify(problem, answer)).encode()
     except BaseException as error:
         return f"{Outcome.CRASH} {_message(error)}".encode(errors="replace")
 

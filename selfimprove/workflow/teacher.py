@@ -11,12 +11,12 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
-from selfimprove.prompting.chat import Bare
+from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.protocols import Prompter, Sampler
 from selfimprove.records import Checkpoint, JudgedTrace, Selection, Trace
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.sampling.endpoint import Endpoint, refuse_budget
-from selfimprove.sampling.sampling import Decoding
+from selfimprove.sampling.sampling import Sampling
 from selfimprove.thinking.traces import parse, parsed
 
 
@@ -32,8 +32,8 @@ class Teacher:
     """VLLM, or an Endpoint."""
     model: str | None = None
     """A Hugging Face id or a local folder; None for an Endpoint, which names its own."""
-    prompter: Prompter = Bare()
-    sampling: Decoding | None = None
+    prompter: Prompter = PlainQuestion()
+    sampling: Sampling | None = None
     """How its traces are decoded; None: as the workflow's."""
     delimiters: Delimiters = THINK
     """What it writes around its thinking; rows carry those of the workflow."""
@@ -46,7 +46,7 @@ class Teacher:
             raise ValueError("a teacher's model is named either by its Endpoint or, for any other sampler, by `model`")
         return self
 
-    def checkpoint(self, decoding: Decoding) -> Checkpoint:
+    def checkpoint(self, decoding: Sampling) -> Checkpoint:
         """What its traces are recorded under.
 
         Raises:

@@ -10,20 +10,20 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.difficulty.model import DifficultyModel
 from selfimprove.evaluation.gates import NotWorse
-from selfimprove.process_reward.step_rewards import Guidance
-from selfimprove.prompting.chat import Bare
+from selfimprove.process_reward.step_rewards import StepRewards
+from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.prompting.hints import Rationalization
 from selfimprove.protocols import Allocator, Gate, Mixture, ProblemSource, Prompter, Reinforcer, Sampler, Selector, Stop, Trainer, Verifier
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.sampling.allocation import ExpectedGain, FixedK
-from selfimprove.sampling.sampling import Decoding
+from selfimprove.sampling.sampling import Sampling
 from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.keep_correct import KeepCorrect
-from selfimprove.selection.preference_pairs import Contrast
+from selfimprove.selection.preference_pairs import PreferencePairs
 from selfimprove.selection.replay import Replay
-from selfimprove.thinking.behaviours import Moments
-from selfimprove.thinking.under_thinking import Probing
+from selfimprove.thinking.behaviours import Behaviours
+from selfimprove.thinking.under_thinking import ThinkingProbe
 from selfimprove.workflow.teacher import Teacher
 
 
@@ -32,15 +32,15 @@ class Round:
     """Settings of one generation, as in `Workflow`; None: the workflow's."""
 
     problems_per_generation: PositiveInt | None = None
-    sampling: Decoding | None = None
+    sampling: Sampling | None = None
     allocator: Allocator | None = None
     selector: Selector | None = None
     mixture: Mixture | None = None
     start_from: Literal["base", "champion"] | None = None
     trainer: Trainer | None = None
-    contrast: Contrast | None = None
+    preference_pairs: PreferencePairs | None = None
     reinforcement: Reinforcer | None = None
-    process_reward: Guidance | None = None
+    process_reward: StepRewards | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -51,26 +51,26 @@ class Workflow:
     """Names the run's folder: letters, digits, `_`, `-` and `.`."""
     problems: ProblemSource
     """Problems to learn from."""
-    held_out: ProblemSource | PositiveInt
-    """Problems of the exam: a source, or how many to set apart from `problems`."""
+    eval_problems: ProblemSource | PositiveInt
+    """Problems of the evaluation: a source, or how many to set apart from `problems`."""
     verifier: Verifier
     sampler: Sampler
     trainer: Trainer
     base_model: str = "smollm2-135m-instruct"
     """A Hugging Face id, a local folder, or the embedded model."""
-    prompter: Prompter = Bare()
-    """How the model is asked: in training, in the exam, and from generation 2 on in sampling."""
+    prompter: Prompter = PlainQuestion()
+    """How the model is asked: in training, in the evaluation, and from generation 2 on in sampling."""
     first_prompter: Prompter | None = None
     """How the base model is asked in generation 1, where it needs more help; None for `prompter`."""
     teacher: Teacher | None = None
     """Who writes the traces of generation 1; None: the base model itself."""
     delimiters: Delimiters = THINK
     """What is around the thinking. Prompters that speak of it, or show it, have to use the same."""
-    sampling: Decoding = Decoding()
+    sampling: Sampling = Sampling()
     allocator: Allocator = FixedK()
-    """How many traces of each problem are sampled: `samples_per_problem` of each, or more of some than of others (`ExpectedGain()`). A teacher writes
+    """How many traces of each problem are sampled: `sampling.n` of each, or more of some than of others (`ExpectedGain()`). A teacher writes
     as many of each."""
-    exam: Decoding = Decoding(samples_per_problem=1, temperature=0.0)
+    eval_sampling: Sampling = Sampling(n=1, temperature=0.0)
     selector: Selector = KeepCorrect()
     rationalization: Rationalization | None = None
     """Whether problems without a right sample are asked again with their answer as a hint (STaR), and how; None: they are not."""
@@ -81,26 +81,26 @@ class Workflow:
     stop: Stop | None = None
     """What ends the run before `generations` are done; None: nothing does."""
     generations: PositiveInt = 3
-    """How many there are, the base model's exam aside."""
+    """How many there are, the base model's evaluation aside."""
     problems_per_generation: PositiveInt | None = None
     """How many problems are drawn in each generation; None for all."""
     accepted_cap: PositiveInt | None = None
     """A problem with this many accepted traces from earlier generations is not sampled again; None: every problem stays in the draw."""
     start_from: Literal["base", "champion"] = "base"
     """Which weights each training starts from: the base model's (STaR, ReST-EM) or the champion's."""
-    contrast: Contrast | None = None
+    preference_pairs: PreferencePairs | None = None
     """What wrong traces are used for: pairs with right ones (DPO), and data for a verifier; None: they are counted and no more."""
     reinforcement: Reinforcer | None = None
-    """Who practises on problems in place of the training on rows: `ReinforcementTrainer()`; None: rows are trained on."""
+    """Who practises on problems in place of the training on rows: `GRPO()`; None: rows are trained on."""
     rounds: tuple[Round, ...] = ()
     """What each generation does in its own way, the first one's first; generations after the last round are as the other settings say."""
     answer_only_baseline: bool = True
-    """Also train on the same questions with the answers alone, for the same number of steps, and take the same exam."""
-    moments: Moments | None = None
-    """The cues that tell what a thought does: plan, reflect, revise, …; None for those of `thinking.moments`."""
-    probing: Probing | None = None
+    """Also train on the same questions with the answers alone, for the same number of steps, and take the same evaluation."""
+    behaviours: Behaviours | None = None
+    """The cues that tell what a thought does: plan, reflect, revise, …; None for those of `thinking.behaviours`."""
+    probe: ThinkingProbe | None = None
     """Which sampled traces are probed thought by thought, for under-thinking and for selection; None: none is."""
-    process_reward: Guidance | None = None
+    process_reward: StepRewards | None = None
     """The process reward model that scores the thoughts of sampled traces for the selector, and whether it guides their sampling; None: there is
     none. A teacher's traces are scored, and not guided."""
     difficulty: DifficultyModel | None = None
@@ -108,18 +108,18 @@ class Workflow:
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds that judging one answer may take."""
     seed: int = 0
-    """Fixes every draw: the exam's problems, traces, the order of rows. Runs of different seeds show how much is chance."""
+    """Fixes every draw: the evaluation's problems, traces, the order of rows. Runs of different seeds show how much is chance."""
 
     @model_validator(mode="after")
     def _steps_are_scored(self) -> Workflow:
         form = getattr(self.selector, "form", self.selector)
         if getattr(form, "lowest_step", None) is not None and self.process_reward is None:
-            raise ValueError("lowest_step looks at the rewards of thoughts: set process_reward=Guidance(RewardModel(…))")
+            raise ValueError("lowest_step looks at the rewards of thoughts: set process_reward=StepRewards(RewardModel(…))")
         return self
 
     @model_validator(mode="after")
     def _predicts(self) -> Workflow:
-        decodings = [self.sampling, self.exam, *(one.sampling for one in self.rounds if one.sampling)]
+        decodings = [self.sampling, self.eval_sampling, *(one.sampling for one in self.rounds if one.sampling)]
         if self.difficulty is None and any(isinstance(one.budget, BudgetByDifficulty) for one in decodings):
             raise ValueError("a budget by difficulty goes by predictions: set difficulty=DifficultyModel()")
         return self

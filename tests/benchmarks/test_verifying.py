@@ -8,7 +8,7 @@ from selfimprove import Mathematical, Outcome
 
 def test_the_verifier_says_of_every_form_what_the_benchmark_expects() -> None:
     for (problem, answer), right in [*distinct(2 * len(FORMS), 3), *sampled(16, 3), *plain(4, 3)]:
-        assert (Mathematical().judge(problem, answer) is Outcome.CORRECT) is right, (problem.answer, answer)
+        assert (Mathematical().verify(problem, answer) is Outcome.CORRECT) is right, (problem.answer, answer)
 
 
 def test_no_answer_comes_twice() -> None:

@@ -108,11 +108,11 @@ def run(head: Head, environment: dict[str, str], tiny_model: Path, tmp_path_fact
 
 def test_a_submitted_job_shows_its_progress_and_ends_with_the_table(run: tuple[RunFolder, str]) -> None:
     _, log = run
-    for line in ("base model, exam: 8 in", "generation 1, sampling: 32 in", "generation 2, training:", "kept: generation 2"):
+    for line in ("base model, evaluation: 8 in", "generation 1, sampling: 32 in", "generation 2, training:", "kept: generation 2"):
         assert line in log
 
 
-def test_every_generation_samples_trains_and_takes_its_exam(run: tuple[RunFolder, str]) -> None:
+def test_every_generation_samples_trains_and_takes_its_evaluation(run: tuple[RunFolder, str]) -> None:
     folder, _ = run
     base, *trained = folder.reports()
     assert base.score.problems == 8 and [report.generation for report in trained] == [1, 2]
@@ -160,7 +160,7 @@ def test_mlflow_has_a_parent_with_curves_and_a_nested_run_for_each_generation(ru
         return sorted((point.step, point.value) for point in client.get_metric_history(run_id, key))
 
     scores = [report.score.pass_at_1 for report in folder.reports()]
-    assert curve(parent.info.run_id, "1_exam/pass_at_1") == list(enumerate(scores))
+    assert curve(parent.info.run_id, "1_evaluation/pass_at_1") == list(enumerate(scores))
     steps = read_json(folder.generation(2) / "training.json", list[TrainingStep])
     assert curve(children["2"].info.run_id, "train/loss") == [(step.step, step.loss) for step in steps]
 
@@ -176,7 +176,7 @@ SLOW_WORKFLOW = """
 from pathlib import Path
 from killable import NotingSampler
 from toy import Sums, toy_workflow
-workflow = toy_workflow(Path({model!r}), problems=Sums(size=75), held_out=5, sampler=NotingSampler(log={log!r}), generations=1)
+workflow = toy_workflow(Path({model!r}), problems=Sums(size=75), eval_problems=5, sampler=NotingSampler(log={log!r}), generations=1)
 """
 
 

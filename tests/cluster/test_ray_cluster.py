@@ -15,7 +15,7 @@ import pytest
 import toy
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, SupervisedTrainer, UserError, WorkerFailed, improve
+from selfimprove import SFT, VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, WorkerFailed, improve
 from selfimprove.protocols import Allocator
 from selfimprove.reports.table import summarize
 from selfimprove.storage.run_folder import RunFolder
@@ -181,7 +181,7 @@ def test_what_can_never_be_had_is_refused_at_once(cluster: RayCluster) -> None:
         cluster.open("giant", Echo(Resources(cpus=4000)))
 
 
-@pytest.mark.parametrize("part", [VLLM(engine={"tensor_parallel_size": 4}, resources=Resources(copies=2)), SupervisedTrainer(processes=8)])
+@pytest.mark.parametrize("part", [VLLM(engine={"tensor_parallel_size": 4}, resources=Resources(copies=2)), SFT(processes=8)])
 def test_a_part_that_is_spread_over_gpus_reserves_all_of_them(cluster: RayCluster, part: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 7.0})
     with RayCluster() as empty, pytest.raises(UserError, match="reserves 8 GPU and the cluster has 7"):

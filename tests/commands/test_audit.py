@@ -21,7 +21,7 @@ class Fair:
     name = "fair"
     version = "{version}"
 
-    def judge(self, problem, answer):
+    def verify(self, problem, answer):
         if {strict} and int(answer) % 2:
             return Outcome.WRONG
         return Outcome.CORRECT if answer == problem.answer else Outcome.WRONG
@@ -51,7 +51,7 @@ def test_an_audit_counts_and_lists_where_two_verifiers_disagree(run: Path, capsy
     assert main(["audit", str(run), "--with", "exact", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["first"], found["second"]) == ("fair 1", "exact 1")
-    # Sampling, the two exams and that of the baseline.
+    # Sampling, the two evaluations and that of the baseline.
     assert found["judged"] == sum(map(sum, (row.values() for row in found["confusion"].values()))) == 50 + 3 * 15
     turned = found["confusion"]["wrong"]["correct"]
     assert turned == len(found["disagreements"]) > 0 and found["confusion"]["correct"]["wrong"] == 0
@@ -73,11 +73,11 @@ def test_reverify_tells_by_generation_what_a_changed_verifier_flips(
     assert main(["reverify", str(run), "--workflow", str(changed), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["first"], found["second"]) == ("fair 1", "fair 2")
-    assert set(found["stages"]) == {"generation-00 exam", "generation-01", "generation-01 exam", "few_shot exam"}
+    assert set(found["stages"]) == {"generation-00 evaluation", "generation-01", "generation-01 evaluation", "few_shot evaluation"}
     assert sum(stage["to_correct"] for stage in found["stages"].values()) == len(found["disagreements"]) > 0
     assert all(stage["from_correct"] == 0 for stage in found["stages"].values())
     assert main(["reverify", str(run), "--workflow", str(changed)]) == 0
-    assert "generation-01 exam" in capsys.readouterr().out
+    assert "generation-01 evaluation" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

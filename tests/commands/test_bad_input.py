@@ -68,9 +68,9 @@ def test_a_missing_workflow_file_is_named(refused: Refused, tmp_path: Path) -> N
         ("import no_such_module", "experiment.py, line 1: ModuleNotFoundError: No module named 'no_such_module'"),
         (
             "from selfimprove import Decoding\nDecoding(temperature=-1)",
-            "experiment.py, line 2: Decoding: temperature: Input should be greater than or",
+            "experiment.py, line 2: Sampling: temperature: Input should be greater than or",
         ),
-        ("from selfimprove import Decoding\nDecoding(warmth=1)", "experiment.py, line 2: Decoding: warmth: Unexpected keyword argument"),
+        ("from selfimprove import Decoding\nDecoding(warmth=1)", "experiment.py, line 2: Sampling: warmth: Unexpected keyword argument"),
         ("from selfimprove import Workflow\nWorkflow(name='x')", "experiment.py, line 2: Workflow: problems: Field required"),
         ("answer = 42", r"experiment.py defines no `workflow = Workflow\(…\)`"),
         ("workflow = 'quickstart'", r"experiment.py defines no `workflow = Workflow\(…\)`"),
@@ -88,11 +88,11 @@ def test_a_workflow_file_that_does_not_run_is_named_with_the_line(
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ("sampling.temprature=0.7", "Decoding has no field 'temprature'; did you mean temperature?"),
+        ("sampling.temprature=0.7", "Sampling has no field 'temprature'; did you mean temperature?"),
         ("smapling.temperature=0.7", "Workflow has no field 'smapling'; did you mean sampling?"),
         ("seed.deeper=1", "int has no field 'deeper'; it has no fields"),
         ("sampling.temperature=hot", "sampling.temperature=hot: temperature: Input should be a valid number"),
-        ("sampling.samples_per_problem=0", "samples_per_problem: Input should be greater than 0"),
+        ("sampling.n=0", "n: Input should be greater than 0"),
         ("generations=0", "generations: Input should be greater than 0"),
         ("start_from=nothing", "start_from: Input should be 'base' or 'champion'"),
         ("verifier=strict", "verifier: Input should be an instance of Verifier"),
@@ -127,8 +127,8 @@ def test_problems_that_cannot_be_learnt_from_are_named(
     ("fields", "line"),
     [
         ("problems=Sums(0)", "problems: there are no problems; give at least one"),
-        ("held_out=Sums(0)", "held_out: there are no problems"),
-        ("held_out=Sums(5)", "problem sum-0 asks the same as held-out problem sum-0; training on the exam proves nothing"),
+        ("eval_problems=Sums(0)", "eval_problems: there are no problems"),
+        ("eval_problems=Sums(5)", "problem sum-0 asks the same as held-out problem sum-0; training on the evaluation proves nothing"),
         ("problems=Jsonl('missing.jsonl')", "missing.jsonl: cannot be read"),
     ],
 )
@@ -236,5 +236,5 @@ def test_no_space_left_ends_with_one_line_and_the_same_command_goes_on_once_ther
     ended = subprocess.run([*alone, "sh", "-c", script, "sh", file], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     first, _, second = ended.stdout.partition("first 2\n")
     assert ended.stderr.splitlines()[0].startswith("selfimprove: no space left") and "Traceback" not in ended.stderr
-    assert "base model, exam: 15" in first and "base model, exam" not in ended.stderr
+    assert "base model, evaluation: 15" in first and "base model, evaluation" not in ended.stderr
     assert second.startswith("{") and second.endswith("second 0\n"), ended

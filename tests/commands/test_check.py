@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from toy import EXEMPLAR, Sums, toy_workflow
 
-from selfimprove import VLLM, Bare, Decoding, Exact, Exemplar, FewShot, Outcome, Problem
+from selfimprove import VLLM, Exact, Exemplar, FewShot, Outcome, PlainQuestion, Problem, Sampling
 from selfimprove.__main__ import main
 from selfimprove.commands.check import check
 
@@ -28,11 +28,11 @@ def only_failure(tiny_model: Path, **changes: object) -> tuple[str, str]:
 
 
 def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
-    decoding = Decoding(samples_per_problem=2, max_tokens=32)
-    result = check(toy_workflow(tiny_model, sampling=decoding, exam=Decoding(samples_per_problem=1, max_tokens=32), generations=2))
+    decoding = Sampling(n=2, max_tokens=32)
+    result = check(toy_workflow(tiny_model, sampling=decoding, eval_sampling=Sampling(n=1, max_tokens=32), generations=2))
     assert result["passed"], result
-    assert [finding["name"] for finding in result["findings"]] == ["problems", "references", "exemplars", "exam", "model", "context"]
-    # Half of 32 tokens for 25 problems twice in two generations, and for 15 in five exams: base, few-shot, two generations, answer-only.
+    assert [finding["name"] for finding in result["findings"]] == ["problems", "references", "exemplars", "evaluation", "model", "context"]
+    # Half of 32 tokens for 25 problems twice in two generations, and for 15 in five evaluations: base, few-shot, two generations, answer-only.
     assert result["estimate"]["sampled_tokens"] == 16 * (25 * 2 * 2 + 15 * 5)
     # At most all 50 traces in the first training and all 100 in the second.
     assert result["estimate"]["trained_tokens"] > 150 * 16
@@ -41,7 +41,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
 
 def test_a_verifier_that_rejects_a_reference_answer_is_found(tiny_model: Path) -> None:
     class Forgetful(Exact):
-        def judge(self, problem: Problem, answer: str) -> Outcome:
+        def verify(self, problem: Problem, answer: str) -> Outcome:
             return Outcome.WRONG if answer == "7" else Outcome.CORRECT
 
     name, detail = only_failure(tiny_model, verifier=Forgetful())
@@ -58,7 +58,7 @@ def test_a_verifier_that_does_not_load_is_found(tiny_model: Path) -> None:
 
 
 def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
-    name, detail = only_failure(tiny_model, held_out=Sums(size=3, first=39))
+    name, detail = only_failure(tiny_model, eval_problems=Sums(size=3, first=39))
     assert name == "problems" and "problem sum-39 asks the same as held-out problem sum-39" in detail
 
 
@@ -73,13 +73,13 @@ def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
     ],
 )
 def test_an_exemplar_that_is_no_example_is_found(exemplar: Exemplar, detail: str, tiny_model: Path) -> None:
-    sets: dict[str, object] = {"problems": Sums(30, first=5), "held_out": Sums(5)}
+    sets: dict[str, object] = {"problems": Sums(30, first=5), "eval": Sums(5)}
     name, found = only_failure(tiny_model, first_prompter=FewShot((EXEMPLAR, exemplar)), **sets)
     assert name == "exemplars" and detail in found
 
 
 def test_prompts_that_leave_no_room_for_the_output_are_found(tiny_model: Path) -> None:
-    name, detail = only_failure(tiny_model, prompter=Bare(system="Think. " * 200))
+    name, detail = only_failure(tiny_model, prompter=PlainQuestion(system="Think. " * 200))
     assert name == "context" and "exceed the context of 512" in detail
     name, detail = only_failure(tiny_model, sampler=VLLM(engine={"max_model_len": 280}))
     assert name == "context" and "up to 256 of output exceed the context of 280" in detail
@@ -87,16 +87,16 @@ def test_prompts_that_leave_no_room_for_the_output_are_found(tiny_model: Path) -
 
 def test_what_needs_no_model_is_checked_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
-    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "exam"]
+    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "evaluation"]
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
 
 
-@pytest.mark.parametrize(("held_out", "status"), [(15, 0), (40, 1)])
+@pytest.mark.parametrize(("eval", "status"), [(15, 0), (40, 1)])
 def test_on_the_command_line_the_status_tells_and_json_stands_alone(
-    held_out: int, status: int, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    eval_problems: int, status: int, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "experiment.py"
-    file.write_text(f"from pathlib import Path\nfrom toy import *\nworkflow = toy_workflow(Path({str(tiny_model)!r}), held_out={held_out})")
+    file.write_text(f"from pathlib import Path\nfrom toy import *\nworkflow = toy_workflow(Path({str(tiny_model)!r}), eval_problems={eval_problems})")
     assert main(["check", str(file), "--json"]) == status
     result = json.loads(capfd.readouterr().out)
     assert result["passed"] == (status == 0)

@@ -124,12 +124,16 @@ def test_the_tables_fit_eighty_columns() -> None:
     row |= {name: 123_456 for name in ("sampled", "verified", "accepted", "distinct", "trained_on")}
     row |= {"samples_per_problem": 4.0, "most_samples": 16, "distinct_per_1000_tokens": 12.3}
     row["coverage"] = {"trend": "plateau", "newly_solved": ["a"], "forgotten": [], "never_solved": ["b", "c"]}
-    row["seconds"] = {name: 12_345.6 for name in ("sample", "select", "train", "examine")}
+    row["seconds"] = {name: 12_345.6 for name in ("sample", "select", "train", "evaluate")}
     figures = {"name": "x", "generations": [row], "baseline_details": {"answer_only": row}, "kept": None, "complete": False, "stopped_early": None}
     summary.show(figures, console := Console(file=StringIO(), width=80))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "123,456  123,456  123,456  123,456 123,456" in text and "0.123 0.10–0.20 refused" in text and "…" not in text
-    assert "exam answers left undecided: 2.0%" in text and "plateau: 1 newly solved, 0 forgotten, 2 never solved" in text and "not complete" in text
+    assert (
+        "evaluation answers left undecided: 2.0%" in text
+        and "plateau: 1 newly solved, 0 forgotten, 2 never solved" in text
+        and "not complete" in text
+    )
     assert "4.0 samples a problem, at most 16; 12.3 distinct accepted per 1,000 tokens" in text
 
 
@@ -158,7 +162,7 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
     reader = Thread(target=lambda: screen.extend(parts_of(terminal)))
     reader.start()
     try:
-        wait_for(tmp_path / "run/baselines/few_shot/exam/score.json")
+        wait_for(tmp_path / "run/baselines/few_shot/evaluation/score.json")
         time.sleep(1.0)
         assert len(started.alive()) > 3, "actors run in processes of their own"
         os.write(terminal, b"\x03")
@@ -183,12 +187,12 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
 def test_sigterm_ends_a_run_as_ctrl_c_does(command: list[str], environment: dict[str, str], started: Started, tmp_path: Path) -> None:
     environment["SECONDS_PER_TRACE"] = "0.1"
     run = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(tmp_path / "run/baselines/few_shot/exam/score.json")
+    wait_for(tmp_path / "run/baselines/few_shot/evaluation/score.json")
     time.sleep(1.0)
     run.send_signal(signal.SIGTERM)
     out, error = run.communicate(timeout=60)
     assert run.returncode == 130
     assert error == "selfimprove: interrupted; the same command continues where it stopped\n"
-    assert "few-shot base, exam: 15 in" in out and "\x1b" not in out
+    assert "few-shot base, evaluation: 15 in" in out and "\x1b" not in out
     assert started.left_after(30.0) == set()
     assert_nothing_is_half_written(tmp_path / "run")

@@ -68,8 +68,8 @@ def test_settings_read_as_lines_with_what_each_takes_and_means(tmp_path: Path, c
     main(["init", str(tmp_path / "new.py")])
     main(["settings", str(tmp_path / "new.py"), "--set", "base_model=\x1b[31mred"])
     lines = capsys.readouterr().out.splitlines()
-    place = lines.index("held_out = 100  (ProblemSource or int > 0)")
-    assert lines[place + 1].startswith("    Problems of the exam: a source, or how many")
+    place = lines.index("eval_problems = 100  (ProblemSource or int > 0)")
+    assert lines[place + 1].startswith("    Problems of the evaluation: a source, or how many")
     assert 'start_from = "base"  ("base" or "champion")' in lines and not any("\x1b" in line for line in lines)
 
 

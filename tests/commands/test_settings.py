@@ -12,7 +12,7 @@ import pytest
 from places import ROOT
 from pydantic import Field, PositiveInt
 
-from selfimprove import VLLM, SupervisedTrainer, Workflow
+from selfimprove import SFT, VLLM, Workflow
 from selfimprove.commands.settings import reference_page
 from selfimprove.settings.fields import REQUIRED, parameters, takes
 
@@ -47,7 +47,7 @@ def test_every_setting_of_a_workflow_is_on_the_page_and_every_link_leads_to_a_pa
     assert re.findall(r"^\| `(\w+)` \|", chapter, flags=re.MULTILINE) == list(Workflow.__dataclass_fields__)
     parts = {title.lower() for title in re.findall(r"^### (\w+)$", page, flags=re.MULTILINE)}
     links = set(re.findall(r"\]\(#(\w+)\)", page))
-    assert len(links) > 5 and links <= parts and {VLLM.__name__.lower(), SupervisedTrainer.__name__.lower()} <= parts
+    assert len(links) > 5 and links <= parts and {VLLM.__name__.lower(), SFT.__name__.lower()} <= parts
     assert len({line.count(" | ") for line in chapter.splitlines() if line.startswith("| `")}) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from selfimprove import Embedder, describe_folder
 from selfimprove.difficulty.embedder import shared
-from selfimprove.prompting.chat import Bare
+from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.records import Problem
 
 
@@ -18,7 +18,7 @@ def test_features_are_those_of_a_plain_forward_of_each_prompt_alone(tiny_model: 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     questions = ["4 + 3 - 7 =", "Reason step by step, then answer: 1 + 1?", "7 - 7 =", "State the final answer: " + "4 + " * 30 + "3 ="]
-    prompts = [(f"p{n}", Bare().messages(Problem(f"p{n}", question, "", "test"))) for n, question in enumerate(questions)]
+    prompts = [(f"p{n}", PlainQuestion().messages(Problem(f"p{n}", question, "", "test"))) for n, question in enumerate(questions)]
     batches = list(Embedder(batch_tokens=120).open().embed(describe_folder(tiny_model, "tiny"), prompts))
     assert [len(batch) for batch in batches] == [3, 1], "short ones together, a long one by itself"
     found = dict(one for batch in batches for one in batch)
@@ -45,7 +45,7 @@ def test_what_all_prompts_begin_with_leaves_each_a_token_of_its_own() -> None:
 
 @pytest.mark.parametrize("batch_tokens", [1, 100_000])
 def test_every_prompt_comes_once_whatever_the_batch(tiny_model: Path, batch_tokens: int) -> None:
-    prompts = [(f"p{n}", Bare().messages(Problem(f"p{n}", f"{n} + " * n + "1 =", "", "test"))) for n in range(7)]
+    prompts = [(f"p{n}", PlainQuestion().messages(Problem(f"p{n}", f"{n} + " * n + "1 =", "", "test"))) for n in range(7)]
     batches = list(Embedder(batch_tokens=batch_tokens).open().embed(describe_folder(tiny_model, "tiny"), prompts))
     assert sorted(name for batch in batches for name, _ in batch) == [name for name, _ in prompts]
     assert len(batches) == (7 if batch_tokens == 1 else 1)

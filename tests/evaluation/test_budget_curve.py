@@ -13,14 +13,14 @@ LIMIT = st.tuples(st.integers(0, 20), st.none() | st.integers(20, 60))
 
 
 @st.composite
-def settings_of_one_exam(draw: st.DrawFn) -> list[Setting]:
+def settings_of_one_evaluation(draw: st.DrawFn) -> list[Setting]:
     problems = [f"p{number}" for number in range(draw(st.integers(1, 6)))]
     limits = draw(st.lists(LIMIT, min_size=1, max_size=4))
     one = st.lists(ATTEMPTS, max_size=4)
     return [Setting(str(place), *limit, {problem: draw(one) for problem in problems}) for place, limit in enumerate(limits)]
 
 
-@given(settings_of_one_exam())
+@given(settings_of_one_evaluation())
 @settings(max_examples=25)
 def test_every_figure_stays_within_its_bounds(asked):
     found = curve("any", "model", asked)
@@ -66,12 +66,12 @@ def test_scaling_is_the_mean_over_all_pairs_and_leaves_out_those_of_one_length()
 
 
 def test_the_interval_of_scaling_is_wide_where_problems_differ_and_a_point_where_they_do_not():
-    def exam(rights: list[bool], length: int) -> dict[str, list[Attempt]]:
+    def evaluation(rights: list[bool], length: int) -> dict[str, list[Attempt]]:
         return {f"p{number}": [Attempt(right, length)] for number, right in enumerate(rights)}
 
-    alike = [Setting("short", 0, 5, exam([False] * 30, 5)), Setting("long", 0, None, exam([True] * 30, 15))]
+    alike = [Setting("short", 0, 5, evaluation([False] * 30, 5)), Setting("long", 0, None, evaluation([True] * 30, 15))]
     assert curve("any", "model", alike).scaling_interval == pytest.approx((10.0, 10.0))
-    half = [alike[0], Setting("long", 0, None, exam([True, False] * 15, 15))]
+    half = [alike[0], Setting("long", 0, None, evaluation([True, False] * 15, 15))]
     found = curve("any", "model", half)
     low, high = found.scaling_interval
     assert found.scaling == pytest.approx(5.0) and 2 < low < 4 and 6 < high < 8

@@ -1,11 +1,11 @@
-"""What one exam changes in the coverage ledger, and when a run stops for it."""
+"""What one evaluation changes in the coverage ledger, and when a run stops for it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from exams import exam
+from evaluations import evaluation
 
 from selfimprove.evaluation.ledger import coverage, entries, trend
 from selfimprove.evaluation.stopping import StopEarly
@@ -13,13 +13,13 @@ from selfimprove.records import Checkpoint, Coverage, GenerationReport, Score
 
 
 def flat(right: int, samples: int, problems: int = 40) -> Score:
-    return exam({f"p{n:02}": (right, samples) for n in range(problems)})
+    return evaluation({f"p{n:02}": (right, samples) for n in range(problems)})
 
 
 def test_newly_solved_forgotten_and_never_solved():
-    first = exam({"a": (1, 2), "b": (0, 2), "c": (0, 2), "d": (0, 2)})
-    refused = exam({"a": (1, 2), "b": (0, 2), "c": (1, 2), "d": (0, 2)})
-    now = exam({"a": (0, 2), "b": (2, 2), "c": (1, 2), "d": (0, 2)})
+    first = evaluation({"a": (1, 2), "b": (0, 2), "c": (0, 2), "d": (0, 2)})
+    refused = evaluation({"a": (1, 2), "b": (0, 2), "c": (1, 2), "d": (0, 2)})
+    now = evaluation({"a": (0, 2), "b": (2, 2), "c": (1, 2), "d": (0, 2)})
     found = coverage([first, refused], first, now)
     assert (found.newly_solved, found.forgotten, found.never_solved) == (("b",), ("a",), ("d",))
 
@@ -41,7 +41,7 @@ def test_trends(before, now, said):
 
 def test_more_right_on_fewer_problems_is_a_contraction():
     before = flat(1, 4)
-    now = exam({f"p{n:02}": (4 if n < 20 else 0, 4) for n in range(40)})
+    now = evaluation({f"p{n:02}": (4 if n < 20 else 0, 4) for n in range(40)})
     assert now.pass_at_1 > before.pass_at_1
     assert trend(before, now) == "contraction"
 

@@ -1,21 +1,21 @@
-"""Two exams compared problem by problem, against their definitions and against statsmodels."""
+"""Two evaluations compared problem by problem, against their definitions and against statsmodels."""
 
 from __future__ import annotations
 
 import random
 
 import pytest
-from exams import exam
+from evaluations import evaluation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfimprove.evaluation.gates import Always, NotWorse, Strict
+from selfimprove.evaluation.gates import AlwaysPromote, NotWorse, StrictGate
 from selfimprove.evaluation.paired import change_at_k, compare, smallest_improvement
 from selfimprove.records import Score
 
 
 def greedy(right: list[bool]) -> Score:
-    return exam({f"p{number:03}": (int(one), 1) for number, one in enumerate(right)})
+    return evaluation({f"p{number:03}": (int(one), 1) for number, one in enumerate(right)})
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80))
@@ -35,13 +35,13 @@ def test_mcnemar_is_half_of_statsmodels_two_sided_one_and_turns_around_with_the_
 
 def test_several_samples_are_compared_by_a_seeded_bootstrap_over_problems():
     chance = random.Random(3)
-    before = exam({f"p{n}": (chance.randint(0, 4), 8) for n in range(60)})
-    after = exam({name: (min(8, right + chance.randint(0, 3)), 8) for name, (right, _) in before.solved.items()})
+    before = evaluation({f"p{n}": (chance.randint(0, 4), 8) for n in range(60)})
+    after = evaluation({name: (min(8, right + chance.randint(0, 3)), 8) for name, (right, _) in before.solved.items()})
     found = compare(before, after)
     assert found.test == "paired bootstrap" and found.p_better < 0.01 and 0 < found.low < found.difference < found.high
     assert compare(before, after) == found
     assert compare(after, before).p_better > 0.99
-    mixed = exam({name: (max(0, min(8, right + chance.randint(-2, 2))), 8) for name, (right, _) in before.solved.items()})
+    mixed = evaluation({name: (max(0, min(8, right + chance.randint(-2, 2))), 8) for name, (right, _) in before.solved.items()})
     assert compare(before, mixed).p_better != compare(before, mixed, seed=1).p_better
 
 
@@ -49,15 +49,15 @@ def test_under_no_true_difference_a_gain_is_seen_about_as_often_as_the_level_say
     chance = random.Random(5)
 
     def one() -> Score:
-        return exam({f"p{n}": (sum(chance.random() < 0.5 for _ in range(4)), 4) for n in range(30)})
+        return evaluation({f"p{n}": (sum(chance.random() < 0.5 for _ in range(4)), 4) for n in range(30)})
 
     seen = sum(compare(one(), one()).p_better < 0.05 for _ in range(150))
     assert seen / 150 < 0.12
 
 
-def test_exams_on_different_problems_are_not_compared():
+def test_evaluations_on_different_problems_are_not_compared():
     with pytest.raises(ValueError, match="different problems"):
-        compare(exam({"a": (1, 1)}), exam({"b": (1, 1)}))
+        compare(evaluation({"a": (1, 1)}), evaluation({"b": (1, 1)}))
 
 
 def scored(both: int, gained: int, lost: int, neither: int) -> tuple[Score, Score]:
@@ -71,14 +71,14 @@ def scored(both: int, gained: int, lost: int, neither: int) -> tuple[Score, Scor
 )
 def test_what_the_gates_let_through(gained, lost, strict, not_worse):
     champion, candidate = scored(60, gained, lost, 150 - 60 - gained - lost)
-    assert Strict().decide(champion, candidate).promote is strict
+    assert StrictGate().decide(champion, candidate).promote is strict
     assert NotWorse().decide(champion, candidate).promote is not_worse
-    assert Always().decide(champion, candidate).promote
+    assert AlwaysPromote().decide(champion, candidate).promote
 
 
 def test_the_reason_names_both_scores_what_changed_and_the_test():
     champion, candidate = scored(60, 12, 2, 76)
-    assert Strict().decide(champion, candidate).why == "pass@1 0.480 > 0.413: 12 gained, 2 lost; McNemar exact p = 0.0065 < 0.05"
+    assert StrictGate().decide(champion, candidate).why == "pass@1 0.480 > 0.413: 12 gained, 2 lost; McNemar exact p = 0.0065 < 0.05"
     assert "at worst +0.0" in NotWorse().decide(champion, candidate).why
 
 
@@ -86,22 +86,22 @@ def test_the_smallest_improvement_counts_and_the_likely_one_is_found_four_times_
     counts, likely = smallest_improvement(150)
     assert counts == pytest.approx(5 / 150)
     champion, candidate = scored(60, 5, 0, 85)
-    assert Strict().decide(champion, candidate).promote
-    assert not Strict().decide(*scored(60, 4, 0, 86)).promote
+    assert StrictGate().decide(champion, candidate).promote
+    assert not StrictGate().decide(*scored(60, 4, 0, 86)).promote
     chance, disagree, net = random.Random(1), 30, round(likely * 150)
     found = 0
     for _ in range(120):
         gained = sum(chance.random() < (disagree + net) / (2 * disagree) for _ in range(disagree))
-        found += Strict().decide(*scored(60, gained, disagree - gained, 60)).promote
+        found += StrictGate().decide(*scored(60, gained, disagree - gained, 60)).promote
     assert 0.68 < found / 120 < 0.94
 
 
-def test_an_exam_of_four_problems_shows_nothing():
+def test_an_evaluation_of_four_problems_shows_nothing():
     counts, likely = smallest_improvement(4)
     assert counts > 1 and likely == float("inf")
 
 
 def test_a_change_of_pass_at_k_is_told_from_one_of_pass_at_1():
-    before = exam({f"p{n}": (1, 4) for n in range(40)})
-    after = exam({f"p{n}": (3, 4) for n in range(40)})
+    before = evaluation({f"p{n}": (1, 4) for n in range(40)})
+    after = evaluation({f"p{n}": (3, 4) for n in range(40)})
     assert (change_at_k(before, after, 1), change_at_k(before, after, 4), change_at_k(after, before, 1)) == (1, 0, -1)

@@ -1,4 +1,4 @@
-"""The figures of an exam, checked against their definitions."""
+"""The figures of an evaluation, checked against their definitions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def judged(problem: str, sample: int, outcome: Outcome, answer: str | None = Non
 
 
 @st.composite
-def exams(draw: st.DrawFn) -> list[JudgedTrace]:
+def evaluations(draw: st.DrawFn) -> list[JudgedTrace]:
     samples = draw(st.integers(1, 5))
     outcomes = draw(st.lists(st.lists(st.sampled_from(Outcome), min_size=samples, max_size=samples), min_size=1, max_size=8))
     return [
@@ -30,44 +30,44 @@ def exams(draw: st.DrawFn) -> list[JudgedTrace]:
     ]
 
 
-def rights(exam: list[JudgedTrace]) -> dict[str, list[bool]]:
+def rights(evaluation: list[JudgedTrace]) -> dict[str, list[bool]]:
     table: dict[str, list[bool]] = {}
-    for one in exam:
+    for one in evaluation:
         table.setdefault(one.trace.problem_id, []).append(one.verdict.outcome is Outcome.CORRECT)
     return table
 
 
-@given(exams())
-def test_pass_at_k_grows_from_the_solve_rate_to_the_share_of_problems_ever_solved(exam):
-    result, table = score("m", exam), rights(exam)
+@given(evaluations())
+def test_pass_at_k_grows_from_the_solve_rate_to_the_share_of_problems_ever_solved(evaluation):
+    result, table = score("m", evaluation), rights(evaluation)
     assert list(result.pass_at_k) == list(range(1, len(table["p0"]) + 1))
     assert sorted(result.pass_at_k.values()) == list(result.pass_at_k.values())
-    assert result.pass_at_1 == pytest.approx(sum(one.verdict.outcome is Outcome.CORRECT for one in exam) / len(exam))
+    assert result.pass_at_1 == pytest.approx(sum(one.verdict.outcome is Outcome.CORRECT for one in evaluation) / len(evaluation))
     assert result.pass_at_k[1] == pytest.approx(result.pass_at_1)
     assert result.pass_at_k[max(result.pass_at_k)] == pytest.approx(sum(map(any, table.values())) / len(table))
 
 
-@given(exams())
-def test_the_interval_holds_the_estimate_and_stays_within_zero_and_one(exam):
-    result = score("m", exam)
+@given(evaluations())
+def test_the_interval_holds_the_estimate_and_stays_within_zero_and_one(evaluation):
+    result = score("m", evaluation)
     low, high = result.interval
     assert 0 <= low <= result.pass_at_1 <= high <= 1
     assert low < high
 
 
-@given(exams(), st.randoms(use_true_random=False))
-def test_the_order_of_the_traces_is_irrelevant(exam, chance: random.Random):
-    shuffled = list(exam)
+@given(evaluations(), st.randoms(use_true_random=False))
+def test_the_order_of_the_traces_is_irrelevant(evaluation, chance: random.Random):
+    shuffled = list(evaluation)
     chance.shuffle(shuffled)
-    assert score("m", shuffled) == score("m", exam)
+    assert score("m", shuffled) == score("m", evaluation)
 
 
-@given(exams())
-def test_every_outcome_is_counted_even_where_it_is_absent(exam):
-    result = score("m", exam)
+@given(evaluations())
+def test_every_outcome_is_counted_even_where_it_is_absent(evaluation):
+    result = score("m", evaluation)
     assert list(result.outcomes) == [outcome.value for outcome in Outcome]
-    assert sum(result.outcomes.values()) == len(exam)
-    assert result.tokens == 3 * len(exam)
+    assert sum(result.outcomes.values()) == len(evaluation)
+    assert result.tokens == 3 * len(evaluation)
 
 
 @given(st.integers(1, 7).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
@@ -108,19 +108,19 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 
 def test_the_majority_is_taken_among_the_first_k_samples_and_the_earliest_answer_wins_a_tie():
     answers = ["6", "5", "5", "6", "6"]
-    exam = [judged("p", s, Outcome.CORRECT if a == "5" else Outcome.WRONG, a) for s, a in enumerate(answers)]
-    assert score("m", exam[::-1]).majority_at_k == {1: 0, 2: 0, 3: 1, 4: 0, 5: 0}
+    evaluation = [judged("p", s, Outcome.CORRECT if a == "5" else Outcome.WRONG, a) for s, a in enumerate(answers)]
+    assert score("m", evaluation[::-1]).majority_at_k == {1: 0, 2: 0, 3: 1, 4: 0, 5: 0}
 
 
 def test_samples_are_ordered_by_their_number_not_by_their_name():
-    exam = [judged("p", s, Outcome.WRONG, "6") for s in range(10)] + [judged("p", 10, Outcome.CORRECT, "5")]
-    assert score("m", exam[::-1]).majority_at_k[1] == 0
+    evaluation = [judged("p", s, Outcome.WRONG, "6") for s in range(10)] + [judged("p", 10, Outcome.CORRECT, "5")]
+    assert score("m", evaluation[::-1]).majority_at_k[1] == 0
     assert score("m", [judged("p", s, Outcome.CORRECT if s == 2 else Outcome.WRONG, str(s)) for s in (10, 2)]).majority_at_k[1] == 1
 
 
 def test_a_trace_without_an_answer_has_no_vote():
-    exam = [judged("p", 0, Outcome.UNPARSEABLE), judged("p", 1, Outcome.UNPARSEABLE), judged("p", 2, Outcome.CORRECT, "5")]
-    assert score("m", exam).majority_at_k == {1: 0, 2: 0, 3: 1}
+    evaluation = [judged("p", 0, Outcome.UNPARSEABLE), judged("p", 1, Outcome.UNPARSEABLE), judged("p", 2, Outcome.CORRECT, "5")]
+    assert score("m", evaluation).majority_at_k == {1: 0, 2: 0, 3: 1}
 
 
 def test_an_undecided_answer_counts_as_not_right_and_stays_visible():
@@ -135,14 +135,14 @@ def test_problems_with_unequal_numbers_of_samples_share_the_smallest_k():
     assert math.isclose(result.pass_at_1, 0.5)
 
 
-def test_an_exam_without_traces_is_refused():
+def test_an_evaluation_without_traces_is_refused():
     with pytest.raises(ValueError, match="without traces"):
         score("m", [])
 
 
-@given(exams())
-def test_every_k_has_an_interval_that_holds_it(exam):
-    result = score("m", exam)
+@given(evaluations())
+def test_every_k_has_an_interval_that_holds_it(evaluation):
+    result = score("m", evaluation)
     for name in ("pass_at_k", "majority_at_k"):
         values, intervals = getattr(result, name), getattr(result, f"{name}_interval")
         assert values.keys() == intervals.keys()
@@ -150,10 +150,10 @@ def test_every_k_has_an_interval_that_holds_it(exam):
 
 
 def test_the_share_undecided_counts_timeouts_and_crashes():
-    exam = [
+    evaluation = [
         judged("p", 0, Outcome.TIMEOUT, "5"),
         judged("q", 0, Outcome.CRASH, "5"),
         judged("r", 0, Outcome.WRONG, "5"),
         judged("s", 0, Outcome.CORRECT, "5"),
     ]
-    assert score("m", exam).undecided == 0.5
+    assert score("m", evaluation).undecided == 0.5

@@ -1,4 +1,4 @@
-"""Kill -9 of everything, at twenty seeded moments: the same command ends as if nothing had happened."""
+"""Kill -9 of everything, at twenty seeded behaviours: the same command ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from toy import Sums, ToyTrainer, make_toy_model, toy_workflow
 from selfimprove import InlineCluster, RayCluster, improve
 from selfimprove.cluster.ray_worker import RayWorker
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import Silence
+from selfimprove.terminal.progress import NoProgress
 
 DRIVER_KILLS, SAMPLER_KILLS, VERIFIER_KILLS, TRAINER_KILLS = 12, 3, 1, 2  # and the head of the cluster, and the MLflow server: 20
 
@@ -87,11 +87,11 @@ def written(root: Path) -> set[str]:
     return {name for shard in shards for name in parquet.read_table(shard, columns=["trace_id"]).column("trace_id").to_pylist()}
 
 
-def test_a_driver_killed_at_any_moment_goes_on_where_it_was(model: Path, tmp_path: Path, warm_starts: ForkServerContext, started: Started) -> None:
+def test_a_driver_killed_at_any_behaviour_goes_on_where_it_was(model: Path, tmp_path: Path, warm_starts: ForkServerContext, started: Started) -> None:
     finish(command(tmp_path, model, "whole", "--inline"), environment(tmp_path))
     total, chance = count_files(tmp_path / "whole"), random.Random(20)
     line, log, root = command(tmp_path, model, "killed", "--inline"), tmp_path / "killed.log", tmp_path / "killed"
-    moments = []
+    behaviours = []
     # The last files come at once: a kill after them would find nothing to kill.
     for wanted in sorted(chance.sample(range(3, total - 6), DRIVER_KILLS)):
         kept, before = written(root), len(sampled(log))
@@ -103,9 +103,9 @@ def test_a_driver_killed_at_any_moment_goes_on_where_it_was(model: Path, tmp_pat
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, "the run was over before it was killed"
-        moments.append(count_files(root))
+        behaviours.append(count_files(root))
         assert not kept & set(sampled(log)[before:]), "what a complete shard holds was sampled again"
-    assert moments[-1] < total and len(set(moments)) > DRIVER_KILLS / 2
+    assert behaviours[-1] < total and len(set(behaviours)) > DRIVER_KILLS / 2
     kept, before = written(root), len(sampled(log))
     finish(line, environment(tmp_path))
     assert not kept & set(sampled(log)[before:])
@@ -131,7 +131,7 @@ def assert_told_once(tmp_path: Path, root: Path, uri: str | None = None) -> None
     assert sorted(point.step for point in points) == [0, 1, 2, 3]
 
 
-class Killing(Silence):
+class Killing(NoProgress):
     """Kills a worker whenever so many items have come in all."""
 
     def __init__(self, kills: dict[int, str]) -> None:
@@ -167,7 +167,7 @@ def process_of(worker: RayWorker) -> int | None:
 
 
 @pytest.mark.ray
-def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(
+def test_workers_killed_at_any_behaviour_are_replaced_and_nothing_changes(
     model: Path, tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def workflow(name: str):  # type: ignore[no-untyped-def]
@@ -177,10 +177,12 @@ def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(
     watched = Killing({})
     improve(workflow("whole"), tmp_path / "whole", InlineCluster, progress=watched)
     chance = random.Random(21)
-    sampling, training = ([moment for moment, stage in enumerate(watched.stages, start=1) if word in stage] for word in ("sampling", "training"))
-    moments = [*chance.sample(sampling, SAMPLER_KILLS + VERIFIER_KILLS), *chance.sample(training, TRAINER_KILLS)]
+    sampling, training = (
+        [behaviour for behaviour, stage in enumerate(watched.stages, start=1) if word in stage] for word in ("sampling", "training")
+    )
+    behaviours = [*chance.sample(sampling, SAMPLER_KILLS + VERIFIER_KILLS), *chance.sample(training, TRAINER_KILLS)]
     roles = ["sampler"] * SAMPLER_KILLS + ["verifier"] * VERIFIER_KILLS + ["trainer"] * TRAINER_KILLS
-    killing = Killing(dict(zip(moments, roles, strict=True)))
+    killing = Killing(dict(zip(behaviours, roles, strict=True)))
     monkeypatch.setenv("PAUSE", "0.002")
     with RayCluster(ship=[toy, killable]) as cluster:
         killing.cluster = cluster

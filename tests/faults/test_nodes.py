@@ -16,7 +16,7 @@ from processes import watching
 from toy import Sums, ToyTrainer, make_toy_model, toy_workflow
 
 from selfimprove import Checkpoint, InlineCluster, RayCluster, Request, Resources, Trace, Workflow, improve
-from selfimprove.terminal.progress import Silence
+from selfimprove.terminal.progress import NoProgress
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -60,7 +60,7 @@ def cluster() -> Iterator[Cluster]:
         assert started.left_after(90) == set()
 
 
-class Removing(Silence):
+class Removing(NoProgress):
     """Kills a node once `after` traces have come while the first generation samples, and notes which nodes were sampled on until then."""
 
     def __init__(self, cluster: Cluster, node: Any, visited: Path, after: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from toy import ToyTrainer, toy_workflow
 
-from selfimprove import AcceptedTrace, Always, Checkpoint, InlineCluster, TrainingStep, improve
+from selfimprove import AcceptedTrace, AlwaysPromote, Checkpoint, InlineCluster, TrainingStep, improve
 from selfimprove.commands.export import export
 from selfimprove.storage.run_folder import RunFolder
 
@@ -52,7 +52,7 @@ def publish(tiny_model: Path, folder: Path) -> Path:
     base = shutil.copytree(tiny_model, folder / "base")
     note(base / "config.json", skill=SKILL)
     note(base / "tokenizer_config.json", local_files_only=True, is_local=True, name_or_path=PRIVATE)
-    workflow = toy_workflow(base, trainer=Memorizing(), gate=Always(), generations=1, answer_only_baseline=False)
+    workflow = toy_workflow(base, trainer=Memorizing(), gate=AlwaysPromote(), generations=1, answer_only_baseline=False)
     improve(workflow, folder / "run", InlineCluster)
     note(folder / "run" / "workflow.json", hub_token=PRIVATE)
     export(RunFolder(folder / "run"), folder / "out", "mit")

@@ -4,17 +4,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from selfimprove import (
+    SFT,
     VLLM,
     AcceptedTrace,
-    Always,
-    Decoding,
+    AlwaysPromote,
     JudgedTrace,
     Message,
     Outcome,
     Problem,
     ReasoningGym,
+    Sampling,
     Selection,
-    SupervisedTrainer,
     Workflow,
 )
 
@@ -26,7 +26,7 @@ class Vowels:
     name = "vowels"
     version = "1"
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         return Outcome.CORRECT if set("aeiou") & set(answer) else Outcome.WRONG
 
 
@@ -43,14 +43,14 @@ class KeepUnformed:
 workflow = Workflow(
     name="tiny",
     problems=ReasoningGym(size=24),
-    held_out=8,
+    eval_problems=8,
     sampler=VLLM(engine={"max_model_len": 256, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 32}),
-    sampling=Decoding(samples_per_problem=2, max_tokens=12),
-    exam=Decoding(samples_per_problem=1, temperature=0.8, max_tokens=12),
+    sampling=Sampling(n=2, max_tokens=12),
+    eval_sampling=Sampling(n=1, temperature=0.8, max_tokens=12),
     verifier=Vowels(),
     selector=KeepUnformed(),
-    trainer=SupervisedTrainer(epochs=1, batch_size=8, max_length=256),
-    gate=Always(),
+    trainer=SFT(epochs=1, batch_size=8, max_length=256),
+    gate=AlwaysPromote(),
     generations=2,
     answer_only_baseline=False,
 )

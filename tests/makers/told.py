@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import Checkpoint, Decoding, InlineCluster, MLflow, Request, Trace, improve
+from selfimprove import Checkpoint, InlineCluster, MLflow, Request, Sampling, Trace, improve
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Told:
             folder.parent / "model",
             problems=Sums(60),
             sampler=Musing(help=(0.2, 0.4)[number]),
-            exam=Decoding(samples_per_problem=4, temperature=0.8, max_tokens=32),
+            eval_sampling=Sampling(n=4, temperature=0.8, max_tokens=32),
             answer_only_baseline=False,
         )
         improve(workflow, folder, InlineCluster, MLflow(uri=self.uri, experiment="toys", traces=6))

@@ -13,20 +13,20 @@ from pathlib import Path
 from selfimprove import (
     AcceptedTrace,
     Checkpoint,
-    Decoding,
     Exact,
     Exemplar,
-    Exercise,
     FewShot,
     Outcome,
     Pair,
     Problem,
+    ReinforcementPrompt,
     Request,
+    Sampling,
     Trace,
     TrainingStep,
     Workflow,
 )
-from selfimprove.protocols import Judge
+from selfimprove.protocols import Verifiers
 
 SIGNS = sorted(string.printable)
 EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
@@ -145,14 +145,14 @@ class ToyPractice:
 
     gain: float = 0.01
     steps: int = 2
-    judge: Judge | None = None
+    verifiers: Verifiers | None = None
 
     def open(self) -> ToyPractice:
         return self
 
-    def train(self, start: Checkpoint, rows: Sequence[Exercise], into: Path, seed: int) -> Iterator[TrainingStep]:
-        assert self.judge is not None
-        opened, right = self.judge.open(), 0
+    def train(self, start: Checkpoint, rows: Sequence[ReinforcementPrompt], into: Path, seed: int) -> Iterator[TrainingStep]:
+        assert self.verifiers is not None
+        opened, right = self.verifiers.open(), 0
         for step in range(1, self.steps + 1):
             tries = [(row.problem, answer) for row in rows for answer in (row.problem.answer, "-1")]
             traces = [(problem, Trace("t", problem.id, "m", (1,), (2, 3), f"<think>?</think>{a}", (), "stop", 1.0, 0)) for problem, a in tries]
@@ -175,10 +175,10 @@ def toy_workflow(model: Path, **changes: object) -> Workflow:
         name="toy",
         base_model=str(model),
         problems=Sums(),
-        held_out=15,
+        eval_problems=15,
         first_prompter=FewShot((EXEMPLAR,)),
         sampler=ToySampler(),
-        sampling=Decoding(samples_per_problem=2, temperature=0.8, max_tokens=32),
+        sampling=Sampling(n=2, temperature=0.8, max_tokens=32),
         verifier=Exact(),
         trainer=ToyTrainer(),
         generations=2,

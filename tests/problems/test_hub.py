@@ -70,5 +70,5 @@ def test_a_data_set_or_split_that_is_not_there_is_named(tmp_path: Path) -> None:
     with raises(UserError, match=r"cannot load the data set .*/nowhere") as caught:
         HubDataset(str(tmp_path / "nowhere")).load()
     assert "\n" not in str(caught.value)
-    with raises(UserError, match=r"cannot load the data set .*sums \(split exam\)"):
-        HubDataset(folder_of(tmp_path, ROWS), split="exam", question="q", answer="a").load()
+    with raises(UserError, match=r"cannot load the data set .*sums \(split evaluation\)"):
+        HubDataset(folder_of(tmp_path, ROWS), split="evaluation", question="q", answer="a").load()

@@ -15,18 +15,18 @@ QUESTIONS = st.lists(st.sampled_from(["a b", "A  B", "c", " C", "d", "e", "f"]),
 
 
 @given(QUESTIONS, st.integers(0, 6), st.integers())
-def test_no_question_is_on_both_sides_and_no_problem_is_lost(questions: list[str], held_out: int, seed: int) -> None:
+def test_no_question_is_on_both_sides_and_no_problem_is_lost(questions: list[str], eval_problems: int, seed: int) -> None:
     problems = [problem(f"p{number}", question) for number, question in enumerate(questions)]
     distinct = {question_key(question) for question in questions}
-    if held_out >= len(distinct):
-        with raises(UserError, match=f"cannot hold out {held_out} of {len(distinct)}"):
-            split(problems, held_out, seed)
+    if eval_problems >= len(distinct):
+        with raises(UserError, match=f"cannot hold out {eval_problems} of {len(distinct)}"):
+            split(problems, eval_problems, seed)
         return
-    training, exam = split(problems, held_out, seed)
-    asked = {question_key(item.question) for item in exam}
-    assert len(asked) == held_out
+    training, evaluation = split(problems, eval_problems, seed)
+    asked = {question_key(item.question) for item in evaluation}
+    assert len(asked) == eval_problems
     assert not asked & {question_key(item.question) for item in training}
-    assert sorted(item.id for item in training + exam) == sorted(item.id for item in problems)
+    assert sorted(item.id for item in training + evaluation) == sorted(item.id for item in problems)
 
 
 def test_the_seed_alone_decides_the_split() -> None:
@@ -38,7 +38,7 @@ def test_the_seed_alone_decides_the_split() -> None:
 @mark.parametrize(
     ("problems", "message"),
     [
-        ([], "exam: there are no problems"),
+        ([], "evaluation: there are no problems"),
         ([problem("a", "q"), problem("b", " ")], "problem b has no question"),
         ([problem("a", "q"), problem("b", "r", "")], "problem b has no reference answer"),
         ([problem("a", "q"), problem("a", "r")], "two problems have the id a"),
@@ -47,9 +47,9 @@ def test_the_seed_alone_decides_the_split() -> None:
 )
 def test_the_first_problem_that_cannot_be_used_is_named(problems: list[Problem], message: str) -> None:
     with raises(UserError, match=message) as caught:
-        check_problems(problems, "exam")
+        check_problems(problems, "evaluation")
     assert "\n" not in str(caught.value)
 
 
 def test_a_sound_set_passes() -> None:
-    check_problems([problem("a", "q"), problem("b", "r")], "exam")
+    check_problems([problem("a", "q"), problem("b", "r")], "evaluation")

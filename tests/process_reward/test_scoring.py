@@ -93,7 +93,11 @@ def test_many_traces_are_scored_in_calls_of_a_bounded_size(monkeypatch: pytest.M
 
 
 def test_parts_travel_to_workers_as_they_are(folder: Path) -> None:
-    for part in (RewardModel(describe_folder(folder, "reward"), {"max_model_len": 128}), RewardTrainer(held_out=0.5), Rollouts(first_error=True)):
+    for part in (
+        RewardModel(describe_folder(folder, "reward"), {"max_model_len": 128}),
+        RewardTrainer(eval_problems=0.5),
+        Rollouts(first_error=True),
+    ):
         assert pickle.loads(pickle.dumps(part)) == part
 
 

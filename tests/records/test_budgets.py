@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import Budget, BudgetByDifficulty, Decoding, DifficultyModel, Problem, Round, UserError, ask
-from selfimprove.prompting.chat import Bare
+from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, Problem, Round, Sampling, UserError, ask
+from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.settings.paths import override
 
 rates = st.dictionaries(st.text("abcdef", min_size=1, max_size=4), st.floats(0, 1), min_size=1, max_size=60)
@@ -51,9 +51,9 @@ def test_without_a_mean_the_limit_is_in_proportion() -> None:
 def test_a_part_of_the_problems_gets_the_budgets_of_all_and_what_is_not_predicted_gets_the_mean() -> None:
     problems = [Problem(f"p{n}", f"What is {n}?", str(n), "test") for n in range(10)]
     predicted = {problem.id: n / 9 for n, problem in enumerate(problems[:9])}
-    decoding = Decoding(samples_per_problem=2, budget=BudgetByDifficulty(easy=5, hard=25, mean=12))
-    whole = ask(problems, Bare(), decoding, "g2", predicted=predicted)
-    assert whole[:6] + whole[-2:] == ask([*problems[:3], problems[9]], Bare(), decoding, "g2", predicted=predicted)
+    decoding = Sampling(n=2, budget=BudgetByDifficulty(easy=5, hard=25, mean=12))
+    whole = ask(problems, PlainQuestion(), decoding, "g2", predicted=predicted)
+    assert whole[:6] + whole[-2:] == ask([*problems[:3], problems[9]], PlainQuestion(), decoding, "g2", predicted=predicted)
     limits = [request.budget.max_tokens for request in whole if request.budget and request.id.endswith("s0")]
     assert limits[:9] == sorted(limits[:9], reverse=True) and sum(limits[:9]) == 9 * 12 and limits[9] == 12
 
@@ -73,8 +73,8 @@ def test_limits_that_exclude_each_other_are_refused(settings: dict[str, object],
 
 def test_a_workflow_has_to_predict_what_its_budgets_go_by(tmp_path: Path) -> None:
     model = make_toy_model(tmp_path / "model", 0.3)
-    decoding = Decoding(budget=BudgetByDifficulty(easy=5, hard=25, mean=12))
-    for place in ({"sampling": decoding}, {"exam": decoding}, {"rounds": (Round(sampling=decoding),)}):
+    decoding = Sampling(budget=BudgetByDifficulty(easy=5, hard=25, mean=12))
+    for place in ({"sampling": decoding}, {"evaluation": decoding}, {"rounds": (Round(sampling=decoding),)}):
         with pytest.raises(pydantic.ValidationError, match="set difficulty=DifficultyModel"):
             toy_workflow(model, **place)
     workflow = toy_workflow(model, sampling=decoding, difficulty=DifficultyModel())

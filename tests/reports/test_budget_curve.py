@@ -14,10 +14,14 @@ from selfimprove.storage.files import plain
 
 @pytest.fixture
 def curves():
-    def exam(right: int, length: int) -> dict[str, list[Attempt]]:
+    def evaluation(right: int, length: int) -> dict[str, list[Attempt]]:
         return {f"p{number}": [Attempt(number < right, length)] for number in range(20)}
 
-    limited = [Setting("at most [8]", 0, 8, exam(5, 8)), Setting("own length", 0, None, exam(10, 100)), Setting("× 1", 0, None, exam(20, 200))]
+    limited = [
+        Setting("at most [8]", 0, 8, evaluation(5, 8)),
+        Setting("own length", 0, None, evaluation(10, 100)),
+        Setting("× 1", 0, None, evaluation(20, 200)),
+    ]
     nothing = {f"p{number}": [] for number in range(20)}
     return curve("budget forcing", "model", limited), curve("rejection sampling", "model", [Setting("at most 8", 0, 8, nothing)])
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import Decoding, InlineCluster, improve
+from selfimprove import InlineCluster, Sampling, improve
 from selfimprove.__main__ import main
 from selfimprove.evaluation.budget_curve import Attempt, Setting, curve
 from selfimprove.reports import html_report
@@ -20,7 +20,7 @@ from selfimprove.reports.html_page import packed, page
 from selfimprove.reports.html_report import write_html
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.tracking.no_tracker import Silent
+from selfimprove.tracking.no_tracker import NoTracker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, LocatorAssertions, Page
@@ -47,10 +47,10 @@ def until(locator: Locator) -> LocatorAssertions:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """Two generations, with exams of several samples and a budget curve."""
+    """Two generations, with evaluations of several samples and a budget curve."""
     folder = tmp_path_factory.mktemp("html")
-    exam = Decoding(samples_per_problem=4, temperature=0.8, max_tokens=32)
-    workflow = toy_workflow(make_toy_model(folder / "model", 0.3), problems=Sums(30), held_out=10, sampler=Hostile(), exam=exam)
+    evaluation = Sampling(n=4, temperature=0.8, max_tokens=32)
+    workflow = toy_workflow(make_toy_model(folder / "model", 0.3), problems=Sums(30), eval_problems=10, sampler=Hostile(), evaluation=evaluation)
     improve(workflow, folder / "run", InlineCluster)
     run = RunFolder(folder / "run")
     tries = {"p": [Attempt(True, 8)], "q": [Attempt(False, 80)]}
@@ -101,7 +101,7 @@ def test_the_command_says_where_the_page_is_and_the_same_run_gives_the_same_page
 def test_a_run_ends_with_its_page_which_the_tracker_gets(tmp_path: Path) -> None:
     told = []
 
-    class Listening(Silent):
+    class Listening(NoTracker):
         def measured(self, name, figures, files, folder):  # type: ignore[no-untyped-def]
             told.append((name, [file.name for file in files if file.exists()], folder))
 
@@ -201,7 +201,7 @@ def test_under_thinking_is_drawn_where_thoughts_were_probed(opened: Callable[...
 def test_many_traces_are_a_list_of_the_rows_in_sight(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
     figures = figures_of(run.root / "report.html")
     trace = {"before": "", "after": "4", "answer": "4", "outcome": "wrong", "finish_reason": "stop", "output_tokens": 9, "problem": 0}
-    trace |= {"generation": 1, "exam": False, "accepted": False, "left": 0}
+    trace |= {"generation": 1, "evaluation": False, "accepted": False, "left": 0}
     rows = [{**trace, "trace_id": f"t{number}", "thoughts": [("step", f"thought {number}", None)]} for number in range(20_000)]
     blocks = [packed(rows[start : start + 1000]) for start in range(0, len(rows), 1000)]
     (tmp_path / "many.html").write_text(page("many", {**figures, "shown": len(rows)}, blocks), encoding="utf-8")

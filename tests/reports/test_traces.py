@@ -19,7 +19,7 @@ from selfimprove.records import GenerationReport, Trace
 from selfimprove.reports.traces import find, show_traces
 from selfimprove.storage.files import read_json, read_records, write_json
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.thinking.behaviours import Cue, Moment, Moments
+from selfimprove.thinking.behaviours import Behaviour, Behaviours, Cue
 from selfimprove.tracking import figures
 
 HOSTILE = "[bold red]4[/] [link=http://x]l[/link] \x1b[2J\x1b]0;t\x07 \r:smile: [/nothing]"
@@ -55,7 +55,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, s
     return call
 
 
-def test_thoughts_are_shown_beside_their_moments_with_answer_and_verdict(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
+def test_thoughts_are_shown_beside_their_behaviours_with_answer_and_verdict(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
     status, out, _ = shown(run, "--limit", 2, "--outcome", "wrong")
     assert status == 0 and out.startswith("generation 2: plan confirmation reflection revision conclusion step\n")
     assert out.count("question     What is") == 2 and out.count("plan         Okay, so I need to add.") == 2 and out.count("  wrong\n") == 2
@@ -112,7 +112,7 @@ def test_each_generation_is_reported_with_its_anatomy(run: Path, capsys: pytest.
     assert base.anatomy == {}
     assert first.anatomy["traces"] == first.counts["sampled"] and first.anatomy["thoughts"] == second.anatomy["thoughts"] == 4
     assert first.anatomy["plan"] == first.anatomy["plan_share"] == first.anatomy["revision_share"] == 1 and first.anatomy["output_tokens"] == 12
-    assert figures.of_report(first)["4_moments/revision_share"] == 1
+    assert figures.of_report(first)["4_behaviours/revision_share"] == 1
     assert main(["report", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["generations"][1]["anatomy"] == first.anatomy
     assert main(["report", str(run)]) == 0
@@ -128,9 +128,9 @@ def test_a_report_without_anatomy_is_read(run: Path, tmp_path: Path) -> None:
 
 
 def test_cues_of_the_workflow_mark_its_traces(tmp_path: Path) -> None:
-    mine = Moments(cues=(Cue(Moment.REFLECTION, "sum", "anywhere"), Cue(Moment.PLAN, r"\d+ \+")))
-    workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), problems=Sums(20), held_out=5, moments=mine, generations=1)
+    mine = Behaviours(cues=(Cue(Behaviour.REFLECTION, "sum", "anywhere"), Cue(Behaviour.PLAN, r"\d+ \+")))
+    workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), problems=Sums(20), eval_problems=5, behaviours=mine, generations=1)
     improve(workflow, tmp_path / "run", InlineCluster)
     run = RunFolder(tmp_path / "run")
     assert run.reports()[1].anatomy["plan_share"] == 1
-    assert {thought["moment"] for trace in find(run)["traces"] for thought in trace["thoughts"]} == {"plan"}
+    assert {thought["behaviour"] for trace in find(run)["traces"] for thought in trace["thoughts"]} == {"plan"}

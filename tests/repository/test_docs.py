@@ -17,7 +17,7 @@ from places import ROOT
 from toy import EXEMPLAR, Sums, ToySampler, ToyTrainer, make_toy_model, toy_workflow
 
 import selfimprove
-from selfimprove import AcceptedTrace, Checkpoint, Decoding, InlineCluster, Outcome, Workflow, improve
+from selfimprove import AcceptedTrace, Checkpoint, InlineCluster, Outcome, Sampling, Workflow, improve
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.storage.run_folder import RunFolder
 
@@ -29,7 +29,7 @@ def toy(documented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wo
     """A toy workflow, beside the run of another; what is written goes into the temporary folder."""
     shutil.copytree(documented / "runs", tmp_path / "runs", symlinks=True)
     monkeypatch.chdir(tmp_path)
-    return toy_workflow(make_toy_model(tmp_path / "model", 0.3), problems=Sums(60), sampling=Decoding(samples_per_problem=1, max_tokens=32))
+    return toy_workflow(make_toy_model(tmp_path / "model", 0.3), problems=Sums(60), sampling=Sampling(n=1, max_tokens=32))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -68,7 +68,7 @@ def test_the_tour_of_the_package_runs(toy: Workflow, tmp_path: Path) -> None:
     assert star and imports == "from pathlib import Path\n"
     (tmp_path / "sums.jsonl").write_text("\n".join(json.dumps({"question": f"What is {n} + {n}?", "answer": 2 * n}) for n in range(150)))
     public = {name: getattr(selfimprove, name) for name in selfimprove.__all__}
-    toys = {"RayCluster": InlineCluster, "VLLM": lambda engine: ToySampler(), "SupervisedTrainer": ToyTrainer}
+    toys = {"RayCluster": InlineCluster, "VLLM": lambda engine: ToySampler(), "SFT": ToyTrainer}
     namespace = {**public, **toys, "Path": Path, "Workflow": partial(Workflow, base_model=toy.base_model)}
     exec(tour, namespace)
     assert namespace["champion"].generation == 3 and (tmp_path / "runs" / "sums" / "champion").is_dir()  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 import selfimprove
-from selfimprove import Checkpoint, Endpoint, RayCluster, SupervisedTrainer, UserError, describe_folder
+from selfimprove import SFT, Checkpoint, Endpoint, RayCluster, UserError, describe_folder
 from selfimprove.commands.audit import OUTCOMES, show_audit
 from selfimprove.records import AcceptedTrace
 from selfimprove.settings.paths import describe
@@ -86,7 +86,7 @@ def test_code_in_a_model_folder_is_not_run(tiny_model: Path, tmp_path: Path) -> 
     (folder / "modeling_evil.py").write_text(EVIL.format(marker=str(marker)))
     base = describe_folder(folder, "base")
     row = AcceptedTrace("p/g1/s0", "p", ({"role": "user", "content": "4 + 3 ="},), "<think>\n4 + 3 = 7.\n</think>\n7", "sampled", 1)
-    steps = list(SupervisedTrainer(epochs=1).open().train(base, [row], tmp_path / "out", 0))
+    steps = list(SFT(epochs=1).open().train(base, [row], tmp_path / "out", 0))
     assert len(steps) == 1 and not marker.exists()
     assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
 
@@ -136,5 +136,5 @@ def test_a_line_that_is_said_is_shown_as_text() -> None:
 
 def test_a_checkpoint_holds_no_code_and_no_pickle(tiny_model: Path, tmp_path: Path) -> None:
     row = AcceptedTrace("p/g1/s0", "p", ({"role": "user", "content": "4 + 3 ="},), "<think>\n4 + 3 = 7.\n</think>\n7", "sampled", 1)
-    list(SupervisedTrainer(epochs=1).open().train(Checkpoint("base", str(tiny_model), None, 0, "", ""), [row], tmp_path / "out", 0))
+    list(SFT(epochs=1).open().train(Checkpoint("base", str(tiny_model), None, 0, "", ""), [row], tmp_path / "out", 0))
     assert {path.suffix for path in (tmp_path / "out").iterdir()} <= {".json", ".safetensors", ".jinja"}

@@ -38,10 +38,10 @@ class Simulated:
             one, judged=one.judged + 1, accepted=one.accepted + right, distinct=len(self.found[place]), tokens=one.tokens + 20
         )
 
-    def run(self, allocator: Allocator, samples_per_problem: int, until_solved: int | None = None) -> Simulated:
+    def run(self, allocator: Allocator, n: int, until_solved: int | None = None) -> Simulated:
         """To the end, or to the wave after which so many problems are solved."""
         flying: Sequence[int] = []
-        while (wave := allocator.allot(self.tries, samples_per_problem)) is not None and (any(wave) or any(flying)):
+        while (wave := allocator.allot(self.tries, n)) is not None and (any(wave) or any(flying)):
             self.waves.append(list(wave))
             for place, number in enumerate(flying):
                 for _ in range(number):

@@ -13,7 +13,7 @@ import pydantic
 import pytest
 from chat_server import Behaviour, ChatServer, Reply, chat_server, fails, says
 
-from selfimprove import Bare, Budget, Checkpoint, Decoding, Delimiters, Endpoint, Problem, Request, Trace, Usage, UserError, ask
+from selfimprove import Budget, Checkpoint, Delimiters, Endpoint, PlainQuestion, Problem, Request, Sampling, Trace, Usage, UserError, ask
 from selfimprove.sampling.chat_completions import OpenEndpoint
 from selfimprove.settings.paths import describe, explain
 from selfimprove.thinking.traces import parsed
@@ -64,7 +64,7 @@ def serve() -> Iterator[Serve]:
 
 def requests(count: int, delimiters: Delimiters = Delimiters(), **decoding: Any) -> list[Request]:  # noqa: B008
     problems = [Problem(f"p-{n}", f"What is {n} + {n}?", str(2 * n), "test") for n in range(count)]
-    return ask(problems, Bare(), Decoding(samples_per_problem=1, **decoding), "g1", 7, delimiters)
+    return ask(problems, PlainQuestion(), Sampling(n=1, **decoding), "g1", 7, delimiters)
 
 
 def line_of(error: pytest.ExceptionInfo[UserError]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import VLLM, Bare, Checkpoint, Decoding, Problem, Trace, UserError, ask, describe_folder
+from selfimprove import VLLM, Checkpoint, PlainQuestion, Problem, Sampling, Trace, UserError, ask, describe_folder
 from selfimprove.checkpoints.students import drop_layers
 from selfimprove.protocols import OpenSampler
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
@@ -39,13 +39,13 @@ def sampler() -> Iterator[OpenSampler]:
     opened.close()
 
 
-def traces(sampler: OpenSampler, checkpoint: Checkpoint, decoding: Decoding, problems: list[Problem] = PROBLEMS) -> dict[str, Trace]:
-    requests = ask(problems, Bare(), decoding, "g1", seed=7)
+def traces(sampler: OpenSampler, checkpoint: Checkpoint, decoding: Sampling, problems: list[Problem] = PROBLEMS) -> dict[str, Trace]:
+    requests = ask(problems, PlainQuestion(), decoding, "g1", seed=7)
     return {trace.id: trace for batch in sampler.sample(checkpoint, requests) for trace in batch}
 
 
 def test_every_request_gets_one_trace_with_its_tokens(sampler: OpenSampler, base: Checkpoint) -> None:
-    found = traces(sampler, base, Decoding(samples_per_problem=2, max_tokens=10))
+    found = traces(sampler, base, Sampling(n=2, max_tokens=10))
     assert sorted(found) == sorted(f"p-{n}/g1/s{s}" for n in range(12) for s in range(2))
     for trace in found.values():
         assert trace.checkpoint_id == "base" and trace.problem_id == trace.id.split("/")[0]
@@ -54,7 +54,7 @@ def test_every_request_gets_one_trace_with_its_tokens(sampler: OpenSampler, base
 
 
 def test_a_seed_fixes_the_tokens_whatever_runs_beside(sampler: OpenSampler, base: Checkpoint) -> None:
-    decoding = Decoding(samples_per_problem=2, temperature=1.0, max_tokens=10)
+    decoding = Sampling(n=2, temperature=1.0, max_tokens=10)
     together = traces(sampler, base, decoding)
     alone = traces(sampler, base, decoding, PROBLEMS[5:6])
     assert all(together[name].output_token_ids == trace.output_token_ids for name, trace in alone.items())
@@ -62,7 +62,7 @@ def test_a_seed_fixes_the_tokens_whatever_runs_beside(sampler: OpenSampler, base
 
 
 def test_weights_are_reloaded_in_place(sampler: OpenSampler, base: Checkpoint, other: Checkpoint) -> None:
-    greedy = Decoding(samples_per_problem=1, temperature=0.0, max_tokens=12)
+    greedy = Sampling(n=1, temperature=0.0, max_tokens=12)
     before = traces(sampler, base, greedy)
     switched = traces(sampler, other, greedy)
     again = traces(sampler, base, greedy)
@@ -80,7 +80,7 @@ def test_a_model_of_fewer_layers_gets_an_engine_of_its_own(sampler: OpenSampler,
     weights = {name: 20 * tensor if ".layers." in name and "norm" not in name else tensor for name, tensor in weights.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     deep, student = describe_folder(folder, "deep"), describe_folder(drop_layers(folder, 2, tmp_path / "student"), "student")
-    greedy = Decoding(samples_per_problem=1, temperature=0.0, max_tokens=12)
+    greedy = Sampling(n=1, temperature=0.0, max_tokens=12)
     before, deeper, after = (
         {name: trace.output_token_ids for name, trace in traces(sampler, model, greedy).items()} for model in (student, deep, student)
     )
@@ -91,13 +91,13 @@ def test_a_model_of_fewer_layers_gets_an_engine_of_its_own(sampler: OpenSampler,
 def test_a_question_that_does_not_fit_is_named_and_the_engine_goes_on(sampler: OpenSampler, base: Checkpoint) -> None:
     long = Problem("endless", "word " * 300, "1", "test")
     with pytest.raises(UserError, match=r"problem endless does not fit: a prompt of \d+ tokens and an output of up to 10 exceed the context of 256"):
-        traces(sampler, base, Decoding(samples_per_problem=1, max_tokens=10), [*PROBLEMS[:3], long])
-    assert len(traces(sampler, base, Decoding(samples_per_problem=1, max_tokens=10))) == 12
+        traces(sampler, base, Sampling(n=1, max_tokens=10), [*PROBLEMS[:3], long])
+    assert len(traces(sampler, base, Sampling(n=1, max_tokens=10))) == 12
 
 
 def test_reloaded_weights_sample_as_those_of_a_fresh_engine(sampler: OpenSampler, base: Checkpoint, other: Checkpoint) -> None:
     # The tied output head is what an engine on the CPU may leave behind. Last in this file: an engine that closes takes the process's groups with it.
-    greedy = Decoding(samples_per_problem=1, temperature=0.0, max_tokens=12)
+    greedy = Sampling(n=1, temperature=0.0, max_tokens=12)
     traces(sampler, base, greedy)
     reloaded = traces(sampler, other, greedy)
     sampler.close()

@@ -11,13 +11,13 @@ from toy import make_toy_model, toy_workflow
 
 from selfimprove import (
     Caps,
-    Decoding,
     InlineCluster,
     Jsonl,
     JudgedTrace,
     KeepCorrect,
     KeepMajority,
     Outcome,
+    Sampling,
     Selection,
     Trace,
     UserError,
@@ -69,7 +69,7 @@ def test_form_and_caps_are_those_of_other_selection() -> None:
 def test_the_report_tells_how_many_were_accepted_falsely(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workflow = toy_workflow(
         make_toy_model(tmp_path / "model", 0.2),
-        sampling=Decoding(samples_per_problem=5),
+        sampling=Sampling(n=5),
         selector=KeepMajority(),
         generations=1,
         answer_only_baseline=False,
@@ -90,8 +90,8 @@ def test_a_round_without_any_labels(tmp_path: Path) -> None:
     workflow = toy_workflow(
         make_toy_model(tmp_path / "model", 0.5),
         problems=Jsonl(tmp_path / "asked.jsonl", answer=None),
-        held_out=toy_workflow(tmp_path / "model").problems,
-        sampling=Decoding(samples_per_problem=4),
+        eval_problems=toy_workflow(tmp_path / "model").problems,
+        sampling=Sampling(n=4),
         selector=KeepMajority(),
         generations=1,
         answer_only_baseline=False,
@@ -100,6 +100,6 @@ def test_a_round_without_any_labels(tmp_path: Path) -> None:
     report = read_json(tmp_path / "run" / "generation-01" / "report.json", GenerationReport)
     assert report.outcomes["unparseable"] == report.counts["sampled"] and report.counts["accepted"] > 0 == report.counts["falsely_accepted"]
     assert report.score.pass_at_1 > 0.5 and report.score.outcomes["unparseable"] == 0
-    for changes in ({"selector": KeepCorrect()}, {"answer_only_baseline": True}, {"held_out": 5}):
+    for changes in ({"selector": KeepCorrect()}, {"answer_only_baseline": True}, {"eval": 5}):
         with pytest.raises(UserError, match="has no reference answer"):
             improve(replace(workflow, **changes), tmp_path / "other", InlineCluster)  # type: ignore[arg-type]

@@ -102,10 +102,10 @@ def test_what_does_not_fit_is_refused_in_one_line(assignment: str) -> None:
     [
         ("generation=1", "did you mean generations?"),
         ("max_model_len=1", "did you mean sampler.engine.max_model_len?"),
-        ("xyzzy=1", "it has name, problems, held_out, "),
+        ("xyzzy=1", "it has name, problems, eval_problems, "),
         ("copies=2", "did you mean sampler.resources.copies?"),
-        ("temperature=1", "did you mean sampling.temperature or exam.temperature?"),
-        ("temprature=1", "did you mean sampling.temperature or exam.temperature?"),
+        ("temperature=1", "did you mean sampling.temperature or eval_sampling.temperature?"),
+        ("temprature=1", "did you mean sampling.temperature or eval_sampling.temperature?"),
         ("sampler.engin.x=1", "did you mean engine?"),
         ("rounds.3.seed=1", "tuple has no field '3'; it has 1"),
         ("teacher.model=x", "no part is given there"),

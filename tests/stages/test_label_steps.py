@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from toy import SIGNS, Sums, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Bare, Checkpoint, Decoding, InlineCluster, JudgedTrace, Request, Silent, Trace, UserError, ask, describe_folder
+from selfimprove import Checkpoint, InlineCluster, JudgedTrace, NoTracker, PlainQuestion, Request, Sampling, Trace, UserError, ask, describe_folder
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.records import LabelledTrace
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.label_steps import label_steps
 from selfimprove.stages.sample import sample_and_verify
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import Silence
+from selfimprove.terminal.progress import NoProgress
 
 THOUGHTS = ("{good}.\n{maybe}.\n{bad}.\nSo {bad}.", "{good}.\nYes, {good}.", "{bad}.", "{good}.\nYes, {good}.")
 RULE = Rollouts(least=4, most=16, wrong=None, correct=None)
@@ -54,27 +54,27 @@ class Stumbling:
 
 
 @pytest.fixture
-def campaign(tmp_path: Path) -> Campaign:
+def campaign(tmp_path: Path) -> RunContext:
     model = make_toy_model(tmp_path / "model", 0.3)
     write_tokenizer(model)
     problems = Sums(10).load()
     base = describe_folder(model, "base")
     workflow = toy_workflow(model, sampler=Stumbling())
-    return Campaign(workflow, RunFolder(tmp_path / "run"), InlineCluster(), Silent(), Silence(), base, problems, [], None)
+    return RunContext(workflow, RunFolder(tmp_path / "run"), InlineCluster(), NoTracker(), NoProgress(), base, problems, [], None)
 
 
 @pytest.fixture
-def judged(campaign: Campaign) -> list[JudgedTrace]:
-    requests = ask(campaign.problems, Bare(), Decoding(samples_per_problem=8), "g1")
-    return list(sample_and_verify(campaign, campaign.base, requests, campaign.problems, campaign.run.root / "sampled", "sampling").read())
+def judged(context: RunContext) -> list[JudgedTrace]:
+    requests = ask(context.problems, PlainQuestion(), Sampling(n=8), "g1")
+    return list(sample_and_verify(context, context.base, requests, context.problems, context.run.root / "sampled", "sampling").read())
 
 
-def label(campaign: Campaign, judged: list[JudgedTrace], rule: Rollouts = RULE, name: str = "labels") -> list[LabelledTrace]:
-    return label_steps(campaign, rule, campaign.base, judged, Bare(), campaign.run.root / name, "labelling")
+def label(context: RunContext, judged: list[JudgedTrace], rule: Rollouts = RULE, name: str = "labels") -> list[LabelledTrace]:
+    return label_steps(context, rule, context.base, judged, PlainQuestion(), context.run.root / name, "labelling")
 
 
-def test_labels_say_what_can_still_be_reached(campaign: Campaign, judged: list[JudgedTrace]) -> None:
-    labelled = label(campaign, judged)
+def test_labels_say_what_can_still_be_reached(context: RunContext, judged: list[JudgedTrace]) -> None:
+    labelled = label(context, judged)
     traces = {item.trace.id: item.trace for item in judged}
     assert len(labelled) == len({(item.trace.problem_id, item.trace.text) for item in judged}) < len(judged)
     for one in labelled:
@@ -88,50 +88,50 @@ def test_labels_say_what_can_still_be_reached(campaign: Campaign, judged: list[J
     assert any(label is not None and 0 < label < 1 for label in doubtful)
 
 
-def test_a_stopped_labelling_goes_on_and_ends_the_same(campaign: Campaign, judged: list[JudgedTrace]) -> None:
-    labelled, folder = label(campaign, judged), campaign.run.root / "labels"
+def test_a_stopped_labelling_goes_on_and_ends_the_same(context: RunContext, judged: list[JudgedTrace]) -> None:
+    labelled, folder = label(context, judged), context.run.root / "labels"
     before = {path: path.read_bytes() for path in folder.rglob("*.parquet")}
     assert len(list(folder.glob("round-*"))) > 1
     (folder / "labelled.parquet").unlink()
     (folder / "round-02" / "verdicts" / "shard-00000.parquet").unlink()
-    assert label(campaign, judged) == labelled == read_records(folder / "labelled.parquet", LabelledTrace)
+    assert label(context, judged) == labelled == read_records(folder / "labelled.parquet", LabelledTrace)
     assert {path: path.read_bytes() for path in folder.rglob("*.parquet")} == before
 
 
-def test_the_search_for_the_first_error_asks_less_and_finds_it(campaign: Campaign, judged: list[JudgedTrace]) -> None:
+def test_the_search_for_the_first_error_asks_less_and_finds_it(context: RunContext, judged: list[JudgedTrace]) -> None:
     wrong = [item for item in judged if item.verdict.outcome == "wrong"]
-    every, searched = label(campaign, wrong), label(campaign, wrong, replace(RULE, first_error=True), "searched")
+    every, searched = label(context, wrong), label(context, wrong, replace(RULE, first_error=True), "searched")
     assert sum(sum(one.counts) for one in searched) < sum(sum(one.counts) for one in every)
     for one in searched:
         assert 0.0 in one.labels and all(known is None or known == 0.0 for known in one.labels[one.labels.index(0.0) :])
 
 
-def test_so_many_traces_of_each_kind_are_drawn(campaign: Campaign, judged: list[JudgedTrace]) -> None:
+def test_so_many_traces_of_each_kind_are_drawn(context: RunContext, judged: list[JudgedTrace]) -> None:
     right = {item.trace.id for item in judged if item.verdict.outcome == "correct"}
-    labelled = label(campaign, judged, replace(RULE, wrong=3, correct=5))
+    labelled = label(context, judged, replace(RULE, wrong=3, correct=5))
     assert len(labelled) == 8 and sum(one.trace_id in right for one in labelled) == 5
 
 
-def test_problems_with_right_and_wrong_traces_are_drawn_first(campaign: Campaign, judged: list[JudgedTrace]) -> None:
+def test_problems_with_right_and_wrong_traces_are_drawn_first(context: RunContext, judged: list[JudgedTrace]) -> None:
     always = {item.trace.problem_id for item in judged[:24]}
     kept = [item for item in judged if item.trace.problem_id not in always or item.verdict.outcome == "correct"]
     mixed = {(one.trace.problem_id, one.trace.text) for one in kept if one.trace.problem_id not in always and one.verdict.outcome == "correct"}
-    labelled = label(campaign, kept, replace(RULE, wrong=0, correct=len(mixed)))
+    labelled = label(context, kept, replace(RULE, wrong=0, correct=len(mixed)))
     assert len(always) == 3 and {one.problem_id for one in labelled} == {problem for problem, _ in mixed}
-    more = label(campaign, kept, replace(RULE, wrong=0, correct=len(mixed) + 2), "more")
+    more = label(context, kept, replace(RULE, wrong=0, correct=len(mixed) + 2), "more")
     assert len(more) == len(mixed) + 2 and sum(one.problem_id in always for one in more) == 2
 
 
-def test_labels_of_other_rollouts_are_not_taken_for_these(campaign: Campaign, judged: list[JudgedTrace]) -> None:
-    label(campaign, judged)
+def test_labels_of_other_rollouts_are_not_taken_for_these(context: RunContext, judged: list[JudgedTrace]) -> None:
+    label(context, judged)
     with pytest.raises(UserError, match="was made from other rollouts"):
-        label(campaign, judged, replace(RULE, most=8))
+        label(context, judged, replace(RULE, most=8))
 
 
-def test_without_a_tokenizer_of_its_own_library_labelling_says_so(campaign: Campaign, judged: list[JudgedTrace]) -> None:
-    Path(campaign.base.path, "tokenizer.json").write_text("{}")
+def test_without_a_tokenizer_of_its_own_library_labelling_says_so(context: RunContext, judged: list[JudgedTrace]) -> None:
+    Path(context.base.path, "tokenizer.json").write_text("{}")
     from selfimprove.checkpoints import tokens
 
     tokens._tokenizer.cache_clear()
     with pytest.raises(UserError, match=r"no tokenizer\.json"):
-        label(campaign, judged)
+        label(context, judged)

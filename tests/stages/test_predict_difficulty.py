@@ -21,10 +21,10 @@ from selfimprove import (
     Budget,
     BudgetByDifficulty,
     Checkpoint,
-    Decoding,
     DifficultyModel,
     InlineCluster,
     Request,
+    Sampling,
     Teacher,
     Trace,
     UserError,
@@ -65,9 +65,9 @@ class Selective:
 def workflow_of(model: Path, **changes: object) -> Workflow:
     settings: dict[str, object] = {
         "problems": Sums(160),
-        "held_out": 40,
+        "eval": 40,
         "sampler": Selective(),
-        "sampling": Decoding(samples_per_problem=3, max_tokens=64, budget=RULE),
+        "sampling": Sampling(n=3, max_tokens=64, budget=RULE),
         "difficulty": DifficultyModel(embedder=ToyEmbedder()),
         "answer_only_baseline": False,
     }
@@ -112,14 +112,14 @@ def test_from_the_second_generation_on_hard_problems_think_longer(finished: Fini
     number = {name: int(name.removeprefix("sum-")) % 20 for name in given}
     hardest, easiest = ([limit for name, limit in given.items() if number[name] in found] for found in ((17, 18, 19), (0, 1, 2)))
     assert min(hardest) > 15 and max(easiest) < 6
-    assert set(limits(finished.asked, "generation-2-exam").values()) == {0}, "the exam has no budget"
+    assert set(limits(finished.asked, "generation-2-exam").values()) == {0}, "the evaluation has no budget"
     predicted = read_json(finished.folder / "generation-02" / "difficulty" / "predicted.json", dict[str, float])
     assert predicted.keys() == given.keys() and finished.read == (120,)
 
 
-def test_the_exam_goes_by_difficulty_where_that_is_set(tmp_path: Path) -> None:
-    exam = Decoding(samples_per_problem=1, temperature=0.0, max_tokens=64, budget=RULE)
-    improve(workflow_of(fresh(tmp_path), exam=exam), tmp_path / "run", InlineCluster)
+def test_the_evaluation_goes_by_difficulty_where_that_is_set(tmp_path: Path) -> None:
+    evaluation = Sampling(n=1, temperature=0.0, max_tokens=64, budget=RULE)
+    improve(workflow_of(fresh(tmp_path), evaluation=evaluation), tmp_path / "run", InlineCluster)
     given = limits(Selective.asked, "generation-2-exam")
     assert len(set(given.values())) > 3 and sum(given.values()) == 40 * 10
     assert set(limits(Selective.asked, "generation-1-exam").values()) == set(limits(Selective.asked, "base-exam").values()) == {10}
@@ -180,9 +180,9 @@ def test_predictions_of_another_ledger_are_refused(finished: Finished, tmp_path:
         improve(workflow_of(finished.model), tmp_path / "run", InlineCluster)
 
 
-def test_predictions_move_with_the_exam(tmp_path: Path) -> None:
+def test_predictions_move_with_the_evaluation(tmp_path: Path) -> None:
     """The toy model is right about half of the time with exemplars, whatever the question, and nearly always when it is trained."""
-    sampling = Decoding(samples_per_problem=3, max_tokens=64)
+    sampling = Sampling(n=3, max_tokens=64)
     improve(workflow_of(fresh(tmp_path), sampler=ToySampler(), sampling=sampling), tmp_path / "run", InlineCluster)
     first, second = RunFolder(tmp_path / "run").reports()[1:]
     assert first.counts["verified"] / first.counts["sampled"] < 0.6 and first.kept_score.pass_at_1 > 0.85
@@ -191,7 +191,7 @@ def test_predictions_move_with_the_exam(tmp_path: Path) -> None:
 
 
 def test_a_few_problems_are_not_predicted_and_all_get_the_mean(tmp_path: Path) -> None:
-    improve(workflow_of(fresh(tmp_path), problems=Sums(30), held_out=15), tmp_path / "run", InlineCluster)
+    improve(workflow_of(fresh(tmp_path), problems=Sums(30), eval_problems=15), tmp_path / "run", InlineCluster)
     assert not ToyEmbedder.calls and set(limits(Selective.asked, "g2").values()) == {10}
     assert not RunFolder(tmp_path / "run").reports()[2].difficulty
 

@@ -1,4 +1,4 @@
-"""Probing thoughts, end to end with a toy model that changes its mind."""
+"""ThinkingProbe thoughts, end to end with a toy model that changes its mind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from toy import SIGNS, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Caps, Checkpoint, Decoding, InlineCluster, KeepCorrect, Probing, Request, Trace, UserError, improve
+from selfimprove import Caps, Checkpoint, InlineCluster, KeepCorrect, Request, Sampling, ThinkingProbe, Trace, UserError, improve
 from selfimprove.__main__ import main
 from selfimprove.checkpoints.tokens import decoder, encoder
 from selfimprove.records import AcceptedTrace, GenerationReport
@@ -60,8 +60,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workflow = toy_workflow(
         model,
         sampler=Wavering(),
-        sampling=Decoding(samples_per_problem=8),
-        probing=Probing(samples=3, wrong=None, correct=40),
+        sampling=Sampling(n=8),
+        probe=ThinkingProbe(samples=3, wrong=None, correct=40),
         selector=KeepCorrect(cut=True, caps=Caps(per_problem=1, prefer="steady")),
         generations=1,
         answer_only_baseline=False,
@@ -127,8 +127,8 @@ def test_a_stopped_probing_goes_on_and_ends_the_same(run: Path, tmp_path: Path) 
     settings = toy_workflow(
         run.parent / "model",
         sampler=Wavering(),
-        sampling=Decoding(samples_per_problem=8),
-        probing=Probing(samples=3, wrong=None, correct=40),
+        sampling=Sampling(n=8),
+        probe=ThinkingProbe(samples=3, wrong=None, correct=40),
         selector=KeepCorrect(cut=True, caps=Caps(per_problem=1, prefer="steady")),
         generations=1,
         answer_only_baseline=False,
@@ -148,7 +148,7 @@ def test_probes_are_shown_with_the_thoughts(run: Path, capsys: pytest.CaptureFix
 def test_without_a_tokenizer_of_its_own_library_probing_says_so(tmp_path: Path) -> None:
     model = make_toy_model(tmp_path / "model", 0.3)
     with pytest.raises(UserError, match=r"no tokenizer\.json"):
-        improve(toy_workflow(model, probing=Probing()), tmp_path / "run", InlineCluster)
+        improve(toy_workflow(model, probe=ThinkingProbe()), tmp_path / "run", InlineCluster)
 
 
 def test_a_vocabulary_reads_back_what_it_wrote(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from toy import EXEMPLAR, Sums, ToySampler, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Bare, Checkpoint, Decoding, FewShot, InlineCluster, Problem, Rationalization, Request, Trace, UserError, improve
+from selfimprove import Checkpoint, FewShot, InlineCluster, PlainQuestion, Problem, Rationalization, Request, Sampling, Trace, UserError, improve
 from selfimprove.__main__ import main
 from selfimprove.prompting.hints import hinted, leak
 from selfimprove.records import AcceptedTrace, GenerationReport, Selection
@@ -48,9 +48,7 @@ class NeedsHints(ToySampler):
 
 def made(folder: Path, rule: Rationalization | None) -> tuple[GenerationReport, list[AcceptedTrace]]:
     model = make_toy_model(folder / "model", 0.2)
-    workflow = toy_workflow(
-        model, sampler=NeedsHints(), sampling=Decoding(samples_per_problem=1), generations=1, rationalization=rule, answer_only_baseline=False
-    )
+    workflow = toy_workflow(model, sampler=NeedsHints(), sampling=Sampling(n=1), generations=1, rationalization=rule, answer_only_baseline=False)
     improve(workflow, folder / "run", InlineCluster)
     generation = folder / "run" / "generation-01"
     return read_json(generation / "report.json", GenerationReport), read_records(generation / "accepted.parquet", AcceptedTrace)
@@ -89,7 +87,7 @@ def test_a_rationale_that_does_not_hold_without_the_hint_is_dropped(tmp_path: Pa
     workflow = toy_workflow(
         made_of,
         sampler=NeedsHints(),
-        sampling=Decoding(samples_per_problem=1),
+        sampling=Sampling(n=1),
         generations=1,
         rationalization=Rationalization(samples=1, share=1.0, resolve=2),
         answer_only_baseline=False,
@@ -117,7 +115,7 @@ def test_exemplars_get_their_hints_in_the_same_way() -> None:
     rule = Rationalization()
     *_, shown, _, asked = hinted(FewShot((EXEMPLAR,)), rule, PROBLEM)
     assert shown["content"] == f"{EXEMPLAR.question}\n(The answer is 99.)" and asked["content"] == "What is {4} + 3?\n(The answer is 7.)"
-    assert hinted(Bare(), rule, PROBLEM)[-1]["content"] == asked["content"]
+    assert hinted(PlainQuestion(), rule, PROBLEM)[-1]["content"] == asked["content"]
 
 
 @pytest.mark.parametrize(

@@ -12,20 +12,20 @@ import pytest
 from stepwise import LINES, SeesErrors, Stepwise, make_stepwise_model
 from toy import Sums, toy_workflow
 
-from selfimprove import Budget, Decoding, InlineCluster, KeepCorrect, Silent, UserError, ask, describe_folder, improve
+from selfimprove import Budget, InlineCluster, KeepCorrect, NoTracker, Sampling, UserError, ask, describe_folder, improve
 from selfimprove.process_reward.search import Search
-from selfimprove.process_reward.step_rewards import Guidance
+from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.records import GenerationReport
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.score_steps import read_rewards
 from selfimprove.stages.search import Searched, search
 from selfimprove.storage.files import read_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.terminal.progress import Silence
+from selfimprove.terminal.progress import NoProgress
 
 PROBLEMS = Sums(size=12).load()
-GUIDANCE = Guidance(SeesErrors())
+GUIDANCE = StepRewards(SeesErrors())
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +48,9 @@ def searched(cluster: InlineCluster, folder: Path, method: Search, trees: int = 
     checkpoint = describe_folder(model, "toy")
     workflow = toy_workflow(model, sampler=Stepwise())
     run = RunFolder(folder / "run")
-    asked = ask(PROBLEMS, workflow.prompter, Decoding(**{"samples_per_problem": trees, "max_tokens": 200, **decoding}), "search")
-    campaign = Campaign(workflow, run, cluster, Silent(), Silence(), checkpoint, PROBLEMS, PROBLEMS, None)
-    return search(campaign, GUIDANCE, method, checkpoint, asked, PROBLEMS, run.root / "search", "search")
+    asked = ask(PROBLEMS, workflow.prompter, Sampling(**{"n": trees, "max_tokens": 200, **decoding}), "search")
+    context = RunContext(workflow, run, cluster, NoTracker(), NoProgress(), checkpoint, PROBLEMS, PROBLEMS, None)
+    return search(context, GUIDANCE, method, checkpoint, asked, PROBLEMS, run.root / "search", "search")
 
 
 def right(found: Searched) -> float:
@@ -126,8 +126,8 @@ def test_a_budget_and_a_search_exclude_each_other(cluster: InlineCluster, tmp_pa
 
 def test_the_loop_stops_hopeless_traces_and_drops_right_ones_with_a_bad_thought(tmp_path: Path) -> None:
     model = make_stepwise_model(tmp_path / "model")
-    settings = {"sampler": Stepwise(), "sampling": Decoding(samples_per_problem=4, max_tokens=200), "generations": 1, "answer_only_baseline": False}
-    stopping = Guidance(SeesErrors(), search=Search(stop_below=0.5))
+    settings = {"sampler": Stepwise(), "sampling": Sampling(n=4, max_tokens=200), "generations": 1, "answer_only_baseline": False}
+    stopping = StepRewards(SeesErrors(), search=Search(stop_below=0.5))
     improve(toy_workflow(model, process_reward=stopping, **settings), tmp_path / "stopping", InlineCluster)
     report = read_json(tmp_path / "stopping" / "generation-01" / "report.json", GenerationReport)
     assert report.counts["sampled"] == 100 and 0 < report.counts["hopeless"] == report.drops["hopeless"] < 100
@@ -137,7 +137,7 @@ def test_the_loop_stops_hopeless_traces_and_drops_right_ones_with_a_bad_thought(
 
     choosy = KeepCorrect(lowest_step=0.95)
     with pytest.raises(UserError, match="bad step"):
-        improve(toy_workflow(model, process_reward=Guidance(SeesErrors()), selector=choosy, **settings), tmp_path / "choosy", InlineCluster)
+        improve(toy_workflow(model, process_reward=StepRewards(SeesErrors()), selector=choosy, **settings), tmp_path / "choosy", InlineCluster)
     rewards = read_rewards(tmp_path / "choosy" / "generation-01")
     judged = list(stored(tmp_path / "choosy" / "generation-01"))
     assert rewards.keys() == {item.trace.id for item in judged} and all(len(rewards[item.trace.id]) == LINES for item in judged)
@@ -147,4 +147,4 @@ def test_settings_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None
     with pytest.raises(pydantic.ValidationError, match="set process_reward"):
         toy_workflow(tmp_path, selector=KeepCorrect(lowest_step=0.5))
     with pytest.raises(pydantic.ValidationError, match="width of 1"):
-        Guidance(SeesErrors(), search=Search(width=2))
+        StepRewards(SeesErrors(), search=Search(width=2))

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from toy import Sums, ToyPractice, ToyPreference, ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
-from selfimprove import Contrast, Decoding, InlineCluster, Replay, Round, UserError, Workflow, improve
+from selfimprove import InlineCluster, PreferencePairs, Replay, Round, Sampling, UserError, Workflow, improve
 from selfimprove.records import AcceptedTrace, Pair, TrainingStep, VerifierRow
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.tracking.no_tracker import Silent
+from selfimprove.tracking.no_tracker import NoTracker
 
 
-class Steps(Silent):
+class Steps(NoTracker):
     """Keeps the steps that it is told."""
 
     def __init__(self) -> None:
@@ -44,12 +44,12 @@ def model(tmp_path: Path) -> Path:
 
 
 def contrasting(model: Path, **changes: object) -> Workflow:
-    return toy_workflow(model, contrast=Contrast(trainer=ToyPreference(), verdicts_per_problem=4), **changes)
+    return toy_workflow(model, preference_pairs=PreferencePairs(trainer=ToyPreference(), verdicts_per_problem=4), **changes)
 
 
 def mixed(model: Path, **changes: object) -> Workflow:
     """A cold start, practice, and rejection sampling from the base."""
-    practice = Round(start_from="champion", sampling=Decoding(samples_per_problem=4, max_tokens=32), reinforcement=ToyPractice())
+    practice = Round(start_from="champion", sampling=Sampling(n=4, max_tokens=32), reinforcement=ToyPractice())
     return toy_workflow(model, **{"generations": 3, "rounds": (Round(), practice, Round(mixture=Replay(earlier=False))), **changes})
 
 
@@ -90,7 +90,7 @@ def test_the_data_for_a_verifier_is_of_all_generations_so_far_and_balanced(model
 
 
 def test_without_a_trainer_pairs_are_only_kept(model: Path, tmp_path: Path) -> None:
-    improve(toy_workflow(model, contrast=Contrast()), tmp_path / "run", InlineCluster)
+    improve(toy_workflow(model, preference_pairs=PreferencePairs()), tmp_path / "run", InlineCluster)
     improve(toy_workflow(model), tmp_path / "plain", InlineCluster)
     kept, plain = (RunFolder(tmp_path / name).reports() for name in ("run", "plain"))
     assert [report.candidate.weights_hash for report in kept] == [report.candidate.weights_hash for report in plain]

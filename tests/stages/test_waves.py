@@ -17,16 +17,16 @@ from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
 from selfimprove import (
     Checkpoint,
-    Decoding,
     ExpectedGain,
     FixedK,
     InlineCluster,
     JudgedTrace,
     KeepMajority,
     LedgerEntry,
+    NoTracker,
     Request,
     Round,
-    Silent,
+    Sampling,
     UserError,
     ask,
     describe_folder,
@@ -36,12 +36,12 @@ from selfimprove.protocols import Allocator, Cluster, Load
 from selfimprove.records import Tries
 from selfimprove.reports.table import summarize
 from selfimprove.stages.collect import sample_allotted
-from selfimprove.stages.context import Campaign
+from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import sample_and_verify
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.terminal.progress import Silence
+from selfimprove.terminal.progress import NoProgress
 
 ALLOCATOR = ExpectedGain(cap=2, most=12, wave=16)
 
@@ -66,7 +66,7 @@ class Uneven(ToySampler):
 class Thrifty:
     """An allocator of one's own: a second trace where the first was not accepted."""
 
-    def allot(self, tries: Sequence[Tries], samples_per_problem: int) -> list[int] | None:
+    def allot(self, tries: Sequence[Tries], n: int) -> list[int] | None:
         return None if all(one.asked > 1 for one in tries) else [one.asked == 0 or not one.accepted for one in tries]
 
 
@@ -114,15 +114,15 @@ def shuffling() -> Iterator[Shuffling]:
     cluster.close()
 
 
-def campaign(model: Path, root: Path, cluster: Cluster, allocator: Allocator = ALLOCATOR) -> Campaign:
-    sampling = Decoding(samples_per_problem=4, temperature=0.8, max_tokens=32)
+def campaign(model: Path, root: Path, cluster: Cluster, allocator: Allocator = ALLOCATOR) -> RunContext:
+    sampling = Sampling(n=4, temperature=0.8, max_tokens=32)
     workflow = toy_workflow(model, sampler=Uneven(), sampling=sampling, allocator=allocator, problems=Sums(24))
     base = describe_folder(model, "base")
-    return Campaign(workflow, RunFolder(root), cluster, Silent(), Silence(), base, Sums(24).load(), [], None)
+    return RunContext(workflow, RunFolder(root), cluster, NoTracker(), NoProgress(), base, Sums(24).load(), [], None)
 
 
-def sampled(of: Campaign) -> list[JudgedTrace]:
-    once = replace(of.workflow.sampling, samples_per_problem=1)
+def sampled(of: RunContext) -> list[JudgedTrace]:
+    once = replace(of.workflow.sampling, n=1)
     requests = ask(of.problems, of.workflow.prompter, once, "g1", of.workflow.seed)
     return list(sample_allotted(of, of.base, requests, of.problems, of.run.generation(1), 1).read())
 
@@ -205,7 +205,7 @@ def test_a_selector_that_compares_all_traces_cannot_be_gone_by(model: Path, shuf
 
 
 def test_a_run_reports_its_uneven_samples_and_the_next_generation_knows_the_rates_of_the_last(model: Path, tmp_path: Path) -> None:
-    improve(toy_workflow(model, sampler=Uneven(), sampling=Decoding(samples_per_problem=4), allocator=ALLOCATOR), tmp_path / "run", InlineCluster)
+    improve(toy_workflow(model, sampler=Uneven(), sampling=Sampling(n=4), allocator=ALLOCATOR), tmp_path / "run", InlineCluster)
     rows = summarize(RunFolder(tmp_path / "run"))["generations"]
     for number, row in enumerate(rows[1:], start=1):
         samples = Counter(item.trace.problem_id for item in stored(tmp_path / f"run/generation-0{number}"))

@@ -19,7 +19,6 @@ from selfimprove.records import (
     Checkpoint,
     Coverage,
     Decision,
-    Exercise,
     GenerationReport,
     JudgedTrace,
     LabelledTrace,
@@ -29,10 +28,11 @@ from selfimprove.records import (
     Pair,
     Probe,
     Problem,
+    ReinforcementPrompt,
     Request,
     Score,
     Selection,
-    StepRewards,
+    ThoughtRewards,
     Trace,
     TrainingStep,
     Tries,
@@ -52,7 +52,7 @@ FEW = [
     Checkpoint,
     Coverage,
     Decision,
-    Exercise,
+    ReinforcementPrompt,
     GenerationReport,
     JudgedTrace,
     LabelledTrace,
@@ -60,7 +60,7 @@ FEW = [
     Request,
     Score,
     Selection,
-    StepRewards,
+    ThoughtRewards,
     TrainingStep,
     Tries,
     Usage,
@@ -87,8 +87,8 @@ st.register_type_strategy(SwitchPenalty, PENALTIES)
 def any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
     """Any record of this kind."""
     free: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {Problem: {"metadata": st.dictionaries(TEXT, JSON, max_size=3)}}
-    if kind is Exercise:
-        free[Exercise] = {"problem": any_of(Problem)}
+    if kind is ReinforcementPrompt:
+        free[ReinforcementPrompt] = {"problem": any_of(Problem)}
     return st.builds(kind, **free.get(kind, {}))
 
 

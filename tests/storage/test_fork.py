@@ -24,7 +24,7 @@ def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
     file = tmp_path / "toys.py"
     file.write_text(WORKFLOW.format(model=str(make_toy_model(tmp_path / "model", 0.2))))
-    assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run"), "--set", "sampling.samples_per_problem=3"]) == 0
+    assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run"), "--set", "sampling.n=3"]) == 0
     return tmp_path / "run"
 
 
@@ -39,7 +39,7 @@ def test_a_fork_takes_over_what_is_before_it_and_keeps_the_changes_of_its_source
     assert new.reports()[1].score == old.reports()[1].score
     assert new.reports()[2].counts["sampled"] == 3 * 25
     settings = json.loads((new.root / "workflow.json").read_text())
-    assert settings["sampling"]["samples_per_problem"] == 3 and settings["trainer"]["gain"] == 0.001
+    assert settings["sampling"]["n"] == 3 and settings["trainer"]["gain"] == 0.001
     assert new.reports()[2].candidate.weights_hash != old.reports()[2].candidate.weights_hash
     assert {path: path.read_bytes() for path in before} == before
 

@@ -16,8 +16,8 @@ from toy import make_toy_model, toy_workflow
 from selfimprove import GenerationReport, InlineCluster, UserError, Workflow, improve
 from selfimprove.__main__ import main
 from selfimprove.storage.open_run import reading, writing
+from selfimprove.storage.remote import file_store as remote_module
 from selfimprove.storage.remote.file_store import Remote
-from selfimprove.storage.remote.file_store import file_store as remote_module
 from selfimprove.storage.remote.snapshot import scan
 from selfimprove.storage.run_folder import RunFolder
 
@@ -97,18 +97,18 @@ def test_a_run_killed_before_any_copy_goes_on_from_an_empty_disk_to_the_same_end
     improve(workflow, f"{url}/whole", InlineCluster)
     total = done[0]
     assert total > 40
-    moments = [1, 2, 3, *range(4, total, total // 8)]
-    for moment in moments:
-        done[0], limit[0] = 0, moment
-        machine(f"{moment}-killed")
+    behaviours = [1, 2, 3, *range(4, total, total // 8)]
+    for behaviour in behaviours:
+        done[0], limit[0] = 0, behaviour
+        machine(f"{behaviour}-killed")
         with pytest.raises(UserError, match="Killed"):
-            improve(workflow, f"{url}/{moment}", InlineCluster)
+            improve(workflow, f"{url}/{behaviour}", InlineCluster)
         done[0], limit[0] = 0, 10**9
-        machine(f"{moment}-next")
-        improve(workflow, f"{url}/{moment}", InlineCluster)
-        machine(f"{moment}-reader")
-        found = reading(f"{url}/{moment}", checkpoints="all")
-        assert contents(found) == contents(undisturbed), f"killed before copy {moment} of {total}"
+        machine(f"{behaviour}-next")
+        improve(workflow, f"{url}/{behaviour}", InlineCluster)
+        machine(f"{behaviour}-reader")
+        found = reading(f"{url}/{behaviour}", checkpoints="all")
+        assert contents(found) == contents(undisturbed), f"killed before copy {behaviour} of {total}"
         assert reports(found) == reports(undisturbed)
 
 

@@ -71,10 +71,10 @@ def test_reports_come_in_the_order_of_their_generations_past_a_hundred(tmp_path:
     assert run.reports()[1] == report(run, 9)
 
 
-def test_baselines_are_read_by_name_once_their_exam_is_complete(tmp_path: Path) -> None:
+def test_baselines_are_read_by_name_once_their_evaluation_is_complete(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    (run.baseline("answer_only") / "exam").mkdir(parents=True)
-    write_json(run.baseline("few_shot") / "exam" / "score.json", SCORE)
+    (run.baseline("answer_only") / "evaluation").mkdir(parents=True)
+    write_json(run.baseline("few_shot") / "evaluation" / "score.json", SCORE)
     assert run.baselines() == {"few_shot": SCORE}
 
 

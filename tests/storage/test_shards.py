@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import Bare, Decoding, JudgedTrace, Outcome, Problem, Request, Trace, Verdict, ask
+from selfimprove import JudgedTrace, Outcome, PlainQuestion, Problem, Request, Sampling, Trace, Verdict, ask
 from selfimprove.storage.shards import JudgedShards
 
 
@@ -19,7 +19,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PROBLEMS = [Problem(f"p{n}", f"{n}?", str(n), "test") for n in range(5)]
-REQUESTS = ask(PROBLEMS, Bare(), Decoding(samples_per_problem=2), "g1")
+REQUESTS = ask(PROBLEMS, PlainQuestion(), Sampling(n=2), "g1")
 
 
 def judged(request: Request, text: str = "x") -> JudgedTrace:

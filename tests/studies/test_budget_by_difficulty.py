@@ -27,9 +27,9 @@ from pathlib import Path
 from obedient import ObedientSampler
 from toy import Sums, toy_workflow
 from toy_embedder import ToyEmbedder
-from selfimprove import Decoding, DifficultyModel
-workflow = toy_workflow(Path({model!r}), problems=Sums({size}), held_out=40, sampler=ObedientSampler(), answer_only_baseline=False, generations=1,
-    sampling=Decoding(samples_per_problem=4, max_tokens=64), difficulty=DifficultyModel(embedder=ToyEmbedder()))
+from selfimprove import Sampling, DifficultyModel
+workflow = toy_workflow(Path({model!r}), problems=Sums({size}), eval_problems=40, sampler=ObedientSampler(), generations=1,
+    answer_only_baseline=False, sampling=Sampling(n=4, max_tokens=64), difficulty=DifficultyModel(embedder=ToyEmbedder()))
 """
 REST = Budget(answer_tokens=8)
 LIMITS = range(0, OWN + 1)
@@ -79,7 +79,7 @@ def test_rules_are_judged_by_what_each_problem_came_to_under_its_limit(
     capfd.readouterr()
     result = measure(workflow_file, run)
     rates = read_json(run / "thinking-by-difficulty/difficulty/predicted.json", dict[str, float])
-    problems = {problem.id: int(problem.id.removeprefix("sum-")) for problem in RunFolder(run).problems("held_out")}
+    problems = {problem.id: int(problem.id.removeprefix("sum-")) for problem in RunFolder(run).problems("eval")}
     assert rates.keys() == problems.keys()
     for kind, several in RULES.items():
         for rule, found in zip(several, result.differences[kind], strict=True):
@@ -95,7 +95,7 @@ def test_rules_are_judged_by_what_each_problem_came_to_under_its_limit(
 def test_giving_up_the_hopeless_wins_here_and_by_lot_nothing_is_won(run: Path, workflow_file: ModuleType) -> None:
     result = measure(workflow_file, run)
     assert result.out_of_fold.auroc is not None and result.out_of_fold.auroc > 0.7
-    assert result.held_out.auroc is not None and result.held_out.auroc > 0.9, "half of the sums take longer than it ever thinks in the exam"
+    assert result.held_out.auroc is not None and result.held_out.auroc > 0.9, "half of the sums take longer than it ever thinks in the evaluation"
     shorter, lot, longer = (result.differences[kind][1] for kind in ("shorter", "shorter, by lot", "longer"))
     assert shorter.low > 0 and longer.high < 0 and abs(lot.difference) < shorter.difference
     assert lot.thinking_tokens == pytest.approx(6)

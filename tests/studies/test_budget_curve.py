@@ -14,7 +14,7 @@ from obedient import OWN, ObedientSampler, give_letters, needed
 from places import WORKFLOWS
 from toy import make_toy_model
 
-from selfimprove import Budget, Decoding, InlineCluster, UserError
+from selfimprove import Budget, InlineCluster, Sampling, UserError
 from selfimprove.__main__ import main
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.storage.run_folder import RunFolder
@@ -27,7 +27,7 @@ from toy import toy_workflow
 workflow = toy_workflow(Path({model!r}), sampler=ObedientSampler(), answer_only_baseline=False, generations=1)
 """
 BUDGETS = {"none": Budget(max_tokens=0), "at most 4": Budget(max_tokens=4), "own length": None, "2 × Wait": Budget(extensions=2)}
-REJECTION = Decoding(samples_per_problem=16, temperature=0.6, max_tokens=64)
+REJECTION = Sampling(n=16, temperature=0.6, max_tokens=64)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_accuracy_rises_with_the_budget_by_as_much_as_the_problems_ask_for(
 ) -> None:
     capfd.readouterr()
     forced, rejected = measure(workflow_file, run)
-    numbers = [int(problem.id.removeprefix("sum-")) for problem in RunFolder(run).problems("held_out")]
+    numbers = [int(problem.id.removeprefix("sum-")) for problem in RunFolder(run).problems("eval")]
     lengths = {"none": 0, "at most 4": 4, "own length": OWN, "2 × Wait": OWN + 2 * len("Wait.")}
     assert {point.setting: point.thinking_tokens for point in forced.points} == lengths
     for point in forced.points:

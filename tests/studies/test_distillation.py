@@ -18,7 +18,7 @@ from toy import ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
 from selfimprove import AcceptedTrace, Checkpoint, InlineCluster, KeepCorrect, Score, UserError, Workflow
 from selfimprove.storage.files import read_records
-from selfimprove.tracking.no_tracker import Silent
+from selfimprove.tracking.no_tracker import NoTracker
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ class Recording(ToyTrainer):
         (into / "config.json").write_text(json.dumps({**config, "skill": skill_of(into)}))
 
 
-class Told(Silent):
+class Told(NoTracker):
     """Remembers the baselines and the end."""
 
     told: list[Any] = []  # noqa: RUF012
@@ -126,9 +126,11 @@ def test_students_learn_what_the_teacher_wrote_and_the_table_tells_what_each_cos
     assert [start.parent_id for start, _ in Recording.trained] == ["base", "base", "teacher"]
 
 
-def test_all_models_take_the_same_exam(distill: ModuleType, tmp_path: Path) -> None:
+def test_all_models_take_the_same_evaluation(distill: ModuleType, tmp_path: Path) -> None:
     run(distill, tmp_path, layered(tmp_path / "reasoner", 0.9))
-    asked = {model: {name.split("/")[0] for of, name in Counting.asked if of == model and "-exam/" in name} for model in ("teacher", "4-layers")}
+    asked = {
+        model: {name.split("/")[0] for of, name in Counting.asked if of == model and "-evaluation/" in name} for model in ("teacher", "4-layers")
+    }
     assert asked["teacher"] == asked["4-layers"] and len(asked["teacher"]) == 15
 
 
@@ -163,7 +165,7 @@ def test_a_measurement_that_was_stopped_begins_anew_and_nothing_else_does(
     Recording.trained.clear()
     costs = run(distill, tmp_path, reasoner)
     assert len(costs) == 4 and not Recording.trained
-    # One for the engine to start, ten alone, then the exam.
+    # One for the engine to start, ten alone, then the evaluation.
     assert [model for model, _ in Counting.asked] == ["3-layers"] * (1 + 10 + 15) + ["3-layers-teacher"] * (1 + 10 + 15)
 
 
@@ -191,6 +193,6 @@ def test_a_real_student_of_a_tiny_teacher_is_trained_and_measured(distill: Modul
 
     teacher = make_tiny_model(tmp_path / "teacher", seed=1, layers=3)
     changed = distill.replace(workflow, base_model=str(make_tiny_model(tmp_path / "base", layers=3)), problems_per_generation=8)
-    costs = distill.main(str(teacher), changed, (2,), tmp_path / "run", InlineCluster, Silent())
+    costs = distill.main(str(teacher), changed, (2,), tmp_path / "run", InlineCluster, NoTracker())
     assert [(cost.name, cost.layers) for cost in costs] == [("teacher", 3), ("2-layers", 2)]
     assert costs[1].parameters < costs[0].parameters and all(0 < cost.tokens <= 12 for cost in costs)

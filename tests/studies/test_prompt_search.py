@@ -1,4 +1,4 @@
-"""Ways of asking, examined and searched with toy parts in this process, and the two workflow files that do it."""
+"""Ways of asking, evaluated and searched with toy parts in this process, and the two workflow files that do it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from places import WORKFLOWS
 from toy import EXEMPLAR, Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import Checkpoint, Decoding, Exemplar, FewShot, InlineCluster, LastNumber, Request, Trace, UserError, Workflow, ZeroShot
+from selfimprove import Checkpoint, Exemplar, FewShot, InlineCluster, LastNumber, Request, Sampling, Trace, UserError, Workflow, ZeroShot
 from selfimprove.prompting.trigger_search import KOJIMA
-from selfimprove.stages.context import Campaign
-from selfimprove.studies.prompt_search import examine_prompters, open_campaign, rows, search_prompters
+from selfimprove.stages.context import RunContext
+from selfimprove.studies.prompt_search import examine_prompters, open_context, rows, search_prompters
 
 BEST = "Let's add slowly."
 PROPOSALS = (BEST, f'"{KOJIMA}"', "Let's add.", "y" * 200)
@@ -59,22 +59,22 @@ def fresh_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def new_campaign(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Campaign]]:
+def new_context(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[RunContext]]:
     """Campaigns in folders of their own, which share a warm cluster."""
     shared = InlineCluster()
     end, shared.close = shared.close, lambda: None  # type: ignore[method-assign]
 
-    def campaigns() -> Iterator[Campaign]:
+    def contexts() -> Iterator[RunContext]:
         for _ in count():
-            with open_campaign(workflow(model), tmp_path_factory.mktemp("run"), lambda: shared) as campaign:
-                yield campaign
+            with open_context(workflow(model), tmp_path_factory.mktemp("run"), lambda: shared) as context:
+                yield context
 
-    yield campaigns()
+    yield contexts()
     end()
 
 
 def workflow(model: Path) -> Workflow:
-    return toy_workflow(model, problems=Sums(80), sampler=Heeding(), verifier=LastNumber(), exam=Decoding(samples_per_problem=1, temperature=0.0))
+    return toy_workflow(model, problems=Sums(80), sampler=Heeding(), verifier=LastNumber(), eval_sampling=Sampling(n=1, temperature=0.0))
 
 
 def stating(skill: float) -> ZeroShot:
@@ -83,18 +83,18 @@ def stating(skill: float) -> ZeroShot:
 
 @settings(max_examples=15)
 @given(st.lists(st.sampled_from([0.1, 0.5, 0.9]), min_size=1, max_size=9), st.integers(8, 40))
-def test_halving_asks_no_problem_of_the_exam_none_twice_and_keeps_the_better_half(
-    new_campaign: Iterator[Campaign], skills: list[float], problems: int
+def test_halving_asks_no_problem_of_the_evaluation_none_twice_and_keeps_the_better_half(
+    new_context: Iterator[RunContext], skills: list[float], problems: int
 ) -> None:
-    campaign = next(new_campaign)
+    context = next(new_context)
     Heeding.asked.clear()
     candidates = {f"way {number}": stating(skill) for number, skill in enumerate(skills)}
-    development = campaign.problems[:problems]
-    winner, rounds = search_prompters(campaign, candidates, development)
+    development = context.problems[:problems]
+    winner, rounds = search_prompters(context, candidates, development)
 
     asked = [trace_id.split("/")[0] for trace_id in Heeding.asked]
     assert len(Heeding.asked) == len(set(Heeding.asked)) <= len(skills) * problems
-    assert set(asked) <= {problem.id for problem in development} and not set(asked) & {problem.id for problem in campaign.held_out}
+    assert set(asked) <= {problem.id for problem in development} and not set(asked) & {problem.id for problem in context.eval_problems}
 
     left = tuple(candidates)
     for one in rounds:
@@ -108,35 +108,35 @@ def test_halving_asks_no_problem_of_the_exam_none_twice_and_keeps_the_better_hal
 
 @settings(max_examples=10)
 @given(st.integers(1, 9), st.data())
-def test_a_way_that_is_always_right_is_found_among_any_that_never_are(new_campaign: Iterator[Campaign], many: int, data: st.DataObject) -> None:
+def test_a_way_that_is_always_right_is_found_among_any_that_never_are(new_context: Iterator[RunContext], many: int, data: st.DataObject) -> None:
     right = data.draw(st.integers(0, many - 1))
     candidates = {str(number): stating(1.0 if number == right else 0.0) for number in range(many)}
-    campaign = next(new_campaign)
-    assert search_prompters(campaign, candidates, campaign.problems[:8])[0] == str(right)
+    context = next(new_context)
+    assert search_prompters(context, candidates, context.problems[:8])[0] == str(right)
 
 
-def test_exemplar_sets_are_searched_the_same_way(new_campaign: Iterator[Campaign]) -> None:
-    campaign, other = next(new_campaign), Exemplar("What is 4 + 4?", "4 + 4 = 8.", "8")
+def test_exemplar_sets_are_searched_the_same_way(new_context: Iterator[RunContext]) -> None:
+    context, other = next(new_context), Exemplar("What is 4 + 4?", "4 + 4 = 8.", "8")
     sets = {"one": FewShot((EXEMPLAR,), "0.2"), "two": FewShot((EXEMPLAR, other), "0.9"), "other": FewShot((other,), "0.2")}
-    winner, rounds = search_prompters(campaign, sets, campaign.problems[:40])
+    winner, rounds = search_prompters(context, sets, context.problems[:40])
     assert winner == "two" and [one.problems for one in rounds] == [20, 40]
 
 
-def test_a_problem_of_the_exam_and_an_empty_search_are_refused(new_campaign: Iterator[Campaign]) -> None:
-    campaign = next(new_campaign)
-    with pytest.raises(UserError, match=f"problem {campaign.held_out[0].id} is in the exam; search on others"):
-        search_prompters(campaign, {"a": stating(0.5)}, campaign.held_out[:1])
+def test_a_problem_of_the_evaluation_and_an_empty_search_are_refused(new_context: Iterator[RunContext]) -> None:
+    context = next(new_context)
+    with pytest.raises(UserError, match=f"problem {context.eval_problems[0].id} is in the evaluation; search on others"):
+        search_prompters(context, {"a": stating(0.5)}, context.eval_problems[:1])
     with pytest.raises(UserError, match="nothing to search"):
-        search_prompters(campaign, {}, campaign.problems)
+        search_prompters(context, {}, context.problems)
 
 
-def test_ways_are_asked_in_one_batch_and_compared_problem_by_problem(new_campaign: Iterator[Campaign]) -> None:
-    campaign = next(new_campaign)
-    found = examine_prompters(campaign, {"never": stating(0.0), "always": stating(1.0)}, campaign.held_out, "exam")
+def test_ways_are_asked_in_one_batch_and_compared_problem_by_problem(new_context: Iterator[RunContext]) -> None:
+    context = next(new_context)
+    found = examine_prompters(context, {"never": stating(0.0), "always": stating(1.0)}, context.eval_problems, "evaluation")
     never, always = rows(found, against="never")
     assert (never["accuracy"], never["unparseable"], never["comparison"]) == (0.0, 1.0, None)
     assert (always["accuracy"], always["unparseable"], always["tokens"], always["cut"]) == (1.0, 0.0, 2.0, 0.0)
-    assert always["comparison"]["gained"] == len(campaign.held_out) and always["comparison"]["test"] == "McNemar exact"
+    assert always["comparison"]["gained"] == len(context.eval_problems) and always["comparison"]["test"] == "McNemar exact"
     assert always["interval"][0] < 1.0 == always["interval"][1]
 
 
@@ -159,7 +159,7 @@ def test_the_chain_of_thought_workflow_compares_every_way_with_the_answer_alone(
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80 and "…" not in printed
     assert "zero-shot trigger" in printed and f"{result[1]['comparison']['difference']:+.3f}" in printed
-    assert module.EXAM.base_model == "smollm2-135m-instruct" and module.main.__defaults__[0] is module.EXAM
+    assert module.EVALUATION.base_model == "smollm2-135m-instruct" and module.main.__defaults__[0] is module.EVALUATION
 
 
 def test_the_trigger_search_workflow_finds_the_proposal_that_is_better_and_goes_on_where_it_stopped(
@@ -168,12 +168,12 @@ def test_the_trigger_search_workflow_finds_the_proposal_that_is_better_and_goes_
     module = load_workflow("trigger_search", monkeypatch)
 
     def run(folder: Path) -> dict[str, object]:
-        return module.main(workflow(model), proposals=Decoding(samples_per_problem=4), development=48, folder=folder, start_cluster=InlineCluster)
+        return module.main(workflow(model), proposals=Sampling(n=4), development=48, folder=folder, start_cluster=InlineCluster)
 
     result = run(tmp_path / "run")
     assert result["winner"] == BEST and result["proposed"] == 2 and result["dropped"] == {"duplicate": 1, "long": 1}
     assert [(len(one["candidates"]), one["problems"]) for one in result["rounds"]] == [(7, 12), (4, 24), (2, 48)]
-    baseline, best = result["exam"]
+    baseline, best = result["evaluation"]
     assert baseline["name"] == KOJIMA and best["comparison"]["p_better"] < 0.05
     assert json.loads((tmp_path / "run/result.json").read_text()) == result
     printed = capsys.readouterr().out

@@ -17,7 +17,7 @@ from places import WORKFLOWS
 from stepwise import LINES, SeesErrors, Stepwise, make_stepwise_model
 from toy import make_toy_model
 
-from selfimprove import Checkpoint, Decoding, InlineCluster, TrainingStep
+from selfimprove import Checkpoint, InlineCluster, Sampling, TrainingStep
 from selfimprove.__main__ import main
 from selfimprove.evaluation.equal_tokens import PLAIN, RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
@@ -31,13 +31,14 @@ WORKFLOW = """
 from pathlib import Path
 from stepwise import Stepwise
 from toy import toy_workflow
-from selfimprove import Decoding
+from selfimprove import Sampling
 workflow = toy_workflow(
-    Path({model!r}), sampler=Stepwise(), sampling=Decoding(max_tokens=200), exam=Decoding(max_tokens=200), answer_only_baseline=False, generations=1
+    Path({model!r}), sampler=Stepwise(), sampling=Sampling(max_tokens=200), eval_sampling=Sampling(max_tokens=200), answer_only_baseline=False,
+    generations=1
 )
 """
 USES = Uses(
-    plain=Decoding(samples_per_problem=8, temperature=0.8, max_tokens=200),
+    plain=Sampling(n=8, temperature=0.8, max_tokens=200),
     searches={
         "beam": (1, Search(width=2, expansions=2)),
         "trees": (2, Search(expansions=2)),

@@ -9,13 +9,13 @@ from selfimprove.tracking import figures
 def test_settings_are_shown_outer_ones_first_and_parts_under_their_role():
     settings = {
         "part": "Workflow",
-        "sampling": {"part": "Decoding", "top_p": 0.9},
+        "sampling": {"part": "Sampling", "top_p": 0.9},
         "seed": 0,
         "first_prompter": None,
         "stop words": ["a"],
         "base model": "tiny",
     }
-    assert figures.of_settings(settings) == {"seed": "0", "base_model": "tiny", "sampling": "Decoding", "sampling.top_p": "0.9"}
+    assert figures.of_settings(settings) == {"seed": "0", "base_model": "tiny", "sampling": "Sampling", "sampling.top_p": "0.9"}
 
 
 def test_settings_stop_at_the_number_asked_for_and_long_ones_are_left_out():
@@ -39,13 +39,13 @@ def test_a_generation_follows_the_settings_of_its_round():
 def test_of_many_k_the_powers_of_two_and_the_largest_are_shown():
     rates = {k: k / 10 for k in range(1, 8)}
     score = Score("m1", 10, 0.1, (0.0, 0.3), rates, rates, {"correct": 1}, 9)
-    assert [key for key in figures.of_score(score) if key.startswith("1_exam/pass_at")] == [
-        "1_exam/pass_at_1",
-        "1_exam/pass_at_1_low",
-        "1_exam/pass_at_1_high",
-        "1_exam/pass_at_2",
-        "1_exam/pass_at_4",
-        "1_exam/pass_at_7",
+    assert [key for key in figures.of_score(score) if key.startswith("1_evaluation/pass_at")] == [
+        "1_evaluation/pass_at_1",
+        "1_evaluation/pass_at_1_low",
+        "1_evaluation/pass_at_1_high",
+        "1_evaluation/pass_at_2",
+        "1_evaluation/pass_at_4",
+        "1_evaluation/pass_at_7",
     ]
 
 
@@ -69,17 +69,17 @@ def test_a_report_becomes_sections_with_legal_names():
         coverage=Coverage(("a", "b"), (), ("c",), "expansion"),
     )
     assert figures.of_report(report) == {
-        "1_exam/pass_at_1": 0.5,
-        "1_exam/pass_at_1_low": 0.2,
-        "1_exam/pass_at_1_high": 0.8,
-        "1_exam/pass_at_2": 0.7,
-        "1_exam/pass_at_2_low": 0.4,
-        "1_exam/pass_at_2_high": 0.9,
+        "1_evaluation/pass_at_1": 0.5,
+        "1_evaluation/pass_at_1_low": 0.2,
+        "1_evaluation/pass_at_1_high": 0.8,
+        "1_evaluation/pass_at_2": 0.7,
+        "1_evaluation/pass_at_2_low": 0.4,
+        "1_evaluation/pass_at_2_high": 0.9,
         "majority_at_k/2": 0.6,
-        "1_exam/undecided": 0.25,
+        "1_evaluation/undecided": 0.25,
         "3_thinking/thoughts": 2.5,
-        "4_moments/revision": 0.5,
-        "4_moments/revision_share": 0.25,
+        "4_behaviours/revision": 0.5,
+        "4_behaviours/revision_share": 0.25,
         "coverage/newly_solved": 2,
         "coverage/forgotten": 0,
         "coverage/never_solved": 1,

@@ -78,7 +78,7 @@ def test_a_finished_run_shows_lines_on_the_parent_and_a_child_for_each_generatio
     assert f"/#/experiments/{parent.info.experiment_id}/runs?" in link and uri in link
     assert (parent.info.status, parent.info.run_name) == ("FINISHED", f"campaign {tmp_path.name}")
     assert parent.data.params == {"base_model": "tiny", "generations": "2", "verifier": "Exact"}
-    assert points(client, parent.info.run_id, "1_exam/pass_at_1") == [(0, 0.0), (1, 0.1), (2, 0.2)]
+    assert points(client, parent.info.run_id, "1_evaluation/pass_at_1") == [(0, 0.0), (1, 0.1), (2, 0.2)]
     assert points(client, parent.info.run_id, "drops/too_long") == [(0, 1), (1, 1), (2, 1)]
     assert parent.data.metrics["baseline/few_shot"] == pytest.approx(0.3)
     assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["workflow.json"]
@@ -90,13 +90,13 @@ def test_a_finished_run_shows_lines_on_the_parent_and_a_child_for_each_generatio
     assert second.info.status == "FINISHED" and second.info.end_time >= second.info.start_time
     assert second.data.params == {"generation": "2", "base_model": "tiny", "verifier": "Exact"}
     assert second.data.tags.items() >= {"checkpoint": "model/g2", "path": "/run/g2", "weights_hash": "hash2", "kept": "model/g2"}.items()
-    assert second.data.metrics.items() >= {"1_exam/pass_at_4": 0.5, "2_traces/accepted_share": 0.25, "5_seconds/sample": 1.5}.items()
+    assert second.data.metrics.items() >= {"1_evaluation/pass_at_4": 0.5, "2_traces/accepted_share": 0.25, "5_seconds/sample": 1.5}.items()
     assert points(client, second.info.run_id, "train/loss") == [(step, round(1 / step, 6)) for step in range(1, 401)]
     assert {file.path for file in client.list_artifacts(second.info.run_id)} == {"report.json", "settings.json"}
     (output,) = second.outputs.model_outputs
     model = client.get_logged_model(output.model_id)
     assert (model.status, model.params["path"]) == ("READY", "/run/g2")
-    assert {metric.key: metric.value for metric in model.metrics}["1_exam/pass_at_1"] == pytest.approx(0.2)
+    assert {metric.key: metric.value for metric in model.metrics}["1_evaluation/pass_at_1"] == pytest.approx(0.2)
 
 
 def test_a_continued_run_goes_on_under_the_same_ids_and_tells_nothing_twice(store, tmp_path):
@@ -127,7 +127,7 @@ def test_a_continued_run_goes_on_under_the_same_ids_and_tells_nothing_twice(stor
     assert ids(tmp_path) == before
     assert {generation: run.info.run_id for generation, run in after.items()} == {g: run.info.run_id for g, run in first.items()}
     assert {run.info.status for run in after.values()} == {"FINISHED"}
-    assert points(client, before["run_id"], "1_exam/pass_at_1") == [(0, 0.0), (1, 0.1), (2, 0.2)]
+    assert points(client, before["run_id"], "1_evaluation/pass_at_1") == [(0, 0.0), (1, 0.1), (2, 0.2)]
     assert points(client, before["run_id"], "baseline/few_shot") == [(0, 0.3)]
     assert points(client, after[2].info.run_id, "train/loss") == [(1, 1.0), (2, 0.5), (3, 0.333333), (4, 0.25)]
     assert len(client.search_logged_models([before["experiment_id"]])) == 3
@@ -152,7 +152,9 @@ def test_a_generation_that_was_half_told_when_the_process_died_is_told_once(stor
     continued.record(report(0), tmp_path)
     child = children(client, tmp_path)[0]
     assert child.info.status == "FINISHED"
-    assert points(client, ids(tmp_path)["run_id"], "1_exam/pass_at_1") == points(client, child.info.run_id, "1_exam/pass_at_1") == [(0, 0.0)]
+    assert (
+        points(client, ids(tmp_path)["run_id"], "1_evaluation/pass_at_1") == points(client, child.info.run_id, "1_evaluation/pass_at_1") == [(0, 0.0)]
+    )
     assert [file.path for file in client.list_artifacts(child.info.run_id)] == ["report.json", "settings.json"]
     assert len(client.search_logged_models([ids(tmp_path)["experiment_id"]])) == 1
 
@@ -192,7 +194,7 @@ def test_what_was_missed_in_an_outage_is_told_when_the_store_is_back(store, tmp_
     tracker.training(1, steps(1, 2))
     tracker.record(report(1), tmp_path)
     tracker.finish("FINISHED")
-    assert points(client, ids(tmp_path)["run_id"], "1_exam/pass_at_1") == [(0, 0.0), (1, 0.1)]
+    assert points(client, ids(tmp_path)["run_id"], "1_evaluation/pass_at_1") == [(0, 0.0), (1, 0.1)]
     assert points(client, children(client, tmp_path)[0].info.run_id, "train/loss") == [(1, 1.0), (2, 0.5)]
     assert client.get_run(ids(tmp_path)["run_id"]).info.status == "FINISHED"
 

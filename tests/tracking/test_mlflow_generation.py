@@ -38,7 +38,7 @@ def everything(store: SimpleNamespace) -> dict[str, object]:
     runs = store.client.search_runs([store.experiment_id])
     return {
         "runs": sorted(run.info.run_id for run in runs),
-        "points": {run.info.run_id: len(store.client.get_metric_history(run.info.run_id, "1_exam/pass_at_1")) for run in runs},
+        "points": {run.info.run_id: len(store.client.get_metric_history(run.info.run_id, "1_evaluation/pass_at_1")) for run in runs},
         "datasets": {run.info.run_id: len(run.inputs.dataset_inputs) for run in runs},
         "outputs": {run.info.run_id: len(run.outputs.model_outputs) for run in runs},
         "models": sorted(model.model_id for model in store.client.search_logged_models([store.experiment_id])),
@@ -85,14 +85,14 @@ def test_a_campaign_whose_name_is_taken_has_a_registered_model_of_its_own(store:
 def test_a_generation_has_its_datasets_with_the_digests_of_the_manifests(store: SimpleNamespace) -> None:
     runs = children(store)
     found = {(given.dataset.name, given.tags[0].value): given.dataset for given in runs[1].inputs.dataset_inputs}
-    assert set(found) == {("rows", "train"), ("held_out", "exam")}
+    assert set(found) == {("rows", "train"), ("eval", "evaluation")}
     manifest = read_json(store.folder / "generation-01" / "training.manifest.json", dict[str, str])
     assert manifest["rows"].startswith(found["rows", "train"].digest)
     assert json.loads(found["rows", "train"].source) == {"uri": str(store.folder / "generation-01" / "rows.parquet")}
-    exams = {given.dataset.digest for run in runs.values() for given in run.inputs.dataset_inputs if given.dataset.name == "held_out"}
-    assert len(exams) == 1, "all generations sit the same exam"
+    evaluations = {given.dataset.digest for run in runs.values() for given in run.inputs.dataset_inputs if given.dataset.name == "eval"}
+    assert len(evaluations) == 1, "all generations sit the same evaluation"
     campaign = store.client.get_run(store.run_id)
-    assert sorted(given.dataset.name for given in campaign.inputs.dataset_inputs) == ["held_out", "rows", "rows"]
+    assert sorted(given.dataset.name for given in campaign.inputs.dataset_inputs) == ["eval", "rows", "rows"]
 
 
 def test_a_generation_has_its_settings_and_its_accepted_traces_as_a_table(store: SimpleNamespace) -> None:

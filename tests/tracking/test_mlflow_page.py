@@ -84,26 +84,26 @@ def test_the_link_of_a_run_opens_charts_with_a_line_for_each_campaign(server: st
     until(page.get_by_text("generations(8)")).to_be_visible()
     until(page.locator("svg.main-svg").first).to_be_visible()
     text = page.inner_text("body")
-    for name in ("1_exam/pass_at_1 vs 1_exam/pass_at_1_low vs 1_exam/pass_at_1_high", "2_traces/accepted_share"):
+    for name in ("1_evaluation/pass_at_1 vs 1_evaluation/pass_at_1_low vs 1_evaluation/pass_at_1_high", "2_traces/accepted_share"):
         assert name in text
     for campaign in ("toy first", "toy second"):
-        assert f"{campaign} (1_exam/pass_at_1)" in text
-        assert f"{campaign} (4_moments/revision_share)" in text
+        assert f"{campaign} (1_evaluation/pass_at_1)" in text
+        assert f"{campaign} (4_behaviours/revision_share)" in text
     assert "generation 1 (" not in text, "single generations are dots that say nothing here"
     assert page.get_by_text("Error loading shared view").count() == 0
 
 
-def test_the_run_of_a_campaign_tells_the_story_and_its_charts_begin_with_the_exam(server: str, page: Page, told: Told) -> None:
+def test_the_run_of_a_campaign_tells_the_story_and_its_charts_begin_with_the_evaluation(server: str, page: Page, told: Told) -> None:
     known = ids(told.folders[0])
     page.goto(f"{server}/#/experiments/{known['experiment_id']}/runs/{known['run_id']}")
     until(page.get_by_text("pass@1 on 15 held-out problems")).to_be_visible()
     until(page.get_by_role("columnheader", name="95 % interval")).to_be_visible()
     until(page.get_by_role("link", name="toy first generation 2")).to_be_visible()
     page.get_by_role("tab", name="Model metrics").click()
-    until(page.get_by_text("1_exam(10)")).to_be_visible()
+    until(page.get_by_text("1_evaluation(10)")).to_be_visible()
     until(page.locator("svg.main-svg").first).to_be_visible()
     sections = re.findall(r"^(\w+)\s*\(\d+\)$", page.inner_text("body"), flags=re.MULTILINE)
-    assert sections[:6] == ["1_exam", "2_traces", "3_thinking", "4_moments", "5_seconds", "6_tokens"]
+    assert sections[:6] == ["1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"]
 
 
 def test_the_registered_model_shows_its_versions_and_which_is_champion(server: str, page: Page, told: Told) -> None:

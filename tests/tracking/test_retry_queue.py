@@ -1,10 +1,10 @@
-"""Failures of a tracker end in the outbox, and what failed is told later."""
+"""Failures of a tracker end in the retry_queue, and what failed is told later."""
 
 from __future__ import annotations
 
 import logging
 
-from selfimprove.tracking.retry_queue import Outbox
+from selfimprove.tracking.retry_queue import RetryQueue
 
 
 class Store:
@@ -21,26 +21,26 @@ class Store:
 
 
 def test_what_failed_is_told_in_order_when_the_store_is_back():
-    store, outbox = Store(), Outbox("toy")
+    store, retry_queue = Store(), RetryQueue("toy")
     store.away = ConnectionError("nobody there")
     for item in ("first", "second"):
-        outbox.put(item, lambda item=item: store.take(item))
-        outbox.send()
+        retry_queue.put(item, lambda item=item: store.take(item))
+        retry_queue.send()
     assert store.told == []
     store.away = None
-    outbox.put("third", lambda: store.take("third"))
-    outbox.send()
-    outbox.send()
+    retry_queue.put("third", lambda: store.take("third"))
+    retry_queue.send()
+    retry_queue.send()
     assert store.told == ["first", "second", "third"]
 
 
 def test_one_outage_makes_one_warning_and_the_next_outage_another(caplog):
-    store, outbox = Store(), Outbox("toy")
+    store, retry_queue = Store(), RetryQueue("toy")
     with caplog.at_level(logging.WARNING):
         for away in (ConnectionError("gone\nwith details"), ConnectionError("still gone"), None, ConnectionError("gone again")):
             store.away = away
-            outbox.put("news", lambda: store.take("news"))
-            outbox.send()
+            retry_queue.put("news", lambda: store.take("news"))
+            retry_queue.send()
     assert [record.getMessage() for record in caplog.records] == [
         "toy was not told of news (ConnectionError: gone); it is tried again later.",
         "toy was not told of news (ConnectionError: gone again); it is tried again later.",
@@ -48,20 +48,20 @@ def test_one_outage_makes_one_warning_and_the_next_outage_another(caplog):
 
 
 def test_a_refused_item_does_not_hold_up_the_others():
-    store, outbox = Store(), Outbox("toy")
-    outbox.put("refused", lambda: 1 / 0)
-    outbox.put("welcome", lambda: store.take("welcome"))
-    outbox.send()
+    store, retry_queue = Store(), RetryQueue("toy")
+    retry_queue.put("refused", lambda: 1 / 0)
+    retry_queue.put("welcome", lambda: store.take("welcome"))
+    retry_queue.send()
     assert store.told == ["welcome"]
 
 
 def test_a_patient_send_leaves_a_store_that_just_failed_alone():
-    store, outbox = Store(), Outbox("toy")
+    store, retry_queue = Store(), RetryQueue("toy")
     store.away = ConnectionError()
-    outbox.put("news", lambda: store.take("news"))
-    outbox.send(patiently=True)
+    retry_queue.put("news", lambda: store.take("news"))
+    retry_queue.send(patiently=True)
     store.away = None
-    outbox.send(patiently=True)
+    retry_queue.send(patiently=True)
     assert store.told == []
-    outbox.send()
+    retry_queue.send()
     assert store.told == ["news"]

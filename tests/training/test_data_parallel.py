@@ -15,7 +15,7 @@ from ranks import fails, no_room
 
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.training.data_parallel import train_together, visible_devices
-from selfimprove.training.sft import SupervisedTrainer
+from selfimprove.training.sft import SFT
 from selfimprove.training.world import World
 
 pytestmark = pytest.mark.trl
@@ -25,10 +25,10 @@ ROWS = [
     AcceptedTrace(f"p{number}/g1/s0", f"p{number}", ({"role": "user", "content": f"{number} + 1 ="},), str(number + 1), "sampled", 1)
     for number in range(13)
 ]
-TOGETHER = SupervisedTrainer(batch_size=4, learning_rate=3e-3, epochs=2, max_length=64, threads=1, processes=2)
+TOGETHER = SFT(batch_size=4, learning_rate=3e-3, epochs=2, max_length=64, threads=1, processes=2)
 
 
-def fit(folder: Path, into: Path, trainer: SupervisedTrainer) -> list[TrainingStep]:
+def fit(folder: Path, into: Path, trainer: SFT) -> list[TrainingStep]:
     return list(trainer.open().train(Checkpoint("base", str(folder), None, 0, "", ""), ROWS, into, 0))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Pair, TrainingStep
-from selfimprove.training.dpo import PreferenceTrainer
+from selfimprove.training.dpo import DPO
 
 pytestmark = pytest.mark.trl
 
@@ -36,7 +36,7 @@ QUICK = {"batch_size": 4, "learning_rate": 1e-3, "epochs": 4, "max_length": 64, 
 
 def fit(folder: Path, into: Path, pairs: Sequence[Pair] = PAIRS, **settings: Any) -> list[TrainingStep]:
     start = Checkpoint("base", str(folder), None, 0, "", "")
-    return list(PreferenceTrainer(**{**QUICK, **settings}).open().train(start, pairs, into, 0))
+    return list(DPO(**{**QUICK, **settings}).open().train(start, pairs, into, 0))
 
 
 def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_nothing(tiny_model: Path, tmp_path: Path) -> None:
@@ -52,10 +52,10 @@ def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_nothing(t
 
     from transformers import AutoTokenizer
 
-    from selfimprove.training.dpo import OpenPreferenceTrainer
+    from selfimprove.training.dpo import OpenDPO
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    examples = [OpenPreferenceTrainer(PreferenceTrainer())._example(tokenizer, pair) for pair in PAIRS]
+    examples = [OpenDPO(DPO())._example(tokenizer, pair) for pair in PAIRS]
     tokens = sum(2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in examples)
     assert steps[-1].tokens == 4 * tokens
     saved, before = load_file(tmp_path / "out/model.safetensors"), load_file(tiny_model / "model.safetensors")
@@ -82,13 +82,13 @@ def test_no_pairs_and_pairs_that_are_too_long_are_errors_the_user_can_mend(tiny_
     with pytest.raises(UserError, match=r"trace p1/g1/s1 has \d+ tokens with its prompt, more than max_length=64"):
         fit(tiny_model, tmp_path / "out", [replace(PAIRS[0], rejected="1" * 200)])
     with pytest.raises(UserError, match="optim"):
-        PreferenceTrainer(options={"optim": "sgd"}).open()
+        DPO(options={"optim": "sgd"}).open()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_closing_early_stops_it(tiny_model: Path, tmp_path: Path) -> None:
     start = Checkpoint("base", str(tiny_model), None, 0, "", "")
-    running = PreferenceTrainer(**{**QUICK, "epochs": 10_000}).open().train(start, PAIRS, tmp_path / "out", 0)
+    running = DPO(**{**QUICK, "epochs": 10_000}).open().train(start, PAIRS, tmp_path / "out", 0)
     assert (next(running).step, next(running).step) == (1, 2)
     running.close()
     assert list(tmp_path.iterdir()) == []

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import OpenJudge
-from selfimprove.records import Checkpoint, Exercise, Outcome, Problem, Trace, TrainingStep, Verdict
-from selfimprove.training.grpo import OpenReinforcementTrainer, ReinforcementTrainer, _Rewarding
+from selfimprove.protocols import OpenVerifiers
+from selfimprove.records import Checkpoint, Outcome, Problem, ReinforcementPrompt, Trace, TrainingStep, Verdict
+from selfimprove.training.grpo import GRPO, OpenGRPO, _Rewarding
 from selfimprove.verification.pool import VerifierPool
 
-EXERCISES = [Exercise(Problem(f"p{n}", f"{n} + 1 =", str(n + 1), "tests"), ({"role": "user", "content": f"{n} + 1 ="},)) for n in range(4)]
+EXERCISES = [ReinforcementPrompt(Problem(f"p{n}", f"{n} + 1 =", str(n + 1), "tests"), ({"role": "user", "content": f"{n} + 1 ="},)) for n in range(4)]
 QUICK = {"problems_per_step": 2, "group_size": 8, "max_tokens": 8, "learning_rate": 2e-2, "warmup": 0.0, "threads": 1}
 
 
@@ -28,7 +28,7 @@ class HoldsE:
     name = "holds e"
     version = "1"
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         return Outcome.CORRECT if "e" in answer else Outcome.WRONG
 
 
@@ -36,7 +36,7 @@ class HoldsE:
 class Said:
     """Gives each trace the outcome that its text names."""
 
-    def open(self) -> OpenJudge:
+    def open(self) -> OpenVerifiers:
         return self
 
     def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
@@ -45,8 +45,8 @@ class Said:
     def close(self) -> None: ...
 
 
-def practise(folder: Path, into: Path, exercises: Sequence[Exercise] = EXERCISES, **settings: Any) -> list[TrainingStep]:
-    trainer = ReinforcementTrainer(**{**QUICK, "judge": VerifierPool(HoldsE(), processes=1), **settings})
+def practise(folder: Path, into: Path, exercises: Sequence[ReinforcementPrompt] = EXERCISES, **settings: Any) -> list[TrainingStep]:
+    trainer = GRPO(**{**QUICK, "verifiers": VerifierPool(HoldsE(), processes=1), **settings})
     return list(trainer.open().train(Checkpoint("base", str(folder), None, 0, "", ""), exercises, into, 0))
 
 
@@ -75,7 +75,7 @@ def test_vllm_stays_out_of_the_training_process() -> None:
 
 @pytest.mark.trl
 def test_closing_early_stops_it(tiny_model: Path, tmp_path: Path) -> None:
-    trainer = ReinforcementTrainer(**{**QUICK, "steps": 10_000, "judge": VerifierPool(HoldsE(), processes=1)})
+    trainer = GRPO(**{**QUICK, "steps": 10_000, "verifiers": VerifierPool(HoldsE(), processes=1)})
     running = trainer.open().train(Checkpoint("base", str(tiny_model), None, 0, "", ""), EXERCISES, tmp_path / "out", 0)
     assert (next(running).step, next(running).step) == (1, 2)
     running.close()
@@ -108,18 +108,18 @@ def test_a_rollout_is_worth_its_verdict_and_its_form(tiny_model: Path, text: str
 
 
 def test_what_is_missing_is_told_before_anything_is_loaded(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no judge"):
-        ReinforcementTrainer().open()
+    with pytest.raises(UserError, match="no verifiers"):
+        GRPO().open()
     with pytest.raises(UserError, match="optim"):
-        ReinforcementTrainer(judge=Said(), options={"optim": "sgd"}).open()
+        GRPO(verifiers=Said(), options={"optim": "sgd"}).open()
     with pytest.raises(UserError, match="no problems to practise on"):
         practise(tiny_model, tmp_path / "out", [])
     with pytest.raises(ValueError, match="group_size"):
-        ReinforcementTrainer(group_size=1)
+        GRPO(group_size=1)
 
 
 def test_a_step_holds_whole_groups_whatever_goes_through_at_once(tmp_path: Path) -> None:
-    trainer = OpenReinforcementTrainer(ReinforcementTrainer(problems_per_step=8, group_size=6, rows_at_once=16), Said())
+    trainer = OpenGRPO(GRPO(problems_per_step=8, group_size=6, rows_at_once=16), Said())
     few, many = (trainer._settings(str(tmp_path), 0, problems) for problems in (3, 100))
     assert (many.per_device_train_batch_size, many.gradient_accumulation_steps) == (16, 3)
     assert (few.per_device_train_batch_size, few.gradient_accumulation_steps) == (9, 2)

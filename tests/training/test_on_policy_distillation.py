@@ -13,7 +13,7 @@ from tiny_model import make_tiny_model
 from selfimprove.checkpoints.students import drop_layers
 from selfimprove.errors import UserError
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
-from selfimprove.training.on_policy_distillation import OnPolicyDistiller
+from selfimprove.training.on_policy_distillation import OnPolicyDistillation
 
 pytestmark = pytest.mark.trl
 
@@ -36,7 +36,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fit(teacher: Path, student: Path, into: Path, rows: Sequence[AcceptedTrace] = ROWS, **settings: Any) -> list[TrainingStep]:
     start = Checkpoint("student", str(student), None, 0, "", "")
-    return list(OnPolicyDistiller(**{**QUICK, "teacher": str(teacher), **settings}).open().train(start, rows, into, 0))
+    return list(OnPolicyDistillation(**{**QUICK, "teacher": str(teacher), **settings}).open().train(start, rows, into, 0))
 
 
 def test_a_smaller_student_comes_closer_to_its_teacher(teacher: Path, tmp_path: Path) -> None:

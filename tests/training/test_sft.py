@@ -8,7 +8,7 @@ import pytest
 
 from selfimprove.errors import UserError
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
-from selfimprove.training.sft import SupervisedTrainer
+from selfimprove.training.sft import SFT
 
 pytestmark = pytest.mark.trl
 
@@ -25,7 +25,7 @@ def base(folder: Path) -> Checkpoint:
 
 
 def fit(folder: Path, into: Path, rows: Sequence[AcceptedTrace] = ROWS, seed: int = 0, **settings: Any) -> list[TrainingStep]:
-    return list(SupervisedTrainer(**{**QUICK, **settings}).open().train(base(folder), rows, into, seed))
+    return list(SFT(**{**QUICK, **settings}).open().train(base(folder), rows, into, seed))
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def test_a_step_is_that_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path,
 
 
 def test_steps_come_while_it_trains_and_closing_early_stops_it(tiny_model: Path, tmp_path: Path) -> None:
-    running = SupervisedTrainer(**{**QUICK, "epochs": 10_000}).open().train(base(tiny_model), ROWS, tmp_path / "out", 0)
+    running = SFT(**{**QUICK, "epochs": 10_000}).open().train(base(tiny_model), ROWS, tmp_path / "out", 0)
     assert next(running).step == 1
     assert next(running).step == 2
     running.close()
@@ -151,7 +151,7 @@ def test_an_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path: Path)
 def test_an_adapter_without_peft_is_refused_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("selfimprove.training.supervised.importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs the package peft"):
-        SupervisedTrainer(lora={"r": 8}).open()
+        SFT(lora={"r": 8}).open()
 
 
 def test_another_architecture_trains_on_trls_own_path(tmp_path: Path) -> None:
@@ -214,9 +214,9 @@ def test_a_full_disk_leaves_no_half_checkpoint_and_keeps_the_one_before(tiny_mod
 @pytest.mark.parametrize("settings", [{"epochs": 0}, {"batch_size": -1}, {"warmup": 1.5}, {"rate": 1e-4}], ids=str)
 def test_bad_settings_are_refused_when_the_part_is_made(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
-        SupervisedTrainer(**settings)
+        SFT(**settings)
 
 
 def test_choosing_another_optimizer_is_refused() -> None:
     with pytest.raises(UserError, match="optim"):
-        SupervisedTrainer(options={"optim": "sgd"}).open()
+        SFT(options={"optim": "sgd"}).open()

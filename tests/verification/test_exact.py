@@ -15,11 +15,11 @@ from selfimprove.verification import Exact
     ],
 )
 def test_only_white_space_and_case_are_forgiven(reference: str, answer: str, outcome: Outcome) -> None:
-    assert Exact().judge(Problem("p", "q", reference, "test"), answer) is outcome
+    assert Exact().verify(Problem("p", "q", reference, "test"), answer) is outcome
 
 
 def test_case_can_count() -> None:
-    assert Exact(ignore_case=False).judge(Problem("p", "q", "Paris", "test"), "paris") is Outcome.WRONG
+    assert Exact(ignore_case=False).verify(Problem("p", "q", "Paris", "test"), "paris") is Outcome.WRONG
 
 
 def test_it_is_a_verifier() -> None:

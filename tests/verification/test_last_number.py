@@ -10,7 +10,7 @@ from selfimprove import LastNumber, Outcome, Problem
 
 
 def judged(reference: str, answer: str) -> Outcome:
-    return LastNumber().judge(Problem("p", "?", reference, "toy"), answer)
+    return LastNumber().verify(Problem("p", "?", reference, "toy"), answer)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from selfimprove.verification import Mathematical
 
 
 def judged(reference: str, answer: str) -> Outcome:
-    return Mathematical().judge(Problem("p", "q", reference, "test"), answer)
+    return Mathematical().verify(Problem("p", "q", reference, "test"), answer)
 
 
 @mark.parametrize(

@@ -8,7 +8,7 @@ COLOURS = ["red", "dark red", "vitamin C", "it is $x^2$"]
 
 
 def judged(reference: str, answer: str, options: object = None) -> Outcome:
-    return MultipleChoice().judge(Problem("p", "q", reference, "test", {} if options is None else {"options": options}), answer)
+    return MultipleChoice().verify(Problem("p", "q", reference, "test", {} if options is None else {"options": options}), answer)
 
 
 @mark.parametrize(

@@ -65,7 +65,7 @@ class Poisonous:
     name = "poisonous"
     version = "1"
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         if answer == "hang":
             time.sleep(600)
         (CRASHES | HARMLESS).get(answer, lambda: None)()
@@ -99,7 +99,7 @@ def pool() -> Iterator[OpenVerifierPool]:
 def test_a_poisonous_answer_costs_only_its_own_verdict(pool: OpenVerifierPool, answer: str) -> None:
     pairs = [(problem("5"), "5"), (problem("5"), "6")] * 3
     pairs.insert(2, (problem(answer), answer))
-    assert pool.judge(pairs) == [expected(pair[0].answer, pair[1]) for pair in pairs]
+    assert pool.verify_answers(pairs) == [expected(pair[0].answer, pair[1]) for pair in pairs]
 
 
 ANSWERS = st.sampled_from(["5", "6", *CRASHES, *HARMLESS])
@@ -117,7 +117,7 @@ def test_every_verdict_belongs_to_its_own_trace(pool: OpenVerifierPool, answers:
 
 def test_an_answer_that_kills_its_worker_later_leaves_the_others_their_verdicts(pool: OpenVerifierPool) -> None:
     answers = ["die later", *["nap"] * 30]
-    assert pool.judge([(problem(answer), answer) for answer in answers]) == [Outcome.CORRECT] * 31
+    assert pool.verify_answers([(problem(answer), answer) for answer in answers]) == [Outcome.CORRECT] * 31
 
 
 def test_traces_without_an_answer_are_not_shown_to_the_verifier(pool: OpenVerifierPool) -> None:
@@ -143,12 +143,12 @@ def test_nothing_to_judge_is_no_work(pool: OpenVerifierPool) -> None:
 
 def test_large_answers_and_strange_characters_arrive(pool: OpenVerifierPool) -> None:
     answers = ["x" * 5_000_000, "\ud800\0\n", "é"]
-    assert pool.judge([(problem(answer), answer) for answer in answers]) == [Outcome.CORRECT] * 3
+    assert pool.verify_answers([(problem(answer), answer) for answer in answers]) == [Outcome.CORRECT] * 3
 
 
 def test_it_works_outside_the_main_thread(pool: OpenVerifierPool) -> None:
     outcomes: list[Outcome] = []
-    thread = threading.Thread(target=lambda: outcomes.extend(pool.judge([(problem("5"), "exit"), (problem("5"), "5")])))
+    thread = threading.Thread(target=lambda: outcomes.extend(pool.verify_answers([(problem("5"), "exit"), (problem("5"), "5")])))
     thread.start()
     thread.join()
     assert outcomes == [Outcome.CRASH, Outcome.CORRECT]
@@ -158,7 +158,7 @@ def test_each_kind_of_failure_is_logged_once(caplog: LogCaptureFixture) -> None:
     pool = VerifierPool(Poisonous(), processes=2).open()
     with caplog.at_level(logging.WARNING, logger="selfimprove"):
         for _ in range(2):
-            pool.judge([(problem("5"), answer) for answer in ["raise", "raise", "exit", "5"]])
+            pool.verify_answers([(problem("5"), answer) for answer in ["raise", "raise", "exit", "5"]])
     pool.close()
     assert [record.getMessage() for record in caplog.records] == [
         "the verifier poisonous failed on an answer: ZeroDivisionError: integer division or modulo by zero",
@@ -179,13 +179,13 @@ class Slow:
         with open(self.path, "a") as file:
             file.write("loaded\n")
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
-        return Poisonous().judge(problem, answer)
+    def verify(self, problem: Problem, answer: str) -> Outcome:
+        return Poisonous().verify(problem, answer)
 
 
 def test_loading_is_done_once_and_outside_the_deadline(tmp_path: Path) -> None:
     pool = VerifierPool(Slow(str(tmp_path / "log")), deadline=5.0, processes=2).open()
-    assert pool.judge([(problem("5"), answer) for answer in ["exit", "5", "exit", "5"]]) == [Outcome.CRASH, Outcome.CORRECT] * 2
+    assert pool.verify_answers([(problem("5"), answer) for answer in ["exit", "5", "exit", "5"]]) == [Outcome.CRASH, Outcome.CORRECT] * 2
     pool.close()
     assert (tmp_path / "log").read_text() == "loaded\n"
 
@@ -201,7 +201,7 @@ class Broken:
     def prepare(self) -> None:
         raise ImportError("no such thing") if self.how == "raise" else SystemExit(os._exit(3))
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         return Outcome.CORRECT
 
 
@@ -219,7 +219,7 @@ class Connected:
     name = "connected"
     version = "1"
 
-    def judge(self, problem: Problem, answer: str) -> Outcome:
+    def verify(self, problem: Problem, answer: str) -> Outcome:
         return Outcome.CORRECT
 
 
@@ -250,7 +250,7 @@ class Busy:
     name = "busy"
     version = "1"
 
-    def judge(self, problem, answer):
+    def verify(self, problem, answer):
         children = []
         for detach in (False, True):
             pid = os.fork()
@@ -272,7 +272,7 @@ spec = importlib.util.spec_from_file_location("workflow_busy", sys.argv[1])
 module = sys.modules["workflow_busy"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 pool = VerifierPool(module.Busy(), deadline=600.0, processes=2).open()
-pool.judge([(Problem("p", "q", sys.argv[2], "test"), answer) for answer in sys.argv[3:]])
+pool.verify_answers([(Problem("p", "q", sys.argv[2], "test"), answer) for answer in sys.argv[3:]])
 """
 
 
@@ -312,7 +312,7 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 def test_a_verifier_of_a_file_loaded_by_path_leaves_nothing_running_after_close(workflow: Path) -> None:
     pool = VerifierPool(load(workflow), processes=2).open()
-    assert pool.judge([(problem(str(workflow.parent / "pids")), "5")] * 4) == [Outcome.CORRECT] * 4
+    assert pool.verify_answers([(problem(str(workflow.parent / "pids")), "5")] * 4) == [Outcome.CORRECT] * 4
     assert len(alive(written_down(workflow))) >= 4
     pool.close()
     assert not alive(written_down(workflow))
@@ -320,7 +320,7 @@ def test_a_verifier_of_a_file_loaded_by_path_leaves_nothing_running_after_close(
 
 def test_what_a_killed_worker_has_started_ends_with_it(workflow: Path) -> None:
     pool = VerifierPool(load(workflow), deadline=DEADLINE, processes=1).open()
-    assert pool.judge([(problem(str(workflow.parent / "pids")), "hang")]) == [Outcome.TIMEOUT]
+    assert pool.verify_answers([(problem(str(workflow.parent / "pids")), "hang")]) == [Outcome.TIMEOUT]
     assert len(written_down(workflow)) == 4
     assert len(alive(written_down(workflow))) == 1, "the process that new workers are forked from"
     pool.close()
@@ -337,9 +337,9 @@ def test_nothing_is_left_running_when_the_parent_is_killed(workflow: Path) -> No
 def test_a_pool_outlives_the_process_that_its_workers_come_from(workflow: Path) -> None:
     folder = str(workflow.parent / "pids")
     pool = VerifierPool(load(workflow), processes=2).open()
-    pool.judge([(problem(folder), "5")] * 2)
+    pool.verify_answers([(problem(folder), "5")] * 2)
     for pid in alive(written_down(workflow)):
         os.kill(pid, signal.SIGKILL)
-    assert pool.judge([(problem(folder), "5")] * 4) == [Outcome.CORRECT] * 4
+    assert pool.verify_answers([(problem(folder), "5")] * 4) == [Outcome.CORRECT] * 4
     pool.close()
     assert not alive(written_down(workflow))

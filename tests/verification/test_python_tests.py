@@ -26,7 +26,7 @@ def started() -> Iterator[Started]:
 
 
 def judged(answer: str, tests: object, verifier: PythonTests = VERIFIER, **metadata: Any) -> Outcome:
-    return verifier.judge(Problem("p", "q", "", "test", {"tests": tests, **metadata}), answer)
+    return verifier.verify(Problem("p", "q", "", "test", {"tests": tests, **metadata}), answer)
 
 
 @mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_test_that_hides_the_end_of_the_answer_does_not_pass() -> None:
 @mark.parametrize("metadata", [{}, {"tests": ""}, {"tests": []}, {"tests": 5}, {"tests": ["assert f()", 5]}])
 def test_a_problem_without_tests_is_an_error(metadata: dict[str, Any]) -> None:
     with raises(ValueError, match="problem p has no tests"):
-        VERIFIER.judge(Problem("p", "q", "", "test", metadata), ADD)
+        VERIFIER.verify(Problem("p", "q", "", "test", metadata), ADD)
 
 
 def test_tests_that_are_no_python_are_an_error() -> None:
@@ -181,7 +181,7 @@ class Unconfined(PythonTests):
 
 def test_the_end_of_the_judge_is_the_end_of_the_code(started: Started) -> None:
     pool = VerifierPool(PythonTests(seconds=60.0), deadline=1.0, processes=1).open()
-    assert pool.judge([(Problem("p", "q", "", "test", {"tests": "pass"}), "while True: pass")]) == [Outcome.TIMEOUT]
+    assert pool.verify_answers([(Problem("p", "q", "", "test", {"tests": "pass"}), "while True: pass")]) == [Outcome.TIMEOUT]
     assert len(started.alive()) == 1, "the process that new workers are forked from"
     pool.close()
 

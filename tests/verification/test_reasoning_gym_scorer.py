@@ -15,7 +15,7 @@ from selfimprove.verification import ReasoningGymScorer
 def test_a_task_accepts_its_own_reference_answers_after_a_trip_through_json(task: str) -> None:
     for problem in ReasoningGym(task=task, size=3).load():
         stored = replace(problem, metadata=json.loads(json.dumps(problem.metadata)))
-        assert ReasoningGymScorer().judge(stored, problem.answer) is Outcome.CORRECT
+        assert ReasoningGymScorer().verify(stored, problem.answer) is Outcome.CORRECT
 
 
 def test_a_scorer_sees_the_settings_the_problem_was_made_with() -> None:
@@ -23,8 +23,8 @@ def test_a_scorer_sees_the_settings_the_problem_was_made_with() -> None:
     places = {"min_num_decimal_places": 1, "max_num_decimal_places": 1}
     problem = ReasoningGym(task="decimal_arithmetic", size=1, settings=places).load()[0]
     close = str(Decimal(problem.answer) + Decimal("0.1"))
-    assert ReasoningGymScorer().judge(problem, close) is Outcome.CORRECT
-    assert ReasoningGymScorer().judge(replace(problem, metadata={**problem.metadata, "settings": {}}), close) is Outcome.WRONG
+    assert ReasoningGymScorer().verify(problem, close) is Outcome.CORRECT
+    assert ReasoningGymScorer().verify(replace(problem, metadata={**problem.metadata, "settings": {}}), close) is Outcome.WRONG
 
 
 def test_a_grade_below_full_marks_is_wrong() -> None:
@@ -34,12 +34,12 @@ def test_a_grade_below_full_marks_is_wrong() -> None:
     answer = f"The answer is {problem.answer}"
     entry = {"question": problem.question, "answer": problem.answer, "metadata": {}}
     assert 0.0 < reasoning_gym.get_score_answer_fn("chain_sum")(answer, entry) < 1.0
-    assert ReasoningGymScorer().judge(problem, answer) is Outcome.WRONG
+    assert ReasoningGymScorer().verify(problem, answer) is Outcome.WRONG
 
 
 def test_a_problem_from_elsewhere_is_an_error() -> None:
     with raises(ValueError, match="problem p does not come from the source ReasoningGym"):
-        ReasoningGymScorer().judge(Problem("p", "q", "5", "test"), "5")
+        ReasoningGymScorer().verify(Problem("p", "q", "5", "test"), "5")
 
 
 def test_it_is_a_verifier() -> None:

@@ -31,7 +31,7 @@ def test_a_file_that_changed_within_a_second_and_kept_its_size_is_read_anew(tmp_
     [
         ("from selfimprove import Jsonll", "did you mean Jsonl?"),
         ("from selfimprove import *; KeepCorect()", "did you mean KeepCorrect?"),
-        ("from selfimprove import *; Decoding(temprature=1)", "did you mean temperature?"),
+        ("from selfimprove import *; Sampling(temprature=1)", "did you mean temperature?"),
         ("from selfimprove import *; Replay(per_problem=0)", "greater than 0"),
         ("from selfimprove.nowhere import Jsonl", "No module named"),
     ],

@@ -13,15 +13,15 @@ from chat_server import Reply, chat_server, fails, says
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
 from selfimprove import (
+    SFT,
     Budget,
     Checkpoint,
-    Decoding,
     Delimiters,
     Endpoint,
     InlineCluster,
     KeepCorrect,
     Request,
-    SupervisedTrainer,
+    Sampling,
     Teacher,
     Trace,
     Usage,
@@ -219,15 +219,15 @@ def test_a_length_limit_counts_what_the_endpoint_counted(model: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [
-        ({"sampling": Decoding(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot keep a budget of thinking"),
+        ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot keep a budget of thinking"),
         ({"key_from": "NO_SUCH_KEY"}, "the environment variable NO_SUCH_KEY holds no key"),
-        ({"trainer": SupervisedTrainer(max_length=200)}, "traces of up to 256 tokens exceed trainer.max_length=200"),
+        ({"trainer": SFT(max_length=200)}, "traces of up to 256 tokens exceed trainer.max_length=200"),
     ],
 )
 def test_check_finds_a_teacher_that_cannot_be_asked(changes: dict[str, Any], detail: str, tiny_model: Path) -> None:
     endpoint = Endpoint("https://example.org/v1", "m", key_from=changes.get("key_from"))
     fields = {name: value for name, value in changes.items() if name != "key_from"}
-    found = check(taught_by(endpoint, tiny_model, **{"sampling": Decoding(), **fields}))
+    found = check(taught_by(endpoint, tiny_model, **{"sampling": Sampling(), **fields}))
     (failure,) = (finding for finding in found["findings"] if not finding["passed"])
     assert failure["name"] == "teacher" and detail in failure["detail"]
 

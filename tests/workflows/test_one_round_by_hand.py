@@ -20,7 +20,7 @@ def test_every_cell_shows_the_record_that_it_made(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     made = runpy.run_path(str(SCRIPT))
 
-    assert len(made["problems"]) == 25 and len(made["held_out"]) == 15 and len(made["traces"]) == len(made["judged"]) == 2 * 25
+    assert len(made["problems"]) == 25 and len(made["eval"]) == 15 and len(made["traces"]) == len(made["judged"]) == 2 * 25
     accepted = len(made["selection"].accepted)
     assert 0 < accepted < 50 and skill_of(made["student"].path) == pytest.approx(min(0.95, 0.2 + 0.02 * len(made["rows"])))
     assert made["after"].pass_at_1 > made["before"].pass_at_1 and made["decision"].promote

@@ -9,7 +9,7 @@ import pytest
 import tiny_workflow
 from places import WORKFLOWS
 
-from selfimprove import Decoding, InlineCluster, Round, SupervisedTrainer, improve
+from selfimprove import SFT, InlineCluster, Round, Sampling, improve
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.workflow.files import load_workflow
 
@@ -32,8 +32,8 @@ def test_it_runs_to_the_end_with_real_parts(tiny_model: Path, tmp_path: Path) ->
     recipe, _ = load_workflow(FILE)
     practice = replace(recipe.rounds[1].reinforcement, steps=2, problems_per_step=2, group_size=4, max_tokens=12)  # type: ignore[type-var]
     rounds = (
-        Round(trainer=SupervisedTrainer(epochs=1, batch_size=8, max_length=256)),
-        replace(recipe.rounds[1], reinforcement=practice, sampling=Decoding(samples_per_problem=4, max_tokens=12)),
+        Round(trainer=SFT(epochs=1, batch_size=8, max_length=256)),
+        replace(recipe.rounds[1], reinforcement=practice, sampling=Sampling(n=4, max_tokens=12)),
         recipe.rounds[2],
     )
     workflow = replace(tiny_workflow.workflow, base_model=str(tiny_model), rounds=rounds, generations=3)

@@ -36,7 +36,7 @@ def test_both_ways_are_run_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyP
         star_arithmetic.workflow,
         base_model=str(make_toy_model(tmp_path / "model", 0.3)),
         problems=Addition((1, 2), 40),
-        held_out=20,
+        eval_problems=20,
         sampler=Digits(),
         trainer=ToyTrainer(gain=0.002),
         generations=2,

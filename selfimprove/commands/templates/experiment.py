@@ -3,9 +3,9 @@
 Every part is a dataclass; `selfimprove settings` lists what can be set here, with what it means.
 """
 
-from selfimprove import VLLM, Decoding, Exemplar, FewShot, KeepCorrect, LastNumber, ReasoningGym, Replay, SupervisedTrainer, Workflow
+from selfimprove import SFT, VLLM, Exemplar, FewShot, KeepCorrect, LastNumber, ReasoningGym, Replay, Sampling, Workflow
 
-# Worked examples for the base model, which does not reason yet; three to eight like your own problems, and none of the exam.
+# Worked examples for the base model, which does not reason yet; three to eight like your own problems, and none of the evaluation.
 EXEMPLARS = (
     Exemplar(question="What is 4 + 3 - 2?", rationale="4 + 3 = 7.\n7 - 2 = 5.", answer="5"),
     Exemplar(question="What is 6 + 9?", rationale="6 + 9 = 15.", answer="15"),
@@ -18,19 +18,19 @@ workflow = Workflow(
     base_model="smollm2-135m-instruct",
     # Your own problems: Jsonl("problems.jsonl") with a question and an answer a line, or HubDataset("owner/name", question="…", answer="…").
     problems=ReasoningGym(task="chain_sum", size=600, settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1}),
-    # So many of them are set apart for the exam, and never trained on.
-    held_out=100,
+    # So many of them are set apart for the evaluation, and never trained on.
+    eval_problems=100,
     # Who says what is right: LastNumber, Exact, Mathematical, MultipleChoice, PythonTests, ReasoningGymScorer, or one of your own.
     verifier=LastNumber(),
     first_prompter=FewShot(EXEMPLARS),
     # max_model_len: tokens of prompt and output together.
     sampler=VLLM(engine={"max_model_len": 512}),
     # More samples solve more problems, and take longer; max_tokens is the room for thinking and answer.
-    sampling=Decoding(samples_per_problem=4, temperature=0.7, max_tokens=64),
-    exam=Decoding(samples_per_problem=1, temperature=0.0, max_tokens=64),
+    sampling=Sampling(n=4, temperature=0.7, max_tokens=64),
+    eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=64),
     # Which right traces are trained on, and how many of one problem.
     selector=KeepCorrect(),
     mixture=Replay(per_problem=1),
-    trainer=SupervisedTrainer(epochs=2, learning_rate=1e-4, batch_size=16),
+    trainer=SFT(epochs=2, learning_rate=1e-4, batch_size=16),
     generations=2,
 )

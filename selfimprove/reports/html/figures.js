@@ -2,13 +2,13 @@
 
 const run = JSON.parse(place("data").textContent);
 const grown = run.generations.filter((row) => row.generation > 0);
-const colourOf = (moment) => `var(--${moment})`;
+const colourOf = (behaviour) => `var(--${behaviour})`;
 
 function story() {
   const [base, kept] = [run.generations[0], run.generations.find((row) => row.generation === run.kept_generation)];
   if (!base) return place("story").append("No generation is complete yet: the charts come with the first one.");
   const done = plural(grown.length, "generation");
-  const went = `of ${run.held_out} held-out problems solved at the first attempt`;
+  const went = `of ${run.eval_problems} held-out problems solved at the first attempt`;
   let text = `In ${done}, ${run.base_model} went from ${percent(base.pass_at_1)} to ${percent(kept.pass_at_1)} ${went}.`;
   if (!grown.length) text = `${run.base_model} begins with ${percent(base.pass_at_1)} ${went}.`;
   else if (kept === base) text = `None of ${done} was better than ${run.base_model}, with ${percent(base.pass_at_1)} ${went}.`;
@@ -101,18 +101,18 @@ function lengths() {
   lines(place("lengths"), { series, ticks: at, top, format: (y) => count(Math.round(y)), across: "generation", height: 230 });
 }
 
-function moments() {
+function behaviours() {
   const rows = grown.filter((row) => "thoughts" in row.anatomy);
-  if (!rows.length) return place("moments").append(make("p", { class: "quiet" }, "Nothing has been sampled."));
+  if (!rows.length) return place("behaviours").append(make("p", { class: "quiet" }, "Nothing has been sampled."));
   const most = Math.max(...rows.map((row) => row.anatomy.thoughts));
-  place("moments").append(legend(run.moments.map((moment) => [moment, colourOf(moment)])));
+  place("behaviours").append(legend(run.behaviours.map((behaviour) => [behaviour, colourOf(behaviour)])));
   for (const row of rows) {
-    const parts = run.moments.map((m) => [row.anatomy[m], colourOf(m), `${m}: ${row.anatomy[m].toFixed(2)} a trace, in ${percent(row.anatomy[`${m}_share`])} of traces`]);
-    place("moments").append(bar(`generation ${row.generation}`, parts, most || 1, row.anatomy.thoughts.toFixed(1)));
+    const parts = run.behaviours.map((m) => [row.anatomy[m], colourOf(m), `${m}: ${row.anatomy[m].toFixed(2)} a trace, in ${percent(row.anatomy[`${m}_share`])} of traces`]);
+    place("behaviours").append(bar(`generation ${row.generation}`, parts, most || 1, row.anatomy.thoughts.toFixed(1)));
   }
-  const shares = table(["share of traces with a", ...run.moments.slice(0, -1)],
-    rows.map((row) => [`generation ${row.generation}`, ...run.moments.slice(0, -1).map((m) => percent(row.anatomy[`${m}_share`]))]));
-  place("moments").append(make("div", { class: "wide", style: { marginTop: "14px" } }, shares));
+  const shares = table(["share of traces with a", ...run.behaviours.slice(0, -1)],
+    rows.map((row) => [`generation ${row.generation}`, ...run.behaviours.slice(0, -1).map((m) => percent(row.anatomy[`${m}_share`]))]));
+  place("behaviours").append(make("div", { class: "wide", style: { marginTop: "14px" } }, shares));
 }
 
 function thinking() {
@@ -157,4 +157,4 @@ function figures() {
 }
 
 story();
-if (run.generations.length) [improvement, wide, funnel, lengths, moments, thinking, budget, figures].forEach((draw) => draw());
+if (run.generations.length) [improvement, wide, funnel, lengths, behaviours, thinking, budget, figures].forEach((draw) => draw());

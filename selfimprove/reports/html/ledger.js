@@ -83,7 +83,7 @@ function visible(text) {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, (sign) => (sign === "\n" || sign === "\t" ? sign : `\\u{${sign.codePointAt(0).toString(16)}}`));
 }
 
-for (const [name, title] of [["held_out", "held-out problems, in the exam"], ["train", "problems to learn from, in sampling"]]) {
+for (const [name, title] of [["eval", "held-out problems, in the evaluation"], ["train", "problems to learn from, in sampling"]]) {
   const set = run.ledger[name];
   if (set.problems.length) heat(place("ledger"), `${count(set.problems.length)} ${title}`, set);
 }
@@ -92,4 +92,4 @@ for (const row of grown.filter((one) => one.coverage)) {
   const solved = `${newly_solved.length} newly solved, ${forgotten.length} forgotten, ${never_solved.length} never solved`;
   place("ledger").append(make("div", { class: "quiet" }, `generation ${row.generation}: ${trend}: ${solved}`));
 }
-if (!place("ledger").children.length) place("ledger").append(make("p", { class: "quiet" }, "No exam is complete."));
+if (!place("ledger").children.length) place("ledger").append(make("p", { class: "quiet" }, "No evaluation is complete."));

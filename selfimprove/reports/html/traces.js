@@ -12,10 +12,10 @@ const rest = () => new Promise((done) => setTimeout(done));
 
 const fields = {
   generation: choice("generation", [["", "all"], ...[...new Set([...run.generations.map((row) => row.generation), ...run.lengths.map((one) => one.generation)])].map((n) => [n, named(n)])]),
-  exam: choice("from", [["", "sampling and exams"], ["false", "sampling"], ["true", "exams"]]),
+  evaluation: choice("from", [["", "sampling and evaluations"], ["false", "sampling"], ["true", "evaluations"]]),
   outcome: choice("outcome", [["", "all"], ...run.outcomes.map((outcome) => [outcome, outcome])]),
   accepted: choice("accepted", [["", "all"], ["true", "accepted"], ["false", "not accepted"]]),
-  moment: choice("with a moment of", [["", "any"], ...run.moments.map((moment) => [moment, moment])]),
+  behaviour: choice("with a moment of", [["", "any"], ...run.behaviours.map((behaviour) => [behaviour, behaviour])]),
   text: make("input", { type: "search", name: "text", placeholder: "words, an answer, problem:ID", autocomplete: "off", spellcheck: "false" }),
 };
 
@@ -32,7 +32,7 @@ place("filters").addEventListener("submit", (event) => event.preventDefault());
 
 /** What tells whether a trace is shown. */
 function wanted() {
-  const { generation, exam, outcome, accepted, moment, text } = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field.value]));
+  const { generation, evaluation, outcome, accepted, behaviour, text } = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field.value]));
   const problem = text.startsWith(ONE) && text.slice(ONE.length);
   const words = text.trim() && new RegExp(text.trim().replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "iu");
   const says = (trace) => {
@@ -41,9 +41,9 @@ function wanted() {
     return [trace.trace_id, id, question, reference, trace.answer ?? "", trace.before, trace.after].some((part) => words.test(part))
       || trace.thoughts.some(([, thought]) => words.test(thought));
   };
-  return (trace) => (!generation || String(trace.generation) === generation) && (!exam || String(trace.exam) === exam)
+  return (trace) => (!generation || String(trace.generation) === generation) && (!evaluation || String(trace.evaluation) === evaluation)
     && (!outcome || trace.outcome === outcome) && (!accepted || String(trace.accepted) === accepted)
-    && (!moment || trace.thoughts.some(([of]) => of === moment)) && (!words || says(trace));
+    && (!behaviour || trace.thoughts.some(([of]) => of === behaviour)) && (!words || says(trace));
 }
 
 /** Look through all traces, for at most some milliseconds at a time; a later search ends an earlier one. */
@@ -79,7 +79,7 @@ function rows() {
 }
 
 function row(trace, number) {
-  const parts = trace.thoughts.map(([moment, text]) => [text.length, colourOf(moment), moment]);
+  const parts = trace.thoughts.map(([behaviour, text]) => [text.length, colourOf(behaviour), behaviour]);
   const properties = { class: "row", role: "option", id: `row-${number}`, "aria-selected": String(number === chosen), "aria-setsize": found.length, "aria-posinset": number + 1 };
   const element = make("div", { ...properties, style: { top: `${number * ROW}px` } },
     make("div", { class: "first" }, make("span", {}, visible(trace.trace_id)), make("span", { class: trace.outcome }, trace.outcome)),
@@ -101,7 +101,7 @@ function select(number) {
 /** A trace in full; every word of it is text. */
 function told(trace) {
   const [id, question, reference] = run.problems[trace.problem];
-  const facts = [trace.exam ? "exam" : "sampled", `generation ${named(trace.generation)}`, plural(trace.output_tokens, "token")];
+  const facts = [trace.evaluation ? "evaluation" : "sampled", `generation ${named(trace.generation)}`, plural(trace.output_tokens, "token")];
   if (trace.accepted) facts.push("accepted");
   if (trace.finish_reason !== "stop") facts.push(`ended by ${trace.finish_reason}`);
   const body = make("dl");
@@ -110,8 +110,8 @@ function told(trace) {
   say("problem", id);
   say("question", text(question.trim()));
   if (trace.before.trim()) say("before", text(trace.before.trim()));
-  const thoughts = trace.thoughts.map(([moment, words, probed]) => make("div", { class: "thought", style: { color: colourOf(moment) } },
-    make("small", {}, moment + (probed ? ` → ${probed} right` : "")), text(words.replace(/^\n+|\n+$/g, ""))));
+  const thoughts = trace.thoughts.map(([behaviour, words, probed]) => make("div", { class: "thought", style: { color: colourOf(behaviour) } },
+    make("small", {}, behaviour + (probed ? ` → ${probed} right` : "")), text(words.replace(/^\n+|\n+$/g, ""))));
   if (trace.left) thoughts.push(make("p", { class: "quiet" }, `${count(trace.left)} more characters are left out of this page.`));
   if (thoughts.length) say("thoughts", ...thoughts);
   if (trace.after.trim() && trace.after.trim() !== trace.answer) say("after", text(trace.after.trim()));
@@ -171,5 +171,5 @@ async function unpack() {
 
 place("browser-how").append("Each thought is in the colour of what it does. Up and down move from trace to trace, Enter goes to the trace.",
   run.every > 1 ? ` The page holds 1 in ${run.every} of ${count(run.traces)} traces; \`selfimprove traces\` shows them all.` : "");
-place("browser-how").append(legend(run.moments.map((moment) => [moment, colourOf(moment)])));
+place("browser-how").append(legend(run.behaviours.map((behaviour) => [behaviour, colourOf(behaviour)])));
 unpack();

@@ -37,7 +37,7 @@ def scan(folder: Path, logs: bool = True) -> State:
 
 
 def stable_scan(folder: Path) -> State | None:
-    """What two scans in a row found alike: a state in which the folder, less its logs, was at one moment. None while it changes too fast for that."""
+    """The state of the folder, less its logs, at one moment: what two scans in a row agree on. None while it changes too fast."""
     before = scan(folder, logs=False)
     for _ in range(10):
         if (now := scan(folder, logs=False)) == before:

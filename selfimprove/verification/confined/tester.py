@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(socket: int) -> None:
-    """Read the code, the tests and the entry point from standard input, examine, and write one line about it to standard output.
+    """Read the code, the tests and the entry point from standard input, evaluate, and write one line about it to standard output.
 
     `correct`, `wrong`, `unparseable`, `memory` (it ran out), `gone` (the answer's process hung up), or `broken` and why the tests are no Python.
     """
@@ -26,11 +26,11 @@ def main(socket: int) -> None:
     report, nothing = os.dup(1), os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(nothing, standard)
-    found = _examine(code, tests, entry_point, socket)
+    found = _evaluate(code, tests, entry_point, socket)
     os.write(report, found[:1000].encode(errors="replace"))
 
 
-def _examine(code: str, tests: list[str], entry_point: str | None, socket: int) -> str:
+def _evaluate(code: str, tests: list[str], entry_point: str | None, socket: int) -> str:
     try:
         programs = [compile(test, "<tests>", "exec", dont_inherit=True) for test in tests]
     except (SyntaxError, ValueError, OverflowError, RecursionError) as error:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from selfimprove import UserError
+from selfimprove.storage.remote import file_store as module
 from selfimprove.storage.remote.file_store import Remote
-from selfimprove.storage.remote.file_store import file_store as module
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from selfimprove import UserError
+from selfimprove.storage.remote import file_store as remote_module
+from selfimprove.storage.remote import mirror as module
 from selfimprove.storage.remote.file_store import Remote
-from selfimprove.storage.remote.file_store import file_store as remote_module
-from selfimprove.storage.remote.file_store import mirror as module
 from selfimprove.storage.remote.mirror import Mirror
 from selfimprove.storage.remote.snapshot import scan
 
