@@ -1,6 +1,6 @@
 """Wall time of the quickstart's generations against `naive_script.py`: the same problems, prompts and settings, in turns.
 
-Each command is timed as a whole, from start to the last evaluation. That includes Ray, MLflow, reports and the few-shot evaluation, which only ours has.
+Each command is timed as a whole, from start to the last evaluation. That includes Ray, MLflow, reports and the few-shot evaluation, all ours alone.
 """
 
 from __future__ import annotations
