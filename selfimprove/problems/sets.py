@@ -20,10 +20,10 @@ def load_sets(
     check_problems(problems, "problems", needs_reference)
     if isinstance(eval_problems, int):
         training, evaluation = split(problems, eval_problems, seed)
-        check_problems(evaluation, "eval")
+        check_problems(evaluation, "eval_problems")
         return training, evaluation
     evaluation = list(eval_problems.load())
-    check_problems(evaluation, "eval")
+    check_problems(evaluation, "eval_problems")
     asked = {question_key(problem.question): problem.id for problem in evaluation}
     for problem in problems:
         if question_key(problem.question) in asked:

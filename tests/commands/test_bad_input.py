@@ -67,10 +67,10 @@ def test_a_missing_workflow_file_is_named(refused: Refused, tmp_path: Path) -> N
         ("import math\n\nworkflow = math.nothing", "experiment.py, line 3: AttributeError: module 'math' has no attribute 'nothing'"),
         ("import no_such_module", "experiment.py, line 1: ModuleNotFoundError: No module named 'no_such_module'"),
         (
-            "from selfimprove import Decoding\nDecoding(temperature=-1)",
+            "from selfimprove import Sampling\nSampling(temperature=-1)",
             "experiment.py, line 2: Sampling: temperature: Input should be greater than or",
         ),
-        ("from selfimprove import Decoding\nDecoding(warmth=1)", "experiment.py, line 2: Sampling: warmth: Unexpected keyword argument"),
+        ("from selfimprove import Sampling\nSampling(warmth=1)", "experiment.py, line 2: Sampling: warmth: Unexpected keyword argument"),
         ("from selfimprove import Workflow\nWorkflow(name='x')", "experiment.py, line 2: Workflow: problems: Field required"),
         ("answer = 42", r"experiment.py defines no `workflow = Workflow\(…\)`"),
         ("workflow = 'quickstart'", r"experiment.py defines no `workflow = Workflow\(…\)`"),
@@ -140,7 +140,7 @@ def test_sets_of_ones_own_source_are_checked_too(
 
 def test_a_question_longer_than_the_context_is_named(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     sampler = """
-from selfimprove.sampling.vllm_engine import require_room
+from selfimprove.sampling.engine_options import require_room
 class ShortSampler(ToySampler):
     def _trace(self, checkpoint, request):
         require_room(request, len(request.messages[-1]["content"]), context=270)

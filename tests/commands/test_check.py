@@ -73,7 +73,7 @@ def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
     ],
 )
 def test_an_exemplar_that_is_no_example_is_found(exemplar: Exemplar, detail: str, tiny_model: Path) -> None:
-    sets: dict[str, object] = {"problems": Sums(30, first=5), "eval": Sums(5)}
+    sets: dict[str, object] = {"problems": Sums(30, first=5), "eval_problems": Sums(5)}
     name, found = only_failure(tiny_model, first_prompter=FewShot((EXEMPLAR, exemplar)), **sets)
     assert name == "exemplars" and detail in found
 
@@ -91,7 +91,7 @@ def test_what_needs_no_model_is_checked_without_one(tmp_path: Path) -> None:
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
 
 
-@pytest.mark.parametrize(("eval", "status"), [(15, 0), (40, 1)])
+@pytest.mark.parametrize(("eval_problems", "status"), [(15, 0), (40, 1)])
 def test_on_the_command_line_the_status_tells_and_json_stands_alone(
     eval_problems: int, status: int, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

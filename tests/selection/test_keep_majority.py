@@ -100,6 +100,6 @@ def test_a_round_without_any_labels(tmp_path: Path) -> None:
     report = read_json(tmp_path / "run" / "generation-01" / "report.json", GenerationReport)
     assert report.outcomes["unparseable"] == report.counts["sampled"] and report.counts["accepted"] > 0 == report.counts["falsely_accepted"]
     assert report.score.pass_at_1 > 0.5 and report.score.outcomes["unparseable"] == 0
-    for changes in ({"selector": KeepCorrect()}, {"answer_only_baseline": True}, {"eval": 5}):
+    for changes in ({"selector": KeepCorrect()}, {"answer_only_baseline": True}, {"eval_problems": 5}):
         with pytest.raises(UserError, match="has no reference answer"):
             improve(replace(workflow, **changes), tmp_path / "other", InlineCluster)  # type: ignore[arg-type]

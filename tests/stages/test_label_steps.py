@@ -54,7 +54,7 @@ class Stumbling:
 
 
 @pytest.fixture
-def campaign(tmp_path: Path) -> RunContext:
+def context(tmp_path: Path) -> RunContext:
     model = make_toy_model(tmp_path / "model", 0.3)
     write_tokenizer(model)
     problems = Sums(10).load()

@@ -65,7 +65,7 @@ class Selective:
 def workflow_of(model: Path, **changes: object) -> Workflow:
     settings: dict[str, object] = {
         "problems": Sums(160),
-        "eval": 40,
+        "eval_problems": 40,
         "sampler": Selective(),
         "sampling": Sampling(n=3, max_tokens=64, budget=RULE),
         "difficulty": DifficultyModel(embedder=ToyEmbedder()),
@@ -119,7 +119,7 @@ def test_from_the_second_generation_on_hard_problems_think_longer(finished: Fini
 
 def test_the_evaluation_goes_by_difficulty_where_that_is_set(tmp_path: Path) -> None:
     evaluation = Sampling(n=1, temperature=0.0, max_tokens=64, budget=RULE)
-    improve(workflow_of(fresh(tmp_path), evaluation=evaluation), tmp_path / "run", InlineCluster)
+    improve(workflow_of(fresh(tmp_path), eval_sampling=evaluation), tmp_path / "run", InlineCluster)
     given = limits(Selective.asked, "generation-2-exam")
     assert len(set(given.values())) > 3 and sum(given.values()) == 40 * 10
     assert set(limits(Selective.asked, "generation-1-exam").values()) == set(limits(Selective.asked, "base-exam").values()) == {10}

@@ -24,13 +24,13 @@ from selfimprove.thinking.behaviours import CUES, Behaviour, Behaviours, Cue
 from selfimprove.thinking.thoughts import split
 
 HERE = Path(__file__).parent
-PARTS = {"development": 0.85, "eval": 0.75}
+PARTS = {"development": 0.85, "held_out": 0.75}
 """The least precision and recall of every class that is accepted."""
 
 
 def labelled(part: str) -> list[list[dict[str, str]]]:
     """The traces of a part, each a list of thoughts with their labels."""
-    rows = [json.loads(line) for line in (HERE / f"moments_{part}.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (HERE / f"behaviours_{part}.jsonl").read_text().splitlines()]
     return [list(trace) for _, trace in itertools.groupby(rows, key=lambda row: row["trace"])]
 
 

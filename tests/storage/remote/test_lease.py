@@ -14,7 +14,8 @@ import pytest
 
 from selfimprove import UserError
 from selfimprove.storage.lock import BeingWritten
-from selfimprove.storage.remote.file_store import Remote, lease
+from selfimprove.storage.remote import lease
+from selfimprove.storage.remote.file_store import Remote
 from selfimprove.storage.remote.lease import Lease
 
 
