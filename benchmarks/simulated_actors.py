@@ -1,4 +1,4 @@
-"""How well the dispatcher keeps samplers busy: simulated actors of uneven speed, in simulated time, through `stages.sample` and `cluster.dispatch`.
+"""How well the dispatcher keeps samplers busy: simulated actors of uneven speed, in simulated time, through `sampling.stream` and `cluster.dispatch`.
 
 An actor has a number of slots and works on one request in each; other requests wait. Request lengths are log-normal, cut at four means, and every
 actor has its own speed. Finished traces are handed over as in `sampling.open_vllm`, and each hand-over takes time of the single driver. An
@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.figures import Figure, figure, hand_on
-from selfimprove import Checkpoint, Request, Resources, Trace, sample
+from selfimprove import Checkpoint, Request, Resources, Trace
 from selfimprove.cluster.dispatch import Call, Dispatch
 from selfimprove.protocols import Load
 from selfimprove.records.delimiters import THINK
 from selfimprove.sampling.open_vllm import GATHER_SECONDS
+from selfimprove.sampling.stream import stream_traces
 
 CHECKPOINT = Checkpoint("simulated", "", None, 0, "", "")
 
@@ -193,7 +194,7 @@ def simulate(setting: Setting, seed: int, dispatch: Callable[..., Dispatch] = Di
     requests = [Request(f"{seed}/{index}", str(index), (), 1.0, 1.0, 1, hash((seed, index)), THINK) for index in range(number)]
     cluster = SimulatedCluster(setting, seed, dispatch)
     sampler = SimulatedSampler(Resources(copies=setting.actors), setting.slots)
-    came = [trace.id for traces in sample(sampler, CHECKPOINT, requests, cluster) for trace in traces]
+    came = [trace.id for traces in stream_traces(sampler, CHECKPOINT, [requests], cluster) for trace in traces]
     if sorted(came) != sorted(request.id for request in requests):
         raise RuntimeError(f"{len(came)} traces for {number} requests")
     return cluster.shares()

@@ -17,8 +17,8 @@ from tiny_model import make_tiny_model
 from toy import ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
 from selfimprove import AcceptedTrace, Checkpoint, InlineCluster, KeepCorrect, Score, UserError, Workflow
+from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.storage.files import read_records
-from selfimprove.tracking.no_tracker import NoTracker
 
 
 @pytest.fixture
