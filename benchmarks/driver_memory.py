@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from selfimprove import SFT, Checkpoint, Exact, InlineCluster, PlainQuestion, Problem, Request, Sampling, Trace, Workflow
+from selfimprove.protocols import Sampler
 from selfimprove.stages.collect import sample_allocated
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import count_samples
@@ -37,7 +38,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Synthetic:
+class Synthetic(Sampler):
     """Write traces of `tokens` tokens at once; every third is right."""
 
     tokens: int = 64

@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
 def seconds_of_sampling(run: Path) -> float:
     """Return sampling seconds per trace over all generations of a run."""
     reports = [report for report in RunFolder(run).reports() if "sample" in report.seconds]
-    return sum(report.seconds["sample"] for report in reports) / sum(report.counts["sampled"] for report in reports)
+    return sum(report.seconds["sample"] for report in reports) / sum(report.counts.sampled for report in reports)
 
 
 if __name__ == "__main__":

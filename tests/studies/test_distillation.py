@@ -128,9 +128,7 @@ def test_students_learn_what_the_teacher_wrote_and_the_table_tells_what_each_cos
 
 def test_all_models_take_the_same_evaluation(distill: ModuleType, tmp_path: Path) -> None:
     run(distill, tmp_path, layered(tmp_path / "reasoner", 0.9))
-    asked = {
-        model: {name.split("/")[0] for of, name in Counting.asked if of == model and "-evaluation/" in name} for model in ("teacher", "4-layers")
-    }
+    asked = {model: {name.split("/")[0] for of, name in Counting.asked if of == model and "-exam/" in name} for model in ("teacher", "4-layers")}
     assert asked["teacher"] == asked["4-layers"] and len(asked["teacher"]) == 15
 
 

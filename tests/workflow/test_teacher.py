@@ -78,9 +78,9 @@ def test_an_endpoint_teaches_generation_1_and_the_student_goes_on_alone(model: P
     assert second and {row.origin for row in second} == {"sampled"} and all(row.completion_token_ids for row in second)
 
     report = RunFolder(run).reports()[1]
-    assert report.outcomes["wrong"] == report.drops["wrong"] > 0 and report.counts["accepted"] == report.outcomes["correct"]
+    assert report.outcomes["wrong"] == report.drops["wrong"] > 0 and report.counts.accepted == report.outcomes["correct"]
     assert report.spent == Usage(500, 250, pytest.approx(50 * (10 + 2 * 5) / 1e6))  # type: ignore[arg-type]
-    assert report.tokens["sample"] == 250 and report.anatomy["output_tokens"] == 5
+    assert report.tokens["sample"] == 250 and report.anatomy.figures()["output_tokens"] == 5
     assert of_report(report)["spent/cost"] == pytest.approx(0.001)
     rows = summarize(RunFolder(run))["generations"]
     assert [row["spent"] and row["spent"]["prompt_tokens"] for row in rows] == [None, 500, None]
