@@ -50,5 +50,4 @@ workflow = Workflow(
     trainer=SFT(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
     rounds=(cold_start, reinforcement, rejection_sampling),
     generations=3,
-    answer_only_baseline=False,
 )

@@ -34,7 +34,6 @@ workflow = Workflow(
     mixture=Replay(earlier=True, per_problem=1),
     trainer=SFT(epochs=2, min_steps=30, learning_rate=1e-4, batch_size=16),
     generations=4,
-    answer_only_baseline=False,
 )
 
 
