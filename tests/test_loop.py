@@ -157,7 +157,11 @@ def test_a_run_that_broke_while_training_ends_as_an_undisturbed_one(model: Path,
         improve(workflow, tmp_path / "broken", InlineCluster)
     improve(workflow, tmp_path / "broken", InlineCluster)
     broken, whole = files_of(tmp_path / "broken"), files_of(tmp_path / "whole")
-    assert {Path(name).name for name in broken if broken[name] != whole.get(name)} == {"workflow.json", "training.manifest.json"}
+    assert {Path(name).name for name in broken if broken[name] != whole.get(name)} == {
+        "workflow.json",
+        "training.manifest.json",
+        "fitting.manifest.json",
+    }
 
 
 def test_a_finished_run_is_only_read(model: Path, tmp_path: Path) -> None:

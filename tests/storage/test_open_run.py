@@ -153,7 +153,7 @@ def test_the_commands_take_a_url(
     assert "lease.json" not in Remote(f"{url}-fork-1").names() and [one.generation for one in reading(f"{url}-fork-1").reports()] == [0, 1, 2]
     capfd.readouterr()
     assert main(["report", f"{url}/nothing"]) == 2
-    assert f"{url}/nothing holds no run: there is no workflow.json in it" in capfd.readouterr().err
+    assert f"{url}/nothing holds no run: it has no workflow.json" in capfd.readouterr().err
     assert main([*command, "--run-dir", url, "--set", "seed=3"]) == 2
     assert f"{url} holds a run of another workflow: seed: 0 → 3; use another --run-dir" in capfd.readouterr().err
     assert main([*command, "--run-dir", "s33://bucket/first"]) == 2

@@ -20,7 +20,7 @@ SCORE = Score("base", 4, 0.5, (0.1, 0.9), {1: 0.5}, {1: 0.5}, {"correct": 2}, 40
 
 def report(folder: RunFolder, number: int) -> GenerationReport:
     base = Checkpoint(f"generation-{number}", str(folder.generation(number) / "checkpoint"), None, number, "w", "t")
-    return GenerationReport(number, base, base, SCORE, base, SCORE, "why", {"sampled": 4}, {}, {}, {"sample": 1.5}, {"sample": 40})
+    return GenerationReport(number, base, base, SCORE, base, SCORE, "why", {}, {}, {"sample": 1.5}, {"sample": 40})
 
 
 def test_a_new_folder_is_claimed_and_the_same_settings_continue_it(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_champion_is_a_link_that_moves_with_the_folder(tmp_path: Path) -> No
     run = RunFolder(tmp_path / "run")
     for number in (1, 2):
         (run.generation(number) / "checkpoint").mkdir(parents=True)
-        run.crown(report(run, number).kept)
+        run.set_champion(report(run, number).kept)
         assert (run.root / "champion").resolve() == run.generation(number) / "checkpoint"
     run.root.rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "champion").resolve() == tmp_path / "moved" / "generation-02" / "checkpoint"
@@ -93,7 +93,7 @@ def test_a_champion_outside_the_folder_is_linked_where_it_is(tmp_path: Path) -> 
     run = RunFolder(tmp_path / "run")
     run.root.mkdir()
     (tmp_path / "model").mkdir()
-    run.crown(replace(report(run, 1).kept, path=str(tmp_path / "model")))
+    run.set_champion(replace(report(run, 1).kept, path=str(tmp_path / "model")))
     assert (run.root / "champion").resolve() == tmp_path / "model"
 
 

@@ -238,4 +238,4 @@ def test_a_teacher_without_a_model_or_with_two_is_refused_in_one_line(fields: st
     file.write_text(f"from selfimprove import *\nfrom toy import *\nteacher = Teacher({fields})\n")
     assert main(["check", str(file)]) == 2
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and "line 3: Teacher: Value error, a teacher's model is named either by its Endpoint or" in line
+    assert line.count("\n") == 1 and "line 3: Teacher: Value error, name a teacher's model either by its Endpoint or" in line
