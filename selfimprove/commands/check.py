@@ -23,7 +23,7 @@ from selfimprove.records.delimiters import Delimiters
 from selfimprove.terminal.safe_text import printable
 from selfimprove.thinking.traces import parse
 from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
-from selfimprove.verification.references import rejected_references
+from selfimprove.verification.reference_check import rejected_references
 from selfimprove.workflow.teacher import Teacher
 from selfimprove.workflow.workflow import Workflow
 
@@ -145,7 +145,7 @@ def _exemplars(
 def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
     """Whether it can be asked, and whether what it may write can be trained on: its traces cost too much to find out afterwards."""
     decoding = teacher.sampling or workflow.sampling
-    longest = min(decoding.max_tokens, getattr(workflow.selector, "max_tokens", None) or math.inf)
+    longest = min(decoding.max_tokens, workflow.selector.max_tokens or math.inf)
     room = getattr(workflow.trainer, "max_length", math.inf)
     if longest >= room:
         detail = f"traces of up to {longest} tokens exceed trainer.max_length={room}: raise it, or let the selector drop what is longer (max_tokens)"

@@ -3,7 +3,7 @@
 from selfimprove.records.generations import Checkpoint, Coverage, Decision, GenerationReport, LedgerEntry, Score, TrainingStep
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow
-from selfimprove.records.traces import JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
+from selfimprove.records.traces import Grade, JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
 
 __all__ = [
     "AcceptedTrace",
@@ -11,6 +11,7 @@ __all__ = [
     "Coverage",
     "Decision",
     "GenerationReport",
+    "Grade",
     "JudgedTrace",
     "LabelledTrace",
     "LedgerEntry",

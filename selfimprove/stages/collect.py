@@ -123,7 +123,7 @@ def sample_allotted(
     first = allotment.next_wave() or []
     if allotment.ended:
         return sample_and_verify(context, checkpoint, first, problems, folder, label)
-    if not getattr(workflow.selector, "needs_reference", True):
+    if not workflow.selector.needs_reference:
         selector, allocator = type(workflow.selector).__name__, type(workflow.allocator).__name__
         raise UserError(
             f"{selector} compares all traces of a problem, and {allocator} goes by what is accepted while they come; set allocator=FixedK()"

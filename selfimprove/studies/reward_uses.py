@@ -18,7 +18,7 @@ from selfimprove.evaluation.equal_tokens import (
     early_stop,
     point,
 )
-from selfimprove.evaluation.reranking import CHOICES, Candidate
+from selfimprove.evaluation.reranking import CHOICES, ScoredAnswer
 from selfimprove.process_reward.aggregation import Aggregation, aggregate
 from selfimprove.process_reward.search import HOPELESS, Search
 from selfimprove.process_reward.step_rewards import StepRewards
@@ -89,16 +89,16 @@ def compare_uses(context: RunContext, guidance: StepRewards, checkpoint: Checkpo
     return result
 
 
-def candidates(judged: Iterable[JudgedTrace], how: Aggregation) -> dict[str, list[Candidate]]:
+def candidates(judged: Iterable[JudgedTrace], how: Aggregation) -> dict[str, list[ScoredAnswer]]:
     """What counts of each trace, by problem; one that was given up has no answer."""
-    found: defaultdict[str, list[Candidate]] = defaultdict(list)
+    found: defaultdict[str, list[ScoredAnswer]] = defaultdict(list)
     for item in judged:
         right = item.verdict.outcome is Outcome.CORRECT
-        found[item.trace.problem_id].append(Candidate(item.verdict.answer, right, aggregate(item.rewards, how), item.trace.output_tokens))
+        found[item.trace.problem_id].append(ScoredAnswer(item.verdict.answer, right, aggregate(item.rewards, how), item.trace.output_tokens))
     return dict(found)
 
 
-def differences(spent: Sequence[Spent], pool: Mapping[str, Sequence[Candidate]], seed: int) -> Iterable[Difference]:
+def differences(spent: Sequence[Spent], pool: Mapping[str, Sequence[ScoredAnswer]], seed: int) -> Iterable[Difference]:
     """Votes by reward against the majority of the same plain samples; each search by its weighted majority against every choice of plain samples."""
     for choice in ("best of N", "weighted majority"):
         yield difference(spent[0], choice, "majority", pool, seed)

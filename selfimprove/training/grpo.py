@@ -61,6 +61,8 @@ class GRPO:
     """Weight of the KL divergence from where it started; 0 leaves it out."""
     format_reward: NonNegativeFloat = 0.0
     """Added for a rollout that thinks once, in one closed block, and ends its turn, right or wrong (DeepSeek-R1's format reward)."""
+    partial_credit: bool = False
+    """Whether a wrong answer is rewarded with its score, if the verifier gives partial credit; otherwise its reward is 0."""
     rows_at_once: PositiveInt = 16
     """The most rollouts in one forward and backward pass: bounds memory, changes no figure."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -111,7 +113,7 @@ class OpenGRPO:
             raise UserError("there are no problems to practise on")
         tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
         with closing(self._verifiers.open()) as verifiers:
-            rewarding = _Rewarding(rows, tokenizer, verifiers, self._part.format_reward)
+            rewarding = _Rewarding(rows, tokenizer, verifiers, self._part.format_reward, self._part.partial_credit)
             yield from run_training(
                 lambda on_step: self._fit(start, tokenizer, rewarding, seed, on_step), Path(start.path), into, self._part.threads, FIGURES
             )
@@ -175,9 +177,12 @@ class OpenGRPO:
 class _Rewarding:
     """Has rollouts judged, and counts them until the step that they belong to is done."""
 
-    def __init__(self, exercises: Sequence[ReinforcementPrompt], tokenizer: Any, verifiers: OpenVerifiers, format_reward: float) -> None:
+    def __init__(
+        self, exercises: Sequence[ReinforcementPrompt], tokenizer: Any, verifiers: OpenVerifiers, format_reward: float, partial_credit: bool = False
+    ) -> None:
         self.exercises, self.end = exercises, end_of_turn(tokenizer)
         self._tokenizer, self._verifiers, self._format_reward = tokenizer, verifiers, format_reward
+        self._partial_credit = partial_credit
         self._ends = {self.end, tokenizer.eos_token_id}
         prompts = [tokenize_prompt(tokenizer, exercise.messages) for exercise in exercises]
         self._opened = [tokenizer.decode(ids).rstrip().endswith(one.delimiters.begin) for ids, one in zip(prompts, exercises, strict=True)]
@@ -192,7 +197,9 @@ class _Rewarding:
         self._counts["rollouts_right"] += sum(verdict.outcome is Outcome.CORRECT for verdict in verdicts)
         self._counts["rollouts_undecided"] += sum(verdict.outcome not in REWARDS for verdict in verdicts)
         return [
-            REWARDS[verdict.outcome] + self._format_reward * _well_formed(trace) if verdict.outcome in REWARDS else None
+            (verdict.score if self._partial_credit else REWARDS[verdict.outcome]) + self._format_reward * _well_formed(trace)
+            if verdict.outcome in REWARDS
+            else None
             for trace, verdict in zip(traces, verdicts, strict=True)
         ]
 

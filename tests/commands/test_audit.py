@@ -14,10 +14,11 @@ WORKFLOW = """
 from dataclasses import dataclass
 from pathlib import Path
 from selfimprove import Outcome
+from selfimprove.protocols import Verifier
 from toy import toy_workflow
 
 @dataclass(frozen=True)
-class Fair:
+class Fair(Verifier):
     name = "fair"
     version = "{version}"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from selfimprove.evaluation.equal_tokens import Spent, curves, difference, early_stop, point, solve_rates
-from selfimprove.evaluation.reranking import Candidate, any_one, majority
+from selfimprove.evaluation.reranking import ScoredAnswer, any_one, majority
 
-RIGHT, WRONG = Candidate("7", True, 0.9, 10), Candidate("8", False, 0.1, 30)
+RIGHT, WRONG = ScoredAnswer("7", True, 0.9, 10), ScoredAnswer("8", False, 0.1, 30)
 POOL = {"a": [RIGHT, WRONG, WRONG, RIGHT], "b": [WRONG] * 4, "c": [RIGHT] * 4}
 
 
@@ -40,7 +40,7 @@ def test_a_search_is_compared_with_as_many_samples_as_take_its_tokens() -> None:
 
 
 def test_what_stopping_saves_is_told_against_as_many_plain_samples() -> None:
-    given_up = Candidate(None, False, 0.1, 5)
+    given_up = ScoredAnswer(None, False, 0.1, 5)
     spent = Spent("early stop", {"a": [RIGHT, given_up], "b": [given_up] * 2, "c": [RIGHT] * 2}, {"a": 18, "b": 12, "c": 24}, 12)
     stop = early_stop(spent, 3, POOL)
     assert (stop.traces, stop.hopeless, stop.tokens, stop.plain_tokens) == (6, 3, 18, 40)

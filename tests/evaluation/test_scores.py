@@ -16,7 +16,7 @@ from selfimprove.records import JudgedTrace, Outcome, Trace, Verdict
 
 def judged(problem: str, sample: int, outcome: Outcome, answer: str | None = None, tokens: int = 3) -> JudgedTrace:
     trace = Trace(f"{problem}/g1/s{sample}", problem, "model", (1,), (7,) * tokens, "", (), "stop", 0.0, 0)
-    return JudgedTrace(trace, Verdict(trace.id, outcome, answer, "toy", "1"))
+    return JudgedTrace(trace, Verdict(trace.id, outcome, answer, "toy", "1", outcome.score))
 
 
 @st.composite

@@ -17,10 +17,11 @@ from selfimprove import (
     Selection,
     Workflow,
 )
+from selfimprove.protocols import Selector, Verifier
 
 
 @dataclass(frozen=True)
-class Vowels:
+class Vowels(Verifier):
     """Accepts an answer with a vowel."""
 
     name = "vowels"
@@ -31,7 +32,7 @@ class Vowels:
 
 
 @dataclass(frozen=True)
-class KeepUnformed:
+class KeepUnformed(Selector):
     """Keeps what is right, whatever its form."""
 
     def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:

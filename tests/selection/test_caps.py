@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfimprove import AcceptedTrace, Caps
-from selfimprove.selection.caps import Candidate
+from selfimprove.selection.caps import EligibleRow
 
 LONG = "first take the seven apples and then put three more beside them so that there are ten of them on the table in the end"
 
 
-def candidate(name: str, text: str = "", tokens: int = 1, switches: int = 0, problem: str = "p") -> Candidate:
-    return Candidate(AcceptedTrace(name, problem, (), text or name, "sampled", 1), tokens, switches)
+def candidate(name: str, text: str = "", tokens: int = 1, switches: int = 0, problem: str = "p") -> EligibleRow:
+    return EligibleRow(AcceptedTrace(name, problem, (), text or name, "sampled", 1), tokens, switches)
 
 
-def names(caps: Caps, *candidates: Candidate) -> list[str]:
+def names(caps: Caps, *candidates: EligibleRow) -> list[str]:
     return [row.trace_id for row in caps.keep(candidates, {})[0]]
 
 

@@ -8,7 +8,7 @@ from selfimprove import JudgedTrace, KeepCorrect, Message, Outcome, Trace, Verdi
 
 TEXT = "<think>\na.\nb.\n</think>\n2"
 TRACE = Trace("p/g1/s0", "p", "m", (1,), tuple(range(9)), TEXT, (), "stop", 0.8, 1)
-GOOD = JudgedTrace(TRACE, Verdict(TRACE.id, Outcome.CORRECT, "2", "v", "1"), rewards=(0.9, 0.6))
+GOOD = JudgedTrace(TRACE, Verdict(TRACE.id, Outcome.CORRECT, "2", "v", "1", 1.0), rewards=(0.9, 0.6))
 PROMPTS = {"p": (Message(role="user", content="1 + 1"),)}
 
 

@@ -37,7 +37,7 @@ def judged(problem: str, *answers: str | None, outcome: Outcome = Outcome.WRONG)
         name = f"{problem}/g1/s{number}"
         text = f"<think>\nso\n</think>\n{answer or ''}"
         trace = Trace(name, problem, "base", (1,), (1, 2), text, (), "stop", 1.0, 0)
-        found.append(JudgedTrace(trace, Verdict(name, outcome if answer else Outcome.UNPARSEABLE, answer, "exact", "1")))
+        found.append(JudgedTrace(trace, Verdict(name, outcome if answer else Outcome.UNPARSEABLE, answer, "exact", "1", 0.0)))
     return found
 
 

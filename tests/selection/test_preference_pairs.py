@@ -21,7 +21,10 @@ def judged(sampled: list[tuple[str, Outcome, int, str]]) -> list[JudgedTrace]:
         Trace(f"{problem}/g1/s{place}", problem, "m", (1,), (2, 3), f"{outcome} {variant}", ((0, 1),), finish, 0.8, place)
         for place, (problem, outcome, variant, finish) in enumerate(sampled)
     ]
-    return [JudgedTrace(trace, Verdict(trace.id, outcome, "7", "v", "1")) for trace, (_, outcome, _, _) in zip(traces, sampled, strict=True)]
+    return [
+        JudgedTrace(trace, Verdict(trace.id, outcome, "7", "v", "1", outcome.score))
+        for trace, (_, outcome, _, _) in zip(traces, sampled, strict=True)
+    ]
 
 
 def accepted(items: list[JudgedTrace]) -> list[AcceptedTrace]:

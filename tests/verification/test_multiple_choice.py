@@ -97,7 +97,7 @@ def test_options_can_be_a_mapping_and_can_be_missing() -> None:
 
 @mark.parametrize("reference", ["", "E", "A or B", "blue"])
 def test_a_reference_that_is_no_choice_is_an_error(reference: str) -> None:
-    with raises(ValueError, match="the reference answer of problem p is no choice"):
+    with raises(ValueError, match="the reference answer of problem p is not a choice"):
         judged(reference, "B", COLOURS)
 
 

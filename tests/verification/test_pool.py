@@ -59,7 +59,7 @@ HARMLESS: dict[str, Callable[[], object]] = {"fork": os.fork, "print": print_a_l
 
 
 @dataclass(frozen=True)
-class Poisonous:
+class Poisonous(Verifier):
     """Does what the answer says, then compares it with the reference."""
 
     name = "poisonous"
@@ -167,7 +167,7 @@ def test_each_kind_of_failure_is_logged_once(caplog: LogCaptureFixture) -> None:
 
 
 @dataclass(frozen=True)
-class Slow:
+class Slow(Verifier):
     """Needs longer to load than it may take for an answer, and remembers that it has loaded."""
 
     path: str
@@ -191,7 +191,7 @@ def test_loading_is_done_once_and_outside_the_deadline(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Broken:
+class Broken(Verifier):
     """Fails to load, as its setting says."""
 
     how: str
@@ -212,7 +212,7 @@ def test_a_verifier_that_does_not_load_is_the_users_to_mend(how: str, message: s
 
 
 @dataclass(frozen=True)
-class Connected:
+class Connected(Verifier):
     """Holds what no other process can have."""
 
     lock: object
@@ -238,13 +238,14 @@ WORKFLOW = '''
 import os
 import time
 from pathlib import Path
+from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome
 
 def write_down(folder, *pids):
     for pid in pids:
         (Path(folder) / str(pid)).touch()
 
-class Busy:
+class Busy(Verifier):
     """Notes its process, the one above it, and two that it starts; then waits where the answer says so."""
 
     name = "busy"
