@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from selfimprove.protocols.worker_part import WorkerPart
 from selfimprove.records import (
     AcceptedTrace,
+    AnnotatedTrace,
     Checkpoint,
     Decision,
     GenerationReport,
     Grade,
-    JudgedTrace,
     Message,
     Outcome,
     Problem,
@@ -67,9 +68,13 @@ class OpenSampler(Protocol):
 
 
 @runtime_checkable
-class Sampler(Protocol):
-    """Writes traces with a checkpoint. An attribute `sequences`, where there is one, says how many requests each copy works on at once: so many are
-    kept with it, and an eighth more; else it is 256."""
+class Sampler(WorkerPart, Protocol):
+    """Writes traces with a checkpoint."""
+
+    @property
+    def sequences(self) -> int:
+        """Requests that each copy works on at once. Each copy is kept supplied with an eighth more."""
+        return 256
 
     def open(self) -> OpenSampler:
         """Start the engine; called on the worker."""
@@ -132,7 +137,7 @@ class OpenVerifiers(Protocol):
 
 
 @runtime_checkable
-class Verifiers(Protocol):
+class Verifiers(WorkerPart, Protocol):
     """A verifier with its deadline, opened where answers are verified: `verification.pool.VerifierPool`."""
 
     def open(self) -> OpenVerifiers:
@@ -159,7 +164,7 @@ class Selector(Protocol):
         """Tokens of the longest output that it accepts; None: any length."""
         return None
 
-    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+    def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces and counted drops. `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
         ...
 
@@ -197,7 +202,7 @@ class OpenTrainer(Protocol):
 
 
 @runtime_checkable
-class Trainer(Protocol):
+class Trainer(WorkerPart, Protocol):
     """Makes the next checkpoint."""
 
     def open(self) -> OpenTrainer:
@@ -206,7 +211,7 @@ class Trainer(Protocol):
 
 
 @runtime_checkable
-class Reinforcer(Protocol):
+class Reinforcer(WorkerPart, Protocol):
     """Makes the next checkpoint by practice: it writes traces itself, and what is judged right becomes likelier. A dataclass.
 
     Its open trainer's `rows` are exercises.
@@ -235,7 +240,7 @@ class OpenStepScorer(Protocol):
 
 
 @runtime_checkable
-class StepScorer(Protocol):
+class StepScorer(WorkerPart, Protocol):
     """Tells good thoughts from bad ones: `process_reward.scoring.RewardModel`."""
 
     def open(self) -> OpenStepScorer:

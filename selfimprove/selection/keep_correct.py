@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Selector
-from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Selection, Trace, Verdict
+from selfimprove.records import AcceptedTrace, AnnotatedTrace, Message, Outcome, Selection, Trace, Verdict
 from selfimprove.selection.caps import Caps, EligibleRow
 from selfimprove.selection.equations import false_equations
 from selfimprove.thinking.thoughts import split, switches
@@ -44,7 +44,7 @@ class KeepCorrect(Selector):
         """Whether `lowest_step` is set."""
         return self.lowest_step is not None
 
-    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+    def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces, ordered by id, each with the prompt that training shows."""
         eligible: list[EligibleRow] = []
         drops: Counter[str] = Counter()
@@ -62,19 +62,19 @@ class KeepCorrect(Selector):
         kept, left = self.caps.keep(eligible, {problem: right[problem] / count for problem, count in samples.items()})
         return Selection(tuple(kept), dict(drops + Counter(left)))
 
-    def eligible_row(self, item: JudgedTrace, messages: tuple[Message, ...], generation: int) -> EligibleRow:
+    def eligible_row(self, item: AnnotatedTrace, messages: tuple[Message, ...], generation: int) -> EligibleRow:
         """The row to train on, with what the caps consider."""
         thoughts = [thought for thought in split(parsed(item.trace).thinking or "") if thought.text.strip()]
         return EligibleRow(self._row(item, messages, generation), item.trace.output_tokens, switches(thoughts))
 
-    def _row(self, item: JudgedTrace, messages: tuple[Message, ...], generation: int) -> AcceptedTrace:
+    def _row(self, item: AnnotatedTrace, messages: tuple[Message, ...], generation: int) -> AcceptedTrace:
         trace, stable = item.trace, first_stable(item.probes)
         # Tokens written by the decoding loop carry no loss, so their positions must not change.
         if self.cut and stable and stable.thought < item.probes[-1].thought and not any(begin < stable.tokens for begin, _ in trace.forced):
             return AcceptedTrace(trace.id, trace.problem_id, messages, _shortened(trace, stable.thought), "shortened", generation)
         return AcceptedTrace(trace.id, trace.problem_id, messages, trace.text, "sampled", generation, trace.output_token_ids, trace.forced)
 
-    def reason_to_drop(self, judged: JudgedTrace) -> str | None:
+    def reason_to_drop(self, judged: AnnotatedTrace) -> str | None:
         """Why this trace is dropped, in a word that becomes a metric; None to keep it."""
         if judged.trace.finish_reason == "hopeless":
             return "hopeless"
@@ -83,7 +83,7 @@ class KeepCorrect(Selector):
     def _answers_well(self, verdict: Verdict) -> bool:
         return verdict.outcome is Outcome.CORRECT or (self.lowest_score is not None and verdict.score >= self.lowest_score)
 
-    def bad_form(self, judged: JudgedTrace) -> str | None:
+    def bad_form(self, judged: AnnotatedTrace) -> str | None:
         """What is wrong with the form of a trace, whatever its answer; None if nothing is."""
         if judged.trace.finish_reason != "stop":
             return "unfinished"

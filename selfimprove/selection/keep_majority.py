@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Selector
-from selfimprove.records import JudgedTrace, Message, Selection
+from selfimprove.records import AnnotatedTrace, Message, Selection
 from selfimprove.selection.keep_correct import KeepCorrect
 
 
@@ -41,9 +41,9 @@ class KeepMajority(Selector):
         """That of `form`."""
         return self.form.max_tokens
 
-    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+    def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces, ordered by id, and counted drops; `minority` counts traces with another answer than the majority's."""
-        of_problem: defaultdict[str, list[JudgedTrace]] = defaultdict(list)
+        of_problem: defaultdict[str, list[AnnotatedTrace]] = defaultdict(list)
         for item in judged:
             of_problem[item.trace.problem_id].append(item)
         drops: Counter[str] = Counter()
@@ -62,12 +62,12 @@ class KeepMajority(Selector):
         return Selection(tuple(kept), dict(drops + Counter(left)))
 
 
-def majority(items: Iterable[JudgedTrace]) -> tuple[str | None, int]:
+def majority(items: Iterable[AnnotatedTrace]) -> tuple[str | None, int]:
     """The most frequent answer and its number of samples. The earliest wins a tie; a trace without an answer has no vote."""
     votes = Counter(answer for item in items if (answer := folded(item)) is not None)
     return votes.most_common(1)[0] if votes else (None, 0)
 
 
-def folded(item: JudgedTrace) -> str | None:
+def folded(item: AnnotatedTrace) -> str | None:
     """The answer, normalized for case and white space."""
     return None if item.verdict.answer is None else " ".join(item.verdict.answer.split()).casefold()
