@@ -36,7 +36,8 @@ class Grade:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a score that is not a number from 0 to 1."""
-        if not (isinstance(self.score, Real) and 0 <= self.score <= 1):
+        score: object = self.score
+        if not (isinstance(score, Real) and 0 <= float(score) <= 1):
             raise ValueError(f"a score must be a number from 0 to 1, not {self.score!r}")
 
     @property

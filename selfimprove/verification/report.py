@@ -21,7 +21,8 @@ class Report:
     def of(cls, returned: Outcome | Grade) -> Report:
         """From what `Verifier.verify` returned. Raises ValueError where that is neither an outcome nor a grade."""
         if isinstance(returned, Grade):
-            return cls(returned.outcome, float(returned.score))
+            score = float(returned.score)
+            return cls(Grade(score).outcome, score)
         try:
             outcome = Outcome(returned)
         except ValueError as error:

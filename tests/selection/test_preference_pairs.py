@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -87,6 +88,13 @@ def test_a_verifier_sees_as_many_right_traces_of_a_problem_as_wrong_ones(
     chance.shuffle(items)
     again = verifier_rows(items, questions, most, seed)
     assert [(row.problem_id, row.trace, row.right) for row in again] == [(row.problem_id, row.trace, row.right) for row in rows]
+
+
+def test_an_accepted_trace_is_never_the_rejected_one() -> None:
+    items = judged([("a", Outcome.WRONG, variant, "stop") for variant in (0, 0, 1, 2)])
+    rows = [replace(row, completion=items[0].trace.text) for row in accepted(judged([("a", Outcome.CORRECT, 0, "stop")]))]
+    pairs = pair_up(rows, items, 9, 0)
+    assert {pair.rejected_id for pair in pairs} == {"a/g1/s2", "a/g1/s3"}
 
 
 def test_another_seed_draws_others_where_there_is_a_choice() -> None:

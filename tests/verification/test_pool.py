@@ -18,7 +18,7 @@ from pytest import LogCaptureFixture, fixture, mark, raises
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Verifier
-from selfimprove.records import Outcome, Problem, Trace
+from selfimprove.records import Grade, Outcome, Problem, Trace
 from selfimprove.thinking.traces import Delimiters
 from selfimprove.verification import Exact, OpenVerifierPool, VerifierPool
 
@@ -139,6 +139,42 @@ def test_where_the_answer_stands_is_told_by_the_trace(delimiters: Delimiters, op
 
 def test_nothing_to_judge_is_no_work(pool: OpenVerifierPool) -> None:
     assert pool.verify([]) == []
+
+
+@dataclass(frozen=True)
+class Grading(Verifier):
+    """Returns what the answer says: a grade for a number, else itself."""
+
+    name = "grading"
+    version = "1"
+
+    def verify(self, problem: Problem, answer: str) -> Outcome | Grade:
+        try:
+            return Grade(float(answer))
+        except ValueError as error:
+            if "score" in str(error):
+                raise
+            return answer  # type: ignore[return-value]
+
+
+def test_a_grade_reaches_the_verdict_and_a_bad_one_is_a_crash(caplog: LogCaptureFixture) -> None:
+    pool = VerifierPool(Grading(), processes=2).open()
+    answers = ["0.25", "1", "0", "nan", "-0.5", "1.5", "correct", "timeout", "right"]
+    with caplog.at_level(logging.WARNING, logger="selfimprove"):
+        verdicts = pool.verify([(problem("5"), trace(f"t{number}", f"<think></think>{answer}")) for number, answer in enumerate(answers)])
+    pool.close()
+    assert [(verdict.outcome.value, verdict.score) for verdict in verdicts] == [
+        ("wrong", 0.25),
+        ("correct", 1.0),
+        ("wrong", 0.0),
+        *[("crash", 0.0)] * 3,
+        ("correct", 1.0),
+        ("timeout", 0.0),
+        ("crash", 0.0),
+    ]
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert all(f"ValueError: a score must be a number from 0 to 1, not {score}" in said for score in ("nan", "-0.5", "1.5"))
+    assert "ValueError: verify must return an Outcome or a Grade, not 'right'" in said
 
 
 def test_large_answers_and_strange_characters_arrive(pool: OpenVerifierPool) -> None:

@@ -157,8 +157,11 @@ def test_tests_that_are_no_python_are_an_error() -> None:
         judged(ADD, "assert add(")
 
 
-def test_it_tries_the_sandbox_out_before_it_judges() -> None:
+def test_prepare_refuses_a_sandbox_that_leaks(monkeypatch: MonkeyPatch) -> None:
     VERIFIER.prepare()
+    monkeypatch.setattr(sandbox, "BOOTSTRAP", sandbox.BOOTSTRAP.replace("try:", "protections.SYSTEM_FILES += ('/proc',)\ntry:"))
+    with raises(UserError, match="the sandbox does not hold on this machine"):
+        VERIFIER.prepare()
 
 
 def test_nothing_is_run_where_the_kernel_does_not_confine(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
