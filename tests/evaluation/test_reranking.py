@@ -1,4 +1,4 @@
-"""Which answer is chosen among several."""
+"""Which answer is chosen from several."""
 
 from __future__ import annotations
 

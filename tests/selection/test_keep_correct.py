@@ -1,4 +1,4 @@
-"""What rejection sampling drops, and for which reason."""
+"""Which traces rejection sampling drops, and why."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def drops(item: AnnotatedTrace, lowest: float | None) -> dict[str, int]:
     return dict(KeepCorrect(lowest_step=lowest).select([item], PROMPTS, 1).drops)
 
 
-def test_a_right_trace_with_a_thought_of_low_reward_is_dropped_as_a_bad_step() -> None:
+def test_a_correct_trace_with_a_thought_of_low_reward_is_dropped_as_a_bad_step() -> None:
     assert drops(GOOD, None) == drops(GOOD, 0.6) == {}
     assert drops(GOOD, 0.7) == {"bad step": 1}
     assert drops(replace(GOOD, rewards=()), 0.1) == {"bad step": 1}, "no thought, no reward"

@@ -1,4 +1,4 @@
-"""Wrong traces beside right ones."""
+"""Pairs of right and wrong traces, and training data for a verifier."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ def test_an_accepted_trace_is_never_the_rejected_one() -> None:
     assert {pair.rejected_id for pair in pairs} == {"a/g1/s2", "a/g1/s3"}
 
 
-def test_another_seed_draws_others_where_there_is_a_choice() -> None:
+def test_another_seed_draws_other_pairs_and_rows() -> None:
     items = judged([("a", outcome, variant, "stop") for outcome in (Outcome.CORRECT, Outcome.WRONG) for variant in range(4)])
     drawn = {tuple((pair.chosen_id, pair.rejected_id) for pair in pair_up(accepted(items), items, 2, seed)) for seed in range(5)}
     shown = {tuple(row.trace_id for row in verifier_rows(((1, item) for item in items), {"a": "?"}, 2, seed)) for seed in range(5)}
     assert len(drawn) > 1 and len(shown) > 1
 
 
-def test_both_are_data_sets_that_come_back(tmp_path: Path) -> None:
+def test_both_are_stored_as_data_sets(tmp_path: Path) -> None:
     from datasets import load_dataset
 
     items = judged([("a", outcome, 0, "stop") for outcome in (Outcome.CORRECT, Outcome.WRONG)])

@@ -10,7 +10,7 @@ from selfimprove.records import Grade, Outcome, Problem
 from selfimprove.verification import ReasoningGymScorer
 
 
-# Scorers that compare numbers, look at metadata, compare tuples in it, and look at the task's settings.
+# Their scorers compare numbers, read metadata, compare tuples in it, or read the task's settings.
 @mark.parametrize("task", ["chain_sum", "countdown", "arc_agi", "knights_knaves", "decimal_arithmetic", "word_ladder"])
 def test_a_task_accepts_its_own_reference_answers_after_a_trip_through_json(task: str) -> None:
     for problem in ReasoningGym(task=task, size=3).load():
@@ -18,8 +18,8 @@ def test_a_task_accepts_its_own_reference_answers_after_a_trip_through_json(task
         assert ReasoningGymScorer().verify(stored, problem.answer) == Grade(1.0)
 
 
-def test_a_scorer_sees_the_settings_the_problem_was_made_with() -> None:
-    # The scorer forgives one unit in the last decimal place that the settings allow.
+def test_a_scorer_sees_the_settings_that_made_the_problem() -> None:
+    # The scorer tolerates one unit in the last decimal place that the settings allow.
     places = {"min_num_decimal_places": 1, "max_num_decimal_places": 1}
     problem = ReasoningGym(task="decimal_arithmetic", size=1, settings=places).load()[0]
     close = str(Decimal(problem.answer) + Decimal("0.1"))
