@@ -13,8 +13,8 @@ from selfimprove.__main__ import main
 WORKFLOW = """
 from dataclasses import dataclass
 from pathlib import Path
-from selfimprove import Outcome
 from selfimprove.protocols import Verifier
+from selfimprove.records import Outcome
 from toy import toy_workflow
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove import KeepCorrect, KeepMajority, Message, Outcome, Trace, Verdict
-from selfimprove.records import AnnotatedTrace, Grade
+from selfimprove import KeepCorrect, KeepMajority
+from selfimprove.records import AnnotatedTrace, Grade, Message, Outcome, Trace, Verdict
 
 TEXT = "<think>\na.\nb.\n</think>\n2"
 TRACE = Trace("p/g1/s0", "p", "m", (1,), tuple(range(9)), TEXT, (), "stop", 0.8, 1)
