@@ -20,7 +20,7 @@ from selfimprove.protocols.parts import (
     Verifiers,
 )
 from selfimprove.protocols.resources import Resources
-from selfimprove.protocols.runtime import Cluster, Load, Progress, Tracker, Worker
+from selfimprove.protocols.runtime import Cluster, Load, OpenTracker, Progress, Tracker, Worker
 
 __all__ = [
     "Allocator",
@@ -41,6 +41,7 @@ __all__ = [
     "Selector",
     "StepScorer",
     "Stop",
+    "OpenTracker",
     "Tracker",
     "Trainer",
     "Verifier",

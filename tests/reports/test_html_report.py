@@ -99,15 +99,15 @@ def test_the_command_says_where_the_page_is_and_the_same_run_gives_the_same_page
 
 
 def test_a_run_ends_with_its_page_which_the_tracker_gets(tmp_path: Path) -> None:
-    told = []
+    logged = []
 
     class Listening(NoTracker):
-        def measured(self, name, figures, files, folder):  # type: ignore[no-untyped-def]
-            told.append((name, [file.name for file in files if file.exists()], folder))
+        def log_figures(self, name, figures, files):  # type: ignore[no-untyped-def]
+            logged.append((name, [file.name for file in files if file.exists()]))
 
     workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), generations=1, answer_only_baseline=False)
     improve(workflow, tmp_path / "run", InlineCluster, Listening())
-    assert told == [("report", ["report.html"], tmp_path / "run")]
+    assert logged == [("report", ["report.html"])]
 
 
 def test_of_too_much_text_every_second_trace_is_shown_and_long_ones_are_shortened(

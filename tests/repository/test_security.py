@@ -61,8 +61,8 @@ class Nothing:
 
 
 def test_the_mlflow_page_is_offered_on_loopback(tmp_path: Path) -> None:
-    tracker = MLflow(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    link = tracker.start("toy", {}, tmp_path / "run")
+    tracker = MLflow(f"sqlite:///{tmp_path / 'mlflow.db'}").open("toy", {}, tmp_path / "run")
+    link = tracker.start()
     tracker.finish("FINISHED")
     assert link is not None and "http://127.0.0.1:" in link and "--host" not in link
 

@@ -1,4 +1,4 @@
-"""What libraries print goes into the file, whichever way it is written."""
+"""Whatever libraries print goes to the file, whichever way they print it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfimprove.terminal.captured_output import noise_into
 
 
 @pytest.mark.parametrize("replaced", [True, False], ids=["sys.stderr is not descriptor 2", "sys.stderr is descriptor 2"])
-def test_only_what_is_printed_on_the_console_is_seen(
+def test_only_the_console_reaches_the_screen(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not replaced:

@@ -1,4 +1,4 @@
-"""Reports and settings become flat figures with names that every tracker takes."""
+"""Reports and settings become flat figures with names that every tracker accepts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from selfimprove.records import Checkpoint, Coverage, GenerationReport, Score, T
 from selfimprove.tracking import figures
 
 
-def test_settings_are_shown_outer_ones_first_and_parts_under_their_role():
+def test_settings_are_shown_outer_first_and_parts_under_their_role():
     settings = {
         "part": "Workflow",
         "sampling": {"part": "Sampling", "top_p": 0.9},
@@ -18,7 +18,7 @@ def test_settings_are_shown_outer_ones_first_and_parts_under_their_role():
     assert figures.of_settings(settings) == {"seed": "0", "base_model": "tiny", "sampling": "Sampling", "sampling.top_p": "0.9"}
 
 
-def test_settings_stop_at_the_number_asked_for_and_long_ones_are_left_out():
+def test_settings_stop_at_the_maximum_and_long_ones_are_left_out():
     assert len(figures.of_settings({f"s{i}": i for i in range(80)})) == 60
     assert figures.of_settings({"system": "Think. " * 40, "seed": 1}) == {"seed": "1"}
 
@@ -36,7 +36,7 @@ def test_a_generation_follows_the_settings_of_its_round():
     assert figures.of_round(settings, 0) == figures.of_round(settings, 3) == figures.of_round(settings, 1)
 
 
-def test_of_many_k_the_powers_of_two_and_the_largest_are_shown():
+def test_of_many_k_only_powers_of_two_and_the_largest_are_shown():
     rates = {k: k / 10 for k in range(1, 8)}
     score = Score("m1", 10, 0.1, (0.0, 0.3), rates, rates, {"correct": 1}, 9)
     assert [key for key in figures.of_score(score) if key.startswith("1_evaluation/pass_at")] == [
@@ -99,6 +99,6 @@ def test_a_report_becomes_sections_with_legal_names():
     }
 
 
-def test_a_step_tells_what_its_trainer_measured():
+def test_a_step_has_whatever_its_trainer_measured():
     step = TrainingStep(2, 5, 0.5, 1e-4, 300, {"margin": 0.2})
     assert figures.of_step(step) == {"train/loss": 0.5, "train/learning_rate": 1e-4, "train/tokens": 300, "train/margin": 0.2}
