@@ -31,7 +31,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         import ray
 
         self._log_folder, self._deadline, self._retries = log_folder, deadline, retries
-        self._workers: list[tuple[Any, RayWorker]] = []
+        self._workers: dict[str, tuple[Any, RayWorker]] = {}
         self._owned = not ray.is_initialized()
         if self._owned:
             _connect()
@@ -39,14 +39,16 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             ray.cloudpickle.register_pickle_by_value(module)
 
     def open(self, role: str, part: Any) -> RayWorker:
-        """The actors of this part, warm from their first call on.
+        """The actors of this part, warm from their first call on; those of another part in this role end first.
 
         Raises:
             UserError: the cluster can never give what the part reserves.
         """
-        for known, worker in self._workers:
+        if role in self._workers:
+            known, worker = self._workers[role]
             if known == part:
                 return worker
+            self.end(known)
         resources: Resources = getattr(part, "resources", Resources())
         gpus = self._gpus(part)
         options: dict[str, Any] = {
@@ -60,7 +62,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         self._require_room(role, part)
         log_folder = str(self._log_folder.resolve()) if self._log_folder else None
         worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries)
-        self._workers.append((part, worker))
+        self._workers[role] = part, worker
         return worker
 
     def _require_room(self, role: str, part: Any) -> None:
@@ -68,7 +70,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         import ray
 
         total = ray.cluster_resources()
-        parts = [(each, getattr(each, "resources", Resources())) for each in [*(known for known, _ in self._workers), part]]
+        parts = [(each, getattr(each, "resources", Resources())) for each in [*(known for known, _ in self._workers.values()), part]]
         reserved = {
             "CPU": sum(resources.copies * resources.cpus for _, resources in parts),
             "GPU": sum(resources.copies * self._gpus(each) for each, resources in parts),
@@ -92,16 +94,15 @@ class RayCluster(AbstractContextManager["RayCluster"]):
 
     def end(self, part: Any) -> None:
         """End the actors of this part, where there are any; what they reserved is free for others."""
-        for known, worker in [entry for entry in self._workers if entry[0] == part]:
-            self._workers.remove((known, worker))
-            worker.close()
+        for role in [role for role, (known, _) in self._workers.items() if known == part]:
+            self._workers.pop(role)[1].close()
 
     def close(self) -> None:
         """End every actor, and the local cluster if this object started it."""
         import ray
 
         while self._workers:
-            self._workers.pop()[1].close()
+            self._workers.popitem()[1][1].close()
         if self._owned and ray.is_initialized():
             ray.shutdown()
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from selfimprove.records import (
     AcceptedTrace,
+    AnnotatedTrace,
     Checkpoint,
     Decision,
     GenerationReport,
-    JudgedTrace,
     Message,
     Outcome,
     Problem,
@@ -133,7 +133,7 @@ class Verifiers(Protocol):
 class Selector(Protocol):
     """Chooses which traces are good enough to train on."""
 
-    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+    def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces and counted drops; `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
         ...
 

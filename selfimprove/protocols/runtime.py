@@ -46,7 +46,11 @@ class Cluster(Protocol):
     """Where work runs."""
 
     def open(self, role: str, part: Any) -> Worker:
-        """The worker of this part: started at the first call, the same warm one at every later call with an equal part."""
+        """The worker of this part: started at the first call, the same warm one at every later call with an equal part.
+
+        A role holds one part at a time: the worker of another part in the same role ends first, so that two engines or two trainers never compete
+        for memory.
+        """
         ...
 
     def end(self, part: Any) -> None:

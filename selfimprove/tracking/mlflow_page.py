@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfimprove.records import GenerationReport, Score
-from selfimprove.tracking.figures import EVALUATION, BEHAVIOURS, SECONDS, THINKING, TOKENS, TRACES
+from selfimprove.records import GenerationReport, Score, Stage
+from selfimprove.tracking.figures import BEHAVIOURS, EVALUATION, SECONDS, THINKING, TOKENS, TRACES
 
 VIEW = "generations"
 """Id of the view, used in addresses and in the tag that holds it."""
@@ -21,8 +21,8 @@ CHARTS = (
     tuple(f"{BEHAVIOURS}/{behaviour}_share" for behaviour in ("plan", "reflection", "revision", "conclusion")),
     (f"{THINKING}/under_thinking", f"{THINKING}/over_thinking"),
     ("coverage/newly_solved", "coverage/forgotten"),
-    tuple(f"{SECONDS}/{stage}" for stage in ("sample", "train", "evaluate")),
-    tuple(f"{TOKENS}/{stage}" for stage in ("sample", "train", "evaluate")),
+    tuple(f"{SECONDS}/{stage}" for stage in dict.fromkeys((Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE, *Stage))),
+    tuple(f"{TOKENS}/{stage}" for stage in (Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE)),
 )
 """Figures of each chart in the view, in order. A chart is hidden if the runs have none of its figures."""
 
@@ -81,7 +81,7 @@ def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Sco
         "|---|---|---|---|---|---|---|",
     ]
     for report in reports:
-        counts = [f"{report.counts[name]:,}" if name in report.counts else "" for name in ("sampled", "accepted", "trained_on")]
+        counts = [f"{getattr(report.counts, name):,}" if report.counts else "" for name in ("sampled", "accepted", "trained_on")]
         kept = "kept" if report.kept.id == report.candidate.id else "refused"
         lines.append(_row(str(report.generation or "base"), report.score, *counts, f"{kept}: {report.why}" if report.generation else ""))
     lines += [_row(name.replace("_", " "), score, "", "", "", "baseline") for name, score in baselines.items()]

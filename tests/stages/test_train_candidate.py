@@ -11,12 +11,12 @@ import pytest
 from toy import Sums, ToyPractice, ToyPreference, ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
 from selfimprove import InlineCluster, PreferencePairs, Replay, Round, Sampling, UserError, Workflow, improve
+from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.records import AcceptedTrace, Pair, TrainingStep, VerifierRow
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.tracking.no_tracker import NoTracker
 
 
 class Steps(NoTracker):
@@ -25,7 +25,7 @@ class Steps(NoTracker):
     def __init__(self) -> None:
         self.steps: dict[int, list[TrainingStep]] = {}
 
-    def training(self, generation, steps):  # type: ignore[no-untyped-def]
+    def log_training(self, generation, steps):  # type: ignore[no-untyped-def]
         self.steps[generation] = list(steps)
 
 

@@ -17,8 +17,8 @@ from tiny_model import make_tiny_model
 from toy import ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
 from selfimprove import AcceptedTrace, Checkpoint, InlineCluster, KeepCorrect, Score, UserError, Workflow
+from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.storage.files import read_records
-from selfimprove.tracking.no_tracker import NoTracker
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ class Told(NoTracker):
 
     told: list[Any] = []  # noqa: RUF012
 
-    def baseline(self, name: str, score: Score) -> None:
+    def log_baseline(self, name: str, score: Score) -> None:
         self.told.append((name, score.pass_at_1))
 
     def finish(self, status: str) -> None:

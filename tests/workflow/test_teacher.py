@@ -91,7 +91,7 @@ def test_a_teacher_that_fails_halfway_is_not_paid_again_for_what_is_there(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("selfimprove.storage.shards.SHARD", 10)
-    monkeypatch.setattr("selfimprove.stages.sample.LARGEST_CALL", 10)
+    monkeypatch.setattr("selfimprove.sampling.stream.LARGEST_CALL", 10)
     run = tmp_path / "run"
     with chat_server(lambda body, number: solve(body, number) if number < 34 else fails(429, "no more for now")) as server:
         endpoint = Endpoint(server.url, "m", key_from=None, concurrency=2, retries=0)

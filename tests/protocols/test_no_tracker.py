@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from selfimprove.protocols import Tracker
-from selfimprove.tracking.no_tracker import NoTracker
+from selfimprove.protocols.no_tracker import NoTracker
 
 
 def test_it_has_no_link_and_writes_nothing(tmp_path):
