@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
-from selfimprove import SFT, Checkpoint, Exact, InlineCluster, PlainQuestion, Problem, Request, Sampling, Trace, Workflow
+from selfimprove import SFT, Exact, InlineCluster, PlainQuestion, Sampling, Workflow
+from selfimprove.protocols import Sampler
+from selfimprove.records import Checkpoint, Problem, Request, Trace
 from selfimprove.stages.collect import sample_allocated
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import count_samples
@@ -37,7 +39,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Synthetic:
+class Synthetic(Sampler):
     """Writes a trace of so many tokens at once; every third is right."""
 
     tokens: int = 64

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import ExpectedGain, InlineCluster, Mathematical, Outcome, PlainQuestion, Problem, ReasoningGymScorer, Sampling, Trace
-from selfimprove.records import Tries
+from selfimprove import ExpectedGain, InlineCluster, Mathematical, PlainQuestion, ReasoningGymScorer, Sampling
+from selfimprove.records import Outcome, Problem, Trace, Tries
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import JudgedShards
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
 def seconds_of_sampling(run: Path) -> float:
     """Per trace, in all generations of a run."""
     reports = [report for report in RunFolder(run).reports() if "sample" in report.seconds]
-    return sum(report.seconds["sample"] for report in reports) / sum(report.counts["sampled"] for report in reports)
+    return sum(report.seconds["sample"] for report in reports) / sum(report.counts.sampled for report in reports)
 
 
 if __name__ == "__main__":

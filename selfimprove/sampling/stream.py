@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from selfimprove.protocols import Cluster, Load, Resources, Sampler
+from selfimprove.protocols import Cluster, Load, Sampler
 from selfimprove.records import Checkpoint, Request, Trace
-from selfimprove.sampling.engine_options import SEQUENCES
 
 LARGEST_CALL = 256
 """Requests per call to the only copy of a sampler: enough to fill an engine even where calls run one after another."""
@@ -29,7 +28,7 @@ def stream_traces(
         waves: Requests, one wave after another; a wave is taken when the sampler has room for it. An empty wave says that the next one waits for
             traces that are being sampled.
     """
-    copies, sequences = getattr(sampler, "resources", Resources()).copies, getattr(sampler, "sequences", SEQUENCES)
+    copies, sequences = sampler.resources.copies, sampler.sequences
     load = Load(math.ceil(sequences * (1 + QUEUED)), of_call=lambda arguments: len(arguments[1]), of_item=len)
     waiting: set[str] = set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from selfimprove.records import AcceptedTrace, GenerationReport, Score, Stage
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.train import train
-from selfimprove.storage.files import read_records
+from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import Stopwatch
 
 
@@ -41,6 +42,10 @@ def answer_only(context: RunContext, reports: Sequence[GenerationReport]) -> Sco
         place, label = folder / f"generation-{number:02d}", "answer-only baseline, training"
         with watch.time(Stage.TRAIN):
             checkpoint, _ = train(context.of_generation(number), checkpoint, rows, place, f"answer-only-{number}", label, generation=number)
+    evaluated = folder / "evaluation" / "score.json"
+    if evaluated.exists() and read_json(evaluated, Score).checkpoint_id != checkpoint.id:
+        # The run went on for more generations, so the last candidate is another one.
+        shutil.rmtree(evaluated.parent)
     with watch.time(Stage.EVALUATE):
         return evaluate(context, checkpoint, folder / "evaluation", "answer-only baseline, evaluation")
 

@@ -32,6 +32,7 @@ class RunContext:
     problems: Sequence[Problem]
     """Problems to learn from, without those that give an evaluation problem away."""
     eval_problems: Sequence[Problem]
+    """Problems of the evaluation."""
     eval_index: EvalIndex | None = None
     """Index of the evaluation's questions, which keeps them out of the training rows; None where nothing is compared."""
     tracker: OpenTracker = field(default_factory=NoTracker)
@@ -81,7 +82,7 @@ def open_run_context(
         problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
         index = EvalIndex(workflow.contamination, eval_problems) if workflow.contamination else None
         clean = index.clean_problems(problems) if index else problems
-        base = describe_folder(resolve_model(workflow.base_model), "base")
+        base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template), "base")
         settings = describe(workflow)
         continued = run.claim(settings)
         run.save_problems("train", clean)

@@ -15,8 +15,9 @@ import pytest
 import toy
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import SFT, VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, WorkerFailed, improve
-from selfimprove.protocols import Allocator
+from selfimprove import SFT, VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, improve
+from selfimprove.errors import WorkerFailed
+from selfimprove.protocols import Allocator, WorkerPart
 from selfimprove.reports.table import summarize
 from selfimprove.storage.run_folder import RunFolder
 
@@ -33,7 +34,7 @@ DEFAULT = Resources()
 
 
 @dataclass(frozen=True)
-class Echo:
+class Echo(WorkerPart):
     """Says things back; dies or falls silent when told to."""
 
     resources: Resources = DEFAULT

@@ -1,4 +1,4 @@
-"""A run laid out for the hub: a model that loads, traces that open, cards that can be read, and nothing private."""
+"""A run laid out for the hub: the model loads, the traces open, the cards are readable, and nothing private is in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from published import ANSWER, CHAT, PRIVATE, SAID, THINKING
 from toy import make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, UserError, improve
-from selfimprove.commands.export import export, public
+from selfimprove.commands.hub_folders import export, public
 from selfimprove.records import AcceptedTrace
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -33,8 +33,8 @@ def test_datasets_opens_every_trace_with_its_verdict_and_the_rows_of_the_trainin
     run = RunFolder(published.parent / "run")
     report = run.reports()[1]
     traces = load_dataset(str(published / "traces"), cache_dir=str(tmp_path))
-    assert len(traces["train"]) == report.counts["sampled"] and len(traces["test"]) == 2 * 15
-    assert sum(traces["train"]["accepted"]) == report.counts["accepted"] and not any(traces["test"]["accepted"])
+    assert len(traces["train"]) == report.counts.sampled and len(traces["test"]) == 2 * 15
+    assert sum(traces["train"]["accepted"]) == report.counts.accepted and not any(traces["test"]["accepted"])
     assert set(traces["train"]["problem_id"]).isdisjoint(traces["test"]["problem_id"])
     first = next(row for row in traces["train"] if row["outcome"] == "correct")
     assert first["reference"] == first["answer"] and first["thinking"].strip() and first["text"].startswith("<think>") and first["generation"] == 1
@@ -58,7 +58,7 @@ def test_the_cards_tell_the_hub_and_people_what_this_is(published: Path) -> None
 
     card = DatasetCard.load(published / "traces" / "README.md")
     assert [config["config_name"] for config in card.data.configs] == ["traces", "rows"] and card.data.size_categories == "n<1K"
-    assert f"| `traces` | `train` | {report.counts['sampled']:,} |" in card.text
+    assert f"| `traces` | `train` | {report.counts.sampled:,} |" in card.text
 
 
 def test_nothing_private_comes_out(published: Path) -> None:
@@ -89,13 +89,13 @@ def test_settings_are_told_without_paths_addresses_and_keys(name: str, value: ob
 def test_a_run_that_kept_only_its_base_model_is_refused(tmp_path: Path) -> None:
     class Refuses:
         def decide(self, champion: object, candidate: object) -> object:
-            from selfimprove import Decision
+            from selfimprove.records import Decision
 
             return Decision(False, "never")
 
     workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), gate=Refuses(), generations=1, answer_only_baseline=False)
     improve(workflow, tmp_path / "run", InlineCluster)
-    with pytest.raises(UserError, match="has kept no checkpoint yet but the base model"):
+    with pytest.raises(UserError, match="has kept only its base model so far"):
         export(RunFolder(tmp_path / "run"), tmp_path / "out")
     with pytest.raises(UserError, match="holds no run"):
         export(RunFolder(tmp_path / "nothing"), tmp_path / "out")

@@ -10,23 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfimprove import (
-    AcceptedTrace,
-    Checkpoint,
-    Exact,
-    Exemplar,
-    FewShot,
-    Outcome,
-    Pair,
-    Problem,
-    ReinforcementPrompt,
-    Request,
-    Sampling,
-    Trace,
-    TrainingStep,
-    Workflow,
-)
-from selfimprove.protocols import Verifiers
+from selfimprove import Exact, Exemplar, FewShot, Sampling, Workflow
+from selfimprove.protocols import Reinforcer, Sampler, Trainer, Verifiers
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Pair, Problem, ReinforcementPrompt, Request, Trace, TrainingStep
 
 SIGNS = sorted(string.printable)
 EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
@@ -69,7 +55,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class ToySampler:
+class ToySampler(Sampler):
     """Right with the chance that is the checkpoint's skill; exemplars in the prompt add `help`."""
 
     help: float = 0.3
@@ -97,7 +83,7 @@ class ToySampler:
 
 
 @dataclass(frozen=True)
-class ToyTrainer:
+class ToyTrainer(Trainer):
     """Adds to the start's skill with every row, and forgets half when no row holds a thought."""
 
     gain: float = 0.02
@@ -120,7 +106,7 @@ class ToyTrainer:
 
 
 @dataclass(frozen=True)
-class ToyPreference:
+class ToyPreference(Trainer):
     """Adds to the start's skill with every pair."""
 
     gain: float = 0.02
@@ -140,7 +126,7 @@ class ToyPreference:
 
 
 @dataclass(frozen=True)
-class ToyPractice:
+class ToyPractice(Reinforcer):
     """Tries every exercise twice in each step, once rightly, and adds to the start's skill what the judge says."""
 
     gain: float = 0.01

@@ -15,9 +15,11 @@ import pytest
 from rich.console import Console
 
 import selfimprove
-from selfimprove import SFT, Checkpoint, Endpoint, RayCluster, UserError, describe_folder
-from selfimprove.commands.audit import OUTCOMES, show_audit
-from selfimprove.records import AcceptedTrace
+from selfimprove import SFT, Endpoint, RayCluster, UserError
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.commands.second_verdicts import OUTCOMES, show_audit
+from selfimprove.protocols import WorkerPart
+from selfimprove.records import AcceptedTrace, Checkpoint
 from selfimprove.settings.paths import describe
 from selfimprove.terminal.progress import Show
 from selfimprove.tracking.mlflow import MLflow
@@ -51,7 +53,7 @@ def loopback(ip: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-class Nothing:
+class Nothing(WorkerPart):
     """A part that does nothing."""
 
     def open(self) -> Nothing:

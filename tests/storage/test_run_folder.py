@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import Checkpoint, GenerationReport, Problem, Score, UserError
-from selfimprove.records import Stage
+from selfimprove import UserError
+from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 

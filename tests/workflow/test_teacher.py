@@ -12,27 +12,10 @@ import pytest
 from chat_server import Reply, chat_server, fails, says
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import (
-    SFT,
-    Budget,
-    Checkpoint,
-    Delimiters,
-    Endpoint,
-    InlineCluster,
-    KeepCorrect,
-    Request,
-    Sampling,
-    Teacher,
-    Trace,
-    Usage,
-    UserError,
-    Workflow,
-    ZeroShot,
-    improve,
-)
+from selfimprove import SFT, Budget, Delimiters, Endpoint, InlineCluster, KeepCorrect, Sampling, Teacher, UserError, Workflow, ZeroShot, improve
 from selfimprove.__main__ import main
-from selfimprove.commands.check import check
-from selfimprove.records import AcceptedTrace
+from selfimprove.commands.findings import check
+from selfimprove.records import AcceptedTrace, Checkpoint, Request, Trace, Usage
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -78,9 +61,9 @@ def test_an_endpoint_teaches_generation_1_and_the_student_goes_on_alone(model: P
     assert second and {row.origin for row in second} == {"sampled"} and all(row.completion_token_ids for row in second)
 
     report = RunFolder(run).reports()[1]
-    assert report.outcomes["wrong"] == report.drops["wrong"] > 0 and report.counts["accepted"] == report.outcomes["correct"]
+    assert report.outcomes["wrong"] == report.drops["wrong"] > 0 and report.counts.accepted == report.outcomes["correct"]
     assert report.spent == Usage(500, 250, pytest.approx(50 * (10 + 2 * 5) / 1e6))  # type: ignore[arg-type]
-    assert report.tokens["sample"] == 250 and report.anatomy["output_tokens"] == 5
+    assert report.tokens["sample"] == 250 and report.anatomy.figures()["output_tokens"] == 5
     assert of_report(report)["spent/cost"] == pytest.approx(0.001)
     rows = summarize(RunFolder(run))["generations"]
     assert [row["spent"] and row["spent"]["prompt_tokens"] for row in rows] == [None, 500, None]
