@@ -17,9 +17,9 @@ from selfimprove.reports import budget_curve as budget_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.studies.budget_curve import sweep
-from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.captured_output import capture_output
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 from selfimprove.workflow.files import load_workflow
 
 BUDGETS: Mapping[str, Budget | None] = {
@@ -37,8 +37,8 @@ def main(
     run = RunFolder(run_dir)
     workflow, module = load_workflow(*run.source())
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    with noise_into(run.logs / "budget-curve.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        curves = sweep(run, workflow, budgets, rejection, cluster, tracker, Show(console))
+    with capture_output(run.logs / "budget-curve.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
+        curves = sweep(run, workflow, budgets, rejection, cluster, tracker, TerminalProgress(console))
         console.print(budget_report.table(plain(curves)))
     return curves
 

@@ -21,9 +21,9 @@ from selfimprove.stages.context import RunContext, of_finished_run
 from selfimprove.stages.label_steps import label_steps
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.studies.reward_uses import Uses, compare_uses
-from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.captured_output import capture_output
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 from selfimprove.workflow.files import load_workflow
 
 PROBLEMS = 400
@@ -56,8 +56,8 @@ def main(
     workflow, module = load_workflow(*run.source())
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
     folder = run.root / "process-reward"
-    with noise_into(run.logs / "process-reward.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        context = of_finished_run(run, workflow, cluster, tracker, Show(console))
+    with capture_output(run.logs / "process-reward.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
+        context = of_finished_run(run, workflow, cluster, tracker, TerminalProgress(console))
         model = context.base
         labelled = label(context, model, rollouts, folder / "labels")
         made, _ = train(context, model, labelled, folder / "model", "process-reward-model", "process reward model", generation=0, trainer=trainer)

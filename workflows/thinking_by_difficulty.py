@@ -17,9 +17,9 @@ from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.studies.budget_by_difficulty import ThinkingByDifficulty, thinking_by_difficulty
-from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.captured_output import capture_output
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 from selfimprove.workflow.files import load_workflow
 
 SHORT, LONG = 8, 28
@@ -43,8 +43,8 @@ def main(
     run = RunFolder(run_dir)
     workflow, module = load_workflow(*run.source())
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    with noise_into(run.logs / "thinking-by-difficulty.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        result = thinking_by_difficulty(run, workflow, limits, rules, cluster, tracker, Show(console))
+    with capture_output(run.logs / "thinking-by-difficulty.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
+        result = thinking_by_difficulty(run, workflow, limits, rules, cluster, tracker, TerminalProgress(console))
         console.print(budget_report.table(plain(result.curves[:1])), difficulty_report.table(plain(result)))
     return result
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 
 @contextmanager
-def noise_into(file: Path, screen: int = 1) -> Iterator[Console]:
+def capture_output(file: Path, screen: int = 1) -> Iterator[Console]:
     """Redirect all output of this process to `file` while the block runs, except what is printed on the console it yields.
 
     `screen` is the descriptor that this console writes to: 1 for standard output, 2 for standard error. Both are restored when the block ends.

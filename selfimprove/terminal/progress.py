@@ -48,7 +48,7 @@ class _Stage:
         return ", ".join(parts)
 
 
-class Show:
+class TerminalProgress:
     """Shows the current stage on a console, one stage at a time."""
 
     def __init__(self, console: Console) -> None:

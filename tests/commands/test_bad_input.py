@@ -207,7 +207,9 @@ def test_a_report_on_what_is_no_run_is_refused(refused: Refused, tmp_path: Path)
         assert "holds no run: there is no workflow.json in it" in refused("report", folder)
 
 
-@pytest.mark.parametrize(("damaged", "line"), [("workflow.json", "is no JSON"), ("generation-00/report.json", "does not hold a GenerationReport")])
+@pytest.mark.parametrize(
+    ("damaged", "line"), [("workflow.json", "is not valid JSON"), ("generation-00/report.json", "does not hold a GenerationReport")]
+)
 def test_a_file_damaged_by_hand_is_named(damaged: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     assert main(["run", str(workflow_file("generations=1")), "--inline", "--run-dir", str(tmp_path / "run")]) == 0
     (tmp_path / "run" / damaged).write_text("{")
