@@ -58,7 +58,7 @@ def test_a_fork_outlives_its_source(run: Path, tmp_path: Path) -> None:
     [
         (["--from-generation", "9"], "cannot fork .* from generation 9: generations 0 to 2 are complete"),
         (["--from-generation", "0"], "from generation 0"),
-        (["--from-generation", "1", "--set", "seed=7"], "a fork shares generations that rest on seed: 0 → 7; start a new run instead"),
+        (["--from-generation", "1", "--set", "seed=7"], "a fork shares generations that depend on seed: 0 → 7; start a new run instead"),
         (["--from-generation", "1", "--set", "trainer.gian=1"], "no field 'gian'; did you mean gain"),
     ],
 )
