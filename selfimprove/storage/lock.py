@@ -34,7 +34,7 @@ class Writer:
     def refuse(self, place: object) -> BeingWritten:
         """The error for a second process that wants to write to `place`."""
         who = f"process {self.process} on host {self.host} since {self.since}"
-        return BeingWritten(f"{place} is being written by {who}; wait until it ends, or give another --run-dir")
+        return BeingWritten(f"{place} is being written by {who}; wait until it ends, or use another --run-dir")
 
 
 _adapter = TypeAdapter(Writer)

@@ -45,7 +45,7 @@ def test_another_workflow_is_refused_by_the_difference_and_nothing_is_written(tm
     run = RunFolder(tmp_path)
     run.claim(SETTINGS)
     for attempt in (run.claim, run.require_room_for):
-        with pytest.raises(UserError, match=r"holds a run of another workflow: seed: 0 → 1 \(and 1 more\); give another --run-dir"):
+        with pytest.raises(UserError, match=r"holds a run of another workflow: seed: 0 → 1 \(and 1 more\); use another --run-dir"):
             attempt({**SETTINGS, "seed": 1, "new": True})
     assert run.settings() == SETTINGS
 

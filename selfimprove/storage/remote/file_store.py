@@ -94,7 +94,7 @@ class FileStore:
             raise
         # The file systems have no exception in common.
         except Exception as error:
-            raise UserError(f"{self} cannot be used ({reason(error)}); fix that, or give another --run-dir") from error
+            raise UserError(f"{self} cannot be used ({reason(error)}); fix that, or use another --run-dir") from error
 
     def patiently(self, what: Callable[[], T]) -> T:
         """The result of a call to the store. A failing call is repeated for some minutes; then its last error is raised."""

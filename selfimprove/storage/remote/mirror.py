@@ -210,7 +210,7 @@ class Mirror:
 
     def _require_empty(self) -> None:
         if self.store.at_once(self.store.names) - {NOTE}:
-            raise UserError(f"{self.store} is not empty and holds no run; give another --run-dir")
+            raise UserError(f"{self.store} is not empty and holds no run; use another --run-dir")
         if (self.folder / "workflow.json").exists():
             raise UserError(f"{self.store} no longer holds a run, but {self.folder} keeps a copy of one: remove that too")
 
