@@ -86,7 +86,7 @@ def compare_uses(context: RunContext, guidance: StepRewards, checkpoint: Checkpo
     files = [folder / "result.json", folder / "result.png"]
     write_json(files[0], result)
     plot(result, files[1])
-    context.tracker.measured("process_reward", metrics(result), files, context.run.root)
+    context.tracker.log_figures("process_reward", metrics(result), files)
     return result
 
 

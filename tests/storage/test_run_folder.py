@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove import UserError
-from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
+from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 
@@ -20,7 +20,7 @@ SCORE = Score("base", 4, 0.5, (0.1, 0.9), {1: 0.5}, {1: 0.5}, {"correct": 2}, 40
 
 def report(folder: RunFolder, number: int) -> GenerationReport:
     base = Checkpoint(f"generation-{number}", str(folder.generation(number) / "checkpoint"), None, number, "w", "t")
-    return GenerationReport(number, base, base, SCORE, base, SCORE, "why", {}, {}, {"sample": 1.5}, {"sample": 40})
+    return GenerationReport(number, base, base, SCORE, base, SCORE, "why", {}, {}, {Stage.SAMPLE: 1.5}, {Stage.SAMPLE: 40})
 
 
 def test_a_new_folder_is_claimed_and_the_same_settings_continue_it(tmp_path: Path) -> None:
@@ -105,13 +105,13 @@ def test_problems_are_kept_as_json(tmp_path: Path) -> None:
 
 def test_a_stage_that_was_stopped_and_continued_counts_both_times(tmp_path: Path) -> None:
     file = tmp_path / "seconds.json"
-    with pytest.raises(KeyboardInterrupt), Stopwatch(file).time("sample"):
+    with pytest.raises(KeyboardInterrupt), Stopwatch(file).time(Stage.SAMPLE):
         time.sleep(0.02)
         raise KeyboardInterrupt
     continued = Stopwatch(file)
-    assert continued.seconds["sample"] >= 0.02
-    with continued.time("sample"):
+    assert continued.seconds[Stage.SAMPLE] >= 0.02
+    with continued.time(Stage.SAMPLE):
         time.sleep(0.02)
-    with continued.time("train"):
+    with continued.time(Stage.TRAIN):
         pass
-    assert continued.seconds["sample"] >= 0.04 and list(Stopwatch(file).seconds) == ["sample", "train"]
+    assert continued.seconds[Stage.SAMPLE] >= 0.04 and list(Stopwatch(file).seconds) == ["sample", "train"]
