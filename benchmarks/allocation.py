@@ -17,11 +17,15 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import ExpectedGain, RayCluster, Workflow, ask, describe_folder, resolve_model, sample, select, verify
+from selfimprove import ExpectedGain, RayCluster, Workflow, describe_folder, resolve_model
 from selfimprove.protocols import Allocator
 from selfimprove.records import Tries
 from selfimprove.sampling.allocation import FixedK, fit_beta
+from selfimprove.sampling.sampling import requests_for
+from selfimprove.sampling.stream import stream_traces
+from selfimprove.stages.annotate import annotate
 from selfimprove.storage.shards import JudgedShards
+from selfimprove.verification.stream import stream_verdicts
 from selfimprove.workflow.files import load_workflow
 
 FIXED = (3, 4, 8, 16)
@@ -61,13 +65,14 @@ def make_pool(workflow: Workflow, model: str, folder: Path, problems: int, sampl
     checkpoint = describe_folder(place if place.is_dir() else resolve_model(model), "base")
     # A base model has to be shown what thinking is.
     prompter = workflow.prompter if place.is_dir() else workflow.first_prompter or workflow.prompter
-    requests = ask(chosen, prompter, replace(workflow.sampling, n=samples), "pool", workflow.seed)
+    requests = requests_for(chosen, prompter, replace(workflow.sampling, n=samples), "pool", workflow.seed)
     shards = JudgedShards(folder / f"{checkpoint.weights_hash[:12]}-{problems}x{samples}", requests)
     if missing := shards.missing():
         with closing(RayCluster()) as cluster:
-            for judged in verify(workflow.verifier, chosen, sample(workflow.sampler, checkpoint, missing, cluster), cluster):
+            for judged in stream_verdicts(workflow.verifier, chosen, stream_traces(workflow.sampler, checkpoint, [missing], cluster), cluster):
                 shards.add(judged)
-    accepted = {row.trace_id: row.completion for row in select(workflow.selector, shards.read(), chosen, workflow.prompter, 1).accepted}
+    prompts = {problem.id: workflow.prompter.messages(problem) for problem in chosen}
+    accepted = {row.trace_id: row.completion for row in workflow.selector.select(annotate(shards.read(), {}), prompts, 1).accepted}
     pool: dict[str, list[Draw]] = {problem.id: [] for problem in chosen}
     for trace in (item.trace for item in shards.read()):
         pool[trace.problem_id].append(Draw(trace.output_tokens, accepted.get(trace.id)))

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
-from selfimprove import SFT, Checkpoint, Exact, InlineCluster, PlainQuestion, Problem, Request, Sampling, Trace, Workflow, ask
-from selfimprove.stages.collect import sample_allotted
+from selfimprove import SFT, Checkpoint, Exact, InlineCluster, PlainQuestion, Problem, Request, Sampling, Trace, Workflow
+from selfimprove.protocols import Sampler
+from selfimprove.stages.collect import sample_allocated
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.sample import tally
+from selfimprove.stages.sample import count_samples
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import NoProgress
-from selfimprove.tracking.no_tracker import NoTracker
 
 SIZES = (10_000, 1_000_000)
 TEXT = "<think>\n{left} + {right} = {sum}. I add the second number to the first one and look at the result again.\n</think>\n{sum}"
@@ -39,7 +38,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Synthetic:
+class Synthetic(Sampler):
     """Writes a trace of so many tokens at once; every third is right."""
 
     tokens: int = 64
@@ -74,9 +73,8 @@ def generation(traces: int, problems: int, folder: Path) -> None:
         trainer=SFT(),
     )
     asked, cluster, model = Sums(problems).load(), InlineCluster(), Checkpoint("synthetic", "none", None, 0, "", "")
-    context = RunContext(workflow, RunFolder(folder), cluster, NoTracker(), NoProgress(), model, asked, (), None)
-    requests = ask(asked, PlainQuestion(), Sampling(n=1), "g1")
-    counted = tally(sample_allotted(context, model, requests, asked, folder / "generation-01", 1))
+    context = RunContext(workflow=workflow, run=RunFolder(folder), cluster=cluster, base=model, problems=asked, eval_problems=())
+    counted = count_samples(sample_allocated(context, model, asked, PlainQuestion(), folder / "generation-01", 1))
     cluster.close()
     if sum(counted.outcomes.values()) != traces or not counted.outcomes["correct"]:
         raise RuntimeError(f"{traces} traces came to {counted.outcomes}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.machine import describe_machine
 from selfimprove import RayCluster, Resources, Trace
+from selfimprove.protocols import WorkerPart
 
 BATCHES = 2000
 TWO = Resources(copies=2, cpus=0.1)
@@ -17,7 +18,7 @@ TOGETHER = 100
 
 
 @dataclass(frozen=True)
-class Handing:
+class Handing(WorkerPart):
     """Hands batches of one trace over, as fast as they are taken."""
 
     resources: Resources = TWO

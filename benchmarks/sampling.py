@@ -13,10 +13,13 @@ from typing import Any
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import Checkpoint, Problem, RayCluster, ask, describe_folder, resolve_model, sample, verify
+from selfimprove import Checkpoint, Problem, RayCluster, describe_folder, resolve_model
 from selfimprove.sampling.engine_options import engine_defaults
+from selfimprove.sampling.sampling import requests_for
+from selfimprove.sampling.stream import stream_traces
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 from selfimprove.storage.shards import JudgedShards
+from selfimprove.verification.stream import stream_verdicts
 from selfimprove.workflow.files import load_workflow
 from selfimprove.workflow.workflow import Workflow
 
@@ -30,7 +33,7 @@ def in_the_loop(workflow: Workflow, checkpoint: Checkpoint, problems: list[Probl
         start = time.monotonic()
         shards = JudgedShards(Path(folder), requests)
         tokens = 0
-        for judged in verify(workflow.verifier, problems, sample(workflow.sampler, checkpoint, requests, cluster), cluster):
+        for judged in stream_verdicts(workflow.verifier, problems, stream_traces(workflow.sampler, checkpoint, [requests], cluster), cluster):
             shards.add(judged)
             tokens += sum(len(item.trace.output_token_ids) for item in judged)
         return tokens, time.monotonic() - start
@@ -63,7 +66,7 @@ def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
     checkpoint = describe_folder(resolve_model(workflow.base_model), "base")
     problems = list(workflow.problems.load())[:PROBLEMS]
     assert workflow.first_prompter is not None
-    requests = ask(problems, workflow.first_prompter, workflow.sampling, "bench")
+    requests = requests_for(problems, workflow.first_prompter, workflow.sampling, "bench")
 
     from vllm import LLM
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfimprove.sampling.open_vllm import GATHER_SECONDS
-from selfimprove.stages.sample import LARGEST_SHARE
+from selfimprove.sampling.stream import LARGEST_SHARE
 from selfimprove.storage.run_folder import RunFolder
 
 BUSY = {8: 0.954, 64: 0.946, 512: 0.940}

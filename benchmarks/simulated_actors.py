@@ -1,4 +1,4 @@
-"""How well the dispatcher keeps samplers busy: simulated actors of uneven speed, in simulated time, through `stages.sample` and `cluster.dispatch`.
+"""How well the dispatcher keeps samplers busy: simulated actors of uneven speed, in simulated time, through `sampling.stream` and `cluster.dispatch`.
 
 An actor works on so many requests at once, the others wait; a request's length is drawn from a log-normal distribution cut at four means, and every
 actor has a speed of its own. Finished traces are handed over as `sampling.open_vllm` does it, and each hand-over takes time of the one driver. An
@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.figures import Figure, figure, hand_on
-from selfimprove import Checkpoint, Request, Resources, Trace, sample
+from selfimprove import Checkpoint, Request, Resources, Trace
 from selfimprove.cluster.dispatch import Call, Dispatch
-from selfimprove.protocols import Load
+from selfimprove.protocols import Load, Sampler
 from selfimprove.records.delimiters import THINK
 from selfimprove.sampling.open_vllm import GATHER_SECONDS
+from selfimprove.sampling.stream import stream_traces
 
 CHECKPOINT = Checkpoint("simulated", "", None, 0, "", "")
 
@@ -53,11 +54,11 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class SimulatedSampler:
+class SimulatedSampler(Sampler):
     """What `sample` is given."""
 
-    resources: Resources
-    sequences: int
+    resources: Resources = field(default=Resources())
+    sequences: int = 256
 
     def open(self) -> Any:
         raise NotImplementedError("its actors are simulated")
@@ -192,7 +193,7 @@ def simulate(setting: Setting, seed: int, dispatch: Callable[..., Dispatch] = Di
     requests = [Request(f"{seed}/{index}", str(index), (), 1.0, 1.0, 1, hash((seed, index)), THINK) for index in range(number)]
     cluster = SimulatedCluster(setting, seed, dispatch)
     sampler = SimulatedSampler(Resources(copies=setting.actors), setting.places)
-    came = [trace.id for traces in sample(sampler, CHECKPOINT, requests, cluster) for trace in traces]
+    came = [trace.id for traces in stream_traces(sampler, CHECKPOINT, [requests], cluster) for trace in traces]
     if sorted(came) != sorted(request.id for request in requests):
         raise RuntimeError(f"{len(came)} traces came for {number} requests")
     return cluster.told()

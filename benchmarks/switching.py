@@ -11,8 +11,10 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import VLLM, PlainQuestion, Problem, RayCluster, Sampling, ask, describe_folder, resolve_model, sample
+from selfimprove import VLLM, PlainQuestion, Problem, RayCluster, Sampling, describe_folder, resolve_model
 from selfimprove.protocols import Cluster
+from selfimprove.sampling.sampling import requests_for
+from selfimprove.sampling.stream import stream_traces
 
 REPEATS = 3
 SAMPLER = VLLM(engine={"max_model_len": 512})
@@ -34,8 +36,8 @@ def first_trace(folder: Path, name: str, cluster: Cluster, tokens: int = 1) -> t
     """Seconds until a trace of so many tokens is there, and the trace."""
     begin = time.perf_counter()
     checkpoint = describe_folder(folder, name)
-    requests = ask(QUESTION, PlainQuestion(), Sampling(n=1, temperature=0.0, max_tokens=tokens), f"{name}-{begin}")
-    (traces,) = sample(SAMPLER, checkpoint, requests, cluster)
+    requests = requests_for(QUESTION, PlainQuestion(), Sampling(n=1, temperature=0.0, max_tokens=tokens), f"{name}-{begin}")
+    (traces,) = stream_traces(SAMPLER, checkpoint, [requests], cluster)
     return time.perf_counter() - begin, traces[0].text
 
 

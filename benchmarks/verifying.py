@@ -16,11 +16,13 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import ExpectedGain, InlineCluster, Mathematical, Outcome, PlainQuestion, Problem, ReasoningGymScorer, Sampling, Trace, ask, verify
+from selfimprove import ExpectedGain, InlineCluster, Mathematical, Outcome, PlainQuestion, Problem, ReasoningGymScorer, Sampling, Trace
 from selfimprove.records import Tries
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.verification.pool import VerifierPool
+from selfimprove.verification.stream import stream_verdicts
 
 Pair = tuple[Problem, str]
 SAMPLES = 8
@@ -96,7 +98,7 @@ def costs(traces: int) -> dict[str, float]:
 
     source = ReasoningGym(task="chain_sum", size=traces // 4, seed=1, settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1})
     problems = list(source.load())
-    asked = ask(problems, PlainQuestion(), Sampling(n=4), "g1")
+    asked = requests_for(problems, PlainQuestion(), Sampling(n=4), "g1")
     texts = {problem.id: f"<think>\n{problem.question}\nI add them one by one.\n</think>\n{problem.answer}" for problem in problems}
     ids = tuple(range(1000, 1034))
     written = [Trace(one.id, one.problem_id, "m", ids * 2, ids, texts[one.problem_id], (), "stop", 0.6, one.seed) for one in asked]
@@ -105,9 +107,9 @@ def costs(traces: int) -> dict[str, float]:
     taken: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         cluster = InlineCluster()
-        list(verify(ReasoningGymScorer(), problems, batches[:8], cluster))
+        list(stream_verdicts(ReasoningGymScorer(), problems, batches[:8], cluster))
         begin = time.perf_counter()
-        judged = list(verify(ReasoningGymScorer(), problems, batches, cluster))
+        judged = list(stream_verdicts(ReasoningGymScorer(), problems, batches, cluster))
         taken["verify"] = time.perf_counter() - begin
         cluster.close()
         shards = JudgedShards(Path(folder), asked)
@@ -158,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
 def seconds_of_sampling(run: Path) -> float:
     """Per trace, in all generations of a run."""
     reports = [report for report in RunFolder(run).reports() if "sample" in report.seconds]
-    return sum(report.seconds["sample"] for report in reports) / sum(report.counts["sampled"] for report in reports)
+    return sum(report.seconds["sample"] for report in reports) / sum(report.counts.sampled for report in reports)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ __all__ = [  # noqa: RUF022
     # the verbs of a round, and the models it begins with
     "ask",
     "sample",
-    "verify",
+    "open_run_context",
+    "RunContext",
     "select",
     "train",
     "evaluate",

@@ -29,6 +29,7 @@ from .prompting.chat import ZeroShot as ZeroShot
 from .prompting.hints import Rationalization as Rationalization
 from .protocols import Cluster as Cluster
 from .protocols import Resources as Resources
+from .protocols.no_tracker import NoTracker as NoTracker
 from .records import (
     AcceptedTrace as AcceptedTrace,
 )
@@ -111,12 +112,13 @@ from .selection.keep_majority import KeepMajority as KeepMajority
 from .selection.preference_pairs import PreferencePairs as PreferencePairs
 from .selection.preference_pairs import pair_up as pair_up
 from .selection.replay import Replay as Replay
+from .stages.context import RunContext as RunContext
+from .stages.context import open_run_context as open_run_context
 from .stages.evaluate import evaluate as evaluate
 from .stages.sample import ask as ask
 from .stages.sample import sample as sample
 from .stages.select import select as select
 from .stages.train import train as train
-from .stages.verify import verify as verify
 from .thinking.anatomy import dissect as dissect
 from .thinking.behaviours import Behaviour as Behaviour
 from .thinking.behaviours import Behaviours as Behaviours
@@ -124,7 +126,6 @@ from .thinking.behaviours import Cue as Cue
 from .thinking.traces import parsed as parsed
 from .thinking.under_thinking import ThinkingProbe as ThinkingProbe
 from .tracking.mlflow import MLflow as MLflow
-from .tracking.no_tracker import NoTracker as NoTracker
 from .training.dpo import DPO as DPO
 from .training.grpo import GRPO as GRPO
 from .training.on_policy_distillation import OnPolicyDistillation as OnPolicyDistillation

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from selfimprove.errors import UserError
 from selfimprove.evaluation.ledger import coverage, entries
-from selfimprove.records import AcceptedTrace, GenerationReport, LedgerEntry, Outcome, Selection
+from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, LedgerEntry, Outcome, Selection, Stage
 from selfimprove.seeds import derive_seed
-from selfimprove.stages.collect import accepted_before, draw, gather
+from selfimprove.stages.baselines import few_shot
+from selfimprove.stages.collect import Collected, accepted_before, collect, draw
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.evaluate import evaluate_checkpoint
+from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.predict_difficulty import Prediction, predict
-from selfimprove.stages.rationalize import worth
-from selfimprove.stages.train import take_turn
-from selfimprove.stages.train_candidate import contrast, learn, practise
+from selfimprove.stages.rationalize import ablate
+from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train_candidate
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
 
@@ -26,30 +26,36 @@ TOO_WEAK = (
 WORDLESS = "right answers came without a block of thinking: ask for one (ZeroShot, exemplars), or set the teacher's answer_after"
 
 
-def base_report(context: RunContext) -> GenerationReport:
-    """Generation 0: the base model's evaluation on the bare question."""
+def evaluate_base(context: RunContext) -> GenerationReport:
+    """Generation 0: the base model's evaluation on the bare question, and with exemplars where generation 1 gets them."""
     folder = context.run.generation(0)
-    if known := context.run.report(0):
-        return known
+    report = context.run.report(0) or _evaluated_base(context)
+    context.tracker.record(report, folder)
+    if (baseline := few_shot(context)) is not None:
+        context.tracker.baseline("few_shot", baseline)
+    return report
+
+
+def _evaluated_base(context: RunContext) -> GenerationReport:
+    folder, base = context.run.generation(0), context.base
     watch = Stopwatch(folder / "seconds.json")
-    with watch.time("evaluate"):
+    with watch.time(Stage.EVALUATE):
         context.cluster.open("sampler", context.workflow.sampler)
         # Its libraries load while the sampler's engine starts.
-        context.cluster.open("trainer", take_turn(context, context.of_generation(1).workflow.trainer))
-        result = evaluate_checkpoint(context, context.base, folder / "evaluation", context.workflow.prompter, "base model, evaluation")
+        context.cluster.open("trainer", context.of_generation(1).workflow.trainer)
+        result = evaluate(context, base, folder / "evaluation", "base model, evaluation")
     report = GenerationReport(
         generation=0,
-        start=context.base,
-        candidate=context.base,
+        start=base,
+        candidate=base,
         score=result,
-        kept=context.base,
+        kept=base,
         kept_score=result,
         why="the base model",
-        counts={},
         outcomes={},
         drops={},
         seconds=watch.seconds,
-        tokens={"evaluate": result.tokens},
+        tokens={Stage.EVALUATE: result.tokens},
     )
     write_json(folder / "report.json", report)
     return report
@@ -60,37 +66,38 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
 
     `past` holds the reports of all generations before this one, the base model's first.
     """
-    context = context.of_generation(number)
+    report = context.run.report(number) or _ran_generation(number, past, context.of_generation(number))
+    context.run.set_champion(context.here(report.kept))
+    context.tracker.record(report, context.run.generation(number))
+    context.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
+    return report
+
+
+def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunContext) -> GenerationReport:
     workflow, before, folder = context.workflow, past[-1], context.run.generation(number)
-    if known := context.run.report(number):
-        return known
     champion, watch, label = context.here(before.kept), Stopwatch(folder / "seconds.json"), f"generation {number}"
 
     prediction = Prediction()
     if workflow.difficulty and number > 1:
-        with watch.time("predict"):
+        with watch.time(Stage.PREDICT):
             prediction = predict(context, champion, draw(context, number), number)
     context = replace(context, predicted=prediction.rates)
-    gathered = gather(context, champion, number, folder, watch)
-    sampled, selection = gathered.sampled, gathered.selection
-    with watch.time("select"):
+    collected = collect(context, champion, number, folder, watch)
+    sampled, selection = collected.sampled, collected.selection
+    with watch.time(Stage.SELECT):
         rows = [] if workflow.reinforcement else assemble_rows(context, number, selection, sampled.outcomes)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
-        pairs = contrast(context, selection.accepted, gathered.shards, number)
-    with watch.time("train"):
+        pairs = pair_wrong_traces(context, selection.accepted, collected.shards, number)
+    with watch.time(Stage.TRAIN):
         start = champion if workflow.start_from == "champion" else context.base
-        if workflow.reinforcement:
-            trained = practise(context, start, gathered.problems, sampled.solves, gathered.shards, number)
-        else:
-            trained = learn(context, start, rows, pairs, gathered.shards, number)
+        trained = train_candidate(context, start, rows, pairs, collected, number)
         context.tracker.training(number, trained.steps)
-    candidate = trained.checkpoint
-    with watch.time("evaluate"):
-        result = evaluate_checkpoint(context, candidate, folder / "evaluation", workflow.prompter, f"{label}, evaluation")
-    value: dict[str, float] = {}
+    with watch.time(Stage.EVALUATE):
+        result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
+    rationalization = collected.rationalized.figures(rows)
     if workflow.rationalization and workflow.rationalization.ablation:
-        with watch.time("ablate"):
-            value = worth(context, start, rows, result, folder, number)
+        with watch.time(Stage.ABLATE):
+            rationalization = ablate(context, rationalization, start, rows, result, folder, number)
     solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "eval", number)]
     write_records(folder / "ledger.parquet", solves, LedgerEntry)
 
@@ -98,34 +105,20 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
     report = GenerationReport(
         generation=number,
         start=champion,
-        candidate=candidate,
+        candidate=trained.checkpoint,
         score=result,
-        kept=candidate if decision.promote else champion,
+        kept=trained.checkpoint if decision.promote else champion,
         kept_score=result if decision.promote else before.kept_score,
         why=decision.why,
-        counts={
-            "sampled": sum(sampled.outcomes.values()),
-            "verified": sampled.outcomes[Outcome.CORRECT],
-            "accepted": len(selection.accepted),
-            "distinct": len({(row.problem_id, row.completion) for row in selection.accepted}),
-            "falsely_accepted": gathered.falsely_accepted,
-            **({"hopeless": gathered.search.hopeless} if gathered.search else {}),
-            "problems": len(sampled.solves),
-            "most_samples": max((samples for _, samples in sampled.solves.values()), default=0),
-            **trained.counts,
-        },
+        counts=_counts(collected, trained),
         outcomes=sampled.outcomes,
         drops=selection.drops,
         seconds=watch.seconds,
-        tokens={
-            "sample": sampled.tokens,
-            **({"saved": gathered.search.saved} if gathered.search else {}),
-            "train": trained.steps[-1].tokens,
-            "evaluate": result.tokens,
-        },
+        tokens={Stage.SAMPLE: sampled.tokens, Stage.TRAIN: trained.steps[-1].tokens, Stage.EVALUATE: result.tokens},
+        saved_tokens=collected.search.saved if collected.search else None,
         coverage=coverage([report.score for report in past], before.kept_score, result),
-        anatomy=gathered.anatomy,
-        rationalization=gathered.rationalized.figures(rows) | value,
+        anatomy=collected.anatomy,
+        rationalization=rationalization,
         difficulty=prediction.figures(sampled.solves),
         spent=sampled.spent,
     )
@@ -133,11 +126,29 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
     return report
 
 
-def assemble_rows(context: RunContext, number: int, selection: Selection, outcomes: dict[str, int]) -> list[AcceptedTrace]:
+def _counts(collected: Collected, trained: Trained) -> GenerationCounts:
+    sampled, accepted = collected.sampled, collected.selection.accepted
+    return GenerationCounts(
+        sampled=sum(sampled.outcomes.values()),
+        verified=sampled.outcomes[Outcome.CORRECT],
+        accepted=len(accepted),
+        distinct=len({(row.problem_id, row.completion) for row in accepted}),
+        falsely_accepted=collected.falsely_accepted,
+        problems=len(sampled.solves),
+        most_samples=max((samples for _, samples in sampled.solves.values()), default=0),
+        trained_on=trained.trained_on,
+        hopeless=collected.search.hopeless if collected.search else None,
+        pairs=trained.pairs,
+        rollouts=trained.rollouts,
+        rollouts_right=trained.rollouts_right,
+    )
+
+
+def assemble_rows(context: RunContext, number: int, selection: Selection, outcomes: Mapping[str, int]) -> list[AcceptedTrace]:
     """The rows to train on, from this generation's accepted traces and the earlier ones.
 
     Raises:
-        UserError: not a single trace was accepted so far.
+        UserError: No trace has been accepted so far.
     """
     rows = context.workflow.mixture.rows([*accepted_before(context, number), selection.accepted], derive_seed(context.workflow.seed, number))
     if not rows:

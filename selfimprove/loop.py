@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from selfimprove.checkpoints.base_models import resolve_model
-from selfimprove.checkpoints.folders import describe_folder
-from selfimprove.generation import base_report, run_generation
-from selfimprove.problems.sets import load_sets
+from selfimprove.generation import evaluate_base, run_generation
 from selfimprove.protocols import Cluster, Progress, Tracker
-from selfimprove.records import Checkpoint
+from selfimprove.records import Checkpoint, GenerationReport
 from selfimprove.reports.html_report import write_html
-from selfimprove.selection.contamination import EvalIndex
-from selfimprove.settings.paths import describe
-from selfimprove.stages import baselines
-from selfimprove.stages.context import RunContext
-from selfimprove.storage.open_run import writing
+from selfimprove.stages.baselines import answer_only
+from selfimprove.stages.context import RunContext, open_run_context
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import NoProgress
-from selfimprove.tracking.no_tracker import NoTracker
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -30,75 +22,39 @@ def improve(
     tracker: Tracker | None = None,
     progress: Progress | None = None,
 ) -> Checkpoint:
-    """Sample, verify, select, train, evaluate; keep what the gate lets through; again. A run that was stopped is continued where it stopped.
+    """Sample, verify, select, train, evaluate; keep what the gate lets through; again. The same call continues a run that was stopped.
 
     Args:
-        workflow: which part plays each role.
-        run_dir: where everything is kept: a new or empty folder, or that of an earlier run of the same workflow; as a path, as a URL that fsspec
-            knows (`s3://bucket/first`), or open already.
-        cluster: called once there is work, to start or join the place where it runs: `RayCluster`, or `InlineCluster` for this very process.
-        tracker: who is told beside the run folder; None for nobody.
-        progress: what is shown meanwhile; None for nothing.
+        workflow: Which part plays each role.
+        run_dir: A new or empty folder, or that of an earlier run of the same workflow: a path, a URL that fsspec knows (`s3://bucket/first`), or a
+            `RunFolder` that is open already.
+        cluster: Called once there is work: `RayCluster`, or `InlineCluster` for this process.
+        tracker: Mirrors the run, such as `MLflow()`; None for no tracking.
+        progress: Shows the work; None for silence.
 
     Returns:
         The champion.
 
     Raises:
-        UserError: the input is at fault; the message says what to mend.
-        WorkerFailed: a worker died again and again, or fell silent.
+        UserError: The input is at fault; the message says what to change.
+        WorkerFailed: A worker died again and again, or stopped answering.
     """
-    with writing(run_dir) as run:
-        return _improve(workflow, run, cluster, tracker or NoTracker(), run.watched(progress or NoProgress()))
-
-
-def _improve(workflow: Workflow, run: RunFolder, cluster: Callable[[], Cluster], tracker: Tracker, progress: Progress) -> Checkpoint:
-    problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
-    evaluation = EvalIndex(workflow.contamination, eval_problems) if workflow.contamination else None
-    clean = evaluation.clean_problems(problems) if evaluation else problems
-    base = describe_folder(resolve_model(workflow.base_model), "base")
-    continued = run.claim(describe(workflow))
-    run.save_problems("train", clean)
-    run.save_problems("eval", eval_problems)
-    progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {len(clean)} problems, {len(eval_problems)} held out")
-    if len(clean) < len(problems):
-        progress.say(f"{len(problems) - len(clean)} problems are left out: they give held-out questions away")
-
-    status, place = "FAILED", cluster()
-    try:
-        link = tracker.start(workflow.name, describe(workflow), run.root)
-        if link:
-            progress.say(link)
-        champion = run_generations(RunContext(workflow, run, place, tracker, progress, base, clean, eval_problems, evaluation))
-        status = "FINISHED"
-        page = Path(write_html(run)["file"])
-        progress.say(f"report: {page}")
-        tracker.measured("report", (), (page,), run.root)
-        return champion
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        place.close()
-        tracker.finish(status)
-
-
-def run_generations(context: RunContext) -> Checkpoint:
-    """Every generation of the context, and the baselines beside them."""
-    reports = [base_report(context)]
-    context.tracker.record(reports[0], context.run.generation(0))
-    baseline = baselines.few_shot(context)
-    if baseline is not None:
-        context.tracker.baseline("few_shot", baseline)
-    for number in range(1, context.workflow.generations + 1):
-        report = run_generation(number, reports, context)
-        reports.append(report)
-        context.run.crown(context.here(report.kept))
-        context.tracker.record(report, context.run.generation(number))
-        context.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
-        if reason := context.workflow.stop and context.workflow.stop.reason(reports):
-            context.run.stop(reason)
-            context.progress.say(f"stopped early: {reason}")
-            break
-    if context.workflow.answer_only_baseline:
-        context.tracker.baseline("answer_only", baselines.answer_only(context, reports))
+    with open_run_context(workflow, run_dir, cluster, tracker, progress) as context:
+        reports = [evaluate_base(context)]
+        for number in range(1, workflow.generations + 1):
+            reports.append(run_generation(number, reports, context))
+            if workflow.stop and (reason := workflow.stop.reason(reports)):
+                context.run.stop(reason)
+                context.progress.say(f"stopped early: {reason}")
+                break
+        final_report(context, reports)
     return reports[-1].kept
+
+
+def final_report(context: RunContext, reports: Sequence[GenerationReport]) -> None:
+    """The answer-only baseline, where the workflow asks for it, and the run on one HTML page."""
+    if context.workflow.answer_only_baseline:
+        context.tracker.baseline("answer_only", answer_only(context, reports))
+    page = Path(write_html(context.run)["file"])
+    context.progress.say(f"report: {page}")
+    context.tracker.measured("report", (), (page,), context.run.root)

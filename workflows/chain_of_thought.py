@@ -12,11 +12,11 @@ from quickstart import EXEMPLARS
 from quickstart import workflow as quickstart
 from rich.console import Console
 
-from selfimprove import VLLM, Cluster, FewShot, LastNumber, RayCluster, Sampling, Workflow, ZeroShot
+from selfimprove import VLLM, Cluster, FewShot, LastNumber, RayCluster, Sampling, Workflow, ZeroShot, open_run_context
 from selfimprove.protocols import Prompter
 from selfimprove.reports.prompt_search import show_ways
 from selfimprove.storage.files import write_json
-from selfimprove.studies.prompt_search import examine_prompters, open_context, rows
+from selfimprove.studies.prompt_search import evaluate_prompters, rows
 from selfimprove.terminal.exit_codes import in_one_line
 from selfimprove.terminal.progress import Show
 
@@ -50,8 +50,8 @@ def main(
 ) -> list[dict[str, Any]]:
     """The rows of the table; the first way is what the others are compared with."""
     console, against = Console(), next(iter(ways))
-    with open_context(workflow, folder, start_cluster, Show(console)) as campaign:
-        result = rows(examine_prompters(campaign, ways, campaign.eval_problems, "evaluation"), against)
+    with open_run_context(workflow, folder, start_cluster, progress=Show(console)) as context:
+        result = rows(evaluate_prompters(context, ways, context.eval_problems, "evaluation"), against)
     write_json(folder / "result.json", result)
     show_ways(result, against, console)
     return result

@@ -1,71 +1,48 @@
-"""A round of your own: the verbs in another order. What resisted the first attempt is asked again, twice as often, before the model learns.
+"""A round of your own: the stages in another order. Problems that the first attempt did not solve are asked again, twice as often.
 
-`python workflows/custom_round.py` runs it with the parts of the quickstart.
+`python workflows/custom_round.py` runs it with the parts of the quickstart, or continues where it stopped.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from quickstart import workflow as quickstart
 
-from selfimprove import (
-    Checkpoint,
-    Cluster,
-    JudgedTrace,
-    Outcome,
-    Problem,
-    RayCluster,
-    Score,
-    Workflow,
-    ask,
-    describe_folder,
-    evaluate,
-    load_sets,
-    resolve_model,
-    sample,
-    select,
-    train,
-    verify,
-)
+from selfimprove import Cluster, RayCluster, RunContext, Workflow, ask, evaluate, open_run_context, sample, select, train
+from selfimprove.records import JudgedTrace, Outcome, Problem, Score
+
+WORKFLOW = replace(quickstart, name="custom-round")
 
 
 def main(
-    workflow: Workflow = quickstart,
+    workflow: Workflow = WORKFLOW,
     most_problems: int = 200,
     folder: Path = Path("runs/custom-round"),
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> tuple[Score, Score]:
     """The scores before and after one round; the new model is in `folder`."""
-    problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
-    base = describe_folder(resolve_model(workflow.base_model), "base")
-    samples = workflow.sampling.n
-
-    with closing(start_cluster()) as cluster:
-        first = attempt("first", problems[:most_problems], samples, base, workflow, cluster)
+    with open_run_context(workflow, folder, start_cluster) as context:
+        problems, samples = context.problems[:most_problems], workflow.sampling.n
+        first = attempt(context, "first", problems, samples)
         solved = {item.trace.problem_id for item in first if item.verdict.outcome is Outcome.CORRECT}
-        hard = [problem for problem in problems[:most_problems] if problem.id not in solved]
-        second = attempt("second", hard, 2 * samples, base, workflow, cluster)
+        hard = [problem for problem in problems if problem.id not in solved]
+        second = attempt(context, "second", hard, 2 * samples)
 
-        selection = select(workflow.selector, first + second, problems, workflow.prompter, generation=1)
+        selection = select(context, first + second, problems, generation=1)
         rows = workflow.mixture.rows([selection.accepted], workflow.seed)
-        student = train(workflow.trainer, base, rows, folder.absolute(), cluster, checkpoint_id="student", generation=1)
-        before, after = (
-            evaluate(workflow.sampler, workflow.verifier, model, eval_problems, workflow.prompter, cluster, decoding=workflow.eval_sampling)
-            for model in (base, student)
-        )
-    print(f"{len(solved)} problems solved at first, {len({row.problem_id for row in rows})} in the end, of {len(solved) + len(hard)}")
+        student, _ = train(context, context.base, rows, context.run.root / "student", "student")
+        before, after = (evaluate(context, model, context.run.root / f"evaluation-{model.id}") for model in (context.base, student))
+    print(f"{len(solved)} problems solved at first, {len({row.problem_id for row in rows})} in the end, of {len(problems)}")
     print(f"pass@1 {before.pass_at_1:.3f} → {after.pass_at_1:.3f}: {student.path}")
     return before, after
 
 
-def attempt(name: str, problems: Sequence[Problem], samples: int, model: Checkpoint, workflow: Workflow, cluster: Cluster) -> list[JudgedTrace]:
-    """So many traces of each problem, with their verdicts."""
-    prompter = workflow.first_prompter or workflow.prompter
-    requests = ask(problems, prompter, replace(workflow.sampling, n=samples), name, workflow.seed)
-    traces = sample(workflow.sampler, model, requests, cluster)
-    return [judged for batch in verify(workflow.verifier, problems, traces, cluster) for judged in batch]
+def attempt(context: RunContext, name: str, problems: Sequence[Problem], samples: int) -> list[JudgedTrace]:
+    """Traces of each problem, with their verdicts."""
+    workflow = context.workflow
+    requests = ask(context, problems, name, workflow.first_prompter, replace(workflow.sampling, n=samples))
+    return list(sample(context, context.base, requests, problems, context.run.root / name).read())
 
 
 if __name__ == "__main__":

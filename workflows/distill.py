@@ -19,12 +19,13 @@ from selfimprove import (
     Sampling,
     Workflow,
     describe_folder,
+    open_run_context,
     resolve_model,
 )
 from selfimprove.protocols import Tracker
 from selfimprove.reports.costs import show_costs
 from selfimprove.storage.files import write_json
-from selfimprove.studies.distillation import Cost, examine_cost, learn, open_distillation, rows, teach
+from selfimprove.studies.distillation import Cost, evaluate_cost, learn, rows, teach
 from selfimprove.terminal.captured_output import noise_into
 from selfimprove.terminal.exit_codes import in_one_line
 from selfimprove.terminal.progress import Show
@@ -51,11 +52,11 @@ def main(
     """Teacher and students, measured; those named `-teacher` keep layers of the teacher, the others layers of the base model."""
     with noise_into(folder / "logs" / "distill.log") as console:
         reasoner = describe_folder(resolve_model(teacher), "teacher")
-        with open_distillation(workflow, folder, start_cluster, tracker or MLflow(), Show(console)) as campaign:
-            lesson = teach(campaign, reasoner)
-            students = [learn(campaign, campaign.base, layers, lesson, f"{layers}-layers") for layers in sizes]
-            students += [learn(campaign, reasoner, layers, lesson, f"{layers}-layers-teacher") for layers in sizes[1:2]]
-            costs = [examine_cost(campaign, model, model.id) for model in (reasoner, *students)]
+        with open_run_context(workflow, folder, start_cluster, tracker or MLflow(), Show(console)) as context:
+            lesson = teach(context, reasoner)
+            students = [learn(context, context.base, layers, lesson, f"{layers}-layers") for layers in sizes]
+            students += [learn(context, reasoner, layers, lesson, f"{layers}-layers-teacher") for layers in sizes[1:2]]
+            costs = [evaluate_cost(context, model, model.id) for model in (reasoner, *students)]
         write_json(folder / "result.json", rows(costs))
         show_costs(rows(costs), console)
     return costs

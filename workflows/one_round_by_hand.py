@@ -1,94 +1,69 @@
-"""One round by hand, with the parts of the quickstart on a few of its problems: each record is looked at as it is made.
+"""One round by hand, with the parts of the quickstart on a few of its problems: look at each record as it is made.
 
-Open it as a notebook (every `# %%` begins a cell), or run `python workflows/one_round_by_hand.py`. All work is done in this one process.
+Open it as a notebook (every `# %%` begins a cell), or run `python workflows/one_round_by_hand.py`. All work is done in this process, and what is
+complete is kept in `runs/one-round-by-hand`: run again after a stop, it continues there.
 """
 
-# %% The parts, and where they work.
+# %% Parts, problems and the base model. The run folder keeps the result of every stage.
 from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from quickstart import workflow
+from quickstart import workflow as quickstart
 
-from selfimprove import (
-    Behaviours,
-    InlineCluster,
-    Outcome,
-    ask,
-    describe_folder,
-    dissect,
-    evaluate,
-    load_sets,
-    parsed,
-    resolve_model,
-    sample,
-    select,
-    train,
-    verify,
-)
+from selfimprove import Behaviours, InlineCluster, ask, dissect, evaluate, open_run_context, parsed, sample, select, train
+from selfimprove.records import Outcome
 
-cluster = InlineCluster()
-base = describe_folder(resolve_model(workflow.base_model), "base")
+stack = ExitStack()
+workflow = replace(quickstart, name="one-round-by-hand", eval_problems=20)
+context = stack.enter_context(open_run_context(workflow, Path("runs/one-round-by-hand"), InlineCluster))
+folder, base, problems = context.run.root, context.base, context.problems[:60]
 print(f"{base.id}: {base.path}")
 
-# %% A problem is a question and its reference answer; the evaluation's are set apart.
-problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
-problems, eval_problems = problems[:60], eval_problems[:20]
-print(f"{len(problems)} problems, {len(eval_problems)} held out; the first: {problems[0].question!r} → {problems[0].answer!r}")
+# %% A problem is a question with its reference answer. Evaluation problems are set apart.
+print(f"{len(problems)} problems, {len(context.eval_problems)} for evaluation; the first: {problems[0].question!r} → {problems[0].answer!r}")
 
-# %% A request is a chat and how to decode it. The base model is shown exemplars, since it does not reason by itself.
-requests = ask(problems, workflow.first_prompter or workflow.prompter, workflow.sampling, "by-hand", workflow.seed)
+# %% A request is a chat and how to sample its answer. The base model is shown exemplars, since it does not reason by itself.
+requests = ask(context, problems, "by-hand", workflow.first_prompter)
 print(f"{len(requests)} requests; the first, {requests[0].id}, at temperature {requests[0].temperature}, seed {requests[0].seed}:")
 for message in requests[0].messages:
     print(f"  {message['role']}: {message['content']!r}")
 
-# %% A trace is what the model wrote for a request, token for token.
-traces = [trace for batch in sample(workflow.sampler, base, requests, cluster) for trace in batch]
-trace = min(traces, key=lambda trace: trace.id)
+# %% A trace is what the model wrote for a request, token for token. Its verdict comes from a process that is killed at its deadline.
+judged = list(sample(context, base, requests, problems, folder / "sampled").read())
+trace = judged[0].trace
 print(f"{trace.id}: {trace.output_tokens} tokens, {trace.finish_reason}\n{trace.text}")
 
-# %% Its thinking is made of thoughts, each with its behaviour; the answer is what follows.
+# %% Thinking is made of thoughts, each with its reasoning behaviour; the answer follows.
 for thought, behaviour in dissect(trace, Behaviours()):
     print(f"{behaviour:>12}: {thought.text.strip()}")
 print(f"{'answer':>12}: {parsed(trace).answer}")
 
-# %% A verdict is what the verifier says of an answer, in a process that is killed at its deadline.
-judged = [item for batch in verify(workflow.verifier, problems, [traces], cluster, workflow.verifier_deadline) for item in batch]
+# %% A verdict has one of five outcomes.
 print(dict(Counter(item.verdict.outcome.value for item in judged)))
 right = next(item for item in judged if item.verdict.outcome is Outcome.CORRECT)
 print(f"{right.verdict.trace_id}: {right.verdict.answer!r} is {right.verdict.outcome} to {right.verdict.verifier}\n{right.trace.text}")
 
 # %% An accepted trace is a row to train on: the bare question without the exemplars, and the completion.
-selection = select(workflow.selector, judged, problems, workflow.prompter, generation=1)
+selection = select(context, judged, problems, generation=1)
 rows = workflow.mixture.rows([selection.accepted], workflow.seed)
 print(f"{len(selection.accepted)} accepted, dropped: {dict(selection.drops)}; {len(rows)} rows; the first:")
 for message in rows[0].messages:
     print(f"  {message['role']}: {message['content']!r}")
 print(f"  assistant: {rows[0].completion!r}")
 
-# %% A checkpoint is a model folder, which knows its parent by id and its weights by their hash.
-folder = Path("runs/one-round-by-hand/checkpoint").absolute()
-student = train(
-    workflow.trainer,
-    base,
-    rows,
-    folder,
-    cluster,
-    checkpoint_id="student",
-    generation=1,
-    seed=workflow.seed,
-    on_step=lambda step: print(f"step {step.step} of {step.steps}: loss {step.loss:.3f}, {step.tokens:,} tokens"),
-)
+# %% A checkpoint is a model folder. It knows its parent by id and its weights by their hash.
+student, steps = train(context, base, rows, folder / "student", "student")
+print(f"{len(steps)} steps, {steps[-1].tokens:,} tokens: loss {steps[0].loss:.3f} → {steps[-1].loss:.3f}")
 print(f"{student.id}, child of {student.parent_id}: {student.path}, weights {student.weights_hash[:12]}")
 
-# %% A score is what an evaluation says, on the bare question; the gate decides by both, problem by problem.
-before, after = (
-    evaluate(workflow.sampler, workflow.verifier, model, eval_problems, workflow.prompter, cluster, decoding=workflow.eval_sampling)
-    for model in (base, student)
-)
+# %% A score is the result of an evaluation on the bare question. The gate compares two of them, problem by problem.
+before, after = (evaluate(context, model, folder / f"evaluation-{model.id}") for model in (base, student))
 for score in (before, after):
     print(f"{score.checkpoint_id}: pass@1 {score.pass_at_1:.3f} ({score.interval[0]:.2f}–{score.interval[1]:.2f}), {dict(score.outcomes)}")
 decision = workflow.gate.decide(before, after)
 print(f"{'kept' if decision.promote else 'refused'}: {decision.why}")
 
-# %% The end of every process that was started.
-cluster.close()
+# %% Close the cluster, with every process that it started.
+stack.close()

@@ -10,19 +10,16 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Checkpoint, Cluster, MLflow, RayCluster, RewardModel, Sampling, Search, StepRewards, ask
+from selfimprove import Checkpoint, Cluster, MLflow, RayCluster, RewardModel, Sampling, Search, StepRewards, ask, sample, train
 from selfimprove.evaluation.equal_tokens import RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.training import RewardTrainer
 from selfimprove.protocols import StepScorer, Trainer
 from selfimprove.records import LabelledTrace
 from selfimprove.reports.reward_uses import table
-from selfimprove.stages.context import RunContext
+from selfimprove.stages.context import RunContext, of_finished_run
 from selfimprove.stages.label_steps import label_steps
-from selfimprove.stages.sample import sample_and_verify
-from selfimprove.stages.train import fine_tune
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.studies.budget_curve import champion
 from selfimprove.studies.reward_uses import Uses, compare_uses
 from selfimprove.terminal.captured_output import noise_into
 from selfimprove.terminal.exit_codes import in_one_line
@@ -58,11 +55,12 @@ def main(
     run = RunFolder(run_dir)
     workflow, module = load_workflow(*run.source())
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    model, folder = champion(run), run.root / "process-reward"
+    folder = run.root / "process-reward"
     with noise_into(run.logs / "process-reward.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        context = RunContext(workflow, run, cluster, tracker, Show(console), model, run.problems("train"), run.problems("eval"), None)
+        context = of_finished_run(run, workflow, cluster, tracker, Show(console))
+        model = context.base
         labelled = label(context, model, rollouts, folder / "labels")
-        made, _ = fine_tune(context, model, labelled, folder / "model", "process-reward-model", 0, "process reward model", trainer)
+        made, _ = train(context, model, labelled, folder / "model", "process-reward-model", "process reward model", generation=0, trainer=trainer)
         cluster.end(trainer)
         result = compare_uses(context, StepRewards(scorer(made)), model, uses, folder / "uses")
         console.print(table(result))
@@ -72,8 +70,8 @@ def main(
 def label(context: RunContext, model: Checkpoint, rollouts: Rollouts, folder: Path) -> list[LabelledTrace]:
     """Traces of training problems with a label for every thought."""
     workflow, problems = context.workflow, context.problems[:PROBLEMS]
-    requests = ask(problems, workflow.prompter, LABELLED, "labelled", workflow.seed, workflow.delimiters)
-    traces = sample_and_verify(context, model, requests, problems, folder / "traces", "traces to label").read()
+    requests = ask(context, problems, "labelled", sampling=LABELLED)
+    traces = sample(context, model, requests, problems, folder / "traces", "traces to label").read()
     return label_steps(context, rollouts, model, traces, workflow.prompter, folder, "labels")
 
 

@@ -12,11 +12,11 @@ from chain_of_thought import EVALUATION, SYSTEM
 from quickstart import EXEMPLARS
 from rich.console import Console
 
-from selfimprove import Cluster, RayCluster, Sampling, Workflow, ZeroShot
+from selfimprove import Cluster, RayCluster, Sampling, Workflow, ZeroShot, open_run_context
 from selfimprove.prompting.trigger_search import BY_HAND, KOJIMA
 from selfimprove.reports.prompt_search import show_rounds, show_ways
 from selfimprove.storage.files import write_json
-from selfimprove.studies.prompt_search import examine_prompters, open_context, propose_triggers, round_rows, rows, search_prompters
+from selfimprove.studies.prompt_search import evaluate_prompters, propose_triggers, round_rows, rows, search_prompters
 from selfimprove.terminal.exit_codes import in_one_line
 from selfimprove.terminal.progress import Show
 
@@ -34,12 +34,12 @@ def main(
 ) -> dict[str, Any]:
     """The rounds, the winner, and its comparison with `KOJIMA` on the evaluation."""
     console = Console()
-    with open_context(workflow, folder, start_cluster, Show(console)) as campaign:
-        proposed, drops = propose_triggers(campaign, EXEMPLARS, proposals, by_hand)
+    with open_run_context(workflow, folder, start_cluster, progress=Show(console)) as context:
+        proposed, drops = propose_triggers(context, EXEMPLARS, proposals, by_hand)
         candidates = {trigger: ZeroShot(trigger, SYSTEM) for trigger in (*by_hand, *proposed)}
-        winner, rounds = search_prompters(campaign, candidates, campaign.problems[:development])
+        winner, rounds = search_prompters(context, candidates, context.problems[:development])
         finalists = {trigger: ZeroShot(trigger, SYSTEM) for trigger in (KOJIMA, winner)}
-        evaluation = rows(examine_prompters(campaign, finalists, campaign.eval_problems, "evaluation"), KOJIMA)
+        evaluation = rows(evaluate_prompters(context, finalists, context.eval_problems, "evaluation"), KOJIMA)
     result = {
         "proposed": len(proposed),
         "dropped": drops,

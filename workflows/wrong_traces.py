@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from rich.console import Console
+
 from selfimprove import (
     DPO,
     AcceptedTrace,
@@ -15,19 +17,19 @@ from selfimprove import (
     Pair,
     RayCluster,
     Score,
-    TrainingStep,
     Workflow,
-    describe_folder,
     evaluate,
     pair_up,
     train,
 )
 from selfimprove.evaluation.paired import compare
 from selfimprove.protocols import Trainer
+from selfimprove.stages.context import of_finished_run
 from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.terminal.progress import Show
 from selfimprove.workflow.files import load_workflow
 
 TRAINER = DPO(learning_rate=1e-5, epochs=2)
@@ -49,24 +51,14 @@ def main(
         pairs += pair_up(accepted, stored(generation), 1, workflow.seed)
     pairs, folder = pairs[:most_pairs], folder.absolute()
     write_records(folder / "pairs.parquet", pairs, Pair)
-    champion, eval_problems = describe_folder(run.root / "champion", "champion"), run.problems("eval")
-
     with closing(start_cluster()) as cluster:
-        student = train(trainer, champion, pairs, folder / "checkpoint", cluster, checkpoint_id="student", generation=1, on_step=show)
-        before, after = (
-            evaluate(workflow.sampler, workflow.verifier, model, eval_problems, workflow.prompter, cluster, decoding=workflow.eval_sampling)
-            for model in (champion, student)
-        )
+        context = of_finished_run(run, workflow, cluster, progress=Show(Console()))
+        student, _ = train(context, context.base, pairs, folder, "student", trainer=trainer)
+        before, after = (evaluate(context, model, folder / f"evaluation-{model.id}") for model in (context.base, student))
     found = compare(before, after)
     print(f"{len(pairs)} pairs; pass@1 {before.pass_at_1:.3f} → {after.pass_at_1:.3f}: {found.gained} gained, {found.lost} lost")
     print(f"the difference is between {found.low:+.3f} and {found.high:+.3f} (90 %): {student.path}")
     return before, after
-
-
-def show(step: TrainingStep) -> None:
-    """A line for each step, while it trains."""
-    measured = ", ".join(f"{name} {value:.3f}" for name, value in step.figures.items())
-    print(f"step {step.step}/{step.steps}: loss {step.loss:.3f}, {measured}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from selfimprove.checkpoints.chat_template import with_chat_template
 from selfimprove.checkpoints.folders import require_model, tied_head_is_missing
 from selfimprove.checkpoints.saving import save_checkpoint
 from selfimprove.errors import UserError
@@ -22,12 +25,19 @@ def model_cache() -> Path:
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "selfimprove"
 
 
-def resolve_model(name: str) -> Path:
+def resolve_model(name: str, chat_template: Mapping[str, Any] | None = None) -> Path:
     """The folder of a base model, made ready once and kept in the cache.
 
+    Args:
+        chat_template: defaults for variables of its chat template; see `checkpoints.chat_template`.
+
     Raises:
-        UserError: there is no such folder, it holds no model, or the hub does not have it or cannot be reached.
+        UserError: there is no such folder, it holds no model, or the hub does not have it or cannot be reached; or a variable is not read.
     """
+    return with_chat_template(_resolve(name), chat_template or {}, model_cache())
+
+
+def _resolve(name: str) -> Path:
     if name == EMBEDDED_MODEL:
         ready = model_cache() / EMBEDDED_MODEL
         if not (ready / "config.json").exists():

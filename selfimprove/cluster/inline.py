@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from selfimprove.protocols import Load
+from selfimprove.protocols import Load, WorkerPart
 
 
 class InlineWorker:
@@ -31,25 +31,26 @@ class InlineCluster:
     """Opens parts in this process."""
 
     def __init__(self) -> None:
-        self._workers: list[tuple[Any, InlineWorker]] = []
+        self._workers: dict[str, tuple[WorkerPart, InlineWorker]] = {}
 
-    def open(self, role: str, part: Any) -> InlineWorker:
-        """The worker of this part, warm from its first call on."""
-        for known, worker in self._workers:
+    def open(self, role: str, part: WorkerPart) -> InlineWorker:
+        """The worker of this part, warm from its first call on; another part in this role is closed first."""
+        if role in self._workers:
+            known, worker = self._workers[role]
             if known == part:
                 return worker
-        os.environ.update(getattr(part, "environment", dict)())
+            self.end(known)
+        os.environ.update(part.environment())
         worker = InlineWorker(part.open())
-        self._workers.append((part, worker))
+        self._workers[role] = part, worker
         return worker
 
-    def end(self, part: Any) -> None:
+    def end(self, part: WorkerPart) -> None:
         """Close this part, where it is open."""
-        for known, worker in [entry for entry in self._workers if entry[0] == part]:
-            self._workers.remove((known, worker))
-            worker.call("close")
+        for role in [role for role, (known, _) in self._workers.items() if known == part]:
+            self._workers.pop(role)[1].call("close")
 
     def close(self) -> None:
         """Close every part."""
         while self._workers:
-            self._workers.pop()[1].call("close")
+            self._workers.popitem()[1][1].call("close")

@@ -13,7 +13,7 @@ from typing import Any
 from selfimprove.cluster.dispatch import MOST_CALLS
 from selfimprove.cluster.ray_worker import RayWorker
 from selfimprove.errors import UserError
-from selfimprove.protocols import Resources
+from selfimprove.protocols import WorkerPart
 
 
 class RayCluster(AbstractContextManager["RayCluster"]):
@@ -31,23 +31,25 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         import ray
 
         self._log_folder, self._deadline, self._retries = log_folder, deadline, retries
-        self._workers: list[tuple[Any, RayWorker]] = []
+        self._workers: dict[str, tuple[WorkerPart, RayWorker]] = {}
         self._owned = not ray.is_initialized()
         if self._owned:
             _connect()
         for module in ship:
             ray.cloudpickle.register_pickle_by_value(module)
 
-    def open(self, role: str, part: Any) -> RayWorker:
-        """The actors of this part, warm from their first call on.
+    def open(self, role: str, part: WorkerPart) -> RayWorker:
+        """The actors of this part, warm from their first call on; those of another part in this role end first.
 
         Raises:
             UserError: the cluster can never give what the part reserves.
         """
-        for known, worker in self._workers:
+        if role in self._workers:
+            known, worker = self._workers[role]
             if known == part:
                 return worker
-        resources: Resources = getattr(part, "resources", Resources())
+            self.end(known)
+        resources = part.resources
         gpus = self._gpus(part)
         options: dict[str, Any] = {
             "num_cpus": resources.cpus,
@@ -55,20 +57,20 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             "max_concurrency": MOST_CALLS + 1,
             # Unless told, Ray fills one node before it takes the next.
             "scheduling_strategy": "SPREAD" if resources.copies > 1 else "DEFAULT",
-            "runtime_env": {"env_vars": getattr(part, "environment", dict)()},
+            "runtime_env": {"env_vars": part.environment()},
         }
         self._require_room(role, part)
         log_folder = str(self._log_folder.resolve()) if self._log_folder else None
         worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries)
-        self._workers.append((part, worker))
+        self._workers[role] = part, worker
         return worker
 
-    def _require_room(self, role: str, part: Any) -> None:
+    def _require_room(self, role: str, part: WorkerPart) -> None:
         """Refuse what the cluster can never hold: such an actor would wait for ever. Nodes started on demand count only when asked for."""
         import ray
 
         total = ray.cluster_resources()
-        parts = [(each, getattr(each, "resources", Resources())) for each in [*(known for known, _ in self._workers), part]]
+        parts = [(each, each.resources) for each in [*(known for known, _ in self._workers.values()), part]]
         reserved = {
             "CPU": sum(resources.copies * resources.cpus for _, resources in parts),
             "GPU": sum(resources.copies * self._gpus(each) for each, resources in parts),
@@ -80,28 +82,26 @@ class RayCluster(AbstractContextManager["RayCluster"]):
                     f"lower the parts' resources, or set SELFIMPROVE_AUTOSCALE=1 where nodes are started on demand"
                 )
 
-    def _gpus(self, part: Any) -> float:
+    def _gpus(self, part: WorkerPart) -> float:
         """Of each copy. All GPUs of one actor are on one node and given at once, so that no copy waits for the rest of its own."""
         import ray
 
-        said: float | None = getattr(part, "resources", Resources()).gpus
-        if said is not None:
-            return said
-        total, devices = ray.cluster_resources().get("GPU", 0.0), getattr(part, "devices", 1)
-        return float(devices if devices > 1 and total else min(1.0, total / 2))
+        if part.resources.gpus is not None:
+            return part.resources.gpus
+        total = ray.cluster_resources().get("GPU", 0.0)
+        return float(part.devices if part.devices > 1 and total else min(1.0, total / 2))
 
-    def end(self, part: Any) -> None:
+    def end(self, part: WorkerPart) -> None:
         """End the actors of this part, where there are any; what they reserved is free for others."""
-        for known, worker in [entry for entry in self._workers if entry[0] == part]:
-            self._workers.remove((known, worker))
-            worker.close()
+        for role in [role for role, (known, _) in self._workers.items() if known == part]:
+            self._workers.pop(role)[1].close()
 
     def close(self) -> None:
         """End every actor, and the local cluster if this object started it."""
         import ray
 
         while self._workers:
-            self._workers.pop()[1].close()
+            self._workers.popitem()[1][1].close()
         if self._owned and ray.is_initialized():
             ray.shutdown()
 

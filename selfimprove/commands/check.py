@@ -55,7 +55,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
     findings: list[Finding] = []
     estimate = None
     sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference))
-    model = _attempt("model", findings, lambda: resolve_model(workflow.base_model))
+    model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template))
     if sets is not None:
         problems, eval_problems = sets
         findings.append(Finding("problems", True, f"{len(problems)} to learn from, {len(eval_problems)} held out, disjoint by question"))

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, WorkerPart
 from selfimprove.records import Checkpoint, Message
 
 Features = Any
@@ -20,7 +20,7 @@ Features = Any
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Embedder:
+class Embedder(WorkerPart):
     """Reads prompts with transformers, without a word of answer.
 
     Of the hidden states behind the last layer two poolings are kept. The last token's is the one from which the answer is written, and the only

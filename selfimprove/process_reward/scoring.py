@@ -45,7 +45,7 @@ class Reading:
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class RewardModel:
+class RewardModel(StepScorer):
     """A process reward model that `RewardTrainer` made, opened with vLLM."""
 
     checkpoint: Checkpoint

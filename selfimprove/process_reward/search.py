@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.process_reward.aggregation import Aggregation, aggregate
-from selfimprove.records import JudgedTrace, Request, Trace
+from selfimprove.records import AnnotatedTrace, JudgedTrace, Request, Trace
 from selfimprove.seeds import derive_seed
 from selfimprove.thinking.thoughts import complete, split
 from selfimprove.thinking.traces import parsed
@@ -68,10 +68,10 @@ class Branch:
         )
         return Branch(self.request, path, whole, piece)
 
-    def finished(self, name: str) -> JudgedTrace:
+    def finished(self, name: str) -> AnnotatedTrace:
         """The trace under this id, with its verdict and its rewards."""
         assert self.trace is not None and self.judged is not None
-        return JudgedTrace(replace(self.trace, id=name), replace(self.judged.verdict, trace_id=name), rewards=self.rewards)
+        return AnnotatedTrace(replace(self.trace, id=name), replace(self.judged.verdict, trace_id=name), rewards=self.rewards)
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})

@@ -18,7 +18,7 @@ from selfimprove.process_reward.quality import StepQuality, measure
 from selfimprove.process_reward.reading import read
 from selfimprove.process_reward.scoring import Reading
 from selfimprove.prompting.chat import PlainQuestion
-from selfimprove.protocols import Prompter, Resources
+from selfimprove.protocols import Prompter, Resources, Trainer
 from selfimprove.records import Checkpoint, LabelledTrace, Problem, TrainingStep
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.seeds import derive_seed
@@ -30,7 +30,7 @@ QUALITY = "process_reward.json"
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class RewardTrainer:
+class RewardTrainer(Trainer):
     """Fine-tunes every weight of a language model, its head replaced by one of a single label without bias, with AdamW.
 
     Binary cross-entropy on soft labels at the ends of thoughts. Computes in bfloat16 where the machine is fast at it and keeps float32 masters.

@@ -19,8 +19,8 @@ from selfimprove.protocols.parts import (
     Verifier,
     Verifiers,
 )
-from selfimprove.protocols.resources import Resources
 from selfimprove.protocols.runtime import Cluster, Load, Progress, Tracker, Worker
+from selfimprove.protocols.worker_part import Resources, WorkerPart
 
 __all__ = [
     "Allocator",
@@ -46,4 +46,5 @@ __all__ = [
     "Verifier",
     "Verifiers",
     "Worker",
+    "WorkerPart",
 ]

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from selfimprove.protocols.worker_part import WorkerPart
 from selfimprove.records import (
     AcceptedTrace,
+    AnnotatedTrace,
     Checkpoint,
     Decision,
     GenerationReport,
-    JudgedTrace,
     Message,
     Outcome,
     Problem,
@@ -66,9 +67,13 @@ class OpenSampler(Protocol):
 
 
 @runtime_checkable
-class Sampler(Protocol):
-    """Writes traces with a checkpoint. An attribute `sequences`, where there is one, says how many requests each copy works on at once: so many are
-    kept with it, and an eighth more; else it is 256."""
+class Sampler(WorkerPart, Protocol):
+    """Writes traces with a checkpoint."""
+
+    @property
+    def sequences(self) -> int:
+        """Requests that each copy works on at once. Each copy is kept supplied with an eighth more."""
+        return 256
 
     def open(self) -> OpenSampler:
         """Start the engine; called on the worker."""
@@ -121,7 +126,7 @@ class OpenVerifiers(Protocol):
 
 
 @runtime_checkable
-class Verifiers(Protocol):
+class Verifiers(WorkerPart, Protocol):
     """A verifier with its deadline, to be opened where answers come up: `verification.pool.VerifierPool`."""
 
     def open(self) -> OpenVerifiers:
@@ -133,7 +138,7 @@ class Verifiers(Protocol):
 class Selector(Protocol):
     """Chooses which traces are good enough to train on."""
 
-    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+    def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces and counted drops; `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
         ...
 
@@ -171,7 +176,7 @@ class OpenTrainer(Protocol):
 
 
 @runtime_checkable
-class Trainer(Protocol):
+class Trainer(WorkerPart, Protocol):
     """Makes the next checkpoint."""
 
     def open(self) -> OpenTrainer:
@@ -180,7 +185,7 @@ class Trainer(Protocol):
 
 
 @runtime_checkable
-class Reinforcer(Protocol):
+class Reinforcer(WorkerPart, Protocol):
     """Makes the next checkpoint by practice: it writes traces itself, and what is judged right becomes likelier. A dataclass.
 
     Its open trainer's `rows` are exercises.
@@ -209,7 +214,7 @@ class OpenStepScorer(Protocol):
 
 
 @runtime_checkable
-class StepScorer(Protocol):
+class StepScorer(WorkerPart, Protocol):
     """Tells good thoughts from bad ones: `process_reward.scoring.RewardModel`."""
 
     def open(self) -> OpenStepScorer:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from selfimprove.protocols.worker_part import WorkerPart
 from selfimprove.records import GenerationReport, Score, TrainingStep
 
 
@@ -45,11 +46,15 @@ class Worker(Protocol):
 class Cluster(Protocol):
     """Where work runs."""
 
-    def open(self, role: str, part: Any) -> Worker:
-        """The worker of this part: started at the first call, the same warm one at every later call with an equal part."""
+    def open(self, role: str, part: WorkerPart) -> Worker:
+        """The worker of this part: started at the first call, the same warm one at every later call with an equal part.
+
+        A role holds one part at a time: the worker of another part in the same role ends first, so that two engines or two trainers never compete
+        for memory.
+        """
         ...
 
-    def end(self, part: Any) -> None:
+    def end(self, part: WorkerPart) -> None:
         """End the worker of this part, where there is one, so that its memory is free; the next `open` starts another."""
         ...
 

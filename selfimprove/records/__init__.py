@@ -1,15 +1,21 @@
 """Every record that flows through the loop, in the order they are made; each is flat, frozen and joined to the others by id."""
 
+from selfimprove.records.figures import DifficultyFigures, Estimate, ForecastQuality, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
 from selfimprove.records.generations import Checkpoint, Coverage, Decision, GenerationReport, LedgerEntry, Score, TrainingStep
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow
-from selfimprove.records.traces import JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
+from selfimprove.records.traces import AnnotatedTrace, JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
 
 __all__ = [
     "AcceptedTrace",
+    "AnnotatedTrace",
     "Checkpoint",
     "Coverage",
     "Decision",
+    "DifficultyFigures",
+    "Estimate",
+    "ForecastQuality",
+    "GenerationCounts",
     "GenerationReport",
     "JudgedTrace",
     "LabelledTrace",
@@ -19,10 +25,13 @@ __all__ = [
     "Pair",
     "Probe",
     "Problem",
+    "RationalizationFigures",
     "ReinforcementPrompt",
     "Request",
     "Score",
     "Selection",
+    "Stage",
+    "ThinkingFigures",
     "ThoughtRewards",
     "Trace",
     "TrainingStep",

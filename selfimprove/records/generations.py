@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from selfimprove.records.figures import DifficultyFigures, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
 from selfimprove.records.traces import Usage
 
 
@@ -119,37 +120,35 @@ class GenerationReport:
     kept_score: Score
     why: str
     """The gate's reason."""
-    counts: Mapping[str, int]
-    """`sampled`, `verified`, `accepted`, `distinct`, `trained_on`; `falsely_accepted`: accepted though the verifier calls the answer wrong; `pairs`
-    where there were any; `rollouts` and `rollouts_right` of practice; `problems`: those with a sample, and `most_samples`: of one of them;
-    `hopeless`: traces given up by a search."""
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]
     """Traces that selection left out, by reason."""
-    seconds: Mapping[str, float]
-    """Wall time by stage: `sample` (verifying included: they run as one stream), `select`, `train`, `evaluate`."""
-    tokens: Mapping[str, int]
-    """Tokens by stage: `sample`, `train`, `evaluate`; `saved`: by which the traces that a search gave up are shorter than the others on average."""
+    seconds: Mapping[Stage, float]
+    """Wall time by stage."""
+    tokens: Mapping[Stage, int]
+    """Tokens by stage: sampled, trained on, sampled in the evaluation."""
+    counts: GenerationCounts | None = None
+    """None for the base model, as are the figures below."""
+    saved_tokens: int | None = None
+    """Tokens that a search saved: by how much the traces it gave up are shorter than the others on average. None without a search."""
     coverage: Coverage | None = None
-    """What the candidate's evaluation changed; None for the base model."""
-    anatomy: Mapping[str, float] = field(default_factory=dict)
-    """Thoughts and behaviours of the sampled traces, as `thinking.anatomy` names them; empty for the base model."""
-    rationalization: Mapping[str, float] = field(default_factory=dict)
-    """How many `problems` were asked again with a hint, traces were `sampled`, rows `accepted` and `trained_on`. With an ablation: pass@1 `without`
-    the rationalized rows, and their `value`, the difference, with its 90 % interval `value_low` to `value_high`. Empty without rationalization."""
-    difficulty: Mapping[str, float] = field(default_factory=dict)
-    """How well solve rates were predicted, as `predicting.figures` names it; empty where they were not."""
+    """What the candidate's evaluation changed."""
+    anatomy: ThinkingFigures | None = None
+    """Thoughts and behaviours of the sampled traces."""
+    rationalization: RationalizationFigures | None = None
+    """None where no problem was asked again."""
+    difficulty: DifficultyFigures | None = None
+    """None where solve rates were not predicted."""
     spent: Usage | None = None
-    """What an endpoint counted for the sampled traces; None where none was asked. Attempts that failed and traces lost to a stop come on top."""
+    """Usage that an endpoint reported for the sampled traces, without failed attempts and traces lost to a stop; None without an endpoint."""
 
     @property
     def samples_per_problem(self) -> float:
-        """Mean over the problems that were sampled; 0 where there are none."""
-        problems = self.counts.get("problems", 0)
-        return self.counts["sampled"] / problems if problems else 0.0
+        """Mean number of samples of the problems that were sampled; 0 without any."""
+        return self.counts.sampled / self.counts.problems if self.counts and self.counts.problems else 0.0
 
     @property
     def distinct_per_1000_tokens(self) -> float:
-        """Accepted traces of different text for every 1,000 tokens that were sampled for them: the yield of sampling."""
-        return 1000 * self.counts.get("distinct", 0) / max(1, self.tokens.get("sample", 0))
+        """Distinct accepted traces for every 1,000 sampled tokens: the yield of sampling."""
+        return 1000 * self.counts.distinct / max(1, self.tokens.get(Stage.SAMPLE, 0)) if self.counts else 0.0

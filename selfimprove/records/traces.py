@@ -105,14 +105,20 @@ class ThoughtRewards:
 
 @dataclass(frozen=True, slots=True)
 class JudgedTrace:
-    """A trace beside its verdict, and beside its probes and step rewards where there are any."""
+    """A trace and its verdict."""
 
     trace: Trace
     verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedTrace(JudgedTrace):
+    """A judged trace joined with its probes and step rewards."""
+
     probes: tuple[Probe, ...] = ()
-    """One for each thought that is not blank, in order; none where it was not probed."""
+    """One for each thought that is not blank, in order; empty where the trace was not probed."""
     rewards: tuple[float, ...] = ()
-    """One for each complete thought, in order; none where there is no process reward model, or no thought."""
+    """One for each complete thought, in order; empty without a process reward model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,14 +11,13 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from selfimprove.records import GenerationReport, Score
+from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
-STAGES = ("predict", "sample", "probe", "rationalize", "select", "train", "evaluate", "ablate")
 
 
 def summarize(run: RunFolder) -> dict[str, Any]:
@@ -48,14 +47,14 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "generation": report.generation,
         "pass_at_1": report.score.pass_at_1,
         "interval": list(report.score.interval),
-        "sampled": report.counts.get("sampled", 0),
-        "accepted": report.counts.get("accepted", 0),
+        "sampled": report.counts.sampled if report.counts else 0,
+        "accepted": report.counts.accepted if report.counts else 0,
         "seconds": dict(report.seconds),
-        **{name: report.counts.get(name, 0) for name in ("verified", "distinct", "trained_on", "falsely_accepted")},
+        **{name: getattr(report.counts, name, 0) for name in ("verified", "distinct", "trained_on", "falsely_accepted")},
         "samples_per_problem": report.samples_per_problem,
-        "most_samples": report.counts.get("most_samples", 0),
+        "most_samples": report.counts.most_samples if report.counts else 0,
         "distinct_per_1000_tokens": report.distinct_per_1000_tokens,
-        "tokens": dict(report.tokens),
+        "tokens": {**report.tokens, **({} if report.saved_tokens is None else {"saved": report.saved_tokens})},
         "outcomes": dict(report.outcomes),
         "drops": dict(report.drops),
         "evaluation_outcomes": dict(report.score.outcomes),
@@ -65,9 +64,9 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "promoted": report.kept.id == report.candidate.id,
         "why": report.why,
         "coverage": _coverage(report),
-        "anatomy": dict(report.anatomy),
-        "rationalization": dict(report.rationalization),
-        "difficulty": dict(report.difficulty),
+        "anatomy": report.anatomy.figures() if report.anatomy else {},
+        "rationalization": report.rationalization.figures() if report.rationalization else {},
+        "difficulty": report.difficulty.figures() if report.difficulty else {},
         "spent": asdict(report.spent) if report.spent else None,
         "checkpoint": report.candidate.path,
     }
@@ -97,7 +96,7 @@ def show(summary: dict[str, Any], console: Console) -> None:
     """Print the tables of a summary: results, then seconds by stage; each fits 80 columns."""
     results = _table(summary["name"], *(name.replace("_", "\n") for name in COUNTS), "pass@1", "95 %\ninterval", "gate")
     every = [*summary["generations"], *summary["baseline_details"].values()]
-    stages = [stage for stage in STAGES if any(stage in row["seconds"] for row in every)]
+    stages = [stage for stage in Stage if any(stage in row["seconds"] for row in every)]
     seconds = _table("seconds", *stages)
     for row in summary["generations"]:
         first = row["generation"] == 0
@@ -125,7 +124,7 @@ def _score(row: dict[str, Any]) -> tuple[str, str]:
     return f"{row['pass_at_1']:.3f}", f"{low:.2f}–{high:.2f}"
 
 
-def _seconds(row: dict[str, Any], stages: list[str]) -> Iterator[str]:
+def _seconds(row: dict[str, Any], stages: Sequence[Stage]) -> Iterator[str]:
     return (f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in stages)
 
 

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.errors import UserError
-from selfimprove.records import JudgedTrace, Outcome, Problem
-from selfimprove.stages.probe import beside, read_probes
+from selfimprove.records import AnnotatedTrace, Outcome, Problem
+from selfimprove.stages.annotate import annotate
+from selfimprove.stages.probe import read_probes
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.terminal.safe_text import plain_text
@@ -60,7 +61,7 @@ def find(
     behaviours, folder = behaviours_of(settings), run.generation(number)
     chosen = (
         item
-        for item in beside(stored(folder), read_probes(folder))
+        for item in annotate(stored(folder), read_probes(folder))
         if (outcome is None or item.verdict.outcome == outcome) and (problem is None or item.trace.problem_id == problem)
     )
     traces = [described(item, problems[item.trace.problem_id], behaviours) for item in islice(chosen, limit)]
@@ -88,7 +89,7 @@ def behaviours_of(settings: dict[str, Any]) -> Behaviours:
     return Behaviours(cues=tuple(Cue(Behaviour(cue["behaviour"]), cue["pattern"], cue["where"]) for cue in own["cues"]))
 
 
-def described(item: JudgedTrace, problem: Problem, behaviours: Behaviours) -> dict[str, Any]:
+def described(item: AnnotatedTrace, problem: Problem, behaviours: Behaviours) -> dict[str, Any]:
     """One trace as `find` gives it."""
     parts, thoughts = parsed(item.trace), dissect(item.trace, behaviours)
     probed: list[str | None] = [f"{probe.right}/{probe.samples}" for probe in item.probes] or [None] * len(thoughts)

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, Positi
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, Sampler
 from selfimprove.records import Checkpoint
 from selfimprove.records.budgets import Budget, BudgetByDifficulty
 
@@ -24,7 +24,7 @@ ASIDE = {"described": False}
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Endpoint:
+class Endpoint(Sampler):
     """Samples with the chat completions of a server that serves one model of its own; it cannot load checkpoints, so it is a teacher's sampler."""
 
     url: str

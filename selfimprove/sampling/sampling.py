@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from selfimprove.protocols import Prompter
 from selfimprove.records import Message, Problem, Request
 from selfimprove.records.budgets import Budget, BudgetByDifficulty, SwitchPenalty
 from selfimprove.records.delimiters import THINK, Delimiters
@@ -74,3 +75,17 @@ def another(request: Request, sample: int, seed: int) -> Request:
     """The same asked once more, as this sample of its problem; `seed` is the run's."""
     trace_id = f"{request.id.rpartition('/s')[0]}/s{sample}"
     return replace(request, id=trace_id, seed=derive_seed(seed, trace_id))
+
+
+def requests_for(
+    problems: Sequence[Problem],
+    prompter: Prompter,
+    sampling: Sampling,
+    name: str,
+    seed: int = 0,
+    delimiters: Delimiters = THINK,
+    predicted: Mapping[str, float] | None = None,
+) -> Sequence[Request]:
+    """The requests for these problems, each built when it is looked at; as `Sampling.requests`, with the prompts that `prompter` makes."""
+    prompts = {problem.id: prompter.messages(problem) for problem in problems}
+    return sampling.requests(problems, prompts, name, seed, delimiters, predicted)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, Sampler
 from selfimprove.sampling.engine_options import SEQUENCES
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ENVIRONMENT = {
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class VLLM:
+class VLLM(Sampler):
     """Samples with a vLLM engine inside its worker."""
 
     engine: dict[str, Any] = field(default_factory=dict)

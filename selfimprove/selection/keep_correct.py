@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Selection, Trace
+from selfimprove.records import AcceptedTrace, AnnotatedTrace, Message, Outcome, Selection, Trace
 from selfimprove.selection.caps import Candidate, Caps
 from selfimprove.selection.equations import false_equations
 from selfimprove.thinking.thoughts import split, switches
@@ -35,7 +35,7 @@ class KeepCorrect:
     caps: Caps = Caps()
     """Which of them are kept where there are too many or they are too much alike."""
 
-    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+    def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces in the order of their ids, each on the prompt that training shows."""
         candidates: list[Candidate] = []
         drops: Counter[str] = Counter()
@@ -53,26 +53,26 @@ class KeepCorrect:
         kept, left = self.caps.keep(candidates, {problem: right[problem] / count for problem, count in samples.items()})
         return Selection(tuple(kept), dict(drops + Counter(left)))
 
-    def candidate(self, item: JudgedTrace, messages: tuple[Message, ...], generation: int) -> Candidate:
+    def candidate(self, item: AnnotatedTrace, messages: tuple[Message, ...], generation: int) -> Candidate:
         """The row that would be trained on."""
         thoughts = [thought for thought in split(parsed(item.trace).thinking or "") if thought.text.strip()]
         return Candidate(self._row(item, messages, generation), item.trace.output_tokens, switches(thoughts))
 
-    def _row(self, item: JudgedTrace, messages: tuple[Message, ...], generation: int) -> AcceptedTrace:
+    def _row(self, item: AnnotatedTrace, messages: tuple[Message, ...], generation: int) -> AcceptedTrace:
         trace, stable = item.trace, first_stable(item.probes)
         # What the decoding loop wrote has to keep its place among the tokens, as no loss is taken on it.
         if self.cut and stable and stable.thought < item.probes[-1].thought and not any(begin < stable.tokens for begin, _ in trace.forced):
             return AcceptedTrace(trace.id, trace.problem_id, messages, _shortened(trace, stable.thought), "shortened", generation)
         return AcceptedTrace(trace.id, trace.problem_id, messages, trace.text, "sampled", generation, trace.output_token_ids, trace.forced)
 
-    def reason_to_drop(self, judged: JudgedTrace) -> str | None:
+    def reason_to_drop(self, judged: AnnotatedTrace) -> str | None:
         """Why this trace is not trained on, in a word that becomes a metric; None to keep it."""
         outcome = judged.verdict.outcome
         if judged.trace.finish_reason == "hopeless":
             return "hopeless"
         return self.bad_form(judged) if outcome is Outcome.CORRECT else outcome.value
 
-    def bad_form(self, judged: JudgedTrace) -> str | None:
+    def bad_form(self, judged: AnnotatedTrace) -> str | None:
         """What is wrong with a trace, whatever its answer; None where nothing is."""
         if judged.trace.finish_reason != "stop":
             return "unfinished"

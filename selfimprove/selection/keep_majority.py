@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.records import JudgedTrace, Message, Selection
+from selfimprove.records import AnnotatedTrace, Message, Selection
 from selfimprove.selection.keep_correct import KeepCorrect
 
 
@@ -31,9 +31,9 @@ class KeepMajority:
     form: KeepCorrect = KeepCorrect()
     """What else is asked of a trace, and which are kept where there are too many; its verdict does not count."""
 
-    def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
+    def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         """Accepted traces in the order of their ids, and counted drops: `minority` is for other answers than that of the majority."""
-        of_problem: defaultdict[str, list[JudgedTrace]] = defaultdict(list)
+        of_problem: defaultdict[str, list[AnnotatedTrace]] = defaultdict(list)
         for item in judged:
             of_problem[item.trace.problem_id].append(item)
         drops: Counter[str] = Counter()
@@ -52,12 +52,12 @@ class KeepMajority:
         return Selection(tuple(kept), dict(drops + Counter(left)))
 
 
-def majority(items: Iterable[JudgedTrace]) -> tuple[str | None, int]:
+def majority(items: Iterable[AnnotatedTrace]) -> tuple[str | None, int]:
     """The most frequent answer and how many samples give it; the earliest wins a tie, and a trace without an answer has no vote."""
     votes = Counter(answer for item in items if (answer := folded(item)) is not None)
     return votes.most_common(1)[0] if votes else (None, 0)
 
 
-def folded(item: JudgedTrace) -> str | None:
+def folded(item: AnnotatedTrace) -> str | None:
     """The answer without differences of case and white space."""
     return None if item.verdict.answer is None else " ".join(item.verdict.answer.split()).casefold()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfimprove.records import AcceptedTrace, GenerationReport, Score
+from selfimprove.records import AcceptedTrace, GenerationReport, Score, Stage
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.evaluate import evaluate_checkpoint
-from selfimprove.stages.train import fine_tune
-from selfimprove.storage.files import read_records
+from selfimprove.stages.evaluate import evaluate
+from selfimprove.stages.train import train
+from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import Stopwatch
 
 
@@ -19,8 +20,8 @@ def few_shot(context: RunContext) -> Score | None:
     if prompter is None:
         return None
     folder = context.run.baseline("few_shot")
-    with Stopwatch(folder / "seconds.json").time("evaluate"):
-        return evaluate_checkpoint(context, context.base, folder / "evaluation", prompter, "few-shot base, evaluation", name="few-shot")
+    with Stopwatch(folder / "seconds.json").time(Stage.EVALUATE):
+        return evaluate(context, context.base, folder / "evaluation", "few-shot base, evaluation", prompter=prompter, name="few-shot")
 
 
 def answer_only(context: RunContext, reports: Sequence[GenerationReport]) -> Score:
@@ -39,10 +40,14 @@ def answer_only(context: RunContext, reports: Sequence[GenerationReport]) -> Sco
             continue
         rows = [replace(row, completion=answers[row.problem_id], completion_token_ids=None, origin="answer-only") for row in trained_on]
         place, label = folder / f"generation-{number:02d}", "answer-only baseline, training"
-        with watch.time("train"):
-            checkpoint, _ = fine_tune(context.of_generation(number), checkpoint, rows, place, f"answer-only-{number}", number, label)
-    with watch.time("evaluate"):
-        return evaluate_checkpoint(context, checkpoint, folder / "evaluation", context.workflow.prompter, "answer-only baseline, evaluation")
+        with watch.time(Stage.TRAIN):
+            checkpoint, _ = train(context.of_generation(number), checkpoint, rows, place, f"answer-only-{number}", label, generation=number)
+    evaluated = folder / "evaluation" / "score.json"
+    if evaluated.exists() and read_json(evaluated, Score).checkpoint_id != checkpoint.id:
+        # The run went on for more generations, so the last candidate is another one.
+        shutil.rmtree(evaluated.parent)
+    with watch.time(Stage.EVALUATE):
+        return evaluate(context, checkpoint, folder / "evaluation", "answer-only baseline, evaluation")
 
 
 def lineage(reports: Sequence[GenerationReport]) -> list[int]:

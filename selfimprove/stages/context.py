@@ -1,47 +1,135 @@
-"""What the stages of a run share."""
+"""What the stages of a run share, opened by one function."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from selfimprove.protocols import Cluster, Progress, Tracker, Trainer
-from selfimprove.records import (
-    Checkpoint,
-    Problem,
-)
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.problems.sets import load_sets
+from selfimprove.protocols import Cluster, Progress, Tracker
+from selfimprove.protocols.no_tracker import NoTracker
+from selfimprove.records import Checkpoint, Problem
 from selfimprove.selection.contamination import EvalIndex
+from selfimprove.settings.paths import describe
+from selfimprove.storage.open_run import writing
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.terminal.progress import NoProgress
 from selfimprove.workflow.workflow import Workflow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What stays the same through all generations of a run."""
+    """A workflow, where it runs, and what its stages start from. `open_run_context` makes one for a run, `of_finished_run` one for a study."""
 
     workflow: Workflow
     run: RunFolder
     cluster: Cluster
-    tracker: Tracker
-    progress: Progress
     base: Checkpoint
     problems: Sequence[Problem]
+    """Problems to learn from, without those that give an evaluation problem away."""
     eval_problems: Sequence[Problem]
-    eval_index: EvalIndex | None
-    """The held-out questions, to keep them out of what is trained on."""
-    training: list[Trainer] = field(default_factory=list)
-    """Whose turn it is to train."""
+    """Problems of the evaluation."""
+    eval_index: EvalIndex | None = None
+    """Index of the evaluation's questions, which keeps them out of the training rows; None where nothing is compared."""
+    tracker: Tracker = field(default_factory=NoTracker)
+    progress: Progress = field(default_factory=NoProgress)
     predicted: Mapping[str, float] = field(default_factory=dict)
-    """Solve rates of this generation's problems, by id, as far as they are predicted."""
+    """Predicted solve rates of this generation's problems, by id."""
 
     def of_generation(self, number: int) -> RunContext:
-        """The run with what this generation does in its own way."""
+        """The context with the settings of this generation's round."""
         return replace(self, workflow=self.workflow.of_generation(number))
 
     def here(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The same; the base model, which each machine keeps in a place of its own, where it is on this one."""
+        """The same checkpoint with its path on this machine: each machine keeps the base model in a place of its own."""
         return self.base if checkpoint.id == self.base.id and checkpoint.weights_hash == self.base.weights_hash else checkpoint
 
     def rates(self, problems: Sequence[Problem]) -> dict[str, float]:
         """The predicted solve rates of these problems."""
         return {problem.id: self.predicted[problem.id] for problem in problems if problem.id in self.predicted}
+
+
+@contextmanager
+def open_run_context(
+    workflow: Workflow,
+    run_dir: Path | str | RunFolder,
+    cluster: Callable[[], Cluster],
+    tracker: Tracker | None = None,
+    progress: Progress | None = None,
+) -> Iterator[RunContext]:
+    """Claim a run folder, load the problems and the base model, and open the cluster for the block.
+
+    Every stage that is called with the context keeps its result in the run folder. The same program continues a run that was stopped: what is
+    complete is read, the rest is made.
+
+    Args:
+        workflow: Which part plays each role.
+        run_dir: A new or empty folder, or that of an earlier run of the same workflow: a path, a URL that fsspec knows (`s3://bucket/first`), or a
+            `RunFolder` that is open already.
+        cluster: Called once there is work: `RayCluster`, or `InlineCluster` for this process.
+        tracker: Mirrors the run, such as `MLflow()`; None for no tracking.
+        progress: Shows the work; None for silence.
+
+    Raises:
+        UserError: The problems, the base model or the folder cannot be used; the message says what to change.
+    """
+    with writing(run_dir) as run:
+        tracker, progress = tracker or NoTracker(), run.watched(progress or NoProgress())
+        problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
+        index = EvalIndex(workflow.contamination, eval_problems) if workflow.contamination else None
+        clean = index.clean_problems(problems) if index else problems
+        base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template), "base")
+        settings = describe(workflow)
+        continued = run.claim(settings)
+        run.save_problems("train", clean)
+        run.save_problems("eval", eval_problems)
+        counts = f"{len(clean)} problems, {len(eval_problems)} for evaluation"
+        progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {counts}")
+        if dropped := len(problems) - len(clean):
+            progress.say(f"{dropped} problems are left out: they give evaluation problems away")
+        status, place = "FAILED", cluster()
+        try:
+            if link := tracker.start(workflow.name, settings, run.root):
+                progress.say(link)
+            yield RunContext(
+                workflow=workflow,
+                run=run,
+                cluster=place,
+                base=base,
+                problems=clean,
+                eval_problems=eval_problems,
+                eval_index=index,
+                tracker=tracker,
+                progress=progress,
+            )
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            place.close()
+            tracker.finish(status)
+
+
+def of_finished_run(
+    run: RunFolder, workflow: Workflow, cluster: Cluster, tracker: Tracker | None = None, progress: Progress | None = None
+) -> RunContext:
+    """The context of a study on a finished run: its champion is what the stages start from.
+
+    Raises:
+        UserError: The run has no champion yet.
+    """
+    return RunContext(
+        workflow=workflow,
+        run=run,
+        cluster=cluster,
+        base=run.champion(),
+        problems=run.problems("train"),
+        eval_problems=run.problems("eval"),
+        tracker=tracker or NoTracker(),
+        progress=progress or NoProgress(),
+    )

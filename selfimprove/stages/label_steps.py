@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -16,12 +16,10 @@ from selfimprove.seeds import derive_seed
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.probe import draw
-from selfimprove.stages.sample import sample_and_verify
-from selfimprove.storage.files import read_records, write_records
-from selfimprove.storage.manifest import digest, require_same
+from selfimprove.stages.sample import sample
+from selfimprove.storage.keep import keep
+from selfimprove.storage.manifest import digest
 from selfimprove.thinking.traces import parsed
-
-LABELLED = "labelled.parquet"
 
 
 def label_steps(
@@ -39,9 +37,14 @@ def label_steps(
     different = {(item.trace.problem_id, parsed(item.trace).thinking): item for item in judged}
     chosen = _drawn(list(different.values()), rule, derive_seed(context.workflow.seed, "label"))
     made_from = {"rollouts": digest([describe(rule)]), "weights": checkpoint.weights_hash, "traces": digest(item.trace for item in chosen)}
-    require_same(folder / "labelling.manifest.json", made_from)
-    if (folder / LABELLED).exists():
-        return read_records(folder / LABELLED, LabelledTrace)
+    return keep(
+        folder / "labelled.parquet", list[LabelledTrace], made_from, lambda: _labelled(context, rule, checkpoint, chosen, prompter, folder, label)
+    )
+
+
+def _labelled(
+    context: RunContext, rule: Rollouts, checkpoint: Checkpoint, chosen: Sequence[JudgedTrace], prompter: Prompter, folder: Path, label: str
+) -> list[LabelledTrace]:
     decode = decoder(checkpoint.path)
     if decode is None:
         raise UserError(f"{checkpoint.path} has no tokenizer.json: labelling has to know where thoughts end in tokens; save a fast tokenizer there")
@@ -51,9 +54,7 @@ def label_steps(
         problem = problems[item.trace.problem_id]
         traces.append(unlabelled(item, problem, prompter.messages(problem), decode))
     tallies = _roll_out(context, rule, checkpoint, traces, folder, label)
-    labelled = [trace.labelled(tallies) for trace in traces]
-    write_records(folder / LABELLED, labelled, LabelledTrace)
-    return labelled
+    return [trace.labelled(tallies) for trace in traces]
 
 
 def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedTrace]:
@@ -81,7 +82,7 @@ def _roll_out(
             break
         requests = [request for several in wanted.values() for request in several]
         place = folder / f"round-{number:02d}"
-        shards = sample_and_verify(context, checkpoint, requests, problems, place, f"{label}, round {number}")
+        shards = sample(context, checkpoint, requests, problems, place, f"{label}, round {number}")
         outcomes = {item.trace.id: item.verdict.outcome for item in shards.read()}
         for boundary, several in wanted.items():
             tallies[boundary] = _counted(tallies.get(boundary, Tally()), [outcomes[request.id] for request in several])

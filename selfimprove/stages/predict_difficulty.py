@@ -8,17 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from selfimprove.checkpoints.saving import complete_folder
+from selfimprove.cluster.hand_over import hand_over
 from selfimprove.difficulty.embedder import Features
 from selfimprove.difficulty.model import DifficultyModel, FittedDifficulty, fit
 from selfimprove.difficulty.plot import plot
 from selfimprove.evaluation.reliability import Forecast, Reliability, reliability
-from selfimprove.records import Checkpoint, LedgerEntry, Problem
+from selfimprove.records import Checkpoint, DifficultyFigures, ForecastQuality, LedgerEntry, Problem
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
 from selfimprove.storage.files import read_json, read_records, write_json
-from selfimprove.storage.manifest import digest, require_same
+from selfimprove.storage.keep import keep
+from selfimprove.storage.manifest import digest
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,16 @@ class Prediction:
     out_of_fold: Reliability | None = None
     """Of the observations that the model was fitted to, each predicted without its problem; None where there were too few to fit one."""
 
-    def figures(self, solves: Mapping[str, tuple[int, int]]) -> dict[str, float]:
-        """As `GenerationReport.difficulty` names them: `brier`, `base_brier`, `auroc` and `calibration_error` out of fold, over so many `problems`;
-        and the same with `forecast_` in front for what then came, `solves`: right samples and all samples of each problem.
-        """
+    def figures(self, solves: Mapping[str, tuple[int, int]]) -> DifficultyFigures | None:
+        """Quality of the predictions out of fold, and on what came: right samples and all samples of each problem. None without predictions."""
         came = [Forecast(self.rates[name], *solved) for name, solved in solves.items() if name in self.rates and solved[1]]
-        found = {"": self.out_of_fold, "forecast_": reliability(came) if came else None}
-        names = ("problems", "brier", "base_brier", "auroc", "calibration_error")
-        values = {prefix + name: getattr(one, name) for prefix, one in found.items() if one for name in names}
-        return {name: float(value) for name, value in values.items() if value is not None}
+        if self.out_of_fold is None:
+            return None
+        return DifficultyFigures(_quality(self.out_of_fold), _quality(reliability(came)) if came else None)
+
+
+def _quality(one: Reliability) -> ForecastQuality:
+    return ForecastQuality(one.problems, one.brier, one.base_brier, one.auroc, one.calibration_error)
 
 
 def predict(context: RunContext, champion: Checkpoint, drawn: Sequence[Problem], number: int) -> Prediction:
@@ -74,19 +76,19 @@ def predict_for(
         "evaluations": digest([moved := _moved(context, past[-1])]),
         "model of difficulty": digest([describe(part), describe(context.workflow.prompter), context.workflow.seed]),
     }
-    require_same(folder.with_name(f"{folder.name}.manifest.json"), made_from)
-    if not folder.exists():
+
+    def make() -> dict[str, float]:
         features = _features(context, part, checkpoint, asked, label)
         fitted, measured = fit(part, features, seen, context.workflow.seed)
         fitted = replace(fitted, bias=fitted.bias + moved)
-        rates = fitted.rates({problem.id: features[problem.id] for problem in wanted})
-        with complete_folder(folder) as half:
-            half.mkdir()
-            _save(fitted, checkpoint, half / "model.safetensors")
-            write_json(half / "predicted.json", rates)
-            write_json(half / "reliability.json", measured)
-            plot(measured, f"{label}: out of fold", half / "reliability.png")
-    return Prediction(read_json(folder / "predicted.json", dict[str, float]), read_json(folder / "reliability.json", Reliability))
+        folder.mkdir(parents=True, exist_ok=True)
+        _save(fitted, checkpoint, folder / "model.safetensors")
+        write_json(folder / "reliability.json", measured)
+        plot(measured, f"{label}: out of fold", folder / "reliability.png")
+        return fitted.rates({problem.id: features[problem.id] for problem in wanted})
+
+    rates = keep(folder / "predicted.json", dict[str, float], made_from, make)
+    return Prediction(rates, read_json(folder / "reliability.json", Reliability))
 
 
 def _ledger(context: RunContext, past: Sequence[int]) -> Iterator[LedgerEntry]:
@@ -111,9 +113,9 @@ def _moved(context: RunContext, last: int) -> float:
 def _features(context: RunContext, part: DifficultyModel, checkpoint: Checkpoint, problems: Sequence[Problem], label: str) -> dict[str, Features]:
     prompts = [(problem.id, context.workflow.prompter.messages(problem)) for problem in problems]
     features: dict[str, Features] = {}
-    context.cluster.open("sampler", context.workflow.sampler).call("rest")
+    worker = hand_over(context.cluster, context.workflow.sampler, "embedder", part.embedder)
     context.progress.begin(label, len(prompts))
-    for batches in context.cluster.open("embedder", part.embedder).stream("embed", [(checkpoint, prompts)]):
+    for batches in worker.stream("embed", [(checkpoint, prompts)]):
         for batch in batches:
             context.progress.advance(sum(name not in features for name, _ in batch))
             features.update(batch)

@@ -1,10 +1,9 @@
-"""The stage that probes the thoughts of sampled traces, on disk: it is taken up where it stopped."""
+"""Probe: what each thought of a sampled trace was worth, measured by answers after a truncated thinking."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 
 from selfimprove.checkpoints.tokens import decoder, encoder
@@ -12,58 +11,65 @@ from selfimprove.errors import UserError
 from selfimprove.protocols import Prompter
 from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Probe, Request
 from selfimprove.seeds import derive_seed
+from selfimprove.settings.paths import describe
+from selfimprove.stages.annotate import Probes
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.sample import sample_and_verify
-from selfimprove.storage.files import read_records, write_records
+from selfimprove.stages.sample import sample
+from selfimprove.storage.files import read_records
+from selfimprove.storage.keep import keep
+from selfimprove.storage.manifest import digest
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.thinking.traces import parsed
 from selfimprove.thinking.under_thinking import ThinkingProbe, answered, probe_requests
 
-Probes = dict[str, tuple[Probe, ...]]
-"""The probes of each probed trace, by its id."""
-
 
 def probe(
-    context: RunContext, probing: ThinkingProbe, checkpoint: Checkpoint, shards: JudgedShards, prompter: Prompter, folder: Path, label: str
+    context: RunContext, rule: ThinkingProbe, checkpoint: Checkpoint, shards: JudgedShards, prompter: Prompter, folder: Path, label: str
 ) -> Probes:
-    """Probe a draw of the traces of a stage with the checkpoint that wrote them; `prompter` is how it was asked.
+    """Probe a draw of a stage's traces with the checkpoint that wrote them, by truncating their thinking after each thought.
+
+    `prompter` is the one that the traces were sampled with. `probes.parquet` in `folder` keeps the result.
 
     Raises:
-        UserError: the checkpoint's tokenizer cannot be read apart from its model.
+        UserError: The checkpoint's tokenizer cannot be read apart from its model.
     """
-    if (folder / "probes.parquet").exists():
-        return read_probes(folder)
+    made_from = {
+        "probe": digest([describe(rule), context.workflow.seed]),
+        "weights": checkpoint.weights_hash,
+        "tokenizer and chat template": checkpoint.tokenizer_hash,
+    }
+    keep(folder / "probes.parquet", list[Probe], made_from, lambda: _probed(context, rule, checkpoint, shards, prompter, folder, label))
+    return read_probes(folder)
+
+
+def _probed(
+    context: RunContext, rule: ThinkingProbe, checkpoint: Checkpoint, shards: JudgedShards, prompter: Prompter, folder: Path, label: str
+) -> list[Probe]:
     decode, encode = decoder(checkpoint.path), encoder(checkpoint.path)
     if decode is None or encode is None:
         raise UserError(f"{checkpoint.path} has no tokenizer.json: probing has to know where thoughts end in tokens; save a fast tokenizer there")
     problems = {problem.id: problem for problem in context.problems}
-    drawn = draw(shards.read(), probing.wrong, probing.correct, derive_seed(context.workflow.seed, "probe", folder.name))
+    drawn = draw(shards.read(), rule.wrong, rule.correct, derive_seed(context.workflow.seed, "probe", folder.name))
     planned: list[tuple[Probe, list[Request]]] = []
     for trace in (item.trace for item in shards.read() if item.trace.id in drawn):
         messages = prompter.messages(problems[trace.problem_id])
-        planned += probe_requests(trace, messages, probing, decode, encode, context.workflow.seed)
+        planned += probe_requests(trace, messages, rule, decode, encode, context.workflow.seed)
     requests = [request for _, asked in planned for request in asked]
     answers: Iterable[JudgedTrace] = ()
     if requests:
         asked_of = [problems[name] for name in dict.fromkeys(request.problem_id for request in requests)]
-        answers = sample_and_verify(context, checkpoint, requests, asked_of, folder / "probes", label).read()
+        answers = sample(context, checkpoint, requests, asked_of, folder / "probes", label).read()
     probes = answered((probe for probe, _ in planned), answers)
-    write_records(folder / "probes.parquet", [probe for of_trace in probes.values() for probe in of_trace], Probe)
-    return probes
+    return [probe for of_trace in probes.values() for probe in of_trace]
 
 
 def read_probes(folder: Path) -> Probes:
-    """The probes of a generation; none where nothing was probed."""
+    """The probes of a generation, by trace id; empty where nothing was probed."""
     file = folder / "probes.parquet"
     found: dict[str, list[Probe]] = {}
     for one in read_records(file, Probe) if file.exists() else ():
         found.setdefault(one.trace_id, []).append(one)
     return {trace: tuple(probes) for trace, probes in found.items()}
-
-
-def beside(judged: Iterable[JudgedTrace], probes: Probes) -> Iterator[JudgedTrace]:
-    """Each trace with its probes."""
-    return (replace(item, probes=probes.get(item.trace.id, ())) for item in judged)
 
 
 def draw(judged: Iterable[JudgedTrace], wrong: int | None, correct: int | None, seed: int) -> set[str]:

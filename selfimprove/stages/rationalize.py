@@ -13,13 +13,13 @@ from selfimprove.errors import UserError
 from selfimprove.evaluation.paired import compare
 from selfimprove.prompting.hints import Rationalization, hinted, leak
 from selfimprove.protocols import Prompter
-from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Score, Selection
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, RationalizationFigures, Score, Selection
 from selfimprove.seeds import derive_seed
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.evaluate import evaluate_checkpoint
-from selfimprove.stages.sample import sample_and_verify
+from selfimprove.stages.evaluate import evaluate
+from selfimprove.stages.sample import sample
 from selfimprove.stages.select import select
-from selfimprove.stages.train import fine_tune
+from selfimprove.stages.train import train
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.thinking.positions import token_count
 from selfimprove.thinking.traces import parsed
@@ -51,13 +51,12 @@ class Rationalized:
             drops[f"{RATIONALIZED}: over share"] = len(rows) - most
         return Selection(tuple(sorted((*sampled.accepted, *kept), key=lambda row: row.trace_id)), drops)
 
-    def figures(self, trained_on: Sequence[AcceptedTrace]) -> dict[str, float]:
-        """As `GenerationReport.rationalization` names them; empty where nothing was asked again."""
+    def figures(self, trained_on: Sequence[AcceptedTrace]) -> RationalizationFigures | None:
+        """Figures for the report; None where no problem was asked again."""
         if not self.problems:
-            return {}
+            return None
         rows = sum(row.origin == RATIONALIZED for row in trained_on)
-        counts = {"problems": self.problems, "sampled": self.sampled, "accepted": len(self.selection.accepted), "trained_on": rows}
-        return {name: float(count) for name, count in counts.items()}
+        return RationalizationFigures(self.problems, self.sampled, len(self.selection.accepted), rows)
 
 
 def rationalize(
@@ -73,8 +72,8 @@ def rationalize(
     prompts = {problem.id: hinted(prompter, rule, problem) for problem in unsolved}
     requests = list(decoding.requests(unsolved, prompts, f"g{number}-hint", workflow.seed, workflow.delimiters, context.rates(unsolved)))
     label = f"generation {number}, rationalizing"
-    shards = sample_and_verify(context, champion, requests, unsolved, folder / RATIONALIZED, label)
-    found = select(workflow.selector, shards.read(), unsolved, workflow.prompter, number)
+    shards = sample(context, champion, requests, unsolved, folder / RATIONALIZED, label)
+    found = select(context, shards.read(), unsolved, number)
     problems, drops = (
         {problem.id: problem for problem in unsolved},
         Counter({f"{RATIONALIZED}: {name}": count for name, count in found.drops.items()}),
@@ -116,21 +115,29 @@ def _resolved(
     if not requests:
         return []
     concerned = [problems[name] for name in dict.fromkeys(row.problem_id for row in rows)]
-    again = sample_and_verify(context, champion, requests, concerned, folder / "resolved", f"generation {number}, resolving without hints")
+    again = sample(context, champion, requests, concerned, folder / "resolved", f"generation {number}, resolving without hints")
     right = Counter(item.trace.id.rpartition("/again/")[0] for item in again.read() if item.verdict.outcome is Outcome.CORRECT)
     return [row for row in rows if 2 * right[row.trace_id] > rule.resolve]
 
 
-def worth(context: RunContext, start: Checkpoint, rows: Sequence[AcceptedTrace], result: Score, folder: Path, number: int) -> dict[str, float]:
-    """What the rationalized rows of a training add to pass@1: `value` with its 90 % interval `value_low` to `value_high`, paired over problems.
+def ablate(
+    context: RunContext,
+    figures: RationalizationFigures | None,
+    start: Checkpoint,
+    rows: Sequence[AcceptedTrace],
+    result: Score,
+    folder: Path,
+    number: int,
+) -> RationalizationFigures | None:
+    """The figures with what the rationalized rows of a training add to pass@1.
 
-    The same training without them, from the same start, and the same evaluation. Empty where there are no such rows, or no others.
+    The same training without these rows, from the same start, takes the same evaluation. Unchanged where there are no such rows, or no others.
     """
     others = [row for row in rows if row.origin != RATIONALIZED]
-    if not others or len(others) == len(rows):
-        return {}
+    if figures is None or not others or len(others) == len(rows):
+        return figures
     label, place = f"generation {number} without rationalized rows", folder / "without-rationalized"
-    candidate, _ = fine_tune(context, start, others, place, f"generation-{number}-without", number, f"{label}, training")
-    without = evaluate_checkpoint(context, candidate, place / "evaluation", context.workflow.prompter, f"{label}, evaluation")
+    candidate, _ = train(context, start, others, place, f"generation-{number}-without", f"{label}, training", generation=number)
+    without = evaluate(context, candidate, place / "evaluation", f"{label}, evaluation")
     found = compare(without, result)
-    return {"without": without.pass_at_1, "value": found.difference, "value_low": found.low, "value_high": found.high}
+    return replace(figures, without=without.pass_at_1, value=found.difference, value_low=found.low, value_high=found.high)

@@ -10,12 +10,12 @@ from pathlib import Path
 from selfimprove.errors import UserError
 from selfimprove.process_reward.search import HOPELESS, Branch, Search
 from selfimprove.process_reward.step_rewards import StepRewards
-from selfimprove.records import Checkpoint, JudgedTrace, Problem, Request
+from selfimprove.records import AnnotatedTrace, Checkpoint, Problem, Request
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.sample import sample_and_verify
-from selfimprove.stages.score_steps import made_from, rewards_of
-from selfimprove.storage.files import read_json, write_json
+from selfimprove.stages.sample import sample
+from selfimprove.stages.score_steps import model_digest, rewards_of
+from selfimprove.storage.keep import keep
 from selfimprove.storage.manifest import digest, require_same
 from selfimprove.storage.shards import SHARD, JudgedShards
 
@@ -30,7 +30,7 @@ Trees = dict[str, list[Branch]]
 class Searched:
     """What a search came to."""
 
-    traces: tuple[JudgedTrace, ...]
+    traces: tuple[AnnotatedTrace, ...]
     """At least one a request and at most the search's width, in the order of the requests, with verdicts and step rewards."""
     tokens: Mapping[str, int]
     """All tokens sampled for each problem, by its id: those of dropped branches and those that ended a turn after a thought are among them."""
@@ -67,7 +67,7 @@ def search(
     """
     if any(request.budget for request in requests):
         raise UserError("a search decodes thought by thought, where no budget holds: take the budget out of sampling, or the search")
-    require_same(folder / "search.manifest.json", {"search": digest([describe(method)]), "process reward model": made_from(guidance)})
+    require_same(folder / "search.manifest.json", {"search": digest([describe(method)]), "process reward model": model_digest(guidance)})
     ended: Trees = {request.id: [] for request in requests}
     going: Trees = {request.id: [Branch(request)] for request in requests}
     tokens: Counter[str] = Counter({request.problem_id: 0 for request in requests})
@@ -97,15 +97,18 @@ def search_samples(
     folder: Path,
     label: str,
 ) -> tuple[JudgedShards, SearchCost]:
-    """One trace for each request, in the shards that `sample_and_verify` would fill, and what they took."""
+    """One trace for each request, in the shards that `sample` would fill, and what they took."""
     shards, costs = JudgedShards(folder, requests), []
     for start in range(0, len(requests), BATCH):
-        into = folder / "search" / f"batch-{start // BATCH:03d}"
-        if not (into / "cost.json").exists():
-            found = search(context, guidance, method, checkpoint, requests[start : start + BATCH], problems, into, label)
+        batch, into = requests[start : start + BATCH], folder / "search" / f"batch-{start // BATCH:03d}"
+
+        def make(batch: Sequence[Request] = batch, into: Path = into) -> SearchCost:
+            found = search(context, guidance, method, checkpoint, batch, problems, into, label)
             shards.add(found.traces)
-            write_json(into / "cost.json", _cost(found))
-        costs.append(read_json(into / "cost.json", SearchCost))
+            return _cost(found)
+
+        made_from = {"requests": digest(batch), "search": digest([describe(method)]), "process reward model": model_digest(guidance)}
+        costs.append(keep(into / "cost.json", SearchCost, made_from, make))
     return shards, SearchCost(*(sum(getattr(cost, name) for cost in costs) for name in ("tokens", "hopeless", "saved")))
 
 
@@ -127,7 +130,7 @@ def _round(
         for path, request in method.requests(branch, number).items():
             asked[request.id] = branch, path
             requests.append(request)
-    shards = sample_and_verify(context, checkpoint, requests, problems, folder, f"{label}, round {number + 1}")
+    shards = sample(context, checkpoint, requests, problems, folder, f"{label}, round {number + 1}")
     grown = {item.trace.id: asked[item.trace.id][0].grown(asked[item.trace.id][1], item) for item in shards.read()}
     by_id = {problem.id: problem for problem in problems}
     thoughts = {name: (by_id[branch.request.problem_id], branch.thoughts) for name, branch in grown.items()}

@@ -1,4 +1,4 @@
-"""Training: rows in, a checkpoint out."""
+"""Train: rows in, a checkpoint out."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
-from selfimprove.protocols import Cluster, Trainer
-from selfimprove.records import (
-    AcceptedTrace,
-    Checkpoint,
-    Trace,
-    TrainingStep,
-)
+from selfimprove.cluster.hand_over import hand_over
+from selfimprove.protocols import Trainer
+from selfimprove.records import AcceptedTrace, Checkpoint, Trace, TrainingStep
 from selfimprove.seeds import derive_seed
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
-from selfimprove.storage.files import read_json, read_records, write_json
-from selfimprove.storage.manifest import digest, require_same
+from selfimprove.storage.files import read_records
+from selfimprove.storage.keep import keep
+from selfimprove.storage.manifest import digest
 from selfimprove.storage.shards import JudgedShards
 
 COMPARED = 256
@@ -26,104 +23,70 @@ COMPARED = 256
 
 
 def train(
-    trainer: Trainer,
-    start: Checkpoint,
-    rows: Sequence[Any],
-    into: Path,
-    cluster: Cluster,
-    *,
-    checkpoint_id: str,
-    generation: int,
-    seed: int = 0,
-    on_step: Callable[[TrainingStep], None] = lambda step: None,
-) -> Checkpoint:
-    """Train `start` on `rows`, accepted traces or what else this trainer takes, and leave the result in the folder `into`."""
-    for steps in cluster.open("trainer", trainer).stream("train", [(start, rows, into, seed)]):
-        for step in steps:
-            on_step(step)
-    return describe_folder(into, checkpoint_id, parent_id=start.id, generation=generation)
-
-
-def require_agreement(
-    context: RunContext, start: Checkpoint, rows: Sequence[AcceptedTrace], shards: JudgedShards, folder: Path, trainer: Trainer | None = None
-) -> None:
-    """Let the trainer show that it reads what the sampler wrote: rows of this generation, and the bare question as the evaluation asked it.
-
-    `trainer` is the workflow's where it is None.
-
-    Raises:
-        UserError: it does not; nothing has been trained.
-    """
-    if (folder / "training.json").exists():
-        return
-    ours = {row.trace_id: row for row in rows if row.completion_token_ids is not None}
-    pairs = [(ours[item.trace.id], item.trace) for item in shards.read() if item.trace.id in ours]
-    bare = {problem.id: context.workflow.prompter.messages(problem) for problem in context.eval_problems}
-    evaluation = read_records(context.run.generation(0) / "evaluation" / "traces" / "shard-00000.parquet", Trace)
-    asked = [(bare[trace.problem_id], trace) for trace in evaluation]
-    trainer = take_turn(context, trainer or context.workflow.trainer)
-    context.cluster.open("trainer", trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
-
-
-def fine_tune(
     context: RunContext,
     start: Checkpoint,
     rows: Sequence[Any],
     folder: Path,
-    checkpoint_id: str,
-    number: int,
-    label: str,
+    name: str,
+    label: str | None = None,
+    *,
+    generation: int = 1,
     trainer: Trainer | None = None,
+    traces: JudgedShards | None = None,
 ) -> tuple[Checkpoint, list[TrainingStep]]:
-    """The checkpoint trained on these rows, and the steps it took; one that is there is only read.
+    """The checkpoint trained from `start` on these rows, and its optimizer steps.
 
-    `trainer` is the workflow's where it is None; `rows` are what it trains on.
+    Args:
+        rows: What the trainer trains on: accepted traces, pairs or prompts.
+        folder: Gets `checkpoint/` and `training.json`, the steps.
+        name: Id of the new checkpoint.
+        label: Name of the stage in the progress display; None for the checkpoint's id.
+        generation: The generation that the checkpoint belongs to.
+        trainer: None for the workflow's trainer.
+        traces: The sampled traces that the rows were made from. Where given, the trainer first shows that it reads the tokens that were sampled.
+
+    Raises:
+        UserError: The trainer reads other tokens than the sampler wrote, or `folder` holds what other settings left.
     """
-    trainer = trainer or context.workflow.trainer
-    note = folder / "training.json"
-    into = folder / "checkpoint"
-    if note.exists():
-        return describe_folder(into, checkpoint_id, start.id, number), read_json(note, list[TrainingStep])
-    seed = derive_seed(context.workflow.seed, "train", number)
+    part, into = trainer or context.workflow.trainer, folder / "checkpoint"
+    seed = derive_seed(context.workflow.seed, "train", generation)
     made_from = {
         "rows": digest(rows),
         "weights": start.weights_hash,
         "tokenizer and chat template": start.tokenizer_hash,
-        "trainer": digest([describe(trainer), seed]),
+        "trainer": digest([describe(part), seed]),
     }
-    require_same(folder / "training.manifest.json", made_from)
-    context.cluster.open("sampler", context.workflow.sampler).call("rest")
-    steps: list[TrainingStep] = []
-    context.progress.begin(label, 0)
-    checkpoint = train(
-        take_turn(context, trainer),
-        start,
-        rows,
-        into,
-        context.cluster,
-        checkpoint_id=checkpoint_id,
-        generation=number,
-        seed=seed,
-        on_step=_watching(context, steps),
-    )
-    context.progress.end()
-    write_json(note, steps)
-    return checkpoint, steps
+
+    def make() -> list[TrainingStep]:
+        if traces is not None:
+            _require_agreement(context, start, rows, traces, part)
+        steps: list[TrainingStep] = []
+        worker = hand_over(context.cluster, context.workflow.sampler, "trainer", part)
+        context.progress.begin(label or name, 0)
+        on_step = _steps_into(context, steps)
+        for several in worker.stream("train", [(start, rows, into, seed)]):
+            for step in several:
+                on_step(step)
+        context.progress.end()
+        return steps
+
+    steps = keep(folder / "training.json", list[TrainingStep], made_from, make)
+    return describe_folder(into, name, start.id, generation), steps
 
 
-def take_turn(context: RunContext, trainer: Trainer) -> Trainer:
-    """This trainer, after the last one has ended: a machine has room for one of them beside the sampler."""
-    before = context.training[:]
-    context.training[:] = [trainer]
-    for other in before:
-        if other != trainer:
-            context.cluster.end(other)
-    return trainer
+def _require_agreement(context: RunContext, start: Checkpoint, rows: Sequence[Any], shards: JudgedShards, trainer: Trainer) -> None:
+    """Let the trainer show that it reads what the sampler wrote: rows of this generation, and the bare question as the base evaluation asked it."""
+    ours = {row.trace_id: row for row in rows if isinstance(row, AcceptedTrace) and row.completion_token_ids is not None}
+    pairs = [(ours[item.trace.id], item.trace) for item in shards.read() if item.trace.id in ours]
+    bare = {problem.id: context.workflow.prompter.messages(problem) for problem in context.eval_problems}
+    first = context.run.generation(0) / "evaluation" / "traces" / "shard-00000.parquet"
+    asked = [(bare[trace.problem_id], trace) for trace in read_records(first, Trace)] if first.exists() else []
+    context.cluster.open("trainer", trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
 
 
-def _watching(context: RunContext, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:
+def _steps_into(context: RunContext, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:
     def on_step(step: TrainingStep) -> None:
-        # A training whose worker died begins anew.
+        # A training whose worker died starts over.
         del steps[step.step - 1 :]
         tokens = step.tokens - (steps[-1].tokens if steps else 0)
         steps.append(step)

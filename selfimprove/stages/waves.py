@@ -1,4 +1,4 @@
-"""The requests of a generation as an allocator decides on them: they follow from settings, seed and verdicts, never from the order of arrival."""
+"""Requests in waves: each wave follows from settings, seed and earlier verdicts, never from the order in which traces arrive."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from selfimprove.records import JudgedTrace, Problem, Request, Tries
 from selfimprove.sampling.requests import Requests
 from selfimprove.sampling.sampling import another
 from selfimprove.settings.paths import describe
-from selfimprove.stages.select import select
+from selfimprove.stages.annotate import annotate
 from selfimprove.storage.manifest import digest
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.workflow.workflow import Workflow
 
 
-class Allotment:
-    """The requests, wave by wave: each follows from the verdicts of all waves but the one before it, which is being sampled meanwhile.
+class Waves:
+    """The requests of a generation, wave by wave. A wave follows from the verdicts of all waves but the last, which is still being sampled.
 
     Args:
-        requests: one of each problem, sample 0; further samples are asked for like it.
-        problems: in the same order.
-        number: of the generation.
-        rates: predicted solve rates, by problem id.
+        requests: Sample 0 of each problem; further samples are requested like it.
+        problems: The problems, in the same order.
+        number: The generation.
+        rates: Predicted solve rates, by problem id.
     """
 
     def __init__(self, workflow: Workflow, requests: Sequence[Request], problems: Sequence[Problem], number: int, rates: Mapping[str, float]) -> None:
@@ -34,22 +34,22 @@ class Allotment:
 
     @property
     def digest(self) -> str:
-        """Of everything beside verdicts that decides on the requests."""
+        """Digest of everything that decides on the requests, apart from verdicts."""
         rates = {name: one.solve_rate for name, one in self._tries.items()}
         return digest([describe(self._workflow.allocator), self._workflow.sampling.n, rates, *self._requests.values()])
 
     @property
     def ended(self) -> bool:
-        """No wave follows, whatever the verdicts."""
+        """Whether no wave follows, whatever the verdicts."""
         return self._allot() is None
 
     @property
     def most(self) -> int:
-        """How many requests may follow."""
+        """The largest number of requests that may follow."""
         return max(0, self._workflow.sampling.n * len(self._tries) - sum(one.asked for one in self._tries.values()))
 
     def next_wave(self) -> Sequence[Request] | None:
-        """As the allocator decides on it now; None where none follows."""
+        """The wave that the allocator decides on now; None where none follows."""
         allotted = self._allot()
         if allotted is None:
             return None
@@ -59,8 +59,8 @@ class Allotment:
             self._tries[one.problem_id] = replace(one, asked=one.asked + more)
         return Requests(allotted, lambda problem, place: another(asked[problem][0], asked[problem][1] + place, seed))
 
-    def waves(self, shards: JudgedShards) -> Iterator[Sequence[Request]]:
-        """What is missing of the waves after the first, which `shards` begins with; an empty one waits for verdicts."""
+    def after_first(self, shards: JudgedShards) -> Iterator[Sequence[Request]]:
+        """The missing requests of each wave after the first, which `shards` begins with; an empty wave waits for verdicts."""
         before, last = range(0), range(len(shards))
         while True:
             while shards.missing(before):
@@ -78,11 +78,11 @@ class Allotment:
         return self._workflow.allocator.allot(list(self._tries.values()), self._workflow.sampling.n)
 
     def _count(self, judged: Sequence[JudgedTrace]) -> None:
-        problems = [self._problems[name] for name in dict.fromkeys(item.trace.problem_id for item in judged)]
+        prompts = {name: self._workflow.prompter.messages(self._problems[name]) for name in dict.fromkeys(item.trace.problem_id for item in judged)}
         for item in judged:
             one = self._tries[item.trace.problem_id]
             self._tries[one.problem_id] = replace(one, judged=one.judged + 1, tokens=one.tokens + item.trace.output_tokens)
-        for row in select(self._workflow.selector, judged, problems, self._workflow.prompter, self._number).accepted:
+        for row in self._workflow.selector.select(annotate(judged, {}), prompts, self._number).accepted:
             one, text = self._tries[row.problem_id], (row.problem_id, row.completion)
             self._tries[one.problem_id] = replace(one, accepted=one.accepted + 1, distinct=one.distinct + (text not in self._texts))
             self._texts.add(text)

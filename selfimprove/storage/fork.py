@@ -14,7 +14,18 @@ from selfimprove.settings.paths import differences
 from selfimprove.storage.files import complete_or_absent
 from selfimprove.storage.run_folder import RunFolder
 
-SHARED = ("base_model", "problems", "eval_problems", "prompter", "first_prompter", "eval_sampling", "verifier", "contamination", "seed")
+SHARED = (
+    "base_model",
+    "chat_template",
+    "problems",
+    "eval_problems",
+    "prompter",
+    "first_prompter",
+    "eval_sampling",
+    "verifier",
+    "contamination",
+    "seed",
+)
 """Settings that every generation rests on: with another one there is nothing to share."""
 
 

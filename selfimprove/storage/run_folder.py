@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.protocols import Progress
-from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
+from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.settings.paths import differences
 from selfimprove.storage.files import complete_or_absent, put_link, read_json, write_json
 from selfimprove.storage.lock import LOCK
@@ -185,8 +186,20 @@ class RunFolder:
         file = self.root / "stopped.json"
         return read_json(file, str) if file.exists() else None
 
-    def crown(self, checkpoint: Checkpoint) -> None:
-        """Let the link `champion` point to this checkpoint."""
+    def champion(self) -> Checkpoint:
+        """The checkpoint that the last complete generation kept.
+
+        Raises:
+            UserError: No generation is complete yet.
+        """
+        reports, folder = self.reports(), self.root / "champion"
+        if not reports or not folder.exists():
+            raise UserError(f"{self.root} has no champion: no generation is complete; the same `selfimprove run` command continues it")
+        kept = reports[-1].kept
+        return describe_folder(folder, kept.id, kept.parent_id, kept.generation)
+
+    def set_champion(self, checkpoint: Checkpoint) -> None:
+        """Point the link `champion` at this checkpoint."""
         target = checkpoint.path
         put_link(self.root / "champion", os.path.relpath(target, self.root) if Path(target).is_relative_to(self.root) else target)
 
@@ -206,10 +219,10 @@ class Stopwatch:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.seconds: dict[str, float] = read_json(file, dict[str, float]) if file.exists() else {}
+        self.seconds: dict[Stage, float] = read_json(file, dict[Stage, float]) if file.exists() else {}
 
     @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
+    def time(self, stage: Stage) -> Iterator[None]:
         """Add the time that the block takes to the stage, also when it fails."""
         import time
 

@@ -17,12 +17,12 @@ from selfimprove.records import Checkpoint, Request
 from selfimprove.records.budgets import Budget, BudgetByDifficulty
 from selfimprove.reports.budget_curve import plot
 from selfimprove.seeds import derive_seed
-from selfimprove.stages.context import RunContext
+from selfimprove.stages.context import RunContext, of_finished_run
 from selfimprove.stages.predict_difficulty import Prediction, predict_for
-from selfimprove.stages.sample import ask, sample_and_verify
+from selfimprove.stages.sample import ask, sample
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.studies.budget_curve import attempts, by_problem, champion, figures
+from selfimprove.studies.budget_curve import attempts, by_problem, figures
 from selfimprove.tracking.figures import legal
 from selfimprove.workflow.workflow import Workflow
 
@@ -77,8 +77,8 @@ def thinking_by_difficulty(
     rest = {rule.otherwise for several in rules.values() for rule in several}
     if len(rest) != 1:
         raise UserError("the rules must have the same `otherwise`: only the most thinking tokens are compared")
-    model, problems, folder = champion(run), run.problems("eval"), run.root / "thinking-by-difficulty"
-    context = RunContext(workflow, run, cluster, tracker, progress, model, run.problems("train"), problems, None)
+    context, folder = of_finished_run(run, workflow, cluster, tracker, progress), run.root / "thinking-by-difficulty"
+    model, problems = context.base, context.eval_problems
     past = range(1, run.reports()[-1].generation + 1)
     difficulty = workflow.difficulty or DifficultyModel()
     prediction = predict_for(context, difficulty, model, problems, past, folder / "difficulty", "predicting difficulty")
@@ -131,10 +131,10 @@ def _evaluate(
         concerned = [problem for problem in context.eval_problems if (problem.id, limit) in wanted]
         # Room for the longest thinking, and as much again as the evaluation gives a whole output.
         decoding = replace(workflow.eval_sampling, budget=replace(rest, max_tokens=limit), max_tokens=workflow.eval_sampling.max_tokens + longest)
-        asked[limit] = ask(concerned, workflow.prompter, decoding, f"thinking {limit}", workflow.seed, workflow.delimiters)
+        asked[limit] = ask(context, concerned, f"thinking {limit}", sampling=decoding)
     requests = [request for several in asked.values() for request in several]
     folder = context.run.root / "thinking-by-difficulty"
-    shards = sample_and_verify(context, model, requests, context.eval_problems, folder, "thinking by difficulty")
+    shards = sample(context, model, requests, context.eval_problems, folder, "thinking by difficulty")
     found = attempts(shards, decode)
     return {(problem, limit): several for limit, those in asked.items() for problem, several in by_problem(those, found).items()}
 

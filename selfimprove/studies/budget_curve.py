@@ -6,17 +6,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import Attempt, BudgetCurve, Setting, curve, fitting
 from selfimprove.protocols import Cluster, Progress, Tracker
-from selfimprove.records import Checkpoint, Outcome, Request
+from selfimprove.records import Outcome, Request
 from selfimprove.records.budgets import Budget
 from selfimprove.reports.budget_curve import plot
 from selfimprove.sampling.sampling import Sampling
-from selfimprove.stages.context import RunContext
-from selfimprove.stages.sample import ask, sample_and_verify
+from selfimprove.stages.context import of_finished_run
+from selfimprove.stages.sample import ask, sample
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import JudgedShards
@@ -47,20 +46,20 @@ def sweep(
     Raises:
         UserError: there is no champion, its tokens cannot be counted, or the folder holds what other settings left.
     """
-    model, problems = champion(run), run.problems("eval")
+    context = of_finished_run(run, workflow, cluster, tracker, progress)
+    model, problems = context.base, context.eval_problems
     decode = decoder(model.path)
     if decode is None:
         raise UserError(f"{model.path} has no tokenizer.json that can be read: its thinking tokens cannot be counted")
 
     def asked(decoding: Sampling, name: str) -> Sequence[Request]:
-        return ask(problems, workflow.prompter, decoding, name, workflow.seed, workflow.delimiters)
+        return ask(context, problems, name, sampling=decoding)
 
     evaluation = replace(workflow.eval_sampling, max_tokens=rejection.max_tokens)
     evaluations = {name: asked(replace(evaluation, budget=budget), f"budget {name}") for name, budget in budgets.items()}
     baseline = asked(replace(rejection, budget=None), "rejection")
     requests = [*(request for several in evaluations.values() for request in several), *baseline]
-    context = RunContext(workflow, run, cluster, tracker, progress, model, run.problems("train"), problems, None)
-    shards = sample_and_verify(context, model, requests, problems, run.budget_curve, "budget curve")
+    shards = sample(context, model, requests, problems, run.budget_curve, "budget curve")
 
     found = attempts(shards, decode)
     forced = [Setting(name, *tokens_asked(budgets[name]), by_problem(several, found)) for name, several in evaluations.items()]
@@ -75,19 +74,6 @@ def sweep(
     plot(curves, files[1])
     tracker.measured("budget_curve", figures(curves), files, run.root)
     return curves
-
-
-def champion(run: RunFolder) -> Checkpoint:
-    """The checkpoint that the run's last complete generation kept.
-
-    Raises:
-        UserError: there is none yet.
-    """
-    reports, folder = run.reports(), run.root / "champion"
-    if not reports or not folder.exists():
-        raise UserError(f"{run.root} has no champion: no generation is complete; the same `selfimprove run` command continues it")
-    kept = reports[-1].kept
-    return describe_folder(folder, kept.id, kept.parent_id, kept.generation)
 
 
 def attempts(shards: JudgedShards, decode: Decode) -> dict[str, Attempt]:

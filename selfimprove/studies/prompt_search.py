@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from selfimprove.checkpoints.base_models import resolve_model
-from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.paired import compare
 from selfimprove.evaluation.scores import score
-from selfimprove.problems.sets import load_sets
 from selfimprove.prompting.chat import Exemplar, PlainQuestion
 from selfimprove.prompting.trigger_search import better_half, distinct_triggers, induction, schedule
-from selfimprove.protocols import Cluster, Progress, Prompter, Sampler
+from selfimprove.protocols import Prompter, Sampler
 from selfimprove.records import Checkpoint, JudgedTrace, Problem, Score, Trace
-from selfimprove.sampling.sampling import Sampling
-from selfimprove.settings.paths import describe
+from selfimprove.sampling.sampling import Sampling, requests_for
+from selfimprove.sampling.stream import stream_traces
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.sample import ask, sample, sample_and_verify
-from selfimprove.storage.files import plain, read_records, write_records
-from selfimprove.storage.manifest import digest, require_same
-from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import NoProgress
-from selfimprove.tracking.no_tracker import NoTracker
-from selfimprove.workflow.workflow import Workflow
+from selfimprove.stages.sample import ask, sample
+from selfimprove.storage.files import plain
+from selfimprove.storage.keep import keep
+from selfimprove.storage.manifest import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +43,7 @@ class Round:
     """Who goes on; in the last round, the winner alone."""
 
 
-@contextmanager
-def open_context(workflow: Workflow, folder: Path, start_cluster: Callable[[], Cluster], progress: Progress | None = None) -> Iterator[RunContext]:
-    """The workflow's problems, evaluation and base model, with a cluster to sample on; what is made is kept in `folder` and never made again.
-
-    Raises:
-        UserError: the folder holds something else, or the problems cannot be used.
-    """
-    problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
-    base, run = describe_folder(resolve_model(workflow.base_model), "base"), RunFolder(folder)
-    run.claim(describe(workflow))
-    run.save_problems("train", problems)
-    run.save_problems("eval", eval_problems)
-    with closing(start_cluster()) as cluster:
-        yield RunContext(workflow, run, cluster, NoTracker(), progress or NoProgress(), base, problems, eval_problems, None)
-
-
-def examine_prompters(context: RunContext, prompters: Mapping[str, Prompter], problems: Sequence[Problem], name: str) -> dict[str, Standing]:
+def evaluate_prompters(context: RunContext, prompters: Mapping[str, Prompter], problems: Sequence[Problem], name: str) -> dict[str, Standing]:
     """Every way of asking on the same problems, decoded as the workflow's evaluation, all requests to the base model in one batch.
 
     What was sampled is kept in the run's folder `name`.
@@ -116,19 +92,20 @@ def propose_triggers(
         sampler: whose engine the proposing model runs on; another model than the base needs one of its own.
     """
     model, sampler, folder = model or context.base, sampler or context.workflow.sampler, context.run.root / "proposals"
-    requests = ask([induction(exemplars)], PlainQuestion("You are a helpful assistant."), decoding, "proposal", context.workflow.seed)
-    require_same(folder / "proposals.manifest.json", {"requests": digest(requests), "weights": model.weights_hash})
-    file = folder / "proposals.parquet"
-    if not file.exists():
+    requests = requests_for([induction(exemplars)], PlainQuestion("You are a helpful assistant."), decoding, "proposal", context.workflow.seed)
+
+    def make() -> list[Trace]:
         context.progress.begin("proposals", len(requests))
         proposals = []
-        for batch in sample(sampler, model, requests, context.cluster):
+        for batch in stream_traces(sampler, model, [requests], context.cluster):
             context.progress.advance(len(batch), tokens=sum(trace.output_tokens for trace in batch))
             proposals += batch
         context.progress.end()
         order = {request.id: place for place, request in enumerate(requests)}
-        write_records(file, sorted(proposals, key=lambda trace: order[trace.id]), Trace)
-    return distinct_triggers(read_records(file, Trace), known)
+        return sorted(proposals, key=lambda trace: order[trace.id])
+
+    made_from = {"requests": digest(requests), "weights": model.weights_hash}
+    return distinct_triggers(keep(folder / "proposals.parquet", list[Trace], made_from, make), known)
 
 
 def rows(standings: Mapping[str, Standing], against: str | None = None) -> list[dict[str, Any]]:
@@ -160,9 +137,9 @@ def round_rows(rounds: Sequence[Round]) -> list[dict[str, Any]]:
 
 def _judged(context: RunContext, prompters: Mapping[str, Prompter], problems: Sequence[Problem], name: str) -> dict[str, list[JudgedTrace]]:
     workflow = context.workflow
-    ways = {way: ask(problems, prompter, workflow.eval_sampling, way, workflow.seed, workflow.delimiters) for way, prompter in prompters.items()}
+    ways = {way: ask(context, problems, way, prompter, workflow.eval_sampling) for way, prompter in prompters.items()}
     requests = [request for way in ways.values() for request in way]
-    shards = sample_and_verify(context, context.base, requests, problems, context.run.root / name.replace(" ", "-"), name)
+    shards = sample(context, context.base, requests, problems, context.run.root / name.replace(" ", "-"), name)
     by_id = {item.trace.id: item for item in shards.read()}
     return {way: [by_id[request.id] for request in asked] for way, asked in ways.items()}
 

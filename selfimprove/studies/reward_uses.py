@@ -22,13 +22,14 @@ from selfimprove.evaluation.reranking import CHOICES, Candidate
 from selfimprove.process_reward.aggregation import Aggregation, aggregate
 from selfimprove.process_reward.search import HOPELESS, Search
 from selfimprove.process_reward.step_rewards import StepRewards
-from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Request
+from selfimprove.records import AnnotatedTrace, Checkpoint, Outcome, Request
 from selfimprove.reports.reward_uses import plot
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.selection.equations import false_equations
+from selfimprove.stages.annotate import annotate
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.sample import ask, sample_and_verify
-from selfimprove.stages.score_steps import reward, rewarded
+from selfimprove.stages.sample import ask, sample
+from selfimprove.stages.score_steps import score_steps
 from selfimprove.stages.search import search
 from selfimprove.storage.files import write_json
 from selfimprove.thinking.traces import parsed
@@ -58,12 +59,12 @@ def compare_uses(context: RunContext, guidance: StepRewards, checkpoint: Checkpo
     problems = context.eval_problems
 
     def asked(decoding: Sampling, name: str) -> Sequence[Request]:
-        return ask(problems, context.workflow.prompter, decoding, name, context.workflow.seed, context.workflow.delimiters)
+        return ask(context, problems, name, sampling=decoding)
 
     requests = asked(uses.plain, "plain")
-    shards = sample_and_verify(context, checkpoint, requests, problems, folder / "plain", "plain samples")
-    scores = reward(context, guidance, shards.read(), problems, folder / "plain", "plain samples, scoring thoughts")
-    samples = list(rewarded(shards.read(), scores))
+    shards = sample(context, checkpoint, requests, problems, folder / "plain", "plain samples")
+    scores = score_steps(context, guidance, shards.read(), problems, folder / "plain", "plain samples, scoring thoughts")
+    samples = list(annotate(shards.read(), {}, scores))
     pool = candidates(samples, uses.aggregation)
     tokens = {problem: sum(one.tokens for one in several) for problem, several in pool.items()}
     spent, stops = [Spent(PLAIN, pool, tokens, len(samples))], []
@@ -89,7 +90,7 @@ def compare_uses(context: RunContext, guidance: StepRewards, checkpoint: Checkpo
     return result
 
 
-def candidates(judged: Iterable[JudgedTrace], how: Aggregation) -> dict[str, list[Candidate]]:
+def candidates(judged: Iterable[AnnotatedTrace], how: Aggregation) -> dict[str, list[Candidate]]:
     """What counts of each trace, by problem; one that was given up has no answer."""
     found: defaultdict[str, list[Candidate]] = defaultdict(list)
     for item in judged:
@@ -107,7 +108,7 @@ def differences(spent: Sequence[Spent], pool: Mapping[str, Sequence[Candidate]],
             yield difference(one, "weighted majority", against, pool, seed)
 
 
-def sift(samples: Iterable[JudgedTrace], lowest: float) -> Sifted:
+def sift(samples: Iterable[AnnotatedTrace], lowest: float) -> Sifted:
     """Selection with this `lowest_step`."""
     kept, dropped = list[bool](), list[bool]()
     for item in samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from selfimprove.records import Trace
+from selfimprove.records import ThinkingFigures, Trace
 from selfimprove.thinking.behaviours import Behaviour, Behaviours
 from selfimprove.thinking.positions import Decode, thinking_tokens
 from selfimprove.thinking.thoughts import Thought, split, switches
@@ -18,28 +18,36 @@ def dissect(trace: Trace, behaviours: Behaviours) -> list[tuple[Thought, Behavio
     return list(zip(thoughts, behaviours.mark([thought.text for thought in thoughts]), strict=True))
 
 
-def anatomy(traces: Iterable[Trace], behaviours: Behaviours, decode: Decode | None = None) -> dict[str, float]:
-    """Figures over all traces, those without thinking among them; one trace in memory at a time.
+def anatomy(traces: Iterable[Trace], behaviours: Behaviours, decode: Decode | None = None) -> ThinkingFigures | None:
+    """Figures over all traces, those without thinking included; one trace in memory at a time. None where there are no traces.
 
-    Returns:
-        `traces`: how many; means per trace: `thoughts`, `switches` (thoughts that turn away from the one before), `thinking_characters`,
-        `output_tokens` (of thinking and answer together), the thoughts of each behaviour, under its name; `<behaviour>_share`: share of traces
-        that show it. With `decode`, also the mean `thinking_tokens` per trace, and `tokens_per_thought` over all thoughts. Empty where
-        there are no traces.
+    Thinking tokens are counted where `decode` is given.
     """
     count = 0
     totals: Counter[str] = Counter()
+    thoughts_of: Counter[Behaviour] = Counter()
+    traces_with: Counter[Behaviour] = Counter()
     for trace in traces:
         count += 1
         thoughts = dissect(trace, behaviours)
         found = Counter(behaviour for _, behaviour in thoughts)
+        thoughts_of.update(found)
+        traces_with.update(found.keys())
         totals["thoughts"] += len(thoughts)
         totals["switches"] += switches([thought for thought, _ in thoughts])
-        if decode:
-            totals["thinking_tokens"] += thinking_tokens(trace, decode)
+        totals["thinking_tokens"] += thinking_tokens(trace, decode) if decode else 0
         totals["thinking_characters"] += sum(len(thought.text) for thought, _ in thoughts)
         totals["output_tokens"] += trace.output_tokens
-        totals.update({behaviour.value: found[behaviour] for behaviour in Behaviour})
-        totals.update({f"{behaviour}_share": int(found[behaviour] > 0) for behaviour in Behaviour})
-    per_thought = {"tokens_per_thought": totals["thinking_tokens"] / totals["thoughts"]} if decode and totals["thoughts"] else {}
-    return {"traces": float(count), **{name: total / count for name, total in totals.items()}, **per_thought} if count else {}
+    if not count:
+        return None
+    return ThinkingFigures(
+        traces=count,
+        thoughts=totals["thoughts"] / count,
+        switches=totals["switches"] / count,
+        thinking_characters=totals["thinking_characters"] / count,
+        output_tokens=totals["output_tokens"] / count,
+        behaviours={behaviour.value: thoughts_of[behaviour] / count for behaviour in Behaviour},
+        behaviour_shares={behaviour.value: traces_with[behaviour] / count for behaviour in Behaviour},
+        thinking_tokens=totals["thinking_tokens"] / count if decode else None,
+        tokens_per_thought=totals["thinking_tokens"] / totals["thoughts"] if decode and totals["thoughts"] else None,
+    )

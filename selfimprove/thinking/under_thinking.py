@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.records import JudgedTrace, Message, Outcome, Probe, Request, Trace
+from selfimprove.records import AnnotatedTrace, Estimate, JudgedTrace, Message, Outcome, Probe, Request, Trace
 from selfimprove.seeds import derive_seed
 from selfimprove.thinking.positions import Decode, thought_ends, token_count
 from selfimprove.thinking.traces import parsed
@@ -97,7 +97,7 @@ def first_stable(probes: Sequence[Probe]) -> Probe | None:
     return stable
 
 
-def under_thinking(judged: JudgedTrace) -> float:
+def under_thinking(judged: AnnotatedTrace) -> float:
     """1 − (output tokens to the end of the first correct thought ÷ all output tokens) of a wrong trace; 0 where no thought was correct.
 
     The under-thinking score of Wang et al. 2025, "Thoughts are all over the place", equation 1, before its mean over traces.
@@ -112,21 +112,22 @@ def over_thinking(probes: Sequence[Probe]) -> float:
     return 1 - found.tokens / probes[-1].tokens if found else 0.0
 
 
-def figures(judged: Iterable[JudgedTrace]) -> dict[str, float]:
-    """Means over the probed traces with their 95 % intervals (bootstrap over traces): `under_thinking` of those without a right answer,
-    `over_thinking` of those with one, `_low`, `_high` and `_traces` behind each name. None of them where no such trace was probed."""
-    values: defaultdict[str, list[float]] = defaultdict(list)
+def estimates(judged: Iterable[AnnotatedTrace]) -> tuple[Estimate | None, Estimate | None]:
+    """Mean under-thinking of the probed traces without a correct answer, and mean over-thinking of those with one; None without such traces.
+
+    The 95 % intervals are bootstrapped over traces.
+    """
+    under, over = list[float](), list[float]()
     for item in judged:
         if item.probes and item.verdict.outcome is Outcome.CORRECT:
-            values["over_thinking"].append(over_thinking(item.probes))
+            over.append(over_thinking(item.probes))
         elif item.probes:
-            values["under_thinking"].append(under_thinking(item))
-    found: dict[str, float] = {}
-    for name in sorted(values):
-        low, high = _interval(values[name])
-        mean = sum(values[name]) / len(values[name])
-        found |= {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_traces": float(len(values[name]))}
-    return found
+            under.append(under_thinking(item))
+    return _estimate(under), _estimate(over)
+
+
+def _estimate(values: list[float]) -> Estimate | None:
+    return Estimate(sum(values) / len(values), *_interval(values), len(values)) if values else None
 
 
 def _interval(values: list[float]) -> tuple[float, float]:

@@ -26,29 +26,32 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     rates were predicted, `spent/…` of what an endpoint counted.
     """
     figures = of_score(report.score)
+    thinking = report.anatomy.figures() if report.anatomy else {}
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
     for section, values in (
-        (TRACES, report.counts),
+        (TRACES, report.counts.figures() if report.counts else {}),
         ("outcomes", report.outcomes),
         ("drops", report.drops),
         (SECONDS, report.seconds),
         (TOKENS, report.tokens),
-        (THINKING, {name: value for name, value in report.anatomy.items() if name not in _BEHAVIOURS}),
-        (MOMENTS, {name: value for name, value in report.anatomy.items() if name in _BEHAVIOURS}),
-        ("rationalization", report.rationalization),
-        ("difficulty", report.difficulty),
+        (THINKING, {name: value for name, value in thinking.items() if name not in _BEHAVIOURS}),
+        (MOMENTS, {name: value for name, value in thinking.items() if name in _BEHAVIOURS}),
+        ("rationalization", report.rationalization.figures() if report.rationalization else {}),
+        ("difficulty", report.difficulty.figures() if report.difficulty else {}),
     ):
         figures |= {f"{section}/{legal(key)}": float(value) for key, value in values.items()}
     if report.coverage is not None:
         figures |= {f"coverage/{name}": float(len(getattr(report.coverage, name))) for name in ("newly_solved", "forgotten", "never_solved")}
     if report.spent is not None:
         figures |= {f"spent/{name}": float(value) for name, value in asdict(report.spent).items()}
-    if report.counts.get("sampled"):
-        figures[f"{TRACES}/accepted_share"] = report.counts.get("accepted", 0) / report.counts["sampled"]
+    if report.saved_tokens is not None:
+        figures[f"{TOKENS}/saved"] = float(report.saved_tokens)
+    if report.counts and report.counts.sampled:
+        figures[f"{TRACES}/accepted_share"] = report.counts.accepted / report.counts.sampled
         figures[f"{TRACES}/samples_per_problem"] = report.samples_per_problem
         figures[f"{TRACES}/distinct_per_1000_tokens"] = report.distinct_per_1000_tokens
-    if report.counts.get("accepted"):
-        figures[f"{TRACES}/false_acceptance"] = report.counts.get("falsely_accepted", 0) / report.counts["accepted"]
+    if report.counts and report.counts.accepted:
+        figures[f"{TRACES}/false_acceptance"] = report.counts.falsely_accepted / report.counts.accepted
     return figures
 
 

@@ -81,7 +81,7 @@ def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Sco
         "|---|---|---|---|---|---|---|",
     ]
     for report in reports:
-        counts = [f"{report.counts[name]:,}" if name in report.counts else "" for name in ("sampled", "accepted", "trained_on")]
+        counts = [f"{getattr(report.counts, name):,}" if report.counts else "" for name in ("sampled", "accepted", "trained_on")]
         kept = "kept" if report.kept.id == report.candidate.id else "refused"
         lines.append(_row(str(report.generation or "base"), report.score, *counts, f"{kept}: {report.why}" if report.generation else ""))
     lines += [_row(name.replace("_", " "), score, "", "", "", "baseline") for name, score in baselines.items()]

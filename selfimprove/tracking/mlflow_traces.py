@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfimprove.records import JudgedTrace, Outcome, Problem
+from selfimprove.records import AnnotatedTrace, Outcome, Problem
 from selfimprove.reports.traces import described
-from selfimprove.stages.probe import beside, read_probes
+from selfimprove.stages.annotate import annotate
+from selfimprove.stages.probe import read_probes
 from selfimprove.storage.shards import stored
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.traces import parsed
 
 
-def draw(folder: Path, most: int) -> list[JudgedTrace]:
+def draw(folder: Path, most: int) -> list[AnnotatedTrace]:
     """At most so many of the traces in a generation's folder, by lot; the same ones every time."""
     chosen = heapq.nsmallest(most, stored(folder), key=lambda item: hashlib.sha256(item.trace.id.encode()).digest())
-    return list(beside(chosen, read_probes(folder)))
+    return list(annotate(chosen, read_probes(folder)))
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class Place:
     """Milliseconds since 1970. All traces bear this time: what single ones took is not measured, as they are sampled side by side."""
 
 
-def trace_id(item: JudgedTrace, place: Place) -> str:
+def trace_id(item: AnnotatedTrace, place: Place) -> str:
     """The same for the same trace of the same run, so that what is told again replaces what was told."""
     return "tr-" + hashlib.sha256(f"{place.run_id}/{item.trace.id}".encode()).hexdigest()[:32]
 
 
-def info(item: JudgedTrace, problem: Problem, accepted: Collection[str], place: Place) -> Any:
+def info(item: AnnotatedTrace, problem: Problem, accepted: Collection[str], place: Place) -> Any:
     """What the list of traces shows: question, text, tokens, and as assessments whether it is correct and accepted, and the reference answer."""
     from mlflow.entities import AssessmentSource, Expectation, Feedback, TraceInfo, TraceLocation, TraceState
 
@@ -72,7 +73,7 @@ def info(item: JudgedTrace, problem: Problem, accepted: Collection[str], place: 
     )
 
 
-def spans(item: JudgedTrace, problem: Problem, place: Place, behaviours: Behaviours) -> Iterator[Any]:
+def spans(item: AnnotatedTrace, problem: Problem, place: Place, behaviours: Behaviours) -> Iterator[Any]:
     """The trace as a span, and in it one span for each thought, named by its behaviour, and one for the verdict."""
     parts, seen, name = parsed(item.trace), described(item, problem, behaviours), trace_id(item, place)
     whole = {"thinking": parts.thinking, "answer": parts.answer, "finish_reason": item.trace.finish_reason}
@@ -107,6 +108,6 @@ def _span_id(trace: str, number: int) -> str:
     return hashlib.sha256(f"{trace}/{number}".encode()).hexdigest()[:16]
 
 
-def _usage(item: JudgedTrace) -> dict[str, int]:
+def _usage(item: AnnotatedTrace) -> dict[str, int]:
     read = item.trace.usage.prompt_tokens if item.trace.usage else len(item.trace.prompt_token_ids)
     return {"input_tokens": read, "output_tokens": item.trace.output_tokens, "total_tokens": read + item.trace.output_tokens}

@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Message, Pair, Trace, TrainingStep
 from selfimprove.training.agreement import require_agreement
 from selfimprove.training.malloc import keep_freed_memory
@@ -25,7 +25,7 @@ FIGURES = {"margin": "rewards/margins", "accuracy": "rewards/accuracies", "chose
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class DPO:
+class DPO(Trainer):
     """Makes right traces likelier than wrong ones, with TRL's `DPOTrainer` (DPO: Rafailov et al. 2023) and AdamW, from the model that it starts from.
 
     Computes in bfloat16 where the machine is fast at it and keeps float32 masters of the weights.

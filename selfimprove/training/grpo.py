@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import OpenVerifiers, Resources, Verifiers
+from selfimprove.protocols import OpenVerifiers, Reinforcer, Resources, Verifiers
 from selfimprove.records import AcceptedTrace, Checkpoint, Message, Outcome, ReinforcementPrompt, Trace, TrainingStep
 from selfimprove.thinking.traces import parsed
 from selfimprove.training.agreement import require_agreement
@@ -38,7 +38,7 @@ all equal, so that they teach nothing; the entropy of the model's choices, in na
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "arbitrary_types_allowed": True})
-class GRPO:
+class GRPO(Reinforcer):
     """Samples groups of rollouts, has them judged, and makes those better than their group likelier, with TRL's `GRPOTrainer` and AdamW.
 
     GRPO: Shao et al. 2024, "DeepSeekMath"; with rewards from a verifier as in DeepSeek-AI 2025, "DeepSeek-R1". Rollouts are sampled by the model that

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.errors import UserError
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Message, Trace, TrainingStep
 from selfimprove.training.agreement import require_agreement
 from selfimprove.training.malloc import keep_freed_memory
@@ -26,7 +26,7 @@ of its choices in nats."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class OnPolicyDistillation:
+class OnPolicyDistillation(Trainer):
     """Has the student answer, and moves its distribution over the next token, after each of its own tokens, towards the teacher's.
 
     On-policy distillation: Agarwal et al. 2024, with TRL's `DistillationTrainer` and AdamW. Of the rows only the questions count. The student

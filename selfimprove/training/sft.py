@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Resources
+from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Message, Trace, TrainingStep
 from selfimprove.training.agreement import require_agreement
 from selfimprove.training.data_parallel import train_together
@@ -30,7 +30,7 @@ Example = dict[str, list[int]]
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class SFT:
+class SFT(Trainer):
     """Fine-tunes every weight (or a LoRA adapter) on the completions of the rows, with TRL's `SFTTrainer` and AdamW.
 
     Computes in bfloat16 where the machine is fast at it and keeps float32 masters of the weights; rows are shuffled anew each epoch.

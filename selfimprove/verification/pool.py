@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from selfimprove.protocols import Resources, Verifier
+from selfimprove.protocols import Resources, Verifier, Verifiers
 from selfimprove.records import Outcome, Problem, Trace, Verdict
 from selfimprove.thinking.traces import parsed
 from selfimprove.verification.fork_server import Nursery, Worker
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "arbitrary_types_allowed": True})
-class VerifierPool:
+class VerifierPool(Verifiers):
     """A verifier in worker processes, each killed when one answer takes longer than the deadline.
 
     Bounds time, and what a crash can reach; it is no sandbox: a verifier that runs code from an answer must confine it itself.

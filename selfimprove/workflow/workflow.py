@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated, Literal
+from dataclasses import field, replace
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
@@ -58,6 +58,8 @@ class Workflow:
     trainer: Trainer
     base_model: str = "smollm2-135m-instruct"
     """A Hugging Face id, a local folder, or the embedded model."""
+    chat_template: dict[str, Any] = field(default_factory=dict)
+    """Defaults for variables of the model's chat template, such as `{"enable_thinking": False}`. Every checkpoint of the run carries them."""
     prompter: Prompter = PlainQuestion()
     """How the model is asked: in training, in the evaluation, and from generation 2 on in sampling."""
     first_prompter: Prompter | None = None

@@ -16,7 +16,7 @@ import toy
 from toy import make_toy_model, toy_workflow
 
 from selfimprove import SFT, VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, WorkerFailed, improve
-from selfimprove.protocols import Allocator
+from selfimprove.protocols import Allocator, WorkerPart
 from selfimprove.reports.table import summarize
 from selfimprove.storage.run_folder import RunFolder
 
@@ -33,7 +33,7 @@ DEFAULT = Resources()
 
 
 @dataclass(frozen=True)
-class Echo:
+class Echo(WorkerPart):
     """Says things back; dies or falls silent when told to."""
 
     resources: Resources = DEFAULT

@@ -33,8 +33,8 @@ def test_datasets_opens_every_trace_with_its_verdict_and_the_rows_of_the_trainin
     run = RunFolder(published.parent / "run")
     report = run.reports()[1]
     traces = load_dataset(str(published / "traces"), cache_dir=str(tmp_path))
-    assert len(traces["train"]) == report.counts["sampled"] and len(traces["test"]) == 2 * 15
-    assert sum(traces["train"]["accepted"]) == report.counts["accepted"] and not any(traces["test"]["accepted"])
+    assert len(traces["train"]) == report.counts.sampled and len(traces["test"]) == 2 * 15
+    assert sum(traces["train"]["accepted"]) == report.counts.accepted and not any(traces["test"]["accepted"])
     assert set(traces["train"]["problem_id"]).isdisjoint(traces["test"]["problem_id"])
     first = next(row for row in traces["train"] if row["outcome"] == "correct")
     assert first["reference"] == first["answer"] and first["thinking"].strip() and first["text"].startswith("<think>") and first["generation"] == 1
@@ -58,7 +58,7 @@ def test_the_cards_tell_the_hub_and_people_what_this_is(published: Path) -> None
 
     card = DatasetCard.load(published / "traces" / "README.md")
     assert [config["config_name"] for config in card.data.configs] == ["traces", "rows"] and card.data.size_categories == "n<1K"
-    assert f"| `traces` | `train` | {report.counts['sampled']:,} |" in card.text
+    assert f"| `traces` | `train` | {report.counts.sampled:,} |" in card.text
 
 
 def test_nothing_private_comes_out(published: Path) -> None:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from selfimprove import Checkpoint, Request, Trace
+from selfimprove.protocols import Sampler
 
 OWN = 9
 """Letters of thinking without a budget; where it samples, anything from 1 to twice as many."""
@@ -34,7 +35,7 @@ def needed(number: int) -> int:
 
 
 @dataclass(frozen=True)
-class ObedientSampler:
+class ObedientSampler(Sampler):
     """Remembers what it was asked, call by call, and is interrupted when it has written `patience` traces."""
 
     calls: ClassVar[list[list[str]]] = []

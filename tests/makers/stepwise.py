@@ -12,6 +12,7 @@ from typing import ClassVar
 from toy import SIGNS, make_toy_model, write_tokenizer
 
 from selfimprove import Checkpoint, Message, Request, Trace
+from selfimprove.protocols import Sampler, StepScorer
 from selfimprove.thinking.thoughts import complete
 
 LINES = 4
@@ -27,7 +28,7 @@ def make_stepwise_model(folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Stepwise:
+class Stepwise(Sampler):
     """Writes four lines, each with an error by the same chance, and then the answer, which one error spoils. One token a letter."""
 
     error: float = 0.3
@@ -75,7 +76,7 @@ class Stepwise:
 
 
 @dataclass(frozen=True)
-class SeesErrors:
+class SeesErrors(StepScorer):
     """Rewards every thought before the first error, and none from it on."""
 
     asked: ClassVar[list[int]] = []

@@ -26,7 +26,7 @@ from selfimprove import (
     TrainingStep,
     Workflow,
 )
-from selfimprove.protocols import Verifiers
+from selfimprove.protocols import Reinforcer, Sampler, Trainer, Verifiers
 
 SIGNS = sorted(string.printable)
 EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
@@ -69,7 +69,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class ToySampler:
+class ToySampler(Sampler):
     """Right with the chance that is the checkpoint's skill; exemplars in the prompt add `help`."""
 
     help: float = 0.3
@@ -97,7 +97,7 @@ class ToySampler:
 
 
 @dataclass(frozen=True)
-class ToyTrainer:
+class ToyTrainer(Trainer):
     """Adds to the start's skill with every row, and forgets half when no row holds a thought."""
 
     gain: float = 0.02
@@ -120,7 +120,7 @@ class ToyTrainer:
 
 
 @dataclass(frozen=True)
-class ToyPreference:
+class ToyPreference(Trainer):
     """Adds to the start's skill with every pair."""
 
     gain: float = 0.02
@@ -140,7 +140,7 @@ class ToyPreference:
 
 
 @dataclass(frozen=True)
-class ToyPractice:
+class ToyPractice(Reinforcer):
     """Tries every exercise twice in each step, once rightly, and adds to the start's skill what the judge says."""
 
     gain: float = 0.01

@@ -15,6 +15,7 @@ from selfimprove.process_reward import scoring
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.scoring import OpenRewardModel, RewardModel, step_rewards
 from selfimprove.process_reward.training import RewardTrainer
+from selfimprove.protocols import StepScorer
 from selfimprove.records import Message
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
@@ -72,7 +73,7 @@ def test_a_trace_that_does_not_fit_is_refused_and_the_engine_goes_on(opened: Ope
 
 
 @dataclass(frozen=True)
-class Lengths:
+class Lengths(StepScorer):
     """Rewards a thought by its length."""
 
     def open(self) -> Lengths:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, Problem, Round, Sampling, UserError, ask
+from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, Problem, Round, Sampling, UserError
 from selfimprove.prompting.chat import PlainQuestion
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.settings.paths import override
 
 rates = st.dictionaries(st.text("abcdef", min_size=1, max_size=4), st.floats(0, 1), min_size=1, max_size=60)
@@ -52,8 +53,8 @@ def test_a_part_of_the_problems_gets_the_budgets_of_all_and_what_is_not_predicte
     problems = [Problem(f"p{n}", f"What is {n}?", str(n), "test") for n in range(10)]
     predicted = {problem.id: n / 9 for n, problem in enumerate(problems[:9])}
     decoding = Sampling(n=2, budget=BudgetByDifficulty(easy=5, hard=25, mean=12))
-    whole = ask(problems, PlainQuestion(), decoding, "g2", predicted=predicted)
-    assert whole[:6] + whole[-2:] == ask([*problems[:3], problems[9]], PlainQuestion(), decoding, "g2", predicted=predicted)
+    whole = requests_for(problems, PlainQuestion(), decoding, "g2", predicted=predicted)
+    assert whole[:6] + whole[-2:] == requests_for([*problems[:3], problems[9]], PlainQuestion(), decoding, "g2", predicted=predicted)
     limits = [request.budget.max_tokens for request in whole if request.budget and request.id.endswith("s0")]
     assert limits[:9] == sorted(limits[:9], reverse=True) and sum(limits[:9]) == 9 * 12 and limits[9] == 12
 

@@ -15,12 +15,12 @@ from toy import Sums, ToySampler, make_toy_model, toy_workflow
 from selfimprove import InlineCluster, Sampling, improve
 from selfimprove.__main__ import main
 from selfimprove.evaluation.budget_curve import Attempt, Setting, curve
+from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.reports import html_report
 from selfimprove.reports.html_page import packed, page
 from selfimprove.reports.html_report import write_html
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.tracking.no_tracker import NoTracker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, LocatorAssertions, Page

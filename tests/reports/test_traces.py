@@ -15,9 +15,9 @@ from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, improve
 from selfimprove.__main__ import main
-from selfimprove.records import GenerationReport, Trace
+from selfimprove.records import Trace
 from selfimprove.reports.traces import find, show_traces
-from selfimprove.storage.files import read_json, read_records, write_json
+from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.thinking.behaviours import Behaviour, Behaviours, Cue
 from selfimprove.tracking import figures
@@ -109,22 +109,16 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path, shown: Callable[..., tu
 
 def test_each_generation_is_reported_with_its_anatomy(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, first, second = RunFolder(run).reports()
-    assert base.anatomy == {}
-    assert first.anatomy["traces"] == first.counts["sampled"] and first.anatomy["thoughts"] == second.anatomy["thoughts"] == 4
-    assert first.anatomy["plan"] == first.anatomy["plan_share"] == first.anatomy["revision_share"] == 1 and first.anatomy["output_tokens"] == 12
+    assert base.anatomy is None
+    one = first.anatomy
+    assert one.traces == first.counts.sampled and one.thoughts == second.anatomy.thoughts == 4
+    assert one.behaviours["plan"] == one.behaviour_shares["plan"] == one.behaviour_shares["revision"] == 1 and one.output_tokens == 12
     assert figures.of_report(first)["4_behaviours/revision_share"] == 1
     assert main(["report", str(run), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["generations"][1]["anatomy"] == first.anatomy
+    assert json.loads(capsys.readouterr().out)["generations"][1]["anatomy"] == first.anatomy.figures()
     assert main(["report", str(run)]) == 0
     out = capsys.readouterr().out
     assert out.count("  4.0 thoughts, 12 tokens a trace; reflection in 0%, revision in 100%\n  1.0 switches to another thought a trace\n") == 2
-
-
-def test_a_report_without_anatomy_is_read(run: Path, tmp_path: Path) -> None:
-    old = json.loads((run / "generation-01/report.json").read_text())
-    del old["anatomy"]
-    write_json(tmp_path / "report.json", old)
-    assert read_json(tmp_path / "report.json", GenerationReport).anatomy == {}
 
 
 def test_cues_of_the_workflow_mark_its_traces(tmp_path: Path) -> None:
@@ -132,5 +126,5 @@ def test_cues_of_the_workflow_mark_its_traces(tmp_path: Path) -> None:
     workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), problems=Sums(20), eval_problems=5, behaviours=mine, generations=1)
     improve(workflow, tmp_path / "run", InlineCluster)
     run = RunFolder(tmp_path / "run")
-    assert run.reports()[1].anatomy["plan_share"] == 1
+    assert run.reports()[1].anatomy.figures()["plan_share"] == 1
     assert {thought["behaviour"] for trace in find(run)["traces"] for thought in trace["thoughts"]} == {"plan"}

@@ -48,7 +48,7 @@ def test_the_parts_of_the_guide_run_a_campaign(toy: Workflow, tmp_path: Path) ->
     improve(workflow, tmp_path / "run", InlineCluster)
     report = RunFolder(tmp_path / "run").reports()[1]
     right = report.outcomes[Outcome.CORRECT]
-    assert 0 < report.counts["accepted"] < right and report.drops == {"not the shortest": right - report.counts["accepted"]}
+    assert 0 < report.counts.accepted < right and report.drops == {"not the shortest": right - report.counts.accepted}
 
 
 def test_the_trainer_of_the_guide_learns(tiny_model: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 import selfimprove
 from selfimprove import SFT, Checkpoint, Endpoint, RayCluster, UserError, describe_folder
 from selfimprove.commands.audit import OUTCOMES, show_audit
+from selfimprove.protocols import WorkerPart
 from selfimprove.records import AcceptedTrace
 from selfimprove.settings.paths import describe
 from selfimprove.terminal.progress import Show
@@ -51,7 +52,7 @@ def loopback(ip: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-class Nothing:
+class Nothing(WorkerPart):
     """A part that does nothing."""
 
     def open(self) -> Nothing:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from selfimprove import VLLM, Budget, Checkpoint, PlainQuestion, Problem, Sampling, SwitchPenalty, Trace, UserError, ask, describe_folder
+from selfimprove import VLLM, Budget, Checkpoint, PlainQuestion, Problem, Sampling, SwitchPenalty, Trace, UserError, describe_folder
 from selfimprove.protocols import OpenSampler
 from selfimprove.records import Request
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 from selfimprove.thinking.thoughts import complete
 from selfimprove.thinking.traces import parse, parsed
@@ -55,7 +56,7 @@ def sampler() -> Iterator[OpenSampler]:
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_every_request_of_a_batch_keeps_to_its_own_budget(sampler: OpenSampler, thinking: Checkpoint, temperature: float) -> None:
-    plain = ask(PROBLEMS, PlainQuestion(), Sampling(n=4, temperature=temperature, max_tokens=120), "g1", seed=7)
+    plain = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=4, temperature=temperature, max_tokens=120), "g1", seed=7)
     requests = [replace(request, budget=BUDGETS[number % len(BUDGETS)]) for number, request in enumerate(plain)]
     together, alone = ({trace.id: trace for batch in sampler.sample(thinking, asked) for trace in batch} for asked in (requests, plain))
     extended = 0
@@ -83,7 +84,7 @@ def sampled(sampler: OpenSampler, checkpoint: Checkpoint, requests: list[Request
 
 
 def test_a_penalty_holds_switches_back_as_long_as_a_thought_is_young(sampler: OpenSampler, thinking: Checkpoint) -> None:
-    plain = ask(PROBLEMS, PlainQuestion(), Sampling(n=2, temperature=1.0, max_tokens=60), "tip", seed=3)
+    plain = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=2, temperature=1.0, max_tokens=60), "tip", seed=3)
     digits = tuple("0123456789")
 
     def share(penalty: SwitchPenalty | None) -> float:
@@ -96,7 +97,7 @@ def test_a_penalty_holds_switches_back_as_long_as_a_thought_is_young(sampler: Op
 
 
 def test_a_prefix_is_gone_on_from_inside_the_thinking_or_after_it(sampler: OpenSampler, thinking: Checkpoint) -> None:
-    plain = ask(PROBLEMS[:4], PlainQuestion(), Sampling(n=1, temperature=1.0, max_tokens=30, budget=Budget(max_tokens=6)), "whole", seed=5)
+    plain = requests_for(PROBLEMS[:4], PlainQuestion(), Sampling(n=1, temperature=1.0, max_tokens=30, budget=Budget(max_tokens=6)), "whole", seed=5)
     whole = sampled(sampler, thinking, plain)
     inside, after = (
         sampled(sampler, thinking, [replace(one, budget=None, prefix=whole[one.id].output_token_ids[:size]) for one in plain]) for size in (3, 12)
@@ -110,7 +111,7 @@ def test_a_prefix_is_gone_on_from_inside_the_thinking_or_after_it(sampler: OpenS
 
 def test_a_request_that_is_preempted_keeps_its_budget_and_its_tokens(sampler: OpenSampler, thinking: Checkpoint) -> None:
     decoding = Sampling(n=3, temperature=1.0, max_tokens=120, budget=Budget(min_tokens=60, max_tokens=90, extensions=1))
-    requests = ask(PROBLEMS, PlainQuestion(), decoding, "g1", seed=7)
+    requests = requests_for(PROBLEMS, PlainQuestion(), decoding, "g1", seed=7)
     apart = {name: trace for start in range(0, len(requests), 9) for name, trace in sampled(sampler, thinking, requests[start : start + 9]).items()}
     before = preemptions(sampler)
     together = sampled(sampler, thinking, requests)
@@ -123,7 +124,7 @@ def preemptions(sampler: Any) -> int:
 
 
 def test_a_turn_is_ended_after_one_more_thought_and_gone_on_with_until_the_thinking_has_ended(sampler: OpenSampler, thinking: Checkpoint) -> None:
-    plain = ask(PROBLEMS, PlainQuestion(), Sampling(n=4, temperature=1.0, max_tokens=120), "steps", seed=11)
+    plain = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=4, temperature=1.0, max_tokens=120), "steps", seed=11)
     text, stops = {request.id: "" for request in plain}, 0
     asked = [replace(request, stop_after_thoughts=1) for request in plain]
     for _ in range(2):
@@ -151,7 +152,7 @@ def test_an_engine_that_ignores_budgets_is_found_out_before_it_samples(
 ) -> None:
     from selfimprove.sampling.budget_forcing import BudgetForcing
 
-    requests = ask(PROBLEMS[:2], PlainQuestion(), Sampling(temperature=1.0, max_tokens=30, budget=Budget(max_tokens=6)), "ignored")
+    requests = requests_for(PROBLEMS[:2], PlainQuestion(), Sampling(temperature=1.0, max_tokens=30, budget=Budget(max_tokens=6)), "ignored")
     monkeypatch.setattr(sampler, "_proven", False)
     with monkeypatch.context() as broken:
         broken.setattr(BudgetForcing, "apply", lambda self, logits: logits)

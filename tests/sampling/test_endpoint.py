@@ -13,8 +13,9 @@ import pydantic
 import pytest
 from chat_server import Behaviour, ChatServer, Reply, chat_server, fails, says
 
-from selfimprove import Budget, Checkpoint, Delimiters, Endpoint, PlainQuestion, Problem, Request, Sampling, Trace, Usage, UserError, ask
+from selfimprove import Budget, Checkpoint, Delimiters, Endpoint, PlainQuestion, Problem, Request, Sampling, Trace, Usage, UserError
 from selfimprove.sampling.chat_completions import OpenEndpoint
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.settings.paths import describe, explain
 from selfimprove.thinking.traces import parsed
 
@@ -64,7 +65,7 @@ def serve() -> Iterator[Serve]:
 
 def requests(count: int, delimiters: Delimiters = Delimiters(), **decoding: Any) -> list[Request]:  # noqa: B008
     problems = [Problem(f"p-{n}", f"What is {n} + {n}?", str(2 * n), "test") for n in range(count)]
-    return ask(problems, PlainQuestion(), Sampling(n=1, **decoding), "g1", 7, delimiters)
+    return requests_for(problems, PlainQuestion(), Sampling(n=1, **decoding), "g1", 7, delimiters)
 
 
 def line_of(error: pytest.ExceptionInfo[UserError]) -> str:

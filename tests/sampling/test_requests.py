@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from selfimprove import PlainQuestion, Problem, Request, Sampling, ask
+from selfimprove import PlainQuestion, Problem, Request, Sampling
 from selfimprove.sampling.requests import Requests
+from selfimprove.sampling.sampling import requests_for
 
 PLAIN = Request("p/g1/s0", "p", (), 1.0, 1.0, 8, 0)
 
@@ -48,6 +49,6 @@ def test_none_is_made_before_it_is_looked_at() -> None:
 
 def test_what_is_asked_of_a_problem_does_not_depend_on_when_it_is_looked_at() -> None:
     problems = [Problem(f"p{n}", f"{n}?", str(n), "test") for n in range(3)]
-    asked = ask(problems, PlainQuestion(), Sampling(n=2), "g1", seed=4)
+    asked = requests_for(problems, PlainQuestion(), Sampling(n=2), "g1", seed=4)
     assert [request.id for request in asked] == ["p0/g1/s0", "p0/g1/s1", "p1/g1/s0", "p1/g1/s1", "p2/g1/s0", "p2/g1/s1"]
     assert asked[3] == list(asked)[3] and len({request.seed for request in asked}) == 6

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import VLLM, Checkpoint, PlainQuestion, Problem, RayCluster, Request, Sampling, ask, describe_folder
+from selfimprove import VLLM, Checkpoint, PlainQuestion, Problem, RayCluster, Request, Sampling, describe_folder
 from selfimprove.protocols import Worker
+from selfimprove.sampling.sampling import requests_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm]
 
@@ -32,7 +33,7 @@ def test_an_engine_in_two_processes_writes_the_same_and_takes_new_weights(tiny_m
     # On a CPU vLLM wants to be told which core each of its processes has.
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0|1")
     base, other = describe_folder(tiny_model, "base"), describe_folder(make_tiny_model(tmp_path / "other", seed=1), "other")
-    requests = list(ask(PROBLEMS, PlainQuestion(), Sampling(n=4, temperature=1.0, max_tokens=3), "g1", seed=7))
+    requests = list(requests_for(PROBLEMS, PlainQuestion(), Sampling(n=4, temperature=1.0, max_tokens=3), "g1", seed=7))
     with RayCluster(deadline=300.0) as cluster:
         worker = cluster.open("sampler", spread := VLLM(engine={**ENGINE, "tensor_parallel_size": 2}))
         before, switched, again = (first_tokens(worker, checkpoint, requests) for checkpoint in (base, other, base))

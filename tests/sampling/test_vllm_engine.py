@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import VLLM, Checkpoint, PlainQuestion, Problem, Sampling, Trace, UserError, ask, describe_folder
+from selfimprove import VLLM, Checkpoint, PlainQuestion, Problem, Sampling, Trace, UserError, describe_folder
 from selfimprove.checkpoints.students import drop_layers
 from selfimprove.protocols import OpenSampler
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
 pytestmark = pytest.mark.vllm
@@ -40,7 +41,7 @@ def sampler() -> Iterator[OpenSampler]:
 
 
 def traces(sampler: OpenSampler, checkpoint: Checkpoint, decoding: Sampling, problems: list[Problem] = PROBLEMS) -> dict[str, Trace]:
-    requests = ask(problems, PlainQuestion(), decoding, "g1", seed=7)
+    requests = requests_for(problems, PlainQuestion(), decoding, "g1", seed=7)
     return {trace.id: trace for batch in sampler.sample(checkpoint, requests) for trace in batch}
 
 

@@ -11,22 +11,23 @@ from pathlib import Path
 import pytest
 from toy import SIGNS, Sums, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Checkpoint, InlineCluster, JudgedTrace, NoTracker, PlainQuestion, Request, Sampling, Trace, UserError, ask, describe_folder
+from selfimprove import Checkpoint, InlineCluster, JudgedTrace, PlainQuestion, Request, Sampling, Trace, UserError, describe_folder
 from selfimprove.process_reward.rollouts import Rollouts
+from selfimprove.protocols import Sampler
 from selfimprove.records import LabelledTrace
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.label_steps import label_steps
-from selfimprove.stages.sample import sample_and_verify
+from selfimprove.stages.sample import sample
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.progress import NoProgress
 
 THOUGHTS = ("{good}.\n{maybe}.\n{bad}.\nSo {bad}.", "{good}.\nYes, {good}.", "{bad}.", "{good}.\nYes, {good}.")
 RULE = Rollouts(least=4, most=16, wrong=None, correct=None)
 
 
 @dataclass(frozen=True)
-class Stumbling:
+class Stumbling(Sampler):
     """Thinks as the request's seed says. It goes on to the right answer from a right number, to a wrong one from a wrong number, and from a doubtful
     one to either."""
 
@@ -60,13 +61,13 @@ def context(tmp_path: Path) -> RunContext:
     problems = Sums(10).load()
     base = describe_folder(model, "base")
     workflow = toy_workflow(model, sampler=Stumbling())
-    return RunContext(workflow, RunFolder(tmp_path / "run"), InlineCluster(), NoTracker(), NoProgress(), base, problems, [], None)
+    return RunContext(workflow=workflow, run=RunFolder(tmp_path / "run"), cluster=InlineCluster(), base=base, problems=problems, eval_problems=[])
 
 
 @pytest.fixture
 def judged(context: RunContext) -> list[JudgedTrace]:
-    requests = ask(context.problems, PlainQuestion(), Sampling(n=8), "g1")
-    return list(sample_and_verify(context, context.base, requests, context.problems, context.run.root / "sampled", "sampling").read())
+    requests = requests_for(context.problems, PlainQuestion(), Sampling(n=8), "g1")
+    return list(sample(context, context.base, requests, context.problems, context.run.root / "sampled", "sampling").read())
 
 
 def label(context: RunContext, judged: list[JudgedTrace], rule: Rollouts = RULE, name: str = "labels") -> list[LabelledTrace]:

@@ -12,17 +12,17 @@ import pytest
 from stepwise import LINES, SeesErrors, Stepwise, make_stepwise_model
 from toy import Sums, toy_workflow
 
-from selfimprove import Budget, InlineCluster, KeepCorrect, NoTracker, Sampling, UserError, ask, describe_folder, improve
+from selfimprove import Budget, InlineCluster, KeepCorrect, Sampling, UserError, describe_folder, improve
 from selfimprove.process_reward.search import Search
 from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.records import GenerationReport
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.score_steps import read_rewards
 from selfimprove.stages.search import Searched, search
 from selfimprove.storage.files import read_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.terminal.progress import NoProgress
 
 PROBLEMS = Sums(size=12).load()
 GUIDANCE = StepRewards(SeesErrors())
@@ -48,8 +48,8 @@ def searched(cluster: InlineCluster, folder: Path, method: Search, trees: int = 
     checkpoint = describe_folder(model, "toy")
     workflow = toy_workflow(model, sampler=Stepwise())
     run = RunFolder(folder / "run")
-    asked = ask(PROBLEMS, workflow.prompter, Sampling(**{"n": trees, "max_tokens": 200, **decoding}), "search")
-    context = RunContext(workflow, run, cluster, NoTracker(), NoProgress(), checkpoint, PROBLEMS, PROBLEMS, None)
+    asked = requests_for(PROBLEMS, workflow.prompter, Sampling(**{"n": trees, "max_tokens": 200, **decoding}), "search")
+    context = RunContext(workflow=workflow, run=run, cluster=cluster, base=checkpoint, problems=PROBLEMS, eval_problems=PROBLEMS)
     return search(context, GUIDANCE, method, checkpoint, asked, PROBLEMS, run.root / "search", "search")
 
 
@@ -130,8 +130,8 @@ def test_the_loop_stops_hopeless_traces_and_drops_right_ones_with_a_bad_thought(
     stopping = StepRewards(SeesErrors(), search=Search(stop_below=0.5))
     improve(toy_workflow(model, process_reward=stopping, **settings), tmp_path / "stopping", InlineCluster)
     report = read_json(tmp_path / "stopping" / "generation-01" / "report.json", GenerationReport)
-    assert report.counts["sampled"] == 100 and 0 < report.counts["hopeless"] == report.drops["hopeless"] < 100
-    assert report.tokens["saved"] > 0
+    assert report.counts.sampled == 100 and 0 < report.counts.hopeless == report.drops["hopeless"] < 100
+    assert report.saved_tokens > 0
     traces = [item.trace for item in stored(tmp_path / "stopping" / "generation-01")]
     assert len(traces) == 100 and report.tokens["sample"] > sum(trace.output_tokens for trace in traces)
 

@@ -23,25 +23,23 @@ from selfimprove import (
     JudgedTrace,
     KeepMajority,
     LedgerEntry,
-    NoTracker,
     Request,
     Round,
     Sampling,
     UserError,
-    ask,
     describe_folder,
     improve,
 )
 from selfimprove.protocols import Allocator, Cluster, Load
 from selfimprove.records import Tries
 from selfimprove.reports.table import summarize
-from selfimprove.stages.collect import sample_allotted
+from selfimprove.sampling.sampling import requests_for
+from selfimprove.stages.collect import sample_allocated
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.sample import sample_and_verify
+from selfimprove.stages.sample import sample
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.terminal.progress import NoProgress
 
 ALLOCATOR = ExpectedGain(cap=2, most=12, wave=16)
 
@@ -114,22 +112,20 @@ def shuffling() -> Iterator[Shuffling]:
     cluster.close()
 
 
-def campaign(model: Path, root: Path, cluster: Cluster, allocator: Allocator = ALLOCATOR) -> RunContext:
+def context(model: Path, root: Path, cluster: Cluster, allocator: Allocator = ALLOCATOR) -> RunContext:
     sampling = Sampling(n=4, temperature=0.8, max_tokens=32)
     workflow = toy_workflow(model, sampler=Uneven(), sampling=sampling, allocator=allocator, problems=Sums(24))
     base = describe_folder(model, "base")
-    return RunContext(workflow, RunFolder(root), cluster, NoTracker(), NoProgress(), base, Sums(24).load(), [], None)
+    return RunContext(workflow=workflow, run=RunFolder(root), cluster=cluster, base=base, problems=Sums(24).load(), eval_problems=[])
 
 
 def sampled(of: RunContext) -> list[JudgedTrace]:
-    once = replace(of.workflow.sampling, n=1)
-    requests = ask(of.problems, of.workflow.prompter, once, "g1", of.workflow.seed)
-    return list(sample_allotted(of, of.base, requests, of.problems, of.run.generation(1), 1).read())
+    return list(sample_allocated(of, of.base, of.problems, of.workflow.prompter, of.run.generation(1), 1).read())
 
 
 @pytest.fixture(scope="module")
 def undisturbed(model: Path, shuffling: Shuffling, tmp_path_factory: pytest.TempPathFactory) -> list[JudgedTrace]:
-    return sampled(campaign(model, tmp_path_factory.mktemp("undisturbed"), shuffling))
+    return sampled(context(model, tmp_path_factory.mktemp("undisturbed"), shuffling))
 
 
 def test_hard_problems_get_more_samples_than_easy_ones_within_the_budget(undisturbed: list[JudgedTrace]) -> None:
@@ -152,7 +148,7 @@ def test_wherever_it_is_stopped_and_whatever_comes_first_the_traces_are_the_same
     model: Path, shuffling: Shuffling, undisturbed: list[JudgedTrace], seeds: list[int], stops: list[int]
 ) -> None:
     with TemporaryDirectory() as folder:
-        of = campaign(model, Path(folder), shuffling)
+        of = context(model, Path(folder), shuffling)
         for turn, left in enumerate([*stops, 10**9]):
             shuffling.chance.seed(seeds[turn % len(seeds)])
             Uneven.left = left
@@ -166,7 +162,7 @@ def test_wherever_it_is_stopped_and_whatever_comes_first_the_traces_are_the_same
 
 
 def test_a_stage_that_is_complete_is_only_read(model: Path, shuffling: Shuffling, undisturbed: list[JudgedTrace], tmp_path: Path) -> None:
-    of = campaign(model, tmp_path, shuffling)
+    of = context(model, tmp_path, shuffling)
     sampled(of)
     Uneven.left = 0
     try:
@@ -176,11 +172,11 @@ def test_a_stage_that_is_complete_is_only_read(model: Path, shuffling: Shuffling
 
 
 def test_fixed_k_leaves_the_same_files_as_a_list_of_requests(model: Path, shuffling: Shuffling, tmp_path: Path) -> None:
-    of = campaign(model, tmp_path / "allotted", shuffling, FixedK())
+    of = context(model, tmp_path / "allotted", shuffling, FixedK())
     sampled(of)
-    listed = campaign(model, tmp_path / "listed", shuffling)
-    requests = ask(of.problems, of.workflow.prompter, of.workflow.sampling, "g1", of.workflow.seed)
-    sample_and_verify(listed, listed.base, requests, of.problems, listed.run.generation(1), "listed")
+    listed = context(model, tmp_path / "listed", shuffling)
+    requests = requests_for(of.problems, of.workflow.prompter, of.workflow.sampling, "g1", of.workflow.seed)
+    sample(listed, listed.base, requests, of.problems, listed.run.generation(1), "listed")
     files = [
         {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
         for root in (tmp_path / "allotted", tmp_path / "listed")
@@ -189,14 +185,14 @@ def test_fixed_k_leaves_the_same_files_as_a_list_of_requests(model: Path, shuffl
 
 
 def test_traces_of_another_allocator_are_refused(model: Path, shuffling: Shuffling, tmp_path: Path) -> None:
-    sampled(campaign(model, tmp_path, shuffling))
+    sampled(context(model, tmp_path, shuffling))
     with pytest.raises(UserError, match="was made from other allocation"):
-        sampled(campaign(model, tmp_path, shuffling, replace(ALLOCATOR, cap=3)))
+        sampled(context(model, tmp_path, shuffling, replace(ALLOCATOR, cap=3)))
 
 
 def test_a_selector_that_compares_all_traces_cannot_be_gone_by(model: Path, shuffling: Shuffling, tmp_path: Path) -> None:
     told = r"KeepMajority compares all traces of a problem, and {} .*allocator=FixedK"
-    of = campaign(model, tmp_path, shuffling)
+    of = context(model, tmp_path, shuffling)
     for own in ({"selector": KeepMajority()}, {"rounds": (Round(selector=KeepMajority()),)}):
         with pytest.raises(ValueError, match=told.format("ExpectedGain")):
             replace(of.workflow, **own)

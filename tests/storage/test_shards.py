@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import JudgedTrace, Outcome, PlainQuestion, Problem, Request, Sampling, Trace, Verdict, ask
+from selfimprove import JudgedTrace, Outcome, PlainQuestion, Problem, Request, Sampling, Trace, Verdict
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.storage.shards import JudgedShards
 
 
@@ -19,7 +20,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PROBLEMS = [Problem(f"p{n}", f"{n}?", str(n), "test") for n in range(5)]
-REQUESTS = ask(PROBLEMS, PlainQuestion(), Sampling(n=2), "g1")
+REQUESTS = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=2), "g1")
 
 
 def judged(request: Request, text: str = "x") -> JudgedTrace:

@@ -17,8 +17,8 @@ from tiny_model import make_tiny_model
 from toy import ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
 from selfimprove import AcceptedTrace, Checkpoint, InlineCluster, KeepCorrect, Score, UserError, Workflow
+from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.storage.files import read_records
-from selfimprove.tracking.no_tracker import NoTracker
 
 
 @pytest.fixture
@@ -128,9 +128,7 @@ def test_students_learn_what_the_teacher_wrote_and_the_table_tells_what_each_cos
 
 def test_all_models_take_the_same_evaluation(distill: ModuleType, tmp_path: Path) -> None:
     run(distill, tmp_path, layered(tmp_path / "reasoner", 0.9))
-    asked = {
-        model: {name.split("/")[0] for of, name in Counting.asked if of == model and "-evaluation/" in name} for model in ("teacher", "4-layers")
-    }
+    asked = {model: {name.split("/")[0] for of, name in Counting.asked if of == model and "-exam/" in name} for model in ("teacher", "4-layers")}
     assert asked["teacher"] == asked["4-layers"] and len(asked["teacher"]) == 15
 
 

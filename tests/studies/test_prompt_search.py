@@ -20,8 +20,8 @@ from toy import EXEMPLAR, Sums, ToySampler, make_toy_model, toy_workflow
 
 from selfimprove import Checkpoint, Exemplar, FewShot, InlineCluster, LastNumber, Request, Sampling, Trace, UserError, Workflow, ZeroShot
 from selfimprove.prompting.trigger_search import KOJIMA
-from selfimprove.stages.context import RunContext
-from selfimprove.studies.prompt_search import examine_prompters, open_context, rows, search_prompters
+from selfimprove.stages.context import RunContext, open_run_context
+from selfimprove.studies.prompt_search import evaluate_prompters, rows, search_prompters
 
 BEST = "Let's add slowly."
 PROPOSALS = (BEST, f'"{KOJIMA}"', "Let's add.", "y" * 200)
@@ -66,7 +66,7 @@ def new_context(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
     def contexts() -> Iterator[RunContext]:
         for _ in count():
-            with open_context(workflow(model), tmp_path_factory.mktemp("run"), lambda: shared) as context:
+            with open_run_context(workflow(model), tmp_path_factory.mktemp("run"), lambda: shared) as context:
                 yield context
 
     yield contexts()
@@ -132,7 +132,7 @@ def test_a_problem_of_the_evaluation_and_an_empty_search_are_refused(new_context
 
 def test_ways_are_asked_in_one_batch_and_compared_problem_by_problem(new_context: Iterator[RunContext]) -> None:
     context = next(new_context)
-    found = examine_prompters(context, {"never": stating(0.0), "always": stating(1.0)}, context.eval_problems, "evaluation")
+    found = evaluate_prompters(context, {"never": stating(0.0), "always": stating(1.0)}, context.eval_problems, "evaluation")
     never, always = rows(found, against="never")
     assert (never["accuracy"], never["unparseable"], never["comparison"]) == (0.0, 1.0, None)
     assert (always["accuracy"], always["unparseable"], always["tokens"], always["cut"]) == (1.0, 0.0, 2.0, 0.0)
@@ -157,7 +157,8 @@ def test_the_chain_of_thought_workflow_compares_every_way_with_the_answer_alone(
     assert [row["comparison"] is None for row in result] == [True, False, False, False]
     assert json.loads((tmp_path / "run/result.json").read_text()) == result
     printed = capsys.readouterr().out
-    assert max(map(len, printed.splitlines())) <= 80 and "…" not in printed
+    table = [line for line in printed.splitlines() if not line.startswith("run toy in ")]
+    assert max(map(len, table)) <= 80 and "…" not in printed
     assert "zero-shot trigger" in printed and f"{result[1]['comparison']['difference']:+.3f}" in printed
     assert module.EVALUATION.base_model == "smollm2-135m-instruct" and module.main.__defaults__[0] is module.EVALUATION
 

@@ -22,6 +22,7 @@ from selfimprove.__main__ import main
 from selfimprove.evaluation.equal_tokens import PLAIN, RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.search import Search
+from selfimprove.protocols import Trainer
 from selfimprove.records import LabelledTrace
 from selfimprove.storage.files import read_json
 from selfimprove.studies.reward_uses import Uses
@@ -49,7 +50,7 @@ USES = Uses(
 
 
 @dataclass(frozen=True)
-class Learner:
+class Learner(Trainer):
     """Remembers what it was to learn."""
 
     learnt: ClassVar[list[LabelledTrace]] = []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import OpenVerifiers
+from selfimprove.protocols import OpenVerifiers, Verifiers
 from selfimprove.records import Checkpoint, Outcome, Problem, ReinforcementPrompt, Trace, TrainingStep, Verdict
 from selfimprove.training.grpo import GRPO, OpenGRPO, _Rewarding
 from selfimprove.verification.pool import VerifierPool
@@ -33,7 +33,7 @@ class HoldsE:
 
 
 @dataclass(frozen=True)
-class Said:
+class Said(Verifiers):
     """Gives each trace the outcome that its text names."""
 
     def open(self) -> OpenVerifiers:

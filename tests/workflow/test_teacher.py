@@ -78,9 +78,9 @@ def test_an_endpoint_teaches_generation_1_and_the_student_goes_on_alone(model: P
     assert second and {row.origin for row in second} == {"sampled"} and all(row.completion_token_ids for row in second)
 
     report = RunFolder(run).reports()[1]
-    assert report.outcomes["wrong"] == report.drops["wrong"] > 0 and report.counts["accepted"] == report.outcomes["correct"]
+    assert report.outcomes["wrong"] == report.drops["wrong"] > 0 and report.counts.accepted == report.outcomes["correct"]
     assert report.spent == Usage(500, 250, pytest.approx(50 * (10 + 2 * 5) / 1e6))  # type: ignore[arg-type]
-    assert report.tokens["sample"] == 250 and report.anatomy["output_tokens"] == 5
+    assert report.tokens["sample"] == 250 and report.anatomy.figures()["output_tokens"] == 5
     assert of_report(report)["spent/cost"] == pytest.approx(0.001)
     rows = summarize(RunFolder(run))["generations"]
     assert [row["spent"] and row["spent"]["prompt_tokens"] for row in rows] == [None, 500, None]
@@ -91,7 +91,7 @@ def test_a_teacher_that_fails_halfway_is_not_paid_again_for_what_is_there(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("selfimprove.storage.shards.SHARD", 10)
-    monkeypatch.setattr("selfimprove.stages.sample.LARGEST_CALL", 10)
+    monkeypatch.setattr("selfimprove.sampling.stream.LARGEST_CALL", 10)
     run = tmp_path / "run"
     with chat_server(lambda body, number: solve(body, number) if number < 34 else fails(429, "no more for now")) as server:
         endpoint = Endpoint(server.url, "m", key_from=None, concurrency=2, retries=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from selfimprove.protocols import Tracker
-from selfimprove.tracking.no_tracker import NoTracker
+from selfimprove.protocols.no_tracker import NoTracker
 
 
 def test_the_silent_tracker_points_nowhere_and_writes_nothing(tmp_path):

@@ -1,19 +1,15 @@
-"""Verdicts on traces, as they come."""
+"""Verdicts on traces as they come."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from selfimprove.protocols import Cluster, Verifier
-from selfimprove.records import (
-    JudgedTrace,
-    Problem,
-    Trace,
-)
+from selfimprove.records import JudgedTrace, Problem, Trace
 from selfimprove.verification.pool import VerifierPool
 
 
-def verify(
+def stream_verdicts(
     verifier: Verifier, problems: Iterable[Problem], traces: Iterable[Sequence[Trace]], cluster: Cluster, deadline: float = 5.0
 ) -> Iterator[list[JudgedTrace]]:
     """Each batch of traces with its verdicts, as it comes: while one batch is judged, the sampler works on.

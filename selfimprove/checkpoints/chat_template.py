@@ -1,0 +1,76 @@
+"""Defaults for a chat template's variables, such as `enable_thinking`, written into the template itself.
+
+Everything that reads the folder then reads the same tokens: sampling, training, evaluation, `ask`, and whoever serves an exported model. A caller
+that passes the variable still overrides the default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from selfimprove.checkpoints.saving import complete_folder
+from selfimprove.errors import UserError
+
+TEMPLATE = "chat_template.jinja"
+OWNED = frozenset({"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token", "pad_token", "unk_token"})
+"""Variables that transformers sets at every call: a default for them would have no effect."""
+
+
+def with_chat_template(folder: Path, variables: Mapping[str, Any], cache: Path) -> Path:
+    """A folder in `cache` that is the model in `folder` with these defaults in its chat template; `folder` itself where there are none.
+
+    All files but the template are links.
+
+    Raises:
+        UserError: the model has no chat template, or its template does not read one of the variables.
+    """
+    if not variables:
+        return folder
+    template = with_defaults(_template(folder), variables)
+    files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file() and file.name != TEMPLATE}
+    state = [template, str(folder), *((name, file.stat().st_mtime_ns) for name, file in files.items())]
+    ready = cache / f"{folder.name}-{hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]}"
+    if not ready.exists():
+        with complete_folder(ready) as half:
+            half.mkdir()
+            for name, file in files.items():
+                (half / name).symlink_to(file.resolve())
+            (half / TEMPLATE).write_text(template, encoding="utf-8")
+    return ready
+
+
+def with_defaults(template: str, variables: Mapping[str, Any]) -> str:
+    """The template with a line in front that sets those of the variables that the caller leaves out.
+
+    Raises:
+        UserError: transformers owns one of the variables, or the template does not read it.
+    """
+    from jinja2 import Environment
+
+    # Lexed rather than parsed: templates may hold tags of transformers' own.
+    names = {value for _, kind, value in Environment().lex(template) if kind == "name"}
+    for name in variables:
+        if name in OWNED:
+            raise UserError(f"chat_template: {name} is set at every call and takes no default; leave it out")
+        if name not in names:
+            raise UserError(f"chat_template: the model's chat template does not read {name}; check the name, or leave it out")
+    # The line break is dropped by `trim_blocks`, with which transformers compiles templates.
+    return (
+        "".join(f"{{% if {name} is not defined %}}{{% set {name} = {value!r} %}}{{% endif %}}" for name, value in variables.items()) + "\n" + template
+    )
+
+
+def _template(folder: Path) -> str:
+    if (folder / TEMPLATE).is_file():
+        return (folder / TEMPLATE).read_text(encoding="utf-8")
+    file = folder / "tokenizer_config.json"
+    found = json.loads(file.read_text(encoding="utf-8")).get("chat_template") if file.is_file() else None
+    if isinstance(found, list):
+        found = next((one["template"] for one in found if one["name"] == "default"), None)
+    if not isinstance(found, str):
+        raise UserError(f"chat_template: the model in {folder} has no chat template; leave the setting out")
+    return found

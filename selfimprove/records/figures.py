@@ -1,0 +1,153 @@
+"""Figures of one generation: what was counted and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """A timed step of a generation, in the order in which they run."""
+
+    PREDICT = "predict"
+    SAMPLE = "sample"
+    """Sampling and verifying, which run as one stream."""
+    REWARD = "reward"
+    PROBE = "probe"
+    RATIONALIZE = "rationalize"
+    SELECT = "select"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    ABLATE = "ablate"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationCounts:
+    """How many of each there were in a generation."""
+
+    sampled: int
+    """Traces."""
+    verified: int
+    """Traces with the verdict `correct`."""
+    accepted: int
+    """Traces that the selector kept."""
+    distinct: int
+    """Accepted traces of different text."""
+    falsely_accepted: int
+    """Accepted traces with the verdict `wrong`."""
+    problems: int
+    """Problems with at least one sample."""
+    most_samples: int
+    """Largest number of samples of one problem."""
+    trained_on: int
+    """Rows or, in reinforcement, prompts of the training."""
+    hopeless: int | None = None
+    """Traces that a search gave up; None without a search."""
+    pairs: int | None = None
+    """Preference pairs that were trained on; None without any."""
+    rollouts: int | None = None
+    """Rollouts of reinforcement; None without it."""
+    rollouts_right: int | None = None
+    """Rollouts with the verdict `correct`; None without reinforcement."""
+
+    def figures(self) -> dict[str, float]:
+        """The counts that there are, by name."""
+        return {name: float(value) for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over traces with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    traces: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingFigures:
+    """What the thinking of a generation's sampled traces looks like. Figures are means per trace unless they say otherwise."""
+
+    traces: int
+    """Number of traces, those without thinking included."""
+    thoughts: float
+    switches: float
+    """Thoughts that turn away from the one before."""
+    thinking_characters: float
+    output_tokens: float
+    """Tokens of thinking and answer together."""
+    behaviours: Mapping[str, float]
+    """Thoughts by reasoning behaviour."""
+    behaviour_shares: Mapping[str, float]
+    """Share of traces that show each reasoning behaviour."""
+    thinking_tokens: float | None = None
+    """None where tokens cannot be told apart, as with a teacher's traces."""
+    tokens_per_thought: float | None = None
+    """Mean over all thoughts; None without thoughts or tokens."""
+    under_thinking: Estimate | None = None
+    """Over the probed traces without a correct answer; None where there are none."""
+    over_thinking: Estimate | None = None
+    """Over the probed traces with a correct answer; None where there are none."""
+
+    def figures(self) -> dict[str, float]:
+        """All figures by name: `<behaviour>` and `<behaviour>_share` for behaviours; `_low`, `_high` and `_traces` behind the name of an estimate."""
+        plain = ("traces", "thoughts", "switches", "thinking_characters", "output_tokens", "thinking_tokens", "tokens_per_thought")
+        found = {name: float(value) for name in plain if (value := getattr(self, name)) is not None}
+        found |= dict(self.behaviours) | {f"{name}_share": share for name, share in self.behaviour_shares.items()}
+        for name, estimate in (("over_thinking", self.over_thinking), ("under_thinking", self.under_thinking)):
+            if estimate is not None:
+                found |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high, f"{name}_traces": float(estimate.traces)}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class RationalizationFigures:
+    """What asking unsolved problems again with a hint came to."""
+
+    problems: int
+    """Problems that were asked again."""
+    sampled: int
+    """Traces."""
+    accepted: int
+    """Rationales that were accepted."""
+    trained_on: int
+    """Rationalized rows of the training."""
+    without: float | None = None
+    """pass@1 of the same training without the rationalized rows; None without an ablation."""
+    value: float | None = None
+    """pass@1 that the rationalized rows add."""
+    value_low: float | None = None
+    """Lower end of the 90 % interval of `value`, paired over problems."""
+    value_high: float | None = None
+
+    def figures(self) -> dict[str, float]:
+        """The figures that there are, by name."""
+        return {name: float(value) for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastQuality:
+    """How good predictions of solve rates were, as `evaluation.reliability` measures it."""
+
+    problems: int
+    brier: float
+    base_brier: float
+    auroc: float | None
+    calibration_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class DifficultyFigures:
+    """How well solve rates were predicted."""
+
+    out_of_fold: ForecastQuality | None = None
+    """Quality on the observations that the model was fitted to, each predicted without its problem."""
+    forecast: ForecastQuality | None = None
+    """Quality on the samples that came afterwards."""
+
+    def figures(self) -> dict[str, float]:
+        """All figures by name; those of `forecast` begin with `forecast_`."""
+        found = {"": self.out_of_fold, "forecast_": self.forecast}
+        return {prefix + name: float(value) for prefix, one in found.items() if one for name, value in asdict(one).items() if value is not None}

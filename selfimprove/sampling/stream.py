@@ -1,0 +1,61 @@
+"""Requests to a sampler's copies, traces back as they finish."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from selfimprove.protocols import Cluster, Load, Sampler
+from selfimprove.records import Checkpoint, Request, Trace
+
+LARGEST_CALL = 256
+"""Requests per call to the only copy of a sampler: enough to fill an engine even where calls run one after another."""
+
+LARGEST_SHARE = 32
+"""Requests per call to one of several copies: more make sending cheaper, fewer spread the last ones more evenly."""
+
+QUEUED = 1 / 8
+"""Requests that wait at a copy, as a share of those in progress, so that it never runs dry."""
+
+
+def stream_traces(
+    sampler: Sampler, checkpoint: Checkpoint, waves: Iterable[Sequence[Request]], cluster: Cluster, role: str = "sampler"
+) -> Iterator[list[Trace]]:
+    """One trace of `checkpoint` for every request, in batches as they finish; each trace comes once.
+
+    Args:
+        waves: Requests, one wave after another; a wave is taken when the sampler has room for it. An empty wave says that the next one waits for
+            traces that are being sampled.
+    """
+    copies, sequences = sampler.resources.copies, sampler.sequences
+    load = Load(math.ceil(sequences * (1 + QUEUED)), of_call=lambda arguments: len(arguments[1]), of_item=len)
+    waiting: set[str] = set()
+
+    def calls() -> Iterator[tuple[object, ...] | None]:
+        for wave in waves:
+            for batch in _batches(wave, copies):
+                waiting.update(request.id for request in batch)
+                yield checkpoint, batch
+            if not wave:
+                yield None
+
+    for batches in cluster.open(role, sampler).stream("sample", calls(), load):
+        new = []
+        for trace in chain.from_iterable(batches):
+            # A call that was run again after its worker died brings some traces twice.
+            if trace.id in waiting:
+                waiting.remove(trace.id)
+                new.append(trace)
+        if new:
+            yield new
+
+
+def _batches(requests: Sequence[Request], copies: int) -> Iterator[Sequence[Request]]:
+    """The requests of each call. With several copies, calls get smaller toward the end, so that all copies finish together (guided self-scheduling,
+    Polychronopoulos and Kuck 1987)."""
+    begin = 0
+    while begin < len(requests):
+        size = LARGEST_CALL if copies == 1 else max(1, min(LARGEST_SHARE, (len(requests) - begin) // (2 * copies)))
+        yield requests[begin : begin + size]
+        begin += size
