@@ -1,4 +1,4 @@
-"""The dispatching of a run, with actors that pass the time without taking it."""
+"""Dispatch to simulated actors, in simulated time."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ SMALL = Setting(actors=6, places=16, requests_per_place=48)
 
 
 class TwoLargeCalls(Dispatch):
-    """Two calls at once, whatever is missing of them."""
+    """Always two calls per copy, however few results they still owe."""
 
     def __init__(self, calls: Iterable[tuple[Any, ...] | None], copies: int, load: Load | None) -> None:
         super().__init__(calls, copies, None)
 
 
-def test_actors_of_uneven_speed_are_kept_busy_and_end_together() -> None:
+def test_actors_of_uneven_speed_stay_busy_and_finish_together() -> None:
     told = simulate(SMALL, seed=0)
     assert told.traces == 6 * 16 * 48
     assert told.busy > 0.95 and told.tail < 0.05
     assert told.places > 0.9 and told.places_tail < 0.1
 
 
-def test_keeping_actors_full_by_missing_results_beats_a_fixed_number_of_calls() -> None:
+def test_dispatch_by_missing_results_beats_a_fixed_number_of_calls() -> None:
     assert simulate(SMALL, seed=0).places > simulate(SMALL, seed=0, dispatch=TwoLargeCalls).places
 
 
