@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from told import Told
 
+    from selfimprove.verification.pool import OpenVerifierPool
+
 # No deadline: the first example may include an import.
-hypothesis.settings.register_profile("noisy", deadline=None)
-hypothesis.settings.load_profile("noisy")
+hypothesis.settings.register_profile("full", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full"))
 
 # Each xdist worker, with every process that it starts, keeps to one core: spinning threads of two workers on the same cores would slow both
 # down many times over.
@@ -28,6 +32,56 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 
 # With --import-mode=importlib, pytest does not add this folder to sys.path.
 sys.path.insert(0, str(Path(__file__).parent / "makers"))
+
+MARKER_OF_FIXTURE = {"browser": "browser", "served": "vllm"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures that start something slow."""
+    for item in items:
+        for name in MARKER_OF_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKER_OF_FIXTURE[name])
+
+
+@pytest.fixture(scope="session")
+def exact_pool() -> Iterator[OpenVerifierPool]:
+    """An open pool of `Exact` verifiers, which toy runs use."""
+    from selfimprove import Exact
+    from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
+
+    pool = OpenVerifierPool(VerifierPool(Exact()))
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(autouse=True)
+def share_exact_pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all toy runs in this process use one pool: starting one takes longer than the rest of a toy run.
+
+    Tests of the pool itself, and tests that count processes, start their own.
+    """
+    if request.path.parent.name in ("verification", "confined", "faults", "cluster", "benchmarks"):
+        return
+    from selfimprove import Exact
+    from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
+
+    open_own = VerifierPool.open
+
+    def open_shared(self: VerifierPool) -> OpenVerifierPool | SimpleNamespace:
+        if self != VerifierPool(Exact()):
+            return open_own(self)
+        pool: OpenVerifierPool = request.getfixturevalue("exact_pool")
+        return SimpleNamespace(verify=pool.verify, verify_answers=pool.verify_answers, close=lambda: None)
+
+    monkeypatch.setattr(VerifierPool, "open", open_shared)
+
+
+@pytest.fixture
+def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run without MLflow, which adds several seconds to a toy run."""
+    from selfimprove.protocols import NoTracker
+
+    monkeypatch.setattr("selfimprove.tracking.mlflow.MLflow", lambda uri: NoTracker())
 
 
 @pytest.fixture(scope="session")
