@@ -72,7 +72,7 @@ bench: install
 	touch $@
 
 settings: install
-	$(BIN)/python -m selfimprove.commands.settings > docs/reference/settings.md
+	$(BIN)/python -m selfimprove.commands.settings_page > docs/reference/settings.md
 
 COMPILE := pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --extra dev \
 	--override requirements/overrides.txt pyproject.toml

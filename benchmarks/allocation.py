@@ -17,7 +17,9 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import ExpectedGain, RayCluster, Workflow, describe_folder, resolve_model
+from selfimprove import ExpectedGain, RayCluster, Workflow
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.protocols import Allocator
 from selfimprove.records import Tries
 from selfimprove.sampling.allocation import FixedK, fit_beta

@@ -17,7 +17,9 @@ from typing import Any
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import Budget, Request, resolve_model
+from selfimprove import Budget
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.records import Request
 from selfimprove.records.delimiters import THINK
 from selfimprove.sampling.engine_options import engine_defaults
 from selfimprove.sampling.vllm_engine import ENVIRONMENT

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
-from selfimprove import SFT, Checkpoint, Exact, InlineCluster, PlainQuestion, Problem, Request, Sampling, Trace, Workflow
+from selfimprove import SFT, Exact, InlineCluster, PlainQuestion, Sampling, Workflow
 from selfimprove.protocols import Sampler
+from selfimprove.records import Checkpoint, Problem, Request, Trace
 from selfimprove.stages.collect import sample_allocated
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import count_samples

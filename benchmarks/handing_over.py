@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.machine import describe_machine
-from selfimprove import RayCluster, Resources, Trace
+from selfimprove import RayCluster, Resources
 from selfimprove.protocols import WorkerPart
+from selfimprove.records import Trace
 
 BATCHES = 2000
 TWO = Resources(copies=2, cpus=0.1)

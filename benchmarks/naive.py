@@ -18,8 +18,11 @@ from typing import Any
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import SFT, Problem, load_sets, resolve_model
+from selfimprove import SFT
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.problems.sets import load_sets
 from selfimprove.protocols import Prompter
+from selfimprove.records import Problem
 from selfimprove.workflow.files import load_workflow
 from selfimprove.workflow.workflow import Workflow
 

@@ -13,7 +13,10 @@ from typing import Any
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import Checkpoint, Problem, RayCluster, describe_folder, resolve_model
+from selfimprove import RayCluster
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.records import Checkpoint, Problem
 from selfimprove.sampling.engine_options import engine_defaults
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.sampling.stream import stream_traces

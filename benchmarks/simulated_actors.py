@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.figures import Figure, figure, hand_on
-from selfimprove import Checkpoint, Request, Resources, Trace
+from selfimprove import Resources
 from selfimprove.cluster.dispatch import Call, Dispatch
 from selfimprove.protocols import Load, Sampler
+from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.records.delimiters import THINK
 from selfimprove.sampling.open_vllm import GATHER_SECONDS
 from selfimprove.sampling.stream import stream_traces

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import VLLM, PlainQuestion, Problem, RayCluster, Sampling, describe_folder, resolve_model
+from selfimprove import VLLM, PlainQuestion, RayCluster, Sampling
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.protocols import Cluster
+from selfimprove.records import Problem
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.sampling.stream import stream_traces
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import ExpectedGain, InlineCluster, Mathematical, Outcome, PlainQuestion, Problem, ReasoningGymScorer, Sampling, Trace
-from selfimprove.records import Tries
+from selfimprove import ExpectedGain, InlineCluster, Mathematical, PlainQuestion, ReasoningGymScorer, Sampling
+from selfimprove.records import Outcome, Problem, Trace, Tries
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import JudgedShards

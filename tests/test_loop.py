@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from toy import Sums, ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
-from selfimprove import AlwaysPromote, InlineCluster, LedgerEntry, Outcome, Problem, Replay, StopEarly, StrictGate, UserError, improve
-from selfimprove.records import AcceptedTrace, JudgedTrace, Trace, TrainingStep
+from selfimprove import AlwaysPromote, InlineCluster, Replay, StopEarly, StrictGate, UserError, improve
+from selfimprove.records import AcceptedTrace, JudgedTrace, LedgerEntry, Outcome, Problem, Trace, TrainingStep
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -297,7 +297,8 @@ def test_problems_at_the_cap_of_accepted_traces_are_not_sampled_again(model: Pat
 
 
 def test_a_users_own_gate_and_selector_need_no_base_class(model: Path, tmp_path: Path) -> None:
-    from selfimprove import Decision, KeepCorrect, Selection
+    from selfimprove import KeepCorrect
+    from selfimprove.records import Decision, Selection
 
     class Shortest:
         def select(self, judged, prompts, generation):  # type: ignore[no-untyped-def]

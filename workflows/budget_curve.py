@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Budget, Cluster, MLflow, RayCluster, Sampling
+from selfimprove import Budget, MLflow, RayCluster, Sampling
 from selfimprove.evaluation.budget_curve import BudgetCurve
+from selfimprove.protocols import Cluster
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder

@@ -12,8 +12,8 @@ from quickstart import EXEMPLARS
 from quickstart import workflow as quickstart
 from rich.console import Console
 
-from selfimprove import VLLM, Cluster, FewShot, LastNumber, RayCluster, Sampling, Workflow, ZeroShot, open_run_context
-from selfimprove.protocols import Prompter
+from selfimprove import VLLM, FewShot, LastNumber, RayCluster, Sampling, Workflow, ZeroShot, open_run_context
+from selfimprove.protocols import Cluster, Prompter
 from selfimprove.reports.prompt_search import show_ways
 from selfimprove.storage.files import write_json
 from selfimprove.studies.prompt_search import evaluate_prompters, rows

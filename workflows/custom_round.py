@@ -9,7 +9,8 @@ from pathlib import Path
 
 from quickstart import workflow as quickstart
 
-from selfimprove import Cluster, RayCluster, RunContext, Workflow, ask, evaluate, open_run_context, sample, select, train
+from selfimprove import RayCluster, RunContext, Workflow, ask, evaluate, open_run_context, sample, select, train
+from selfimprove.protocols import Cluster
 from selfimprove.records import JudgedTrace, Outcome, Problem, Score
 
 WORKFLOW = replace(quickstart, name="custom-round")

@@ -10,19 +10,10 @@ from pathlib import Path
 
 from quickstart import workflow as quickstart
 
-from selfimprove import (
-    SFT,
-    Cluster,
-    MLflow,
-    RayCluster,
-    Replay,
-    Sampling,
-    Workflow,
-    describe_folder,
-    open_run_context,
-    resolve_model,
-)
-from selfimprove.protocols import Tracker
+from selfimprove import SFT, MLflow, RayCluster, Replay, Sampling, Workflow, open_run_context
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.protocols import Cluster, Tracker
 from selfimprove.reports.costs import show_costs
 from selfimprove.storage.files import write_json
 from selfimprove.studies.distillation import Cost, evaluate_cost, learn, rows, teach

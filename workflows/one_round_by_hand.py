@@ -12,8 +12,11 @@ from pathlib import Path
 
 from quickstart import workflow as quickstart
 
-from selfimprove import Behaviours, InlineCluster, ask, dissect, evaluate, open_run_context, parsed, sample, select, train
+from selfimprove import InlineCluster, ask, evaluate, open_run_context, sample, select, train
 from selfimprove.records import Outcome
+from selfimprove.thinking.anatomy import dissect
+from selfimprove.thinking.behaviours import Behaviours
+from selfimprove.thinking.traces import parsed
 
 stack = ExitStack()
 workflow = replace(quickstart, name="one-round-by-hand", eval_problems=20)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Checkpoint, Cluster, MLflow, RayCluster, RewardModel, Sampling, Search, StepRewards, ask, sample, train
+from selfimprove import MLflow, RayCluster, RewardModel, Sampling, Search, StepRewards, ask, sample, train
 from selfimprove.evaluation.equal_tokens import RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.training import RewardTrainer
-from selfimprove.protocols import StepScorer, Trainer
-from selfimprove.records import LabelledTrace
+from selfimprove.protocols import Cluster, StepScorer, Trainer
+from selfimprove.records import Checkpoint, LabelledTrace
 from selfimprove.reports.reward_uses import table
 from selfimprove.stages.context import RunContext, of_finished_run
 from selfimprove.stages.label_steps import label_steps

@@ -11,23 +11,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from selfimprove import (
-    SFT,
-    VLLM,
-    Cluster,
-    Exact,
-    Exemplar,
-    FewShot,
-    KeepCorrect,
-    MLflow,
-    Rationalization,
-    RayCluster,
-    Replay,
-    Sampling,
-    Workflow,
-    improve,
-)
+from selfimprove import SFT, VLLM, Exact, Exemplar, FewShot, KeepCorrect, MLflow, Rationalization, RayCluster, Replay, Sampling, Workflow, improve
 from selfimprove.problems.addition import Addition, question, scratchpad
+from selfimprove.protocols import Cluster
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.exit_codes import in_one_line
 from selfimprove.terminal.progress import Show

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Budget, BudgetByDifficulty, Cluster, MLflow, RayCluster
+from selfimprove import Budget, BudgetByDifficulty, MLflow, RayCluster
+from selfimprove.protocols import Cluster
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.storage.files import plain

@@ -12,8 +12,9 @@ from chain_of_thought import EVALUATION, SYSTEM
 from quickstart import EXEMPLARS
 from rich.console import Console
 
-from selfimprove import Cluster, RayCluster, Sampling, Workflow, ZeroShot, open_run_context
+from selfimprove import RayCluster, Sampling, Workflow, ZeroShot, open_run_context
 from selfimprove.prompting.trigger_search import BY_HAND, KOJIMA
+from selfimprove.protocols import Cluster
 from selfimprove.reports.prompt_search import show_rounds, show_ways
 from selfimprove.storage.files import write_json
 from selfimprove.studies.prompt_search import evaluate_prompters, propose_triggers, round_rows, rows, search_prompters

@@ -10,20 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from selfimprove import (
-    DPO,
-    AcceptedTrace,
-    Cluster,
-    Pair,
-    RayCluster,
-    Score,
-    Workflow,
-    evaluate,
-    pair_up,
-    train,
-)
+from selfimprove import DPO, RayCluster, Workflow, evaluate, train
 from selfimprove.evaluation.paired import compare
-from selfimprove.protocols import Trainer
+from selfimprove.protocols import Cluster, Trainer
+from selfimprove.records import AcceptedTrace, Pair, Score
+from selfimprove.selection.preference_pairs import pair_up
 from selfimprove.stages.context import of_finished_run
 from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.run_folder import RunFolder

@@ -13,7 +13,7 @@ from selfimprove.__main__ import main
 WORKFLOW = """
 from dataclasses import dataclass
 from pathlib import Path
-from selfimprove import Outcome
+from selfimprove.records import Outcome
 from toy import toy_workflow
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from toy import EXEMPLAR, Sums, toy_workflow
 
-from selfimprove import VLLM, Exact, Exemplar, FewShot, Outcome, PlainQuestion, Problem, Sampling
+from selfimprove import VLLM, Exact, Exemplar, FewShot, PlainQuestion, Sampling
 from selfimprove.__main__ import main
-from selfimprove.commands.check import check
+from selfimprove.commands.findings import check
+from selfimprove.records import Outcome, Problem
 
 
 def findings(tiny_model: Path, **changes: object) -> dict[str, dict[str, Any]]:
-    """What is found of a workflow with these fields, by name; the whole passes exactly if every finding does."""
+    """What `check` finds in a workflow with these fields, by name; it passes exactly if every finding does."""
     result = check(toy_workflow(tiny_model, **changes))
     assert result["passed"] == all(finding["passed"] for finding in result["findings"])
     return {finding["name"]: finding for finding in result["findings"]}
@@ -65,8 +66,8 @@ def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("exemplar", "detail"),
     [
-        (Exemplar("What is 5 + 5?", "5 + 5 = 10.", "11"), "exemplar 2: the verifier says wrong of its answer '11'"),
-        (Exemplar("what is  0 + 0?", "0 + 0 = 0.", "0"), "exemplar 2 asks a held-out question"),
+        (Exemplar("What is 5 + 5?", "5 + 5 = 10.", "11"), "exemplar 2: the verifier finds its answer '11' wrong"),
+        (Exemplar("what is  0 + 0?", "0 + 0 = 0.", "0"), "exemplar 2 is an evaluation problem"),
         (Exemplar("What is 1 + 2?", "1 + 2 = 3.", " "), "exemplar 2 does not parse as a trace: no answer"),
         (Exemplar("What is 1 + 2?", " ", "3"), "exemplar 2 does not parse as a trace: empty"),
         (Exemplar("What is 1 + 2?", "<think> 1 + 2", "3"), "exemplar 2 does not parse as a trace: nested"),
@@ -82,7 +83,7 @@ def test_prompts_that_leave_no_room_for_the_output_are_found(tiny_model: Path) -
     name, detail = only_failure(tiny_model, prompter=PlainQuestion(system="Think. " * 200))
     assert name == "context" and "exceed the context of 512" in detail
     name, detail = only_failure(tiny_model, sampler=VLLM(engine={"max_model_len": 280}))
-    assert name == "context" and "up to 256 of output exceed the context of 280" in detail
+    assert name == "context" and "up to 256 output tokens exceed the context of 280" in detail
 
 
 def test_what_needs_no_model_is_checked_without_one(tmp_path: Path) -> None:

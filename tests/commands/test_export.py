@@ -1,4 +1,4 @@
-"""A run laid out for the hub: a model that loads, traces that open, cards that can be read, and nothing private."""
+"""A run laid out for the hub: the model loads, the traces open, the cards are readable, and nothing private is in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from published import ANSWER, CHAT, PRIVATE, SAID, THINKING
 from toy import make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, UserError, improve
-from selfimprove.commands.export import export, public
+from selfimprove.commands.hub_folders import export, public
 from selfimprove.records import AcceptedTrace
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -89,13 +89,13 @@ def test_settings_are_told_without_paths_addresses_and_keys(name: str, value: ob
 def test_a_run_that_kept_only_its_base_model_is_refused(tmp_path: Path) -> None:
     class Refuses:
         def decide(self, champion: object, candidate: object) -> object:
-            from selfimprove import Decision
+            from selfimprove.records import Decision
 
             return Decision(False, "never")
 
     workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), gate=Refuses(), generations=1, answer_only_baseline=False)
     improve(workflow, tmp_path / "run", InlineCluster)
-    with pytest.raises(UserError, match="has kept no checkpoint yet but the base model"):
+    with pytest.raises(UserError, match="has kept only its base model so far"):
         export(RunFolder(tmp_path / "run"), tmp_path / "out")
     with pytest.raises(UserError, match="holds no run"):
         export(RunFolder(tmp_path / "nothing"), tmp_path / "out")

@@ -13,7 +13,7 @@ from places import ROOT
 from pydantic import Field, PositiveInt
 
 from selfimprove import SFT, VLLM, Workflow
-from selfimprove.commands.settings import reference_page
+from selfimprove.commands.settings_page import reference_page
 from selfimprove.settings.fields import REQUIRED, parameters, takes
 
 PAGE = ROOT / "docs" / "reference" / "settings.md"

@@ -10,23 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfimprove import (
-    AcceptedTrace,
-    Checkpoint,
-    Exact,
-    Exemplar,
-    FewShot,
-    Outcome,
-    Pair,
-    Problem,
-    ReinforcementPrompt,
-    Request,
-    Sampling,
-    Trace,
-    TrainingStep,
-    Workflow,
-)
+from selfimprove import Exact, Exemplar, FewShot, Sampling, Workflow
 from selfimprove.protocols import Reinforcer, Sampler, Trainer, Verifiers
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Pair, Problem, ReinforcementPrompt, Request, Trace, TrainingStep
 
 SIGNS = sorted(string.printable)
 EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")

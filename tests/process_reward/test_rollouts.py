@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import SIGNS
 
-from selfimprove import JudgedTrace, Outcome, Problem, Request, Trace, Verdict
 from selfimprove.process_reward.rollouts import Boundary, Rollouts, Tally, Unlabelled, next_round, posterior_width, unlabelled
+from selfimprove.records import JudgedTrace, Outcome, Problem, Request, Trace, Verdict
 
 PROBLEM = Problem("p", "1 + 1 =", "2", "toy")
 ASKED = ({"role": "user", "content": "1 + 1 ="},)

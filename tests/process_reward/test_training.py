@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from selfimprove import Checkpoint, UserError
+from selfimprove import UserError
 from selfimprove.process_reward.quality import StepQuality
 from selfimprove.process_reward.reading import read
 from selfimprove.process_reward.scoring import reading
 from selfimprove.process_reward.training import QUALITY, RewardTrainer, require_thought_ends, split
-from selfimprove.records import LabelledTrace, TrainingStep
+from selfimprove.records import Checkpoint, LabelledTrace, TrainingStep
 
 pytestmark = pytest.mark.trl
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from selfimprove import KeepCorrect, Message, Outcome, Trace, Verdict
-from selfimprove.records import AnnotatedTrace
+from selfimprove import KeepCorrect
+from selfimprove.records import AnnotatedTrace, Message, Outcome, Trace, Verdict
 
 TEXT = "<think>\na.\nb.\n</think>\n2"
 TRACE = Trace("p/g1/s0", "p", "m", (1,), tuple(range(9)), TEXT, (), "stop", 0.8, 1)

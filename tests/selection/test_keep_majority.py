@@ -9,22 +9,9 @@ from pathlib import Path
 import pytest
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import (
-    Caps,
-    InlineCluster,
-    Jsonl,
-    KeepCorrect,
-    KeepMajority,
-    Outcome,
-    Sampling,
-    Selection,
-    Trace,
-    UserError,
-    Verdict,
-    improve,
-)
+from selfimprove import Caps, InlineCluster, Jsonl, KeepCorrect, KeepMajority, Sampling, UserError, improve
 from selfimprove.__main__ import main
-from selfimprove.records import AcceptedTrace, AnnotatedTrace, GenerationReport
+from selfimprove.records import AcceptedTrace, AnnotatedTrace, GenerationReport, Outcome, Selection, Trace, Verdict
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
 from selfimprove.tracking.figures import of_report

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from toy import SIGNS, Sums, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Checkpoint, InlineCluster, JudgedTrace, PlainQuestion, Request, Sampling, Trace, UserError, describe_folder
+from selfimprove import InlineCluster, PlainQuestion, Sampling, UserError
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.protocols import Sampler
-from selfimprove.records import LabelledTrace
+from selfimprove.records import Checkpoint, JudgedTrace, LabelledTrace, Request, Trace
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.label_steps import label_steps

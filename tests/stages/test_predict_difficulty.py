@@ -17,22 +17,10 @@ from safetensors import safe_open
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 from toy_embedder import ToyEmbedder
 
-from selfimprove import (
-    Budget,
-    BudgetByDifficulty,
-    Checkpoint,
-    DifficultyModel,
-    InlineCluster,
-    Request,
-    Sampling,
-    Teacher,
-    Trace,
-    UserError,
-    Workflow,
-    improve,
-)
+from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, InlineCluster, Sampling, Teacher, UserError, Workflow, improve
 from selfimprove.__main__ import main
 from selfimprove.protocols import Sampler
+from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.storage.files import read_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.figures import of_report

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from toy import SIGNS, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Caps, Checkpoint, InlineCluster, KeepCorrect, Request, Sampling, ThinkingProbe, Trace, UserError, improve
+from selfimprove import Caps, InlineCluster, KeepCorrect, Sampling, ThinkingProbe, UserError, improve
 from selfimprove.__main__ import main
 from selfimprove.checkpoints.tokens import decoder, encoder
 from selfimprove.protocols import Sampler
-from selfimprove.records import AcceptedTrace, GenerationReport
+from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Request, Trace
 from selfimprove.stages.probe import read_probes
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from toy import EXEMPLAR, Sums, ToySampler, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Checkpoint, FewShot, InlineCluster, PlainQuestion, Problem, Rationalization, Request, Sampling, Trace, UserError, improve
+from selfimprove import FewShot, InlineCluster, PlainQuestion, Rationalization, Sampling, UserError, improve
 from selfimprove.__main__ import main
 from selfimprove.prompting.hints import hinted, leak
-from selfimprove.records import AcceptedTrace, GenerationReport, Selection
+from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Problem, Request, Selection, Trace
 from selfimprove.stages.rationalize import Rationalized
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored

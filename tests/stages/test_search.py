@@ -12,7 +12,8 @@ import pytest
 from stepwise import LINES, SeesErrors, Stepwise, make_stepwise_model
 from toy import Sums, toy_workflow
 
-from selfimprove import Budget, InlineCluster, KeepCorrect, Sampling, UserError, describe_folder, improve
+from selfimprove import Budget, InlineCluster, KeepCorrect, Sampling, UserError, improve
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.process_reward.search import Search
 from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.records import GenerationReport

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import GenerationReport, InlineCluster, UserError, Workflow, improve
+from selfimprove import InlineCluster, UserError, Workflow, improve
 from selfimprove.__main__ import main
+from selfimprove.records import GenerationReport
 from selfimprove.storage.open_run import reading, writing
 from selfimprove.storage.remote import file_store as remote_module
 from selfimprove.storage.remote.file_store import Remote

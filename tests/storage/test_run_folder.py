@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import Checkpoint, GenerationReport, Problem, Score, UserError
+from selfimprove import UserError
+from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 

@@ -16,8 +16,9 @@ from places import WORKFLOWS
 from tiny_model import make_tiny_model
 from toy import ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
-from selfimprove import AcceptedTrace, Checkpoint, InlineCluster, KeepCorrect, Score, UserError, Workflow
+from selfimprove import InlineCluster, KeepCorrect, UserError, Workflow
 from selfimprove.protocols.no_tracker import NoTracker
+from selfimprove.records import AcceptedTrace, Checkpoint, Score
 from selfimprove.storage.files import read_records
 
 

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from places import WORKFLOWS
 from toy import EXEMPLAR, Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import Checkpoint, Exemplar, FewShot, InlineCluster, LastNumber, Request, Sampling, Trace, UserError, Workflow, ZeroShot
+from selfimprove import Exemplar, FewShot, InlineCluster, LastNumber, Sampling, UserError, Workflow, ZeroShot
 from selfimprove.prompting.trigger_search import KOJIMA
+from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.stages.context import RunContext, open_run_context
 from selfimprove.studies.prompt_search import evaluate_prompters, rows, search_prompters
 

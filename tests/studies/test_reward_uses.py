@@ -17,13 +17,13 @@ from places import WORKFLOWS
 from stepwise import LINES, SeesErrors, Stepwise, make_stepwise_model
 from toy import make_toy_model
 
-from selfimprove import Checkpoint, InlineCluster, Sampling, TrainingStep
+from selfimprove import InlineCluster, Sampling
 from selfimprove.__main__ import main
 from selfimprove.evaluation.equal_tokens import PLAIN, RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.search import Search
 from selfimprove.protocols import Trainer
-from selfimprove.records import LabelledTrace
+from selfimprove.records import Checkpoint, LabelledTrace, TrainingStep
 from selfimprove.storage.files import read_json
 from selfimprove.studies.reward_uses import Uses
 

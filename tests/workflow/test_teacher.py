@@ -12,27 +12,10 @@ import pytest
 from chat_server import Reply, chat_server, fails, says
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import (
-    SFT,
-    Budget,
-    Checkpoint,
-    Delimiters,
-    Endpoint,
-    InlineCluster,
-    KeepCorrect,
-    Request,
-    Sampling,
-    Teacher,
-    Trace,
-    Usage,
-    UserError,
-    Workflow,
-    ZeroShot,
-    improve,
-)
+from selfimprove import SFT, Budget, Delimiters, Endpoint, InlineCluster, KeepCorrect, Sampling, Teacher, UserError, Workflow, ZeroShot, improve
 from selfimprove.__main__ import main
-from selfimprove.commands.check import check
-from selfimprove.records import AcceptedTrace
+from selfimprove.commands.findings import check
+from selfimprove.records import AcceptedTrace, Checkpoint, Request, Trace, Usage
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
