@@ -1,4 +1,4 @@
-"""A real workflow for a tiny model with random weights: it solves nothing, so right is what has a vowel."""
+"""A real workflow for a tiny model with random weights: it solves nothing, so an answer with a vowel counts as right."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Pr
 
 @dataclass(frozen=True)
 class Vowels(Verifier):
-    """Accepts an answer with a vowel."""
+    """Accepts answers that contain a vowel."""
 
     name = "vowels"
     version = "1"
@@ -21,7 +21,7 @@ class Vowels(Verifier):
 
 @dataclass(frozen=True)
 class KeepUnformed(Selector):
-    """Keeps what is right, whatever its form."""
+    """Keeps right traces even without a block of thinking."""
 
     def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         traces = [item.trace for item in judged if item.verdict.outcome is Outcome.CORRECT]
