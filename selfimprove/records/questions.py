@@ -48,6 +48,8 @@ class Request:
     seed: int
     """Fixes the tokens of this request, whatever else runs beside it (on one kind of device)."""
     delimiters: Delimiters = THINK
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of the sampler, passed on untouched; see `Sampling.extra`."""
     budget: Budget | None = None
     """How long it may think, and has to; None: as long as it does."""
     switch_penalty: SwitchPenalty | None = None

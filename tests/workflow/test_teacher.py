@@ -219,7 +219,7 @@ def test_a_length_limit_counts_what_the_endpoint_counted(model: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [
-        ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot keep a budget of thinking"),
+        ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot enforce a budget of thinking"),
         ({"key_from": "NO_SUCH_KEY"}, "the environment variable NO_SUCH_KEY holds no key"),
         ({"trainer": SFT(max_length=200)}, "traces of up to 256 tokens exceed trainer.max_length=200"),
     ],
