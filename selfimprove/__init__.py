@@ -1,147 +1,31 @@
 """Teach a language model to reason and let it improve itself.
 
-In each generation the champion samples traces of thought, a verifier judges their answers, a selector keeps what is good enough, a trainer makes the
-candidate, and after its evaluation a gate says whether it is champion from there on. A workflow says which part plays each role; a part is a small
-dataclass whose fields are its settings:
-
     from pathlib import Path
-    from selfimprove import *
+    from selfimprove import SFT, VLLM, Exemplar, FewShot, LastNumber, RayCluster, ReasoningGym, Sampling, Workflow, improve
 
     workflow = Workflow(
         name="sums",
-        problems=Jsonl("sums.jsonl"),            # {"question": …, "answer": …} a line
-        eval_problems=100,                            # so many are set apart for the evaluation
-        first_prompter=FewShot((Exemplar("What is 4 + 3?", "4 + 3 = 7.", "7"),)),
-        sampler=VLLM(engine={"max_model_len": 512}),
-        sampling=Sampling(n=4, temperature=0.7, max_tokens=64),
-        verifier=LastNumber(),
-        trainer=SFT(),
-        generations=3,
-    )
+        problems=ReasoningGym("chain_sum", size=400, settings={"max_terms": 3, "max_digits": 1}), eval_problems=100,
+        first_prompter=FewShot((Exemplar("What is 4 + 3 - 2?", "4 + 3 = 7.\\n7 - 2 = 5.", "5"),)),
+        sampler=VLLM(engine={"max_model_len": 512}), sampling=Sampling(n=4, temperature=0.7, max_tokens=64),
+        verifier=LastNumber(), trainer=SFT(), generations=2)
     champion = improve(workflow, Path("runs/sums"), RayCluster)
 
+In each generation the champion samples reasoning traces, a verifier checks their answers, a selector keeps the good ones, and a trainer makes a
+candidate from them. The candidate is evaluated on problems that it never trained on, and a gate decides whether it becomes the champion.
 `champion.path` is an ordinary model folder; everything else is in `runs/sums`. The same call continues a run that was stopped.
 
-`ask`, `sample`, `verify`, `select`, `train` and `evaluate` are the verbs of a generation: workflows/one_round_by_hand.py goes through them and looks
-at each record, workflows/custom_round.py puts them in another order. `selfimprove.protocols` says what each part must do, so that you can write one
-(docs/how-to/extending.md); `selfimprove.records` says what flows between them; docs/reference/settings.md has every setting. An error that you can
-mend is a `UserError`: one line that says what to do.
+A workflow names the part that plays each role. Every part is a small dataclass whose fields are its settings: docs/reference/settings.md lists them
+all. `Jsonl("sums.jsonl")` reads your own problems, `{"question": …, "answer": …}` on each line.
+
+`ask`, `sample`, `select`, `train` and `evaluate` are the steps of a generation, on the context that `open_run_context` opens:
+workflows/one_round_by_hand.py takes them one by one, workflows/custom_round.py puts them in another order. The records that they pass on are in
+`selfimprove.records`. `selfimprove.protocols` says what each part must do, so that you can write your own (docs/how-to/extending.md). A `UserError`
+is an error that you can fix: one line that says how.
 """
 
 import lazy_loader
 
-# Each part is loaded when its name is first used: all of them together take most of a second, which `selfimprove --help` would wait for.
-__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
-
-# In the order in which they are met, not in that of the alphabet.
-__all__ = [  # noqa: RUF022
-    # a run, and what ends it with a line to read
-    "Workflow",
-    "Round",
-    "improve",
-    "UserError",
-    "WorkerFailed",
-    # problems
-    "Jsonl",
-    "HubDataset",
-    "ReasoningGym",
-    "Contamination",
-    "load_sets",
-    # asking
-    "PlainQuestion",
-    "ZeroShot",
-    "FewShot",
-    "Exemplar",
-    "Rationalization",
-    "Teacher",
-    # sampling
-    "VLLM",
-    "Endpoint",
-    "Sampling",
-    "Budget",
-    "BudgetByDifficulty",
-    "SwitchPenalty",
-    "FixedK",
-    "ExpectedGain",
-    "Resources",
-    # thinking
-    "Delimiters",
-    "parsed",
-    "Behaviour",
-    "Behaviours",
-    "Cue",
-    "dissect",
-    "ThinkingProbe",
-    # verification
-    "Exact",
-    "LastNumber",
-    "Mathematical",
-    "MultipleChoice",
-    "PythonTests",
-    "ReasoningGymScorer",
-    # selection
-    "KeepCorrect",
-    "KeepMajority",
-    "Caps",
-    "Replay",
-    "PreferencePairs",
-    "pair_up",
-    # training
-    "SFT",
-    "DPO",
-    "GRPO",
-    "OnPolicyDistillation",
-    # thoughts that are rewarded
-    "Rollouts",
-    "RewardTrainer",
-    "RewardModel",
-    "StepRewards",
-    "Search",
-    # difficulty that is predicted
-    "DifficultyModel",
-    "Embedder",
-    # what becomes of a candidate
-    "NotWorse",
-    "StrictGate",
-    "AlwaysPromote",
-    "StopEarly",
-    # where work runs, and who is told
-    "Cluster",
-    "InlineCluster",
-    "RayCluster",
-    "MLflow",
-    "NoTracker",
-    # the verbs of a round, and the models it begins with
-    "ask",
-    "sample",
-    "open_run_context",
-    "RunContext",
-    "select",
-    "train",
-    "evaluate",
-    "resolve_model",
-    "describe_folder",
-    # records, in the order in which they are made
-    "Problem",
-    "Message",
-    "Request",
-    "Trace",
-    "Usage",
-    "Outcome",
-    "Verdict",
-    "Probe",
-    "JudgedTrace",
-    "AcceptedTrace",
-    "Selection",
-    "Pair",
-    "VerifierRow",
-    "ReinforcementPrompt",
-    "LabelledTrace",
-    "TrainingStep",
-    "Checkpoint",
-    "Score",
-    "Decision",
-    "Coverage",
-    "LedgerEntry",
-    "GenerationReport",
-]
+# The public names stand in `__init__.pyi`, for type checkers and for this loader, which imports a module when one of its names is first used: all of
+# them together take most of a second, for which `selfimprove --help` would wait.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from toy import Sums, ToySampler, ToyTrainer, make_toy_model, skill_of, toy_workflow
 
-from selfimprove import AlwaysPromote, InlineCluster, LedgerEntry, Outcome, Problem, Replay, StopEarly, StrictGate, UserError, improve
-from selfimprove.records import AcceptedTrace, JudgedTrace, Trace, TrainingStep
+from selfimprove import AlwaysPromote, InlineCluster, Replay, StopEarly, StrictGate, UserError, improve
+from selfimprove.records import AcceptedTrace, JudgedTrace, LedgerEntry, Outcome, Problem, Trace, TrainingStep
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -171,12 +171,14 @@ def test_a_finished_run_is_only_read(model: Path, tmp_path: Path) -> None:
 def test_more_generations_go_on_where_the_run_ended(model: Path, tmp_path: Path) -> None:
     improve(toy_workflow(model, generations=1), tmp_path / "run", InlineCluster)
     improve(toy_workflow(model, generations=2), tmp_path / "run", InlineCluster)
-    assert [row["generation"] for row in summarize(RunFolder(tmp_path / "run"))["generations"]] == [0, 1, 2]
+    run = RunFolder(tmp_path / "run")
+    assert [row["generation"] for row in summarize(run)["generations"]] == [0, 1, 2]
+    assert run.baselines()["answer_only"].checkpoint_id == "answer-only-2", "the baseline follows the last candidate"
 
 
 def test_another_workflow_is_refused_by_the_name_of_the_difference(model: Path, tmp_path: Path) -> None:
     improve(toy_workflow(model, generations=1), tmp_path / "run", InlineCluster)
-    with pytest.raises(UserError, match=r"another workflow: seed: 0 → 5; give another --run-dir"):
+    with pytest.raises(UserError, match=r"another workflow: seed: 0 → 5; use another --run-dir"):
         improve(toy_workflow(model, generations=1, seed=5), tmp_path / "run", InlineCluster)
 
 
@@ -209,7 +211,7 @@ def test_the_ledger_counts_every_problem_of_both_sets_in_every_generation(model:
         rows = read_records(tmp_path / f"run/generation-0{number}/ledger.parquet", LedgerEntry)
         report = RunFolder(tmp_path / "run").reports()[number]
         assert [sum(row.set == name for row in rows) for name in ("train", "eval")] == [25, 15]
-        assert sum(row.right for row in rows if row.set == "train") == report.counts["verified"]
+        assert sum(row.right for row in rows if row.set == "train") == report.counts.verified
         assert {row.problem_id: (row.right, row.samples) for row in rows if row.set == "eval"} == report.score.solved
         assert report.coverage is not None and len(report.coverage.newly_solved) <= 15
 
@@ -229,14 +231,14 @@ def test_problems_and_traces_that_give_the_evaluation_away_are_not_trained_on(mo
     leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"), *Sums(size=25, first=40).load()))
     evaluation = Listed(tuple(Sums(size=15).load()))
     improve(toy_workflow(model, problems=leaks, eval_problems=evaluation, generations=1), tmp_path / "run", InlineCluster, progress=said)
-    assert "1 problems are left out: they give held-out questions away" in said.lines
+    assert "1 problems are left out: they give evaluation problems away" in said.lines
     assert "leak-1" not in (tmp_path / "run/problems/train.json").read_text()
 
     gossip = toy_workflow(model, problems=Sums(size=25, first=40), eval_problems=evaluation, sampler=Gossip(), generations=1)
     improve(gossip, tmp_path / "gossip", InlineCluster)
     report = RunFolder(tmp_path / "gossip").reports()[1]
     assert report.drops["contaminated"] > 0
-    assert report.counts["accepted"] + report.drops["contaminated"] == report.counts["verified"]
+    assert report.counts.accepted + report.drops["contaminated"] == report.counts.verified
 
 
 def test_every_generation_has_the_tokenizer_of_the_base(model: Path, tmp_path: Path) -> None:
@@ -295,7 +297,8 @@ def test_problems_at_the_cap_of_accepted_traces_are_not_sampled_again(model: Pat
 
 
 def test_a_users_own_gate_and_selector_need_no_base_class(model: Path, tmp_path: Path) -> None:
-    from selfimprove import Decision, KeepCorrect, Selection
+    from selfimprove import KeepCorrect
+    from selfimprove.records import Decision, Selection
 
     class Shortest:
         def select(self, judged, prompts, generation):  # type: ignore[no-untyped-def]
@@ -308,4 +311,4 @@ def test_a_users_own_gate_and_selector_need_no_base_class(model: Path, tmp_path:
 
     champion = improve(toy_workflow(model, selector=Shortest(), gate=Never()), tmp_path / "run", InlineCluster)
     report = RunFolder(tmp_path / "run").reports()[1]
-    assert champion.id == "base" and report.counts["accepted"] == 3 and report.drops == {"fourth or later": 1}
+    assert champion.id == "base" and report.counts.accepted == 3 and report.drops == {"fourth or later": 1}

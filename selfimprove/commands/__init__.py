@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: one file for each command, with its arguments and what runs it; longer work has a file beside it."""

@@ -1,124 +1,40 @@
-"""One question to one checkpoint, answered on the terminal while it is being written."""
+"""`selfimprove ask`: ask a checkpoint one question and watch it think."""
 
 from __future__ import annotations
 
-import os
+import argparse
+import json
+import tempfile
 from pathlib import Path
-from typing import Any
 
-import pydantic
-from rich.console import Console
-from rich.text import Text
-
-from selfimprove.checkpoints.base_models import resolve_model
-from selfimprove.checkpoints.folders import describe_folder
-from selfimprove.errors import UserError
-from selfimprove.prompting.chat import PlainQuestion
-from selfimprove.records import Problem, Request, Trace
-from selfimprove.records.budgets import Budget
-from selfimprove.records.delimiters import THINK, Delimiters
-from selfimprove.sampling.open_vllm import OpenVLLM
-from selfimprove.sampling.vllm_engine import VLLM
-from selfimprove.settings.paths import explain
-from selfimprove.terminal.safe_text import plain_text
-from selfimprove.thinking.traces import Parsed, parse, parsed
+from selfimprove.commands.parser import Commands, add_output
 
 
-def budget_of(least: int | None, most: int | None, thoughts: str | None, think: bool) -> Budget | None:
-    """The budget that the command line asks for; None where it asks for none.
-
-    Args:
-        thoughts: `A:B`, at least A thoughts and at most B; either may be left out.
-        think: False for an empty block.
-
-    Raises:
-        UserError: the limits are no numbers, or exclude each other.
-    """
-    if not think:
-        if least or most or thoughts:
-            raise UserError("--no-think leaves nothing to limit: take it out, or the other limits of thinking")
-        return Budget(max_tokens=0)
-    if least is None and most is None and thoughts is None:
-        return None
-    low, _, high = (thoughts or "").partition(":")
-    try:
-        return Budget(min_tokens=least or 0, max_tokens=most, min_thoughts=int(low or 0), max_thoughts=int(high) if high else None)
-    except pydantic.ValidationError as error:
-        raise UserError(f"limits of thinking: {explain(error)}") from error
-    except ValueError as error:
-        raise UserError(f"--thoughts {thoughts}: give A:B, two whole numbers, of which either may be left out") from error
+def add(commands: Commands) -> None:
+    """Add the command and its arguments."""
+    parser = commands.add_parser("ask", help="ask a checkpoint one question and watch it think")
+    add_output(parser)
+    parser.add_argument("model", metavar="CHECKPOINT", help="a folder, such as RUN_DIR/champion, or a Hugging Face id")
+    parser.add_argument("question", metavar="QUESTION")
+    parser.add_argument("--no-think", action="store_true", help="answer at once, after an empty thinking block")
+    parser.add_argument("--hide-thinking", action="store_true", help="think, but show only the answer")
+    parser.add_argument("--min-thinking", type=int, metavar="N", help="minimum number of thinking tokens")
+    parser.add_argument("--max-thinking", type=int, metavar="N", help="maximum number of thinking tokens")
+    parser.add_argument("--thoughts", metavar="A:B", help="at least A and at most B thoughts; either may be left out")
+    parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="maximum number of tokens, thinking included; default: 1024")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="sampling temperature; default: 0, greedy")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the sampling at a temperature above 0")
+    parser.set_defaults(command=_ask)
 
 
-def answer(
-    model: str, question: str, budget: Budget | None, max_tokens: int, temperature: float, seed: int, console: Console | None, hide: bool
-) -> dict[str, Any]:
-    """Ask, and write on the console what comes, the thinking dimmed or hidden.
+def _ask(options: argparse.Namespace) -> int:
+    from selfimprove.commands.answer import answer, budget_of
+    from selfimprove.terminal.captured_output import noise_into
 
-    Returns:
-        `{"thinking": text or None, "answer": text or None, "output_tokens", "forced": spans of tokens that
-        the budget wrote, "finish_reason"}`.
-
-    Raises:
-        UserError: there is no such model, or the question does not fit its context.
-    """
-    checkpoint = describe_folder(resolve_model(model), Path(model).name)
-    problem = Problem("question", question, "", "command line")
-    request = Request("question", problem.id, PlainQuestion().messages(problem), temperature, 1.0, max_tokens, seed, THINK, budget)
-    sampler = VLLM()
-    os.environ.update(sampler.environment())
-    engine, screen = sampler.open(), _Screen(console, hide)
-    try:
-        trace = _watch(engine, checkpoint, request, screen)
-    finally:
-        engine.close()
-    parts = parsed(trace)
-    return {
-        "thinking": parts.thinking,
-        "answer": parts.answer,
-        "output_tokens": len(trace.output_token_ids),
-        "forced": [list(span) for span in trace.forced],
-        "finish_reason": trace.finish_reason,
-    }
-
-
-def _watch(engine: OpenVLLM, checkpoint: Any, request: Request, screen: _Screen) -> Trace:
-    for item in engine.watch(checkpoint, request):
-        if isinstance(item, Trace):
-            screen.show(item.text, parsed(item), None)
-            return item
-        text, opened = item
-        screen.show(text, parse(text, request.delimiters, opened), request.delimiters)
-    raise AssertionError("an engine ends with the trace")
-
-
-class _Screen:
-    """What is on the terminal so far."""
-
-    def __init__(self, console: Console | None, hide: bool) -> None:
-        self._console, self._hide, self._shown, self._begun = console, hide, 0, False
-
-    def show(self, text: str, parts: Parsed, delimiters: Delimiters | None) -> None:
-        """Add what is new; the last signs wait while they may be the beginning of a delimiter. None for delimiters when the text is complete."""
-        end = len(parts.before + parts.opening + (parts.thinking or "") + parts.closing) if parts.thinking is not None else 0
-        ready = len(text) - (_held_back(text, delimiters) if delimiters else 0)
-        self._add(text[self._shown : min(end, ready)], thinking=True)
-        self._shown = max(self._shown, min(end, ready))
-        if parts.thinking is None or parts.closing:
-            self._add(text[self._shown : ready], thinking=False)
-            self._shown = max(self._shown, ready)
-        if self._console and delimiters is None:
-            self._console.print()
-
-    def _add(self, text: str, thinking: bool) -> None:
-        if self._hide:
-            # The blank lines between hidden thinking and answer are hidden with it.
-            text = "" if thinking else text if self._begun else text.lstrip()
-        self._begun |= bool(text)
-        if self._console and text:
-            self._console.print(Text(plain_text(text), "dim" if thinking else ""), end="", soft_wrap=True)
-
-
-def _held_back(text: str, delimiters: Delimiters) -> int:
-    """How many signs at the end may be the beginning of a delimiter."""
-    both = (delimiters.begin, delimiters.end)
-    return max((size for mark in both for size in range(1, len(mark)) if text.endswith(mark[:size])), default=0)
+    budget = budget_of(options.min_thinking, options.max_thinking, options.thoughts, not options.no_think)
+    with tempfile.TemporaryDirectory() as folder, noise_into(Path(folder) / "ask.log") as console:
+        shown = None if options.json else console
+        result = answer(options.model, options.question, budget, options.max_tokens, options.temperature, options.seed, shown, options.hide_thinking)
+    if options.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    return 0

@@ -1,121 +1,38 @@
-"""A second verdict on the stored traces: where two verifiers disagree, and what a changed one turns over."""
+"""`selfimprove audit`: verify the stored traces with a second verifier and compare."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+import argparse
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from selfimprove.commands.parser import Commands, add_output, print_result
 
-from selfimprove.errors import UserError
-from selfimprove.protocols import Verifier
-from selfimprove.records import Outcome, Problem, Trace, Verdict
-from selfimprove.storage.files import read_records
-from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.safe_text import printable
-from selfimprove.verification.pool import VerifierPool
+if TYPE_CHECKING:
+    from selfimprove.protocols import Verifier
 
-OUTCOMES = [outcome.value for outcome in Outcome]
-SHOWN = 20
-"""Disagreements in the printed list; JSON holds all."""
+VERIFIERS = {"exact": "Exact", "math": "Mathematical", "reasoning-gym": "ReasoningGymScorer", "choice": "MultipleChoice", "code": "PythonTests"}
+"""Verifiers that the command line names, and their classes."""
 
 
-def audit(run: RunFolder, verifier: Verifier, deadline: float = 5.0) -> dict[str, Any]:
-    """Judge every stored trace anew, those of evaluations included; the run stays as it is.
-
-    Returns:
-        `{"first", "second": names and versions of the verifiers, "judged": traces, "agreement": share of equal outcomes, "confusion": {first outcome:
-        {second outcome: traces}}, "stages": {stage: {"judged", "to_correct", "from_correct"}}, "disagreements": [{"stage", "trace_id", "question",
-        "reference", "answer", "first", "second"}, …]}`; a stage reads `generation-02` or `generation-02 evaluation`.
-
-    Raises:
-        UserError: there is no run or no trace in the folder, or the verifier does not load.
-    """
-    problems = {problem.id: problem for name in ("train", "eval") for problem in run.problems(name)}
-    confusion: Counter[tuple[str, str]] = Counter()
-    stages: dict[str, dict[str, int]] = {}
-    disagreements: list[dict[str, Any]] = []
-    first = "none"
-    pool = VerifierPool(verifier, deadline=deadline).open()
-    try:
-        for stage, traces, verdicts in _stored(run):
-            counts = stages.setdefault(stage, {"judged": 0, "to_correct": 0, "from_correct": 0})
-            again = pool.verify([(problems[trace.problem_id], trace) for trace in traces])
-            for trace, old, new in zip(traces, verdicts, again, strict=True):
-                first = f"{old.verifier} {old.version}"
-                confusion[old.outcome.value, new.outcome.value] += 1
-                counts["judged"] += 1
-                counts["to_correct"] += new.outcome is Outcome.CORRECT is not old.outcome
-                counts["from_correct"] += old.outcome is Outcome.CORRECT is not new.outcome
-                if old.outcome is not new.outcome:
-                    disagreements.append(_disagreement(stage, problems[trace.problem_id], old, new))
-    finally:
-        pool.close()
-    judged = sum(confusion.values())
-    if not judged:
-        raise UserError(f"{run} holds no judged traces yet")
-    return {
-        "first": first,
-        "second": f"{verifier.name} {verifier.version}",
-        "judged": judged,
-        "agreement": 1 - len(disagreements) / judged,
-        "confusion": {old: {new: confusion[old, new] for new in OUTCOMES} for old in OUTCOMES},
-        "stages": stages,
-        "disagreements": disagreements,
-    }
+def add(commands: Commands) -> None:
+    """Add the command and its arguments."""
+    parser = commands.add_parser("audit", help="verify the stored traces with a second verifier and compare")
+    add_output(parser)
+    parser.add_argument("run_dir", metavar="RUN_DIR")
+    parser.add_argument("--with", dest="verifier", choices=VERIFIERS, required=True, help="the second verifier")
+    parser.set_defaults(command=_audit)
 
 
-def _stored(run: RunFolder) -> Iterator[tuple[str, list[Trace], list[Verdict]]]:
-    """Shard by shard: the stage, its traces and their verdicts."""
-    for file in sorted(run.root.glob("**/verdicts/shard-*.parquet")):
-        place = file.parent.parent
-        traces = read_records(place / "traces" / file.name, Trace)
-        verdicts = {verdict.trace_id: verdict for verdict in read_records(file, Verdict)}
-        yield _stage(place.relative_to(run.root)), traces, [verdicts[trace.id] for trace in traces]
+def _audit(options: argparse.Namespace) -> int:
+    from selfimprove.commands.second_verdicts import audit, show_audit
+    from selfimprove.storage.open_run import reading
+
+    return print_result(audit(reading(options.run_dir), verifier_named(options.verifier)), options, show_audit)
 
 
-def _stage(place: Path) -> str:
-    return " ".join(part for part in place.parts if part != "baselines")
+def verifier_named(name: str) -> Verifier:
+    """One of `VERIFIERS`, with its default settings."""
+    import selfimprove
 
-
-def _disagreement(stage: str, problem: Problem, old: Verdict, new: Verdict) -> dict[str, Any]:
-    return {
-        "stage": stage,
-        "trace_id": old.trace_id,
-        "question": problem.question,
-        "reference": problem.answer,
-        "answer": new.answer,
-        "first": old.outcome.value,
-        "second": new.outcome.value,
-    }
-
-
-def show_audit(found: dict[str, Any], console: Console) -> None:
-    """Print the confusion table and the first disagreements."""
-    table = Table(title=f"{found['first']} (rows) against {found['second']} (columns)", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("")
-    for name in OUTCOMES:
-        table.add_column(name, justify="right")
-    for old in OUTCOMES:
-        table.add_row(old, *(f"{found['confusion'][old][new]:,}" for new in OUTCOMES))
-    console.print(table)
-    console.print(f"{found['judged']:,} traces, {found['agreement']:.2%} judged alike", highlight=False)
-    for item in found["disagreements"][:SHOWN]:
-        line = f"{item['trace_id']}: {item['first']} → {item['second']}: answer {item['answer']!r}, reference {item['reference']!r}"
-        console.print(printable(line), highlight=False, soft_wrap=True)
-    if len(found["disagreements"]) > SHOWN:
-        console.print(f"… and {len(found['disagreements']) - SHOWN:,} more (--json lists all)", highlight=False)
-
-
-def show_reverified(found: dict[str, Any], console: Console) -> None:
-    """Print what flips, stage by stage."""
-    table = Table(title=f"{found['first']} → {found['second']}", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("stage", "judged", "to correct", "from correct"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
-    for stage, counts in found["stages"].items():
-        table.add_row(printable(stage), *(f"{counts[name]:,}" for name in ("judged", "to_correct", "from_correct")))
-    console.print(table)
+    verifier: Verifier = getattr(selfimprove, VERIFIERS[name])()
+    return verifier

@@ -1,32 +1,70 @@
-"""The argument parser of the command line: it names the nearest command, and shells can complete what it takes."""
+"""The argument parser of the command line, and the arguments and output that several commands share."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
 
 import shtab
 
 COMPLETED = {"WORKFLOW.py": shtab.FILE, "FILE": shtab.FILE, "RUN_DIR": shtab.DIRECTORY, "DIR": shtab.DIRECTORY, "CHECKPOINT": shtab.DIRECTORY}
-"""What stands for a path, by the word that the help shows for it."""
+"""Metavars of paths, and what a shell completes for each."""
 
 
 class Parser(argparse.ArgumentParser):
-    """As argparse's, with better errors and completion of paths."""
+    """An `ArgumentParser` whose errors take one line and suggest the nearest word, and whose paths a shell can complete."""
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        """Add an argument; what its `metavar` says of paths is completed."""
+        """Add an argument; shells complete it if its `metavar` stands for a path."""
         action = super().add_argument(*names, **options)
         if completed := COMPLETED.get(str(options.get("metavar"))):
             action.complete = completed  # type: ignore[attr-defined]
         return action
 
     def error(self, message: str) -> NoReturn:
-        """End with code 2 and one line, which names the nearest word where one of several was expected."""
+        """Exit with code 2 and one line; after an unknown word, the line suggests the nearest one."""
         if found := re.search(r"invalid choice: (\S+) \(choose from (.*)\)", message):
             given, known = found[1].strip("'"), [word.strip("' ") for word in found[2].split(",")]
             close = difflib.get_close_matches(given, known, n=1)
             message = f"{message[: found.start()]}there is no {given!r}; " + (f"did you mean {close[0]}?" if close else f"choose {', '.join(known)}")
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+def add_output(parser: Parser) -> None:
+    """`--json` and `--debug`."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_workflow(parser: Parser) -> None:
+    """A workflow file, and `--set`."""
+    add_set(parser)
+    parser.add_argument("workflow", metavar="WORKFLOW.py", help="a Python file that defines `workflow`")
+
+
+def add_set(parser: Parser) -> None:
+    """`--set`, which may be repeated."""
+    parser.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change one setting; may be repeated")
+
+
+def add_inline(parser: Parser) -> None:
+    """`--inline`."""
+    parser.add_argument("--inline", action="store_true", help="do all work in this one process, without Ray: for debugging")
+
+
+def print_result(result: dict[str, Any], options: argparse.Namespace, show: Callable[..., None]) -> int:
+    """Print the result, as JSON if `--json` is given, else with `show(result, console)`; 0, the exit code of success."""
+    if options.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        show(result, Console())
+    return 0

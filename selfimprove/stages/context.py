@@ -32,6 +32,7 @@ class RunContext:
     problems: Sequence[Problem]
     """Problems to learn from, without those that give an evaluation problem away."""
     eval_problems: Sequence[Problem]
+    """Problems of the evaluation."""
     eval_index: EvalIndex | None = None
     """Index of the evaluation's questions, which keeps them out of the training rows; None where nothing is compared."""
     tracker: Tracker = field(default_factory=NoTracker)

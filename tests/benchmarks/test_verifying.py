@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.verifying import FORMS, distinct, plain, sampled
-from selfimprove import Mathematical, Outcome
+from selfimprove import Mathematical
+from selfimprove.records import Outcome
 
 
 def test_the_verifier_says_of_every_form_what_the_benchmark_expects() -> None:

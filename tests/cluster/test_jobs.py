@@ -117,7 +117,7 @@ def test_every_generation_samples_trains_and_takes_its_evaluation(run: tuple[Run
     base, *trained = folder.reports()
     assert base.score.problems == 8 and [report.generation for report in trained] == [1, 2]
     for report in trained:
-        assert report.counts["sampled"] == 32 and 0 < report.counts["accepted"] < 32 and report.tokens["train"] > 0
+        assert report.counts.sampled == 32 and 0 < report.counts.accepted < 32 and report.tokens["train"] > 0
         assert report.candidate.weights_hash != base.candidate.weights_hash
         assert sum(report.score.outcomes.values()) == 8
 

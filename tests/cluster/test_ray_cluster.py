@@ -15,7 +15,8 @@ import pytest
 import toy
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import SFT, VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, WorkerFailed, improve
+from selfimprove import SFT, VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, improve
+from selfimprove.errors import WorkerFailed
 from selfimprove.protocols import Allocator, WorkerPart
 from selfimprove.reports.table import summarize
 from selfimprove.storage.run_folder import RunFolder

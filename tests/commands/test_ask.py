@@ -1,4 +1,4 @@
-"""What `selfimprove ask` shows while an answer is being written."""
+"""What `selfimprove ask` shows while an answer is written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from selfimprove import Budget, UserError
-from selfimprove.commands.ask import _Screen, budget_of
+from selfimprove.commands.answer import _Screen, budget_of
 from selfimprove.records.delimiters import THINK
 from selfimprove.terminal.safe_text import plain_text
 from selfimprove.thinking.traces import parse
@@ -20,7 +20,7 @@ PIECES = st.lists(st.sampled_from(["<think>", "</think>", "<", "</", "think", ">
 
 
 def shown(text: str, sizes: list[int], hide: bool, opened: bool = False) -> str:
-    """The screen after the text came in pieces that end at these places."""
+    """The screen after the text arrived in pieces that end at these positions."""
     console = Console(file=StringIO(), width=10_000, color_system=None)
     screen = _Screen(console, hide)
     for size in sorted(sizes):
@@ -31,7 +31,7 @@ def shown(text: str, sizes: list[int], hide: bool, opened: bool = False) -> str:
 
 
 @given(PIECES, st.lists(st.integers(0, 60), max_size=8), st.booleans())
-def test_everything_is_shown_once_however_it_comes(pieces: list[str], sizes: list[int], opened: bool) -> None:
+def test_everything_is_shown_once_however_it_arrives(pieces: list[str], sizes: list[int], opened: bool) -> None:
     text = "".join(pieces)
     assert shown(text, sizes, False, opened) == plain_text(text)
 
@@ -50,8 +50,8 @@ def test_limits_on_the_command_line_make_a_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "told"), [((9, 5, None, True), "less than"), ((None, None, "x", True), "x"), ((3, None, None, False), "--no-think")]
+    ("limits", "message"), [((9, 5, None, True), "less than"), ((None, None, "x", True), "x"), ((3, None, None, False), "--no-think")]
 )
-def test_limits_that_make_no_sense_are_refused(limits: tuple[Any, ...], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_limits_that_make_no_sense_are_refused(limits: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         budget_of(*limits)

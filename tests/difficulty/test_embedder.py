@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy
 import pytest
 
-from selfimprove import Embedder, describe_folder
-from selfimprove.difficulty.embedder import shared
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.difficulty.embedder import Embedder, shared
 from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.records import Problem
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy
 import pytest
 
-from selfimprove import DifficultyModel, LedgerEntry
+from selfimprove import DifficultyModel
 from selfimprove.difficulty.model import fit
+from selfimprove.records import LedgerEntry
 
 PART = DifficultyModel()
 CHANCE = numpy.random.default_rng(5)

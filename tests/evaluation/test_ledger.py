@@ -54,7 +54,7 @@ def test_entries_hold_every_problem_once():
 def report(generation: int, promoted: bool, said: str = "plateau") -> GenerationReport:
     champion, candidate = (Checkpoint(name, str(Path(name)), None, generation, "", "") for name in ("old", f"generation-{generation}"))
     score, changed = flat(1, 1), Coverage((), (), (), said)
-    return GenerationReport(generation, champion, candidate, score, candidate if promoted else champion, score, "", {}, {}, {}, {}, {}, changed)
+    return GenerationReport(generation, champion, candidate, score, candidate if promoted else champion, score, "", {}, {}, {}, {}, coverage=changed)
 
 
 def test_a_plateau_is_so_many_refused_candidates_in_a_row():

@@ -15,7 +15,8 @@ from killable import NotingSampler, files_of, reports
 from processes import watching
 from toy import Sums, ToyTrainer, make_toy_model, toy_workflow
 
-from selfimprove import Checkpoint, InlineCluster, RayCluster, Request, Resources, Trace, Workflow, improve
+from selfimprove import InlineCluster, RayCluster, Resources, Workflow, improve
+from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.terminal.progress import NoProgress
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from toy import ToySampler
 
-from selfimprove import Checkpoint, Request, Trace
 from selfimprove.__main__ import main
-from selfimprove.records import GenerationReport
+from selfimprove.records import Checkpoint, GenerationReport, Request, Trace
 from selfimprove.storage.run_folder import RunFolder
 
 WORKFLOW = """

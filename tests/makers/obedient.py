@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from selfimprove import Checkpoint, Request, Trace
 from selfimprove.protocols import Sampler
+from selfimprove.records import Checkpoint, Request, Trace
 
 OWN = 9
 """Letters of thinking without a budget; where it samples, anything from 1 to twice as many."""

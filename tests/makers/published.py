@@ -9,8 +9,9 @@ from pathlib import Path
 
 from toy import ToyTrainer, toy_workflow
 
-from selfimprove import AcceptedTrace, AlwaysPromote, Checkpoint, InlineCluster, TrainingStep, improve
-from selfimprove.commands.export import export
+from selfimprove import AlwaysPromote, InlineCluster, improve
+from selfimprove.commands.hub_folders import export
+from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.storage.run_folder import RunFolder
 
 CHAT = [{"role": "user", "content": "4 + 3 ="}]

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from toy import SIGNS, make_toy_model, write_tokenizer
 
-from selfimprove import Checkpoint, Message, Request, Trace
 from selfimprove.protocols import Sampler, StepScorer
+from selfimprove.records import Checkpoint, Message, Request, Trace
 from selfimprove.thinking.thoughts import complete
 
 LINES = 4

@@ -3,20 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from selfimprove import (
-    SFT,
-    VLLM,
-    AcceptedTrace,
-    AlwaysPromote,
-    JudgedTrace,
-    Message,
-    Outcome,
-    Problem,
-    ReasoningGym,
-    Sampling,
-    Selection,
-    Workflow,
-)
+from selfimprove import SFT, VLLM, AlwaysPromote, ReasoningGym, Sampling, Workflow
+from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Problem, Selection
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import Checkpoint, InlineCluster, MLflow, Request, Sampling, Trace, improve
+from selfimprove import InlineCluster, MLflow, Sampling, improve
+from selfimprove.records import Checkpoint, Request, Trace
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfimprove import (
-    AcceptedTrace,
-    Checkpoint,
-    Exact,
-    Exemplar,
-    FewShot,
-    Outcome,
-    Pair,
-    Problem,
-    ReinforcementPrompt,
-    Request,
-    Sampling,
-    Trace,
-    TrainingStep,
-    Workflow,
-)
-from selfimprove.protocols import Reinforcer, Sampler, Trainer, Verifiers
+from selfimprove import Exact, Exemplar, FewShot, Sampling, Workflow
+from selfimprove.protocols import OpenTrainer, Reinforcer, Sampler, Trainer, Verifiers
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Pair, Problem, ReinforcementPrompt, Request, Trace, TrainingStep
 
 SIGNS = sorted(string.printable)
 EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
@@ -97,7 +83,7 @@ class ToySampler(Sampler):
 
 
 @dataclass(frozen=True)
-class ToyTrainer(Trainer):
+class ToyTrainer(Trainer, OpenTrainer):
     """Adds to the start's skill with every row, and forgets half when no row holds a thought."""
 
     gain: float = 0.02
@@ -113,14 +99,9 @@ class ToyTrainer(Trainer):
         learnt = min(0.95, skill_of(start.path) + self.gain * len(rows)) if thinks else skill_of(start.path) / 2
         make_toy_model(into, learnt)
 
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
-
 
 @dataclass(frozen=True)
-class ToyPreference(Trainer):
+class ToyPreference(Trainer, OpenTrainer):
     """Adds to the start's skill with every pair."""
 
     gain: float = 0.02
@@ -133,14 +114,9 @@ class ToyPreference(Trainer):
             yield TrainingStep(step, len(rows), 0.69, 1e-6, 20 * step, {"margin": 0.1 * step})
         make_toy_model(into, min(0.95, skill_of(start.path) + self.gain * len(rows)))
 
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
-
 
 @dataclass(frozen=True)
-class ToyPractice(Reinforcer):
+class ToyPractice(Reinforcer, OpenTrainer):
     """Tries every exercise twice in each step, once rightly, and adds to the start's skill what the judge says."""
 
     gain: float = 0.01
@@ -163,11 +139,6 @@ class ToyPractice(Reinforcer):
         opened.close()
         make_toy_model(into, min(0.95, skill_of(start.path) + self.gain * right))
 
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
-
 
 def toy_workflow(model: Path, **changes: object) -> Workflow:
     """A workflow of toy parts; `changes` replaces its fields."""
@@ -182,5 +153,6 @@ def toy_workflow(model: Path, **changes: object) -> Workflow:
         verifier=Exact(),
         trainer=ToyTrainer(),
         generations=2,
+        answer_only_baseline=True,
     )
     return replace(workflow, **changes)

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy
 
-from selfimprove import Checkpoint, Embedder, Message
+from selfimprove.difficulty.embedder import Embedder
+from selfimprove.records import Checkpoint, Message
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import InlineCluster, UserError, describe_folder
+from selfimprove import InlineCluster, UserError
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.process_reward import scoring
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.scoring import OpenRewardModel, RewardModel, step_rewards

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import EXEMPLAR
 
-from selfimprove import Trace, UserError
+from selfimprove import UserError
 from selfimprove.prompting.trigger_search import BY_HAND, KOJIMA, better_half, distinct_triggers, induction, schedule
+from selfimprove.records import Trace
 
 
 def proposal(text: str, finish: str = "stop") -> Trace:

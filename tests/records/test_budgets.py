@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, Problem, Round, Sampling, UserError
+from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, Round, Sampling, UserError
 from selfimprove.prompting.chat import PlainQuestion
+from selfimprove.records import Problem
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.settings.paths import override
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import shutil
 import sys
 import textwrap
@@ -17,8 +16,9 @@ from places import ROOT
 from toy import EXEMPLAR, Sums, ToySampler, ToyTrainer, make_toy_model, toy_workflow
 
 import selfimprove
-from selfimprove import AcceptedTrace, Checkpoint, InlineCluster, Outcome, Sampling, Workflow, improve
+from selfimprove import InlineCluster, Sampling, Workflow, improve
 from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome
 from selfimprove.storage.run_folder import RunFolder
 
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if python_blocks(page)]
@@ -48,7 +48,7 @@ def test_the_parts_of_the_guide_run_a_campaign(toy: Workflow, tmp_path: Path) ->
     improve(workflow, tmp_path / "run", InlineCluster)
     report = RunFolder(tmp_path / "run").reports()[1]
     right = report.outcomes[Outcome.CORRECT]
-    assert 0 < report.counts["accepted"] < right and report.drops == {"not the shortest": right - report.counts["accepted"]}
+    assert 0 < report.counts.accepted < right and report.drops == {"not the shortest": right - report.counts.accepted}
 
 
 def test_the_trainer_of_the_guide_learns(tiny_model: Path, tmp_path: Path) -> None:
@@ -64,22 +64,24 @@ def test_the_trainer_of_the_guide_learns(tiny_model: Path, tmp_path: Path) -> No
 def test_the_tour_of_the_package_runs(toy: Workflow, tmp_path: Path) -> None:
     assert selfimprove.__doc__
     code = textwrap.dedent("\n".join(line for line in selfimprove.__doc__.splitlines() if line.startswith("    ")))
-    imports, star, tour = code.partition("from selfimprove import *\n")
-    assert star and imports == "from pathlib import Path\n"
-    (tmp_path / "sums.jsonl").write_text("\n".join(json.dumps({"question": f"What is {n} + {n}?", "answer": 2 * n}) for n in range(150)))
-    public = {name: getattr(selfimprove, name) for name in selfimprove.__all__}
-    toys = {"RayCluster": InlineCluster, "VLLM": lambda engine: ToySampler(), "SFT": ToyTrainer}
-    namespace = {**public, **toys, "Path": Path, "Workflow": partial(Workflow, base_model=toy.base_model)}
-    exec(tour, namespace)
-    assert namespace["champion"].generation == 3 and (tmp_path / "runs" / "sums" / "champion").is_dir()  # type: ignore[attr-defined]
+    imports, assignment, tour = code.partition("workflow = ")
+    toys = {"RayCluster": InlineCluster, "VLLM": lambda engine: ToySampler(), "SFT": ToyTrainer, "ReasoningGym": lambda *_, **__: Sums(150)}
+    namespace: dict[str, object] = {}
+    exec(imports, namespace)
+    namespace |= {**toys, "Workflow": partial(Workflow, base_model=toy.base_model)}
+    exec(assignment + tour, namespace)
+    assert namespace["champion"].generation == 2 and (tmp_path / "runs" / "sums" / "champion").is_dir()  # type: ignore[attr-defined]
 
 
 def test_help_opens_with_the_tour_and_types_and_templates_are_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     from setuptools import Distribution
 
-    assert 20 <= len(inspect.cleandoc(selfimprove.__doc__ or "").splitlines()) <= 35
+    help_text = inspect.cleandoc(selfimprove.__doc__ or "").splitlines()
+    assert len(help_text) <= 35 and help_text[2].startswith("    from ") and help_text[11].startswith("    champion = ")
     monkeypatch.chdir(ROOT)
     distribution = Distribution()
     distribution.parse_config_files()
-    shipped = {str(file.relative_to("selfimprove")) for data in distribution.package_data["selfimprove"] for file in Path("selfimprove").glob(data)}
-    assert {"py.typed", "templates/experiment.py", "templates/model_card.md", "templates/dataset_card.md"} <= shipped
+    folders = {Path(*package.split(".")): data for package, data in distribution.package_data.items() if package.startswith("selfimprove")}
+    shipped = {str(file) for folder, patterns in folders.items() for pattern in patterns for file in folder.glob(pattern)}
+    templates = {str(file) for file in Path("selfimprove").rglob("templates/*")}
+    assert templates and {"selfimprove/py.typed", "selfimprove/__init__.pyi"} | templates <= shipped

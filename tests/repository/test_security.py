@@ -15,10 +15,11 @@ import pytest
 from rich.console import Console
 
 import selfimprove
-from selfimprove import SFT, Checkpoint, Endpoint, RayCluster, UserError, describe_folder
-from selfimprove.commands.audit import OUTCOMES, show_audit
+from selfimprove import SFT, Endpoint, RayCluster, UserError
+from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.commands.second_verdicts import OUTCOMES, show_audit
 from selfimprove.protocols import WorkerPart
-from selfimprove.records import AcceptedTrace
+from selfimprove.records import AcceptedTrace, Checkpoint
 from selfimprove.settings.paths import describe
 from selfimprove.terminal.progress import Show
 from selfimprove.tracking.mlflow import MLflow

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from selfimprove import VLLM, Budget, Checkpoint, PlainQuestion, Problem, Sampling, SwitchPenalty, Trace, UserError, describe_folder
+from selfimprove import VLLM, Budget, PlainQuestion, Sampling, SwitchPenalty, UserError
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.protocols import OpenSampler
-from selfimprove.records import Request
+from selfimprove.records import Checkpoint, Problem, Request, Trace
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 from selfimprove.thinking.thoughts import complete

@@ -13,7 +13,8 @@ import pydantic
 import pytest
 from chat_server import Behaviour, ChatServer, Reply, chat_server, fails, says
 
-from selfimprove import Budget, Checkpoint, Delimiters, Endpoint, PlainQuestion, Problem, Request, Sampling, Trace, Usage, UserError
+from selfimprove import Budget, Delimiters, Endpoint, PlainQuestion, Sampling, UserError
+from selfimprove.records import Checkpoint, Problem, Request, Trace, Usage
 from selfimprove.sampling.endpoint import OpenEndpoint
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.settings.paths import describe, explain

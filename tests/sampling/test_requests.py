@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from selfimprove import PlainQuestion, Problem, Request, Sampling
+from selfimprove import PlainQuestion, Sampling
+from selfimprove.records import Problem, Request
 from selfimprove.sampling.requests import Requests
 from selfimprove.sampling.sampling import requests_for
 

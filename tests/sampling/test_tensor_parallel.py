@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import VLLM, Checkpoint, PlainQuestion, Problem, RayCluster, Request, Sampling, describe_folder
+from selfimprove import VLLM, PlainQuestion, RayCluster, Sampling
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.protocols import Worker
+from selfimprove.records import Checkpoint, Problem, Request
 from selfimprove.sampling.sampling import requests_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm]

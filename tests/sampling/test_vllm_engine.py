@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import VLLM, Checkpoint, PlainQuestion, Problem, Sampling, Trace, UserError, describe_folder
+from selfimprove import VLLM, PlainQuestion, Sampling, UserError
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.checkpoints.students import drop_layers
 from selfimprove.protocols import OpenSampler
+from selfimprove.records import Checkpoint, Problem, Trace
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.sampling.sampling_parameters import require_known
 from selfimprove.sampling.vllm_engine import ENVIRONMENT

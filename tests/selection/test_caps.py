@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove import AcceptedTrace, Caps
+from selfimprove import Caps
+from selfimprove.records import AcceptedTrace
 from selfimprove.selection.caps import Candidate
 
 LONG = "first take the seven apples and then put three more beside them so that there are ten of them on the table in the end"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from selfimprove import JudgedTrace, KeepCorrect, Message, Outcome, Trace, Verdict
+from selfimprove import KeepCorrect
+from selfimprove.records import AnnotatedTrace, Message, Outcome, Trace, Verdict
 
 TEXT = "<think>\na.\nb.\n</think>\n2"
 TRACE = Trace("p/g1/s0", "p", "m", (1,), tuple(range(9)), TEXT, (), "stop", 0.8, 1)
-GOOD = JudgedTrace(TRACE, Verdict(TRACE.id, Outcome.CORRECT, "2", "v", "1"), rewards=(0.9, 0.6))
+GOOD = AnnotatedTrace(TRACE, Verdict(TRACE.id, Outcome.CORRECT, "2", "v", "1"), rewards=(0.9, 0.6))
 PROMPTS = {"p": (Message(role="user", content="1 + 1"),)}
 
 
-def drops(item: JudgedTrace, lowest: float | None) -> dict[str, int]:
+def drops(item: AnnotatedTrace, lowest: float | None) -> dict[str, int]:
     return dict(KeepCorrect(lowest_step=lowest).select([item], PROMPTS, 1).drops)
 
 

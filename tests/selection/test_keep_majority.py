@@ -9,39 +9,25 @@ from pathlib import Path
 import pytest
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import (
-    Caps,
-    InlineCluster,
-    Jsonl,
-    JudgedTrace,
-    KeepCorrect,
-    KeepMajority,
-    Outcome,
-    Sampling,
-    Selection,
-    Trace,
-    UserError,
-    Verdict,
-    improve,
-)
+from selfimprove import Caps, InlineCluster, Jsonl, KeepCorrect, KeepMajority, Sampling, UserError, improve
 from selfimprove.__main__ import main
-from selfimprove.records import AcceptedTrace, GenerationReport
+from selfimprove.records import AcceptedTrace, AnnotatedTrace, GenerationReport, Outcome, Selection, Trace, Verdict
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
 from selfimprove.tracking.figures import of_report
 
 
-def judged(problem: str, *answers: str | None, outcome: Outcome = Outcome.WRONG) -> list[JudgedTrace]:
+def judged(problem: str, *answers: str | None, outcome: Outcome = Outcome.WRONG) -> list[AnnotatedTrace]:
     found = []
     for number, answer in enumerate(answers):
         name = f"{problem}/g1/s{number}"
         text = f"<think>\nso\n</think>\n{answer or ''}"
         trace = Trace(name, problem, "base", (1,), (1, 2), text, (), "stop", 1.0, 0)
-        found.append(JudgedTrace(trace, Verdict(name, outcome if answer else Outcome.UNPARSEABLE, answer, "exact", "1")))
+        found.append(AnnotatedTrace(trace, Verdict(name, outcome if answer else Outcome.UNPARSEABLE, answer, "exact", "1")))
     return found
 
 
-def kept(selector: KeepMajority, items: list[JudgedTrace]) -> Selection:
+def kept(selector: KeepMajority, items: list[AnnotatedTrace]) -> Selection:
     return selector.select(items, {item.trace.problem_id: () for item in items}, 1)
 
 
@@ -78,10 +64,10 @@ def test_the_report_tells_how_many_were_accepted_falsely(tmp_path: Path, capsys:
     report = read_json(tmp_path / "run" / "generation-01" / "report.json", GenerationReport)
     rows = {row.trace_id for row in read_records(tmp_path / "run" / "generation-01" / "accepted.parquet", AcceptedTrace)}
     wrong = sum(item.trace.id in rows and item.verdict.outcome == "wrong" for item in stored(tmp_path / "run" / "generation-01"))
-    assert report.counts["falsely_accepted"] == wrong > 0
+    assert report.counts.falsely_accepted == wrong > 0
     assert of_report(report)["2_traces/false_acceptance"] == wrong / len(rows)
     assert main(["report", str(tmp_path / "run")]) == 0
-    assert f"accepted though wrong by the reference answer: {wrong} of {len(rows)}" in capsys.readouterr().out
+    assert f"accepted but wrong by the reference answer: {wrong} of {len(rows)}" in capsys.readouterr().out
 
 
 def test_a_round_without_any_labels(tmp_path: Path) -> None:
@@ -98,7 +84,7 @@ def test_a_round_without_any_labels(tmp_path: Path) -> None:
     )
     improve(workflow, tmp_path / "run", InlineCluster)
     report = read_json(tmp_path / "run" / "generation-01" / "report.json", GenerationReport)
-    assert report.outcomes["unparseable"] == report.counts["sampled"] and report.counts["accepted"] > 0 == report.counts["falsely_accepted"]
+    assert report.outcomes["unparseable"] == report.counts.sampled and report.counts.accepted > 0 == report.counts.falsely_accepted
     assert report.score.pass_at_1 > 0.5 and report.score.outcomes["unparseable"] == 0
     for changes in ({"selector": KeepCorrect()}, {"answer_only_baseline": True}, {"eval_problems": 5}):
         with pytest.raises(UserError, match="has no reference answer"):

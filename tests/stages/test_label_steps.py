@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from toy import SIGNS, Sums, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Checkpoint, InlineCluster, JudgedTrace, PlainQuestion, Request, Sampling, Trace, UserError, describe_folder
+from selfimprove import InlineCluster, PlainQuestion, Sampling, UserError
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.protocols import Sampler
-from selfimprove.records import LabelledTrace
+from selfimprove.records import Checkpoint, JudgedTrace, LabelledTrace, Request, Trace
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.label_steps import label_steps
@@ -125,7 +126,7 @@ def test_problems_with_right_and_wrong_traces_are_drawn_first(context: RunContex
 
 def test_labels_of_other_rollouts_are_not_taken_for_these(context: RunContext, judged: list[JudgedTrace]) -> None:
     label(context, judged)
-    with pytest.raises(UserError, match="was made from other rollouts"):
+    with pytest.raises(UserError, match="was made with different rollouts"):
         label(context, judged, replace(RULE, most=8))
 
 

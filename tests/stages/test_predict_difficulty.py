@@ -17,22 +17,10 @@ from safetensors import safe_open
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 from toy_embedder import ToyEmbedder
 
-from selfimprove import (
-    Budget,
-    BudgetByDifficulty,
-    Checkpoint,
-    DifficultyModel,
-    InlineCluster,
-    Request,
-    Sampling,
-    Teacher,
-    Trace,
-    UserError,
-    Workflow,
-    improve,
-)
+from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, InlineCluster, Sampling, Teacher, UserError, Workflow, improve
 from selfimprove.__main__ import main
 from selfimprove.protocols import Sampler
+from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.storage.files import read_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.figures import of_report
@@ -130,7 +118,7 @@ def test_the_evaluation_goes_by_difficulty_where_that_is_set(tmp_path: Path) -> 
 def test_the_report_tells_how_good_the_predictions_were(finished: Finished, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = RunFolder(finished.folder).reports()[1:]
     assert not first.difficulty and "predict" not in first.seconds
-    found = second.difficulty
+    found = second.difficulty.figures()
     assert found["problems"] == found["forecast_problems"] == 120
     assert found["brier"] < 0.85 * found["base_brier"] and found["auroc"] > 0.75
     assert found["forecast_brier"] < 0.85 * found["forecast_base_brier"] and found["forecast_auroc"] > 0.75
@@ -138,12 +126,18 @@ def test_the_report_tells_how_good_the_predictions_were(finished: Finished, caps
     assert main(["report", str(finished.folder)]) == 0
     out = capsys.readouterr().out
     assert f"difficulty, out of fold: Brier {found['brier']:.3f} (base rate {found['base_brier']:.3f}), AUROC" in out
-    assert "difficulty, as it came: Brier" in out
+    assert "difficulty, forecast: Brier" in out
 
 
 def test_the_model_of_difficulty_is_kept_with_the_hash_of_the_checkpoint_it_reads(finished: Finished) -> None:
     folder = finished.folder / "generation-02" / "difficulty"
-    assert {file.name for file in folder.iterdir()} == {"model.safetensors", "predicted.json", "reliability.json", "reliability.png"}
+    assert {file.name for file in folder.iterdir()} == {
+        "model.safetensors",
+        "predicted.json",
+        "predicted.manifest.json",
+        "reliability.json",
+        "reliability.png",
+    }
     start = RunFolder(finished.folder).reports()[2].start
     with safe_open(folder / "model.safetensors", framework="np") as file:
         assert file.metadata()["weights_hash"] == start.weights_hash and file.metadata()["checkpoint"] == start.id
@@ -175,9 +169,9 @@ def test_a_run_stopped_after_its_predictions_goes_on_with_the_same(finished: Fin
 def test_predictions_of_another_ledger_are_refused(finished: Finished, tmp_path: Path) -> None:
     shutil.copytree(finished.folder, tmp_path / "run", symlinks=True)
     (tmp_path / "run" / "generation-02" / "report.json").unlink()
-    manifest = tmp_path / "run" / "generation-02" / "difficulty.manifest.json"
+    manifest = tmp_path / "run" / "generation-02" / "difficulty" / "predicted.manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"ledgers": "others"}))
-    with pytest.raises(UserError, match="was made from other ledgers"):
+    with pytest.raises(UserError, match="was made with different ledgers"):
         improve(workflow_of(finished.model), tmp_path / "run", InlineCluster)
 
 
@@ -186,9 +180,9 @@ def test_predictions_move_with_the_evaluation(tmp_path: Path) -> None:
     sampling = Sampling(n=3, max_tokens=64)
     improve(workflow_of(fresh(tmp_path), sampler=ToySampler(), sampling=sampling), tmp_path / "run", InlineCluster)
     first, second = RunFolder(tmp_path / "run").reports()[1:]
-    assert first.counts["verified"] / first.counts["sampled"] < 0.6 and first.kept_score.pass_at_1 > 0.85
+    assert first.counts.verified / first.counts.sampled < 0.6 and first.kept_score.pass_at_1 > 0.85
     rates = read_json(tmp_path / "run" / "generation-02" / "difficulty" / "predicted.json", dict[str, float])
-    assert sum(rates.values()) / len(rates) > 0.8 and second.difficulty["forecast_calibration_error"] < 0.2
+    assert sum(rates.values()) / len(rates) > 0.8 and second.difficulty.figures()["forecast_calibration_error"] < 0.2
 
 
 def test_a_few_problems_are_not_predicted_and_all_get_the_mean(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from toy import SIGNS, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Caps, Checkpoint, InlineCluster, KeepCorrect, Request, Sampling, ThinkingProbe, Trace, UserError, improve
+from selfimprove import Caps, InlineCluster, KeepCorrect, Sampling, ThinkingProbe, UserError, improve
 from selfimprove.__main__ import main
 from selfimprove.checkpoints.tokens import decoder, encoder
 from selfimprove.protocols import Sampler
-from selfimprove.records import AcceptedTrace, GenerationReport
+from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Request, Trace
 from selfimprove.stages.probe import read_probes
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
@@ -88,7 +88,7 @@ def test_each_thought_is_worth_the_answers_that_come_after_it(run: Path) -> None
 
 
 def test_the_scores_of_a_generation_are_those_of_the_papers_formula(run: Path) -> None:
-    anatomy = read_json(run / "generation-01" / "report.json", GenerationReport).anatomy
+    anatomy = read_json(run / "generation-01" / "report.json", GenerationReport).anatomy.figures()
     probes = read_probes(run / "generation-01")
     under, over = [], []
     for item in stored(run / "generation-01"):

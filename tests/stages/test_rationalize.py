@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from toy import EXEMPLAR, Sums, ToySampler, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import Checkpoint, FewShot, InlineCluster, PlainQuestion, Problem, Rationalization, Request, Sampling, Trace, UserError, improve
+from selfimprove import FewShot, InlineCluster, PlainQuestion, Rationalization, Sampling, UserError, improve
 from selfimprove.__main__ import main
 from selfimprove.prompting.hints import hinted, leak
-from selfimprove.records import AcceptedTrace, GenerationReport, Selection
+from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Problem, Request, Selection, Trace
 from selfimprove.stages.rationalize import Rationalized
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
@@ -65,7 +65,7 @@ def test_unsolved_problems_are_asked_again_and_no_hint_reaches_the_rows(tmp_path
     assert not any("hint" in row.completion for row in rows)
     leaked = sum("hint" in item.trace.text for item in asked)
     assert report.drops["rationalized: leak"] == leaked > 0
-    assert report.rationalization == {
+    assert report.rationalization.figures() == {
         "problems": len(unsolved),
         "sampled": len(unsolved),
         "accepted": len(unsolved) - leaked,
@@ -78,7 +78,7 @@ def test_their_share_of_the_accepted_traces_is_kept_and_what_is_over_is_counted(
     report, rows = made(tmp_path, Rationalization(samples=1, share=0.25))
     sampled, rationalized = (sum(row.origin == origin for row in rows) for origin in ("sampled", "rationalized"))
     assert rationalized == sampled // 3 > 0
-    assert report.drops["rationalized: over share"] == report.rationalization["accepted"] - rationalized
+    assert report.drops["rationalized: over share"] == report.rationalization.figures()["accepted"] - rationalized
 
 
 def test_a_rationale_that_does_not_hold_without_the_hint_is_dropped(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_rationale_that_does_not_hold_without_the_hint_is_dropped(tmp_path: Pa
 
 def test_an_ablation_tells_what_they_are_worth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, _ = made(tmp_path, Rationalization(samples=1, ablation=True))
-    figures = report.rationalization
+    figures = report.rationalization.figures()
     assert figures["value"] == pytest.approx(report.score.pass_at_1 - figures["without"])
     assert figures["value_low"] <= figures["value"] <= figures["value_high"]
     assert (tmp_path / "run" / "generation-01" / "without-rationalized" / "checkpoint").is_dir() and report.seconds["ablate"] > 0
@@ -153,4 +153,4 @@ def test_without_a_tokenizer_rationales_cannot_be_gone_on_from(tmp_path: Path) -
 def test_nothing_is_asked_again_where_all_is_solved(tmp_path: Path) -> None:
     model = make_toy_model(tmp_path / "model", 1.0)
     improve(toy_workflow(model, problems=Sums(20), rationalization=Rationalization(), generations=1), tmp_path / "run", InlineCluster)
-    assert read_json(tmp_path / "run" / "generation-01" / "report.json", GenerationReport).rationalization == {}
+    assert read_json(tmp_path / "run" / "generation-01" / "report.json", GenerationReport).rationalization is None

@@ -12,7 +12,8 @@ import pytest
 from stepwise import LINES, SeesErrors, Stepwise, make_stepwise_model
 from toy import Sums, toy_workflow
 
-from selfimprove import Budget, InlineCluster, KeepCorrect, Sampling, UserError, describe_folder, improve
+from selfimprove import Budget, InlineCluster, KeepCorrect, Sampling, UserError, improve
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.process_reward.search import Search
 from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.records import GenerationReport
@@ -110,7 +111,7 @@ def test_a_stopped_search_goes_on_where_it_stopped_and_ends_the_same(cluster: In
     Stepwise.calls.clear()
     SeesErrors.asked.clear()
     assert searched(cluster, tmp_path / "stopped", method) == expected and not Stepwise.calls and not SeesErrors.asked
-    with pytest.raises(UserError, match="search was made from other search"):
+    with pytest.raises(UserError, match="search was made with different search"):
         searched(cluster, tmp_path / "stopped", Search(width=2, expansions=3))
 
 
@@ -130,8 +131,8 @@ def test_the_loop_stops_hopeless_traces_and_drops_right_ones_with_a_bad_thought(
     stopping = StepRewards(SeesErrors(), search=Search(stop_below=0.5))
     improve(toy_workflow(model, process_reward=stopping, **settings), tmp_path / "stopping", InlineCluster)
     report = read_json(tmp_path / "stopping" / "generation-01" / "report.json", GenerationReport)
-    assert report.counts["sampled"] == 100 and 0 < report.counts["hopeless"] == report.drops["hopeless"] < 100
-    assert report.tokens["saved"] > 0
+    assert report.counts.sampled == 100 and 0 < report.counts.hopeless == report.drops["hopeless"] < 100
+    assert report.saved_tokens > 0
     traces = [item.trace for item in stored(tmp_path / "stopping" / "generation-01")]
     assert len(traces) == 100 and report.tokens["sample"] > sum(trace.output_tokens for trace in traces)
 

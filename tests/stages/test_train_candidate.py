@@ -29,15 +29,6 @@ class Steps(NoTracker):
         self.steps[generation] = list(steps)
 
 
-class OneTrainer(InlineCluster):
-    """Has room for one trainer at a time."""
-
-    def open(self, role, part):  # type: ignore[no-untyped-def]
-        others = [known for known, _ in self._workers if hasattr(known, "train") and known != part]
-        assert role != "trainer" or not others, f"{part} beside {others}"
-        return super().open(role, part)
-
-
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return make_toy_model(tmp_path / "model", 0.2)
@@ -55,12 +46,12 @@ def mixed(model: Path, **changes: object) -> Workflow:
 
 def test_pairs_train_on_from_the_supervised_candidate(model: Path, tmp_path: Path) -> None:
     told = Steps()
-    improve(contrasting(model), tmp_path / "run", OneTrainer, told)
+    improve(contrasting(model), tmp_path / "run", InlineCluster, told)
     run = RunFolder(tmp_path / "run")
     for report in run.reports()[1:]:
         folder = run.generation(report.generation)
         pairs, rows = read_records(folder / "pairs.parquet", Pair), read_records(folder / "rows.parquet", AcceptedTrace)
-        assert report.counts["pairs"] == len(pairs) > 0 and report.counts["trained_on"] == len(rows)
+        assert report.counts.pairs == len(pairs) > 0 and report.counts.trained_on == len(rows)
         assert max(Counter(pair.problem_id for pair in pairs).values()) <= 2
         accepted = {row.trace_id for row in read_records(folder / "accepted.parquet", AcceptedTrace)}
         wrong = {item.trace.id for item in stored(folder) if item.verdict.outcome == "wrong"}
@@ -100,12 +91,12 @@ def test_without_a_trainer_pairs_are_only_kept(model: Path, tmp_path: Path) -> N
 def test_where_there_is_no_pair_the_supervised_candidate_is_examined(model: Path, tmp_path: Path) -> None:
     improve(contrasting(model, sampler=ToySampler(help=0.9), generations=1), tmp_path / "run", InlineCluster)
     report = RunFolder(tmp_path / "run").reports()[1]
-    assert Path(report.candidate.path) == tmp_path / "run/generation-01/checkpoint" and "pairs" not in report.counts
+    assert Path(report.candidate.path) == tmp_path / "run/generation-01/checkpoint" and report.counts.pairs is None
 
 
 def test_rounds_of_three_kinds_make_one_campaign(model: Path, tmp_path: Path) -> None:
     told = Steps()
-    champion = improve(mixed(model), tmp_path / "run", OneTrainer, told)
+    champion = improve(mixed(model), tmp_path / "run", InlineCluster, told)
     run = RunFolder(tmp_path / "run")
     base, cold, practised, last = run.reports()
     assert [report.candidate.parent_id for report in (cold, practised, last)] == ["base", "generation-1", "base"]
@@ -114,9 +105,9 @@ def test_rounds_of_three_kinds_make_one_campaign(model: Path, tmp_path: Path) ->
 
     solves = Counter((item.trace.problem_id, item.verdict.outcome == "correct") for item in stored(run.generation(2)))
     within_reach = {problem for problem, right in solves if 0 < solves[problem, True] < 4}
-    assert set(read_json(run.generation(2) / "exercises.json", list[str])) == within_reach
-    assert practised.counts["trained_on"] == len(within_reach)
-    assert practised.counts["rollouts"] == 2 * 2 * len(within_reach) == 2 * practised.counts["rollouts_right"]
+    assert set(read_json(run.generation(2) / "prompts.json", list[str])) == within_reach
+    assert practised.counts.trained_on == len(within_reach)
+    assert practised.counts.rollouts == 2 * 2 * len(within_reach) == 2 * practised.counts.rollouts_right
     assert [step.figures["reward"] for step in told.steps[2]] == [0.5, 0.5]
     assert read_records(run.generation(2) / "rows.parquet", AcceptedTrace) == []
     assert {row.generation for row in read_records(run.generation(3) / "rows.parquet", AcceptedTrace)} == {3}

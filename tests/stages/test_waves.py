@@ -15,23 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import (
-    Checkpoint,
-    ExpectedGain,
-    FixedK,
-    InlineCluster,
-    JudgedTrace,
-    KeepMajority,
-    LedgerEntry,
-    Request,
-    Round,
-    Sampling,
-    UserError,
-    describe_folder,
-    improve,
-)
+from selfimprove import ExpectedGain, FixedK, InlineCluster, KeepMajority, Round, Sampling, UserError, improve
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.protocols import Allocator, Cluster, Load
-from selfimprove.records import Tries
+from selfimprove.records import Checkpoint, JudgedTrace, LedgerEntry, Request, Tries
 from selfimprove.reports.table import summarize
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.stages.collect import sample_allocated
@@ -186,7 +173,7 @@ def test_fixed_k_leaves_the_same_files_as_a_list_of_requests(model: Path, shuffl
 
 def test_traces_of_another_allocator_are_refused(model: Path, shuffling: Shuffling, tmp_path: Path) -> None:
     sampled(context(model, tmp_path, shuffling))
-    with pytest.raises(UserError, match="was made from other allocation"):
+    with pytest.raises(UserError, match="was made with different allocation"):
         sampled(context(model, tmp_path, shuffling, replace(ALLOCATOR, cap=3)))
 
 

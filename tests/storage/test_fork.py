@@ -37,7 +37,7 @@ def test_a_fork_takes_over_what_is_before_it_and_keeps_the_changes_of_its_source
     assert (new.root / shared).samefile(old.root / shared)
     assert new.reports()[1].candidate.path == str(new.root / "generation-01" / "checkpoint")
     assert new.reports()[1].score == old.reports()[1].score
-    assert new.reports()[2].counts["sampled"] == 3 * 25
+    assert new.reports()[2].counts.sampled == 3 * 25
     settings = json.loads((new.root / "workflow.json").read_text())
     assert settings["sampling"]["n"] == 3 and settings["trainer"]["gain"] == 0.001
     assert new.reports()[2].candidate.weights_hash != old.reports()[2].candidate.weights_hash

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import GenerationReport, InlineCluster, UserError, Workflow, improve
+from selfimprove import InlineCluster, UserError, Workflow, improve
 from selfimprove.__main__ import main
+from selfimprove.records import GenerationReport
 from selfimprove.storage.open_run import reading, writing
 from selfimprove.storage.remote import file_store as remote_module
 from selfimprove.storage.remote.file_store import Remote
@@ -154,7 +155,7 @@ def test_the_commands_take_a_url(
     assert main(["report", f"{url}/nothing"]) == 2
     assert f"{url}/nothing holds no run: there is no workflow.json in it" in capfd.readouterr().err
     assert main([*command, "--run-dir", url, "--set", "seed=3"]) == 2
-    assert f"{url} holds a run of another workflow: seed: 0 → 3; give another --run-dir" in capfd.readouterr().err
+    assert f"{url} holds a run of another workflow: seed: 0 → 3; use another --run-dir" in capfd.readouterr().err
     assert main([*command, "--run-dir", "s33://bucket/first"]) == 2
     assert "did you mean s3://?" in capfd.readouterr().err
 

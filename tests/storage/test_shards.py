@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove import JudgedTrace, Outcome, PlainQuestion, Problem, Request, Sampling, Trace, Verdict
+from selfimprove import PlainQuestion, Sampling
+from selfimprove.records import JudgedTrace, Outcome, Problem, Request, Trace, Verdict
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.storage.shards import JudgedShards
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from selfimprove import UserError, WorkerFailed
+from selfimprove import UserError
+from selfimprove.errors import WorkerFailed
 from selfimprove.terminal.exit_codes import in_one_line
 
 

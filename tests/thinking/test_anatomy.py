@@ -24,7 +24,7 @@ def test_thoughts_and_behaviours_are_counted_per_trace() -> None:
             ]
         ),
         Behaviours(),
-    )
+    ).figures()
     assert figures["traces"] == 4 and figures["thoughts"] == 5 / 4 and figures["output_tokens"] == 9
     assert figures["thinking_characters"] == (len("\nWait, 3.\nWait, 4.\n4 + 3 = 7.\nRight, 7.\n") + len("4 + 3 = 7.")) / 4
     assert (figures["revision"], figures["revision_share"]) == (0.5, 0.25)
@@ -33,7 +33,7 @@ def test_thoughts_and_behaviours_are_counted_per_trace() -> None:
 
 
 def test_no_traces_have_no_figures() -> None:
-    assert anatomy([], Behaviours()) == {}
+    assert anatomy([], Behaviours()) is None
 
 
 def test_an_unfinished_trace_is_dissected_as_far_as_it_goes() -> None:

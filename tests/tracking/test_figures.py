@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfimprove.records import Checkpoint, Coverage, GenerationReport, Score, TrainingStep
+from selfimprove.records import Checkpoint, Coverage, GenerationCounts, GenerationReport, Score, ThinkingFigures, TrainingStep
 from selfimprove.tracking import figures
 
 
@@ -60,12 +60,12 @@ def test_a_report_becomes_sections_with_legal_names():
         kept=checkpoint,
         kept_score=score,
         why="better",
-        counts={"sampled": 8, "accepted": 2, "problems": 2, "distinct": 2},
+        counts=GenerationCounts(sampled=8, verified=2, accepted=2, distinct=2, falsely_accepted=0, problems=2, most_samples=4, trained_on=2),
         outcomes={"correct": 3},
         drops={"longer than 9/10 of ../context": 1},
         seconds={"sample": 1.5},
         tokens={"sample": 80},
-        anatomy={"thoughts": 2.5, "revision": 0.5, "revision_share": 0.25},
+        anatomy=ThinkingFigures(8, 2.5, 0.5, 40.0, 10.0, {"revision": 0.5}, {"revision": 0.25}),
         coverage=Coverage(("a", "b"), (), ("c",), "expansion"),
     )
     assert figures.of_report(report) == {
@@ -77,7 +77,11 @@ def test_a_report_becomes_sections_with_legal_names():
         "1_evaluation/pass_at_2_high": 0.9,
         "majority_at_k/2": 0.6,
         "1_evaluation/undecided": 0.25,
+        "3_thinking/traces": 8,
         "3_thinking/thoughts": 2.5,
+        "3_thinking/switches": 0.5,
+        "3_thinking/thinking_characters": 40,
+        "3_thinking/output_tokens": 10,
         "4_behaviours/revision": 0.5,
         "4_behaviours/revision_share": 0.25,
         "coverage/newly_solved": 2,
@@ -88,6 +92,10 @@ def test_a_report_becomes_sections_with_legal_names():
         "2_traces/accepted": 2,
         "2_traces/problems": 2,
         "2_traces/distinct": 2,
+        "2_traces/verified": 2,
+        "2_traces/falsely_accepted": 0,
+        "2_traces/most_samples": 4,
+        "2_traces/trained_on": 2,
         "2_traces/accepted_share": 0.25,
         "2_traces/samples_per_problem": 4,
         "2_traces/distinct_per_1000_tokens": 25,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove.protocols import Tracker
-from selfimprove.records import Checkpoint, GenerationReport, Score, TrainingStep
+from selfimprove.records import Checkpoint, GenerationCounts, GenerationReport, Score, TrainingStep
 from selfimprove.tracking.mlflow import MLflow
 
 SETTINGS = {"part": "Workflow", "base_model": "tiny", "generations": 2, "verifier": {"part": "Exact"}}
@@ -37,7 +37,7 @@ def report(generation: int) -> GenerationReport:
         kept=checkpoint,
         kept_score=score,
         why="better",
-        counts={"sampled": 8, "accepted": 2},
+        counts=GenerationCounts(sampled=8, verified=2, accepted=2, distinct=2, falsely_accepted=0, problems=2, most_samples=4, trained_on=2),
         outcomes={"correct": 2},
         drops={"too long": 1},
         seconds={"sample": 1.5},

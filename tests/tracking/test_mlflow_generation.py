@@ -102,7 +102,7 @@ def test_a_generation_has_its_settings_and_its_accepted_traces_as_a_table(store:
     assert settings["first_prompter"]["exemplars"][0]["question"] == "What is 90 + 9?"
     table = json.loads(Path(store.client.download_artifacts(run.info.run_id, "accepted.json")).read_text())
     assert table["columns"] == ["problem", "question", "completion", "origin", "trace"]
-    assert len(table["data"]) == RunFolder(store.folder).reports()[1].counts["accepted"]
+    assert len(table["data"]) == RunFolder(store.folder).reports()[1].counts.accepted
     assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "accepted.json", "type": "table"}]
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove import LastNumber, Outcome, Problem
+from selfimprove import LastNumber
+from selfimprove.records import Outcome, Problem
 
 
 def judged(reference: str, answer: str) -> Outcome:

@@ -12,27 +12,10 @@ import pytest
 from chat_server import Reply, chat_server, fails, says
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import (
-    SFT,
-    Budget,
-    Checkpoint,
-    Delimiters,
-    Endpoint,
-    InlineCluster,
-    KeepCorrect,
-    Request,
-    Sampling,
-    Teacher,
-    Trace,
-    Usage,
-    UserError,
-    Workflow,
-    ZeroShot,
-    improve,
-)
+from selfimprove import SFT, Budget, Delimiters, Endpoint, InlineCluster, KeepCorrect, Sampling, Teacher, UserError, Workflow, ZeroShot, improve
 from selfimprove.__main__ import main
-from selfimprove.commands.check import check
-from selfimprove.records import AcceptedTrace
+from selfimprove.commands.findings import check
+from selfimprove.records import AcceptedTrace, Checkpoint, Request, Trace, Usage
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -78,9 +61,9 @@ def test_an_endpoint_teaches_generation_1_and_the_student_goes_on_alone(model: P
     assert second and {row.origin for row in second} == {"sampled"} and all(row.completion_token_ids for row in second)
 
     report = RunFolder(run).reports()[1]
-    assert report.outcomes["wrong"] == report.drops["wrong"] > 0 and report.counts["accepted"] == report.outcomes["correct"]
+    assert report.outcomes["wrong"] == report.drops["wrong"] > 0 and report.counts.accepted == report.outcomes["correct"]
     assert report.spent == Usage(500, 250, pytest.approx(50 * (10 + 2 * 5) / 1e6))  # type: ignore[arg-type]
-    assert report.tokens["sample"] == 250 and report.anatomy["output_tokens"] == 5
+    assert report.tokens["sample"] == 250 and report.anatomy.figures()["output_tokens"] == 5
     assert of_report(report)["spent/cost"] == pytest.approx(0.001)
     rows = summarize(RunFolder(run))["generations"]
     assert [row["spent"] and row["spent"]["prompt_tokens"] for row in rows] == [None, 500, None]
@@ -221,7 +204,6 @@ def test_a_length_limit_counts_what_the_endpoint_counted(model: Path, tmp_path: 
     [
         ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot enforce a budget of thinking"),
         ({"key_from": "NO_SUCH_KEY"}, "the environment variable NO_SUCH_KEY holds no key"),
-        ({"trainer": SFT(max_length=200)}, "traces of up to 256 tokens exceed trainer.max_length=200"),
     ],
 )
 def test_check_finds_a_teacher_that_cannot_be_asked(changes: dict[str, Any], detail: str, tiny_model: Path) -> None:
@@ -230,6 +212,13 @@ def test_check_finds_a_teacher_that_cannot_be_asked(changes: dict[str, Any], det
     found = check(taught_by(endpoint, tiny_model, **{"sampling": Sampling(), **fields}))
     (failure,) = (finding for finding in found["findings"] if not finding["passed"])
     assert failure["name"] == "teacher" and detail in failure["detail"]
+
+
+def test_check_notes_that_long_traces_of_the_teacher_are_dropped(tiny_model: Path) -> None:
+    endpoint = Endpoint("https://example.org/v1", "m", key_from=None)
+    found = check(taught_by(endpoint, tiny_model, sampling=Sampling(), trainer=SFT(max_length=200)))
+    (finding,) = (finding for finding in found["findings"] if finding["name"] == "teacher")
+    assert finding["passed"] and "up to 256 tokens, and rows longer than trainer.max_length=200 are dropped" in finding["detail"]
 
 
 def test_check_names_the_teacher(tiny_model: Path, strong: Path) -> None:

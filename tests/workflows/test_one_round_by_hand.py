@@ -20,18 +20,18 @@ def test_every_cell_shows_the_record_that_it_made(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     made = runpy.run_path(str(SCRIPT))
 
-    assert len(made["problems"]) == 25 and len(made["eval"]) == 15 and len(made["traces"]) == len(made["judged"]) == 2 * 25
+    assert len(made["problems"]) == 20 and len(made["context"].eval_problems) == 20 and len(made["judged"]) == 2 * 20
     accepted = len(made["selection"].accepted)
-    assert 0 < accepted < 50 and skill_of(made["student"].path) == pytest.approx(min(0.95, 0.2 + 0.02 * len(made["rows"])))
+    assert 0 < accepted < 40 and skill_of(made["student"].path) == pytest.approx(min(0.95, 0.2 + 0.02 * len(made["rows"])))
     assert made["after"].pass_at_1 > made["before"].pass_at_1 and made["decision"].promote
     told = capsys.readouterr().out
     for record in (
-        "25 problems, 15 held out; the first: 'What is",
-        f"50 requests; the first, {made['requests'][0].id}, at temperature 0.8",
+        "20 problems, 20 for evaluation; the first: 'What is",
+        f"40 requests; the first, {made['requests'][0].id}, at temperature 0.8",
         f"{made['trace'].id}: 12 tokens, stop\n<think>",
         f"        step: {made['trace'].text.split()[1]} + ",
         f"'correct': {accepted}",
-        f"{accepted} accepted, dropped: {{'wrong': {50 - accepted}}}",
+        f"{accepted} accepted, dropped: {{'wrong': {40 - accepted}}}",
         "student, child of base: ",
         f"student: pass@1 {made['after'].pass_at_1:.3f}",
         "kept: pass@1 ",

@@ -40,5 +40,5 @@ def test_it_runs_to_the_end_with_real_parts(tiny_model: Path, tmp_path: Path) ->
     improve(workflow, tmp_path / "run", InlineCluster)
     cold, practised, last = RunFolder(tmp_path / "run").reports()[1:]
     assert [report.candidate.parent_id for report in (cold, practised, last)] == ["base", "generation-1", "base"]
-    assert practised.counts["rollouts"] == 2 * 2 * 4 and practised.tokens["train"] > 0
+    assert practised.counts.rollouts == 2 * 2 * 4 and practised.tokens["train"] > 0
     assert len({report.candidate.weights_hash for report in (cold, practised, last)}) == 3

@@ -10,7 +10,8 @@ import pytest
 from places import WORKFLOWS
 from toy import ToyPreference, make_toy_model, skill_of, toy_workflow
 
-from selfimprove import InlineCluster, Pair, improve
+from selfimprove import InlineCluster, improve
+from selfimprove.records import Pair
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 

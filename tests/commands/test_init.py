@@ -1,9 +1,10 @@
-"""The commands around a run: a workflow to begin with, its settings, completion in a shell."""
+"""The commands around a run: init, settings and completion; and errors in the command line."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,8 @@ def test_bash_completes_commands_choices_files_and_options(tmp_path: Path, capsy
     (tmp_path / "script").write_text(capsys.readouterr().out)
     (tmp_path / "mine.py").touch()
     code = COMPLETE.format(script=tmp_path / "script", folder=tmp_path)
-    told = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert told == ["report reverify", "exact math reasoning-gym choice code", str(tmp_path / "mine.py"), "--set"]
+    completed = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert completed == ["report reverify", "exact math reasoning-gym choice code", str(tmp_path / "mine.py"), "--set"]
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
@@ -90,7 +91,7 @@ def test_other_shells_get_every_command(shell: str, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["chek", "x.py"], "there is no 'chek'; did you mean check?"),
         (["audit", "run", "--with", "maths"], "there is no 'maths'; did you mean math?"),
@@ -98,8 +99,14 @@ def test_other_shells_get_every_command(shell: str, capsys: pytest.CaptureFixtur
         (["run"], "the following arguments are required: WORKFLOW.py"),
     ],
 )
-def test_an_unknown_word_is_answered_in_one_line_with_the_nearest(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_word_is_refused_in_one_line_with_the_nearest_one(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     error = capsys.readouterr().err
-    assert ended.value.code == 2 and told in error and error.count("\n") == 1
+    assert ended.value.code == 2 and message in error and error.count("\n") == 1
+
+
+def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"selfimprove {version('selfimprove')}\n"

@@ -1,0 +1,198 @@
+"""What `check` finds out about a workflow before compute is spent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.commands.estimate import Lengths, estimate
+from selfimprove.errors import UserError
+from selfimprove.evaluation.paired import smallest_improvement
+from selfimprove.problems.sets import load_sets
+from selfimprove.problems.split import question_key
+from selfimprove.prompting.chat import FewShot
+from selfimprove.protocols import Prompter
+from selfimprove.records import Outcome, Problem
+from selfimprove.records.delimiters import Delimiters
+from selfimprove.terminal.safe_text import printable
+from selfimprove.thinking.traces import parse
+from selfimprove.training.sft import SFT
+from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
+from selfimprove.verification.references import rejected_references
+from selfimprove.workflow.teacher import Teacher
+from selfimprove.workflow.workflow import Workflow
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def check(workflow: Workflow) -> dict[str, Any]:
+    """Check problems, references, exemplars, model and prompts, and estimate the cost of a run.
+
+    Returns:
+        `{"passed": bool, "findings": [{"name", "passed", "detail"}, …], "estimate": {"sampled_tokens", "trained_tokens", "minutes"} or None}`.
+        Without readable problems or without a model, the checks that need them are left out.
+    """
+    findings: list[Finding] = []
+    cost = None
+    sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference))
+    model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template))
+    if sets is not None:
+        problems, eval_problems = sets
+        detail = f"{len(problems)} for training, {len(eval_problems)} for evaluation; no question is in both"
+        findings.append(Finding("problems", True, detail))
+        findings += _with_verifier(workflow, problems, eval_problems)
+        findings.append(_evaluation(eval_problems))
+    if model is not None:
+        findings.append(Finding("model", True, str(model)))
+    if workflow.teacher is not None:
+        findings.append(_teacher(workflow, workflow.teacher))
+    if sets is not None and model is not None:
+        lengths = _prompt_lengths(workflow, model, sets)
+        findings.append(_room(workflow, model, lengths))
+        cost = estimate(workflow, model, sets, lengths)
+    return {
+        "passed": all(finding.passed for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+        "estimate": cost,
+    }
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """Print the result of `check`."""
+    for finding in result["findings"]:
+        mark = "[green]ok  [/]" if finding["passed"] else "[red]FAIL[/]"
+        console.print(f"{mark} {printable(finding['name'])}: {printable(finding['detail'])}", highlight=False, soft_wrap=True)
+    if cost := result["estimate"]:
+        console.print(
+            f"at most about {cost['sampled_tokens']:,} tokens to sample and {cost['trained_tokens']:,} to train on: "
+            f"roughly {cost['minutes']:.0f} minutes on this machine",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _attempt(name: str, findings: list[Finding], load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except UserError as error:
+        findings.append(Finding(name, False, str(error)))
+        return None
+
+
+def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problems: Sequence[Problem]) -> Iterator[Finding]:
+    try:
+        pool = VerifierPool(workflow.verifier, deadline=workflow.verifier_deadline).open()
+    except UserError as error:
+        yield Finding("verifier", False, str(error))
+        return
+    try:
+        everything = [problem for problem in (*problems, *eval_problems) if problem.answer]
+        rejected = rejected_references(pool, everything)
+        if rejected:
+            problem, outcome = rejected[0]
+            detail = f"{len(rejected)} of {len(everything)} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {outcome}"
+        else:
+            detail = f"{workflow.verifier.name} accepts all {len(everything)} reference answers"
+        yield Finding("references", not rejected, detail)
+        if isinstance(workflow.first_prompter, FewShot):
+            yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, eval_problems)
+    finally:
+        pool.close()
+
+
+def _exemplars(
+    prompter: FewShot, delimiters: Delimiters, pool: OpenVerifierPool, problems: Sequence[Problem], eval_problems: Sequence[Problem]
+) -> Finding:
+    """Whether exemplars parse as traces, verify, and are no evaluation problems."""
+    evaluation = {question_key(problem.question) for problem in eval_problems}
+    known = {question_key(problem.question): problem for problem in problems}
+    for number, exemplar in enumerate(prompter.exemplars, start=1):
+        parsed = parse(exemplar.completion(prompter.delimiters), delimiters)
+        if parsed.flags or parsed.answer is None:
+            return Finding("exemplars", False, f"exemplar {number} does not parse as a trace: {', '.join(sorted(parsed.flags)) or 'no answer'}")
+        if question_key(exemplar.question) in evaluation:
+            return Finding("exemplars", False, f"exemplar {number} is an evaluation problem: take another")
+        # A problem with the same question has the reference. Without one, the exemplar's own answer is the reference, and the first problem gives
+        # the metadata that the verifier may need.
+        model = known.get(question_key(exemplar.question), problems[0])
+        reference = model.answer if question_key(exemplar.question) in known else exemplar.answer
+        problem = Problem(f"exemplar-{number}", exemplar.question, reference, "exemplar", model.metadata)
+        (outcome,) = pool.verify_answers([(problem, parsed.answer)])
+        if outcome is not Outcome.CORRECT:
+            return Finding("exemplars", False, f"exemplar {number}: the verifier finds its answer {parsed.answer!r} {outcome}")
+    return Finding("exemplars", True, f"all {len(prompter.exemplars)} verify; none is an evaluation problem")
+
+
+def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
+    """Whether the teacher can be asked. Traces that may be dropped for their length are noted, since they are paid for."""
+    decoding = teacher.sampling or workflow.sampling
+    longest = min(decoding.max_tokens, getattr(workflow.selector, "max_tokens", None) or math.inf)
+    try:
+        detail = teacher.checkpoint(decoding).path
+    except UserError as error:
+        return Finding("teacher", False, str(error))
+    if isinstance(workflow.trainer, SFT) and longest >= workflow.trainer.max_length:
+        detail += f"; traces have up to {longest} tokens, and rows longer than trainer.max_length={workflow.trainer.max_length} are dropped"
+    return Finding("teacher", True, detail)
+
+
+def _evaluation(eval_problems: Sequence[Problem]) -> Finding:
+    """The smallest improvement that an evaluation of this size can show."""
+    counts, likely = smallest_improvement(len(eval_problems))
+    power = f"an improvement of {likely:.3f} is detected four times in five" if likely <= 1 else "no improvement is detected reliably"
+    smallest = f"with one sample each, a strict gate detects improvements of pass@1 from {counts:.3f} on"
+    return Finding("evaluation", counts <= 1, f"{len(eval_problems)} problems: {smallest}; {power}")
+
+
+def _prompt_lengths(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Problem]]) -> Lengths:
+    """The prompts of the stages `first` (generation 1), `sample` and `evaluation`."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+
+    def lengths(prompter: Prompter, problems: Iterable[Problem]) -> list[tuple[int, str]]:
+        chats = [list(prompter.messages(problem)) for problem in problems]
+        encoded = tokenizer.apply_chat_template(chats, add_generation_prompt=True, return_dict=False) if chats else []
+        return [(len(ids), problem.id) for ids, problem in zip(encoded, problems, strict=True)]
+
+    problems, eval_problems = sets
+    first = workflow.first_prompter or workflow.prompter
+    return {
+        "first": lengths(first, problems),
+        "sample": lengths(workflow.prompter, problems),
+        "evaluation": lengths(workflow.prompter, eval_problems) + lengths(first, eval_problems),
+    }
+
+
+def _room(workflow: Workflow, model: Path, lengths: Lengths) -> Finding:
+    """Whether the longest prompts leave room for the longest outputs."""
+    context = _context_length(workflow, model)
+    for stage, decoding in (("first", workflow.sampling), ("sample", workflow.sampling), ("evaluation", workflow.eval_sampling)):
+        longest, problem = max(lengths[stage])
+        if longest + decoding.max_tokens > context:
+            detail = f"problem {problem}: {longest} prompt tokens and up to {decoding.max_tokens} output tokens exceed the context of {context}"
+            return Finding("context", False, detail)
+    longest = max(max(stage)[0] for stage in lengths.values())
+    return Finding("context", True, f"the longest prompt has {longest} tokens and fits the context of {context} with its output")
+
+
+def _context_length(workflow: Workflow, model: Path) -> int:
+    """Maximum number of tokens of prompt and output together."""
+    from selfimprove.sampling.engine_options import engine_context
+    from selfimprove.sampling.vllm_engine import VLLM
+
+    sampler = workflow.sampler
+    return engine_context(model, sampler.engine if isinstance(sampler, VLLM) else {})

@@ -1,0 +1,34 @@
+"""`selfimprove init`: write a workflow file to edit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+from pathlib import Path
+
+from selfimprove.commands.parser import Commands, add_output
+from selfimprove.errors import UserError
+
+
+def add(commands: Commands) -> None:
+    """Add the command and its arguments."""
+    parser = commands.add_parser("init", help="write a workflow file to edit")
+    add_output(parser)
+    parser.add_argument("file", metavar="FILE", nargs="?", default="experiment.py", help="default: experiment.py")
+    parser.set_defaults(command=_init)
+
+
+def _init(options: argparse.Namespace) -> int:
+    file = Path(options.file)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.") or "experiment"
+    text = (Path(__file__).parent / "templates" / "experiment.py").read_text()
+    try:
+        with file.open("x") as new:
+            new.write(text.replace('name="experiment"', f'name="{name}"'))
+    except FileExistsError as error:
+        raise UserError(f"{file} exists; give another FILE, or remove it") from error
+    result = {"file": str(file), "next": [f"selfimprove {command} {shlex.quote(str(file))}" for command in ("settings", "check", "run")]}
+    print(json.dumps(result, indent=2) if options.json else "\n".join([f"wrote {file}; edit it, then:", *(f"  {line}" for line in result["next"])]))
+    return 0

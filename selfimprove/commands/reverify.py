@@ -1,0 +1,33 @@
+"""`selfimprove reverify`: count the verdicts that change with another verifier."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from selfimprove.commands.audit import VERIFIERS, verifier_named
+from selfimprove.commands.parser import Commands, add_output, add_set, print_result
+
+
+def add(commands: Commands) -> None:
+    """Add the command and its arguments."""
+    parser = commands.add_parser("reverify", help="count, by generation, the verdicts that change with another verifier")
+    add_set(parser)
+    add_output(parser)
+    parser.add_argument("run_dir", metavar="RUN_DIR")
+    parser.add_argument("--with", dest="verifier", choices=VERIFIERS, help="another verifier; default: the one of the workflow")
+    parser.add_argument("--workflow", metavar="WORKFLOW.py", help="file to take the verifier from; default: the copy that the run keeps")
+    parser.set_defaults(command=_reverify)
+
+
+def _reverify(options: argparse.Namespace) -> int:
+    from selfimprove.commands.second_verdicts import audit, show_reverified
+    from selfimprove.storage.open_run import reading
+    from selfimprove.workflow.files import load_workflow
+
+    run = reading(options.run_dir)
+    if options.verifier:
+        return print_result(audit(run, verifier_named(options.verifier)), options, show_reverified)
+    file, changes = run.source()
+    workflow, _ = load_workflow(Path(options.workflow) if options.workflow else file, [*changes, *options.set])
+    return print_result(audit(run, workflow.verifier, workflow.verifier_deadline), options, show_reverified)

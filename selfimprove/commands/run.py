@@ -1,0 +1,78 @@
+"""`selfimprove run`: run a workflow, or continue it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from selfimprove.commands.parser import Commands, add_inline, add_output, add_workflow, print_result
+
+if TYPE_CHECKING:
+    from selfimprove.cluster.ray_cluster import RayCluster
+    from selfimprove.storage.run_folder import RunFolder
+    from selfimprove.workflow.workflow import Workflow
+
+
+def add(commands: Commands) -> None:
+    """Add the command and its arguments."""
+    parser = commands.add_parser("run", help="run a workflow, or continue it where it stopped")
+    add_workflow(parser)
+    add_output(parser)
+    parser.add_argument("--run-dir", metavar="DIR", help="folder of the run, or a URL such as s3://BUCKET/NAME; default: runs/NAME")
+    add_inline(parser)
+    parser.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from selfimprove.settings.paths import describe
+    from selfimprove.storage.open_run import writing
+    from selfimprove.workflow.files import load_workflow
+
+    file = Path(options.workflow)
+    workflow, module = load_workflow(file, options.set)
+    with writing(options.run_dir or runs_folder() / workflow.name) as run:
+        run.require_room_for(describe(workflow))
+        run.keep_source(file, options.set)
+        return run_workflow(workflow, module, run, options)
+
+
+def runs_folder() -> Path:
+    """Where runs go without `--run-dir`: `runs` in the current folder; in a Ray job, whose folder is temporary, `selfimprove-runs` at home."""
+    here = Path.cwd()
+    return Path.home() / "selfimprove-runs" if "working_dir_files" in here.parts else here / "runs"
+
+
+def run_workflow(workflow: Workflow, module: ModuleType, run: RunFolder, options: argparse.Namespace) -> int:
+    """Improve the model as the workflow says, show the progress, and print the table of the run."""
+    from selfimprove.cluster.inline import InlineCluster
+    from selfimprove.cluster.ray_cluster import RayCluster
+    from selfimprove.loop import improve
+    from selfimprove.reports.table import show, summarize
+    from selfimprove.terminal.captured_output import noise_into
+    from selfimprove.terminal.progress import Show
+    from selfimprove.tracking.mlflow import MLflow
+
+    tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
+    with noise_into(run.logs / "driver.log", screen=2 if options.json else 1) as console:
+        progress = Show(console)
+
+        def ray_cluster() -> RayCluster:
+            cluster = RayCluster(run.logs, ship=[module])
+            # Ray has installed a handler of its own, which ends the process without a word.
+            handle_sigterm_like_ctrl_c()
+            return cluster
+
+        try:
+            improve(workflow, run, InlineCluster if options.inline else ray_cluster, tracker, progress)
+        finally:
+            progress.stop()
+    return print_result(summarize(run), options, show)
+
+
+def handle_sigterm_like_ctrl_c() -> None:
+    """Raise `KeyboardInterrupt` on SIGTERM, which `ray job stop` and schedulers send where a person presses Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
