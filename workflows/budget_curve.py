@@ -28,18 +28,9 @@ REJECTION = Sampling(n=16, temperature=0.6, max_tokens=256)
 def main(
     run_dir: Path, budgets: Mapping[str, Budget | None] = BUDGETS, rejection: Sampling = REJECTION, start_cluster: Callable[..., Cluster] = RayCluster
 ) -> tuple[BudgetCurve, ...]:
-<<<<<<< HEAD
     """Both curves: budget forcing, and rejection sampling as its baseline."""
     with open_study(run_dir, "budget-curve", start_cluster) as (context, console):
         curves = budget_curve(context, budgets, rejection)
-=======
-    """Return both curves: budget forcing, and rejection sampling as its baseline."""
-    run = RunFolder(run_dir)
-    workflow, module = load_workflow(*run.source())
-    tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    with noise_into(run.logs / "budget-curve.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        curves = sweep(run, workflow, budgets, rejection, cluster, tracker, Show(console))
->>>>>>> pages
         console.print(budget_report.table(plain(curves)))
     return curves
 

@@ -45,39 +45,13 @@ def main(
     uses: Uses = USES,
     start_cluster: Callable[..., Cluster] = RayCluster,
 ) -> RewardUses:
-<<<<<<< HEAD
-    """Label, train, measure, use."""
+    """Label thoughts, train the model, and compare its uses."""
     with open_study(run_dir, "process-reward", start_cluster) as (context, console):
         result = process_reward_uses(context, PROBLEMS, LABELLED, rollouts, trainer, scorer, uses)
-=======
-    """Label thoughts, train the model, and compare its uses."""
-    run = RunFolder(run_dir)
-    workflow, module = load_workflow(*run.source())
-    tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    folder = run.root / "process-reward"
-    with noise_into(run.logs / "process-reward.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        context = of_finished_run(run, workflow, cluster, tracker, Show(console))
-        model = context.base
-        labelled = label(context, model, rollouts, folder / "labels")
-        made, _ = train(context, model, labelled, folder / "model", "process-reward-model", "process reward model", generation=0, trainer=trainer)
-        cluster.end(trainer)
-        result = compare_uses(context, StepRewards(scorer(made)), model, uses, folder / "uses")
->>>>>>> pages
         console.print(table(result))
     return result
 
 
-<<<<<<< HEAD
-=======
-def label(context: RunContext, model: Checkpoint, rollouts: Rollouts, folder: Path) -> list[LabelledTrace]:
-    """Return traces of training problems with a label for every thought."""
-    workflow, problems = context.workflow, context.problems[:PROBLEMS]
-    requests = ask(context, problems, "labelled", sampling=LABELLED)
-    traces = sample(context, model, requests, problems, folder / "traces", "traces to label").read()
-    return label_steps(context, rollouts, model, traces, workflow.prompter, folder, "labels")
-
-
->>>>>>> pages
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python workflows/process_reward.py RUN_DIR")

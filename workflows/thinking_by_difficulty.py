@@ -34,18 +34,9 @@ def main(
     rules: Mapping[str, Sequence[BudgetByDifficulty]] = RULES,
     start_cluster: Callable[..., Cluster] = RayCluster,
 ) -> ThinkingByDifficulty:
-<<<<<<< HEAD
-    """Every rule beside its control and one budget for all."""
+    """Compare every rule with its control and with one budget for all."""
     with open_study(run_dir, "thinking-by-difficulty", start_cluster) as (context, console):
         result = thinking_by_difficulty(context, limits, rules)
-=======
-    """Compare every rule with its control and with one budget for all."""
-    run = RunFolder(run_dir)
-    workflow, module = load_workflow(*run.source())
-    tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    with noise_into(run.logs / "thinking-by-difficulty.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        result = thinking_by_difficulty(run, workflow, limits, rules, cluster, tracker, Show(console))
->>>>>>> pages
         console.print(budget_report.table(plain(result.curves[:1])), difficulty_report.table(plain(result)))
     return result
 
