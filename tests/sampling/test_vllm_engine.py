@@ -142,3 +142,14 @@ def test_what_vllm_does_not_know_is_refused_in_one_line_and_the_engine_goes_on(
     with pytest.raises(UserError, match=reason):
         require_known(extra)
     assert len(traces(sampler, base, Sampling(n=1, max_tokens=4))) == 12
+
+
+def test_without_a_choice_the_context_is_what_the_cache_holds(base: Checkpoint) -> None:
+    # 2 layers · 2 · 32 · 2 bytes are 256 bytes per token: the cache holds 224 of the model's 512.
+    opened = VLLM(engine={"kv_cache_memory_bytes": 256 * 256, "max_num_seqs": 4}).open()
+    try:
+        assert len(traces(opened, base, Sampling(n=1, max_tokens=150), PROBLEMS[:2])) == 2
+        with pytest.raises(UserError, match="exceed the context of 224"):
+            traces(opened, base, Sampling(n=1, max_tokens=224), PROBLEMS[:1])
+    finally:
+        opened.close()
