@@ -202,7 +202,7 @@ def test_a_length_limit_uses_the_token_count_of_the_endpoint(model: Path, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [
-        ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot keep a budget of thinking"),
+        ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot enforce a budget of thinking"),
         ({"key_from": "NO_SUCH_KEY"}, "the environment variable NO_SUCH_KEY holds no key"),
     ],
 )
