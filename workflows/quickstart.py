@@ -32,4 +32,5 @@ workflow = Workflow(
     mixture=Replay(earlier=True, per_problem=1),
     trainer=SFT(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
     generations=3,
+    answer_only_baseline=True,
 )

@@ -189,14 +189,14 @@ def test_a_run_folder_of_another_workflow_is_refused_by_the_difference_and_left_
     assert main([str(argument) for argument in run]) == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
     line = refused(*run, "--set", "sampling.temperature=0.5", "--set", "seed=3")
-    assert "holds a run of another workflow: sampling.temperature: 0.8 → 0.5 (and 1 more); give another --run-dir" in line
+    assert "holds a run of another workflow: sampling.temperature: 0.8 → 0.5 (and 1 more); use another --run-dir" in line
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
 def test_a_folder_with_other_files_is_left_alone(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    assert "mine is not empty and holds no run; give another --run-dir" in refused("run", workflow_file(), "--run-dir", tmp_path / "mine")
+    assert "mine is not empty and holds no run; use another --run-dir" in refused("run", workflow_file(), "--run-dir", tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
@@ -205,7 +205,9 @@ def test_a_report_of_a_folder_without_a_run_is_refused(refused: Refused, tmp_pat
         assert "holds no run: there is no workflow.json in it" in refused("report", folder)
 
 
-@pytest.mark.parametrize(("damaged", "line"), [("workflow.json", "is no JSON"), ("generation-00/report.json", "does not hold a GenerationReport")])
+@pytest.mark.parametrize(
+    ("damaged", "line"), [("workflow.json", "is not valid JSON"), ("generation-00/report.json", "does not hold a GenerationReport")]
+)
 def test_a_file_damaged_by_hand_is_named(damaged: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     assert main(["run", str(workflow_file("generations=1")), "--inline", "--run-dir", str(tmp_path / "run")]) == 0
     (tmp_path / "run" / damaged).write_text("{")

@@ -171,7 +171,7 @@ def test_predictions_of_another_ledger_are_refused(finished: Finished, tmp_path:
     (tmp_path / "run" / "generation-02" / "report.json").unlink()
     manifest = tmp_path / "run" / "generation-02" / "difficulty" / "predicted.manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"ledgers": "others"}))
-    with pytest.raises(UserError, match="was made from other ledgers"):
+    with pytest.raises(UserError, match="was made with different ledgers"):
         improve(workflow_of(finished.model), tmp_path / "run", InlineCluster)
 
 

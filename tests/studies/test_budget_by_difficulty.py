@@ -113,7 +113,7 @@ def test_a_problem_is_asked_once_under_each_limit_and_an_interrupted_study_conti
     ObedientSampler.calls.clear()
     assert measure(workflow_file, run) == result and not ObedientSampler.calls
     assert json.loads((run / "thinking-by-difficulty/result.json").read_text())["differences"]["shorter"][1]["accuracy"]
-    with pytest.raises(UserError, match="thinking-by-difficulty was made from other requests"):
+    with pytest.raises(UserError, match="thinking-by-difficulty was made with different requests"):
         measure(workflow_file, run, limits=range(0, OWN + 2))
 
 

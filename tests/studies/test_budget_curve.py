@@ -140,7 +140,7 @@ def test_mlflow_shows_the_curve_on_the_run_once(run: Path, workflow_file: Module
 
 def test_a_folder_made_with_other_settings_is_refused(run: Path, workflow_file: ModuleType) -> None:
     measure(workflow_file, run)
-    with pytest.raises(UserError, match="budget-curve was made from other requests"):
+    with pytest.raises(UserError, match="budget-curve was made with different requests"):
         measure(workflow_file, run, budgets={"own length": None})
 
 

@@ -170,7 +170,7 @@ def test_a_measurement_that_was_stopped_starts_over_and_nothing_else_does(
 
 def test_another_teacher_is_refused_in_the_folder_of_the_first(distill: ModuleType, tmp_path: Path) -> None:
     run(distill, tmp_path, layered(tmp_path / "reasoner", 0.9))
-    with pytest.raises(UserError, match="was made from other weights"):
+    with pytest.raises(UserError, match="was made with different weights"):
         run(distill, tmp_path, layered(tmp_path / "other", 0.8))
 
 
