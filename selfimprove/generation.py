@@ -15,6 +15,7 @@ from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import ablate
+from selfimprove.stages.train import TOO_LONG, fitting
 from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train_candidate
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
@@ -85,11 +86,12 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     collected = collect(context, champion, number, folder, watch)
     sampled, selection = collected.sampled, collected.selection
     with watch.time(Stage.SELECT):
-        rows = [] if workflow.reinforcement else assemble_rows(context, number, selection, sampled.outcomes)
+        start = champion if workflow.start_from == "champion" else context.base
+        assembled = [] if workflow.reinforcement else assemble_rows(context, number, selection, sampled.outcomes)
+        rows = fitting(context, start, assembled, folder)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
         pairs = pair_wrong_traces(context, selection.accepted, collected.shards, number)
     with watch.time(Stage.TRAIN):
-        start = champion if workflow.start_from == "champion" else context.base
         trained = train_candidate(context, start, rows, pairs, collected, number)
         context.tracker.training(number, trained.steps)
     with watch.time(Stage.EVALUATE):
@@ -112,7 +114,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         why=decision.why,
         counts=_counts(collected, trained),
         outcomes=sampled.outcomes,
-        drops=selection.drops,
+        drops={**selection.drops, **_too_long(len(assembled) - len(rows), trained.long_pairs)},
         seconds=watch.seconds,
         tokens={Stage.SAMPLE: sampled.tokens, Stage.TRAIN: trained.steps[-1].tokens, Stage.EVALUATE: result.tokens},
         saved_tokens=collected.search.saved if collected.search else None,
@@ -124,6 +126,10 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     )
     write_json(folder / "report.json", report)
     return report
+
+
+def _too_long(rows: int, pairs: int) -> dict[str, int]:
+    return {reason: count for reason, count in ((TOO_LONG, rows), (f"pairs {TOO_LONG}", pairs)) if count}
 
 
 def _counts(collected: Collected, trained: Trained) -> GenerationCounts:

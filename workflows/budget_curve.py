@@ -1,7 +1,7 @@
 """Accuracy against thinking budget: what the champion of a finished run gains from thinking longer.
 
-`python workflows/budget_curve.py RUN_DIR` measures it, or continues where it stopped. Edit the settings; the folder `RUN_DIR/budget-curve` is that
-of one set of them. docs/experiments/budget_curve.md tells how to read the result.
+`python workflows/budget_curve.py RUN_DIR` measures it, or continues where it stopped. Edit the settings below; the folder `RUN_DIR/budget-curve`
+belongs to one set of them. docs/experiments/budget_curve.md explains the result.
 """
 
 import sys

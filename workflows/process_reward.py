@@ -1,7 +1,7 @@
-"""A process reward model for the champion of a finished run, and what it is good for, each use compared at equal sampled tokens.
+"""A process reward model for the champion of a finished run, and its uses, compared at equal sampled tokens.
 
-`python workflows/process_reward.py RUN_DIR` labels thoughts by rollouts, trains the model and tries its uses, or continues where it stopped. Edit the
-settings; the folder `RUN_DIR/process-reward` is that of one set of them. docs/experiments/process_reward_uses.md tells how to read the result.
+`python workflows/process_reward.py RUN_DIR` labels thoughts with rollouts, trains the model and tries its uses, or continues where it stopped. Edit
+the settings below; the folder `RUN_DIR/process-reward` belongs to one set of them. docs/experiments/process_reward_uses.md explains the result.
 """
 
 import sys
@@ -21,8 +21,8 @@ from selfimprove.studies.reward_uses import Uses
 from selfimprove.terminal.exit_codes import in_one_line
 
 PROBLEMS = 400
-"""Of the run's training problems: those whose traces are labelled."""
-# Many and varied samples: right and wrong traces of one problem are what the model learns most from.
+"""Number of training problems whose traces are labelled."""
+# Many varied samples: the model learns most from right and wrong traces of one problem.
 LABELLED = Sampling(n=8, temperature=1.0, max_tokens=64)
 ROLLOUTS = Rollouts(least=4, most=12, max_tokens=64, wrong=400, correct=400)
 TRAINER = RewardTrainer(epochs=3)
@@ -45,7 +45,7 @@ def main(
     uses: Uses = USES,
     start_cluster: Callable[..., Cluster] = RayCluster,
 ) -> RewardUses:
-    """Label, train, measure, use."""
+    """Label thoughts, train the model, and compare its uses."""
     with open_study(run_dir, "process-reward", start_cluster) as (context, console):
         result = process_reward_uses(context, PROBLEMS, LABELLED, rollouts, trainer, scorer, uses)
         console.print(table(result))

@@ -1,6 +1,6 @@
-"""The main job: SmolLM2-135M teaches itself to reason about sums, from four worked examples.
+"""The quickstart: SmolLM2-135M teaches itself to reason about sums, from four worked examples.
 
-Generation 1 is asked with the exemplars; what it gets right trains a model on the bare question. From then on each model samples for the next.
+Generation 1 sees the exemplars; its verified traces train a model on the plain question. From then on each model samples for the next.
 """
 
 from selfimprove import SFT, VLLM, Exemplar, FewShot, KeepCorrect, ReasoningGym, ReasoningGymScorer, Replay, Sampling, Workflow

@@ -22,6 +22,7 @@ from selfimprove.records import Outcome, Problem
 from selfimprove.records.delimiters import Delimiters
 from selfimprove.terminal.safe_text import printable
 from selfimprove.thinking.traces import parse
+from selfimprove.training.sft import SFT
 from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
 from selfimprove.verification.references import rejected_references
 from selfimprove.workflow.teacher import Teacher
@@ -136,17 +137,16 @@ def _exemplars(
 
 
 def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
-    """Whether the teacher can be asked, and the student can train on its longest traces: they cost too much to find out afterwards."""
+    """Whether the teacher can be asked. Traces that may be dropped for their length are noted, since they are paid for."""
     decoding = teacher.sampling or workflow.sampling
     longest = min(decoding.max_tokens, getattr(workflow.selector, "max_tokens", None) or math.inf)
-    room = getattr(workflow.trainer, "max_length", math.inf)
-    if longest >= room:
-        detail = f"traces of up to {longest} tokens exceed trainer.max_length={room}: raise it, or let the selector drop longer ones (max_tokens)"
-        return Finding("teacher", False, detail)
     try:
-        return Finding("teacher", True, teacher.checkpoint(decoding).path)
+        detail = teacher.checkpoint(decoding).path
     except UserError as error:
         return Finding("teacher", False, str(error))
+    if isinstance(workflow.trainer, SFT) and longest >= workflow.trainer.max_length:
+        detail += f"; traces have up to {longest} tokens, and rows longer than trainer.max_length={workflow.trainer.max_length} are dropped"
+    return Finding("teacher", True, detail)
 
 
 def _evaluation(eval_problems: Sequence[Problem]) -> Finding:

@@ -153,26 +153,31 @@ class Mixture(Protocol):
 
 
 class OpenTrainer(Protocol):
-    """A trainer on its worker."""
+    """A trainer on its worker. Inherit from it to get the defaults of a trainer that takes rows of any length and reads no tokens of the sampler."""
 
     def train(self, start: Checkpoint, rows: Sequence[Any], into: Path, seed: int) -> Iterator[TrainingStep]:
         """Train `start`; when the iterator ends, the folder `into` holds the new model with its tokenizer and chat template.
 
-        `rows` are accepted traces, pairs or exercises, each kind for its own trainer: that of `Workflow.trainer`, `contrast` or `reinforcement`.
+        `rows` are accepted traces for `Workflow.trainer`, pairs for `Workflow.preference_pairs`, and prompts for `Workflow.reinforcement`. Rows that
+        do not fit are left out.
         """
         ...
+
+    def fitting(self, start: Checkpoint, rows: Sequence[Any]) -> list[int]:
+        """The places of the rows that are short enough to train on, in order. UserError if none is."""
+        return list(range(len(rows)))
 
     def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
-        """Show that training reads the tokens that sampling wrote, before the first step; how many sequences were compared.
+        """Show before the first step that training reads the tokens that sampling wrote; return how many sequences were compared.
 
         `rows` come with the traces they were made of; `asked` are chats in the form of the rows' prompts, with traces sampled from them.
-        UserError where the tokens differ. A trainer that reads no tokens returns 0.
+        UserError if the tokens differ.
         """
-        ...
+        return 0
 
     def close(self) -> None:
         """End for good."""
-        ...
+        return None
 
 
 @runtime_checkable
@@ -186,9 +191,9 @@ class Trainer(WorkerPart, Protocol):
 
 @runtime_checkable
 class Reinforcer(WorkerPart, Protocol):
-    """Makes the next checkpoint by practice: it writes traces itself, and what is judged right becomes likelier. A dataclass.
+    """Makes the next checkpoint by reinforcement: it samples traces itself and makes the right ones likelier. A dataclass.
 
-    Its open trainer's `rows` are exercises.
+    The `rows` of its open trainer are prompts.
     """
 
     @property

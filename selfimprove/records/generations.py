@@ -123,7 +123,7 @@ class GenerationReport:
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]
-    """Traces that selection dropped, by reason."""
+    """Traces that selection dropped, and rows and pairs too long for their trainer, by reason."""
     seconds: Mapping[Stage, float]
     """Wall time by stage."""
     tokens: Mapping[Stage, int]

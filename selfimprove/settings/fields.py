@@ -81,7 +81,7 @@ def _limits(extra: Any) -> list[str]:
     if metadata := getattr(extra, "metadata", None):
         return [limit for item in metadata for limit in _limits(item)]
     found = [f"{sign} {getattr(extra, name)}" for name, sign in SIGNS.items() if getattr(extra, name, None) is not None]
-    return found + ([f"like {extra.pattern}"] if getattr(extra, "pattern", None) else [])
+    return found + ([f"like `{extra.pattern}`"] if getattr(extra, "pattern", None) else [])
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

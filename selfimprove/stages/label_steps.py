@@ -9,7 +9,7 @@ from pathlib import Path
 
 from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
-from selfimprove.process_reward.rollouts import Boundary, Rollouts, Tally, Unlabelled, next_round, unlabelled
+from selfimprove.process_reward.rollouts import Boundary, RolloutCounts, Rollouts, Unlabelled, next_round, unlabelled
 from selfimprove.protocols import Prompter
 from selfimprove.records import Checkpoint, JudgedTrace, LabelledTrace, Outcome
 from selfimprove.seeds import derive_seed
@@ -52,8 +52,8 @@ def _labelled(
     for item in chosen:
         problem = problems[item.trace.problem_id]
         traces.append(unlabelled(item, problem, prompter.messages(problem), decode))
-    tallies = _roll_out(context, rule, checkpoint, traces, folder, label)
-    return [trace.labelled(tallies) for trace in traces]
+    counts = _roll_out(context, rule, checkpoint, traces, folder, label)
+    return [trace.labelled(counts) for trace in traces]
 
 
 def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedTrace]:
@@ -71,12 +71,12 @@ def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedT
 
 def _roll_out(
     context: RunContext, rule: Rollouts, checkpoint: Checkpoint, traces: list[Unlabelled], folder: Path, label: str
-) -> dict[Boundary, Tally]:
+) -> dict[Boundary, RolloutCounts]:
     """Rollouts at all boundaries, round after round until none needs more."""
     problems = list({trace.problem.id: trace.problem for trace in traces}.values())
-    tallies: dict[Boundary, Tally] = {}
+    counts: dict[Boundary, RolloutCounts] = {}
     for number in count(1):
-        wanted = next_round(traces, tallies, rule, context.workflow.seed)
+        wanted = next_round(traces, counts, rule, context.workflow.seed)
         if not wanted:
             break
         requests = [request for several in wanted.values() for request in several]
@@ -84,11 +84,11 @@ def _roll_out(
         shards = sample(context, checkpoint, requests, problems, place, f"{label}, round {number}")
         outcomes = {item.trace.id: item.verdict.outcome for item in shards.read()}
         for boundary, several in wanted.items():
-            tallies[boundary] = _counted(tallies.get(boundary, Tally()), [outcomes[request.id] for request in several])
-    return tallies
+            counts[boundary] = _counted(counts.get(boundary, RolloutCounts()), [outcomes[request.id] for request in several])
+    return counts
 
 
-def _counted(before: Tally, outcomes: list[Outcome]) -> Tally:
+def _counted(before: RolloutCounts, outcomes: list[Outcome]) -> RolloutCounts:
     """The counts with these rollouts added; undecided rollouts do not count."""
     decided = sum(outcome not in (Outcome.TIMEOUT, Outcome.CRASH) for outcome in outcomes)
-    return Tally(before.asked + len(outcomes), before.decided + decided, before.right + outcomes.count(Outcome.CORRECT))
+    return RolloutCounts(before.asked + len(outcomes), before.decided + decided, before.right + outcomes.count(Outcome.CORRECT))

@@ -157,7 +157,7 @@ def test_a_folder_without_a_model_is_named(refused: Refused, workflow_file: Call
     (bare / "model.safetensors").unlink()
     assert "bare has no weights: no *.safetensors in it" in line(bare)
     (bare / "config.json").unlink()
-    assert "bare has no config.json: it is no transformers model" in line(bare)
+    assert "bare has no config.json: give the folder of a transformers model" in line(bare)
     assert "gone does not exist; give a folder, a Hugging Face id" in line(tmp_path / "gone")
 
 

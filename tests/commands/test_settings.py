@@ -65,7 +65,7 @@ def test_a_setting_has_a_name_a_type_a_default_and_a_docstring_also_from_base_cl
     [
         (PositiveInt | None, "int > 0 or null"),
         (Annotated[float, Field(ge=0, lt=1)], "float ≥ 0, < 1"),
-        (Annotated[str, Field(pattern="^a$")], "text like ^a$"),
+        (Annotated[str, Field(pattern="^a$")], "text like `^a$`"),
         (Literal["base", 2], '"base" or 2'),
         (tuple[int, str], "list of int, text"),
         (Path | str, "path or text"),

@@ -22,7 +22,7 @@ from selfimprove.__main__ import main
 from selfimprove.evaluation.equal_tokens import PLAIN, RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.search import Search
-from selfimprove.protocols import Trainer
+from selfimprove.protocols import OpenTrainer, Trainer
 from selfimprove.records import Checkpoint, LabelledTrace, TrainingStep
 from selfimprove.storage.files import read_json
 from selfimprove.studies.reward_uses import Uses
@@ -50,7 +50,7 @@ USES = Uses(
 
 
 @dataclass(frozen=True)
-class Learner(Trainer):
+class Learner(Trainer, OpenTrainer):
     """Records the rows that it was given."""
 
     rows: ClassVar[list[LabelledTrace]] = []
@@ -62,11 +62,6 @@ class Learner(Trainer):
         self.rows[:] = rows
         make_toy_model(into, 0.0)
         yield TrainingStep(1, 1, 0.5, 1e-4, 100)
-
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
 
 
 @pytest.fixture(scope="module")

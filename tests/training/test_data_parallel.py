@@ -14,7 +14,7 @@ import torch
 from ranks import fails, no_room
 
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
-from selfimprove.training.data_parallel import train_together, visible_devices
+from selfimprove.training.data_parallel import train_data_parallel, visible_devices
 from selfimprove.training.sft import SFT
 from selfimprove.training.world import World
 
@@ -61,7 +61,7 @@ def test_whoever_stops_early_ends_all_processes_and_nothing_is_saved(tiny_model:
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_where_one_fails_all_end(which: int) -> None:
-    steps = train_together(partial(fails, which), 2)
+    steps = train_data_parallel(partial(fails, which), 2)
     assert next(steps).step == 1
     with pytest.raises(torch.multiprocessing.ProcessRaisedException, match="this one fails"):
         next(steps)
@@ -70,7 +70,7 @@ def test_where_one_fails_all_end(which: int) -> None:
 
 def test_a_full_disk_is_told_as_with_one_process() -> None:
     with pytest.raises(OSError, match="no space left"):
-        list(train_together(no_room, 2))
+        list(train_data_parallel(no_room, 2))
 
 
 def test_each_process_has_a_gpu_of_those_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,8 @@ function wide() {
 
 function funnel() {
   const outcomes = new Set(run.outcomes);
+  // Rows are dropped for their length after selection, earlier generations' rows among them.
+  const tooLong = (reason) => reason.endsWith("longer than trainer.max_length");
   for (const row of grown.filter((one) => one.sampled)) {
     const steps = [["sampled", row.sampled], ["verified", row.verified], ["accepted", row.accepted], ["distinct", row.distinct]];
     const reasons = Object.entries(row.drops).sort(([, one], [, other]) => other - one);
@@ -80,8 +82,8 @@ function funnel() {
     place("funnel").append(make("div", { class: "card" },
       make("h3", {}, `generation ${row.generation}`),
       sampled, ...listed((reason) => outcomes.has(reason)),
-      verified, ...listed((reason) => !outcomes.has(reason)),
-      accepted, distinct,
+      verified, ...listed((reason) => !outcomes.has(reason) && !tooLong(reason)),
+      accepted, distinct, ...listed(tooLong),
       make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}, including earlier generations.`)));
   }
   if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "No traces have been sampled."));
