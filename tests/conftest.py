@@ -63,7 +63,7 @@ def share_exact_pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     if request.path.parent.name in ("verification", "confined", "faults", "cluster", "benchmarks"):
         return
     from selfimprove import Exact
-    from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
+    from selfimprove.verification.pool import VerifierPool
 
     open_own = VerifierPool.open
 

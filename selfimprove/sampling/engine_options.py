@@ -54,14 +54,14 @@ def _tokens_in_cache(model: Path, chosen: dict[str, Any]) -> int:
     width = config.get("head_dim") or config.get("hidden_size", 1) // heads
     size = 4 if chosen.get("dtype") in ("float32", "float") else 2
     per_token = 2 * config.get("num_hidden_layers", 1) * (config.get("num_key_value_heads") or heads) * width * size
-    block = chosen.get("block_size") or BLOCK
+    block = int(chosen.get("block_size") or BLOCK)
     blocks = chosen.get("num_gpu_blocks_override") or int(chosen.get("kv_cache_memory_bytes") or CACHE_BYTES) // (per_token * block)
-    return max(1, blocks - 1) * block
+    return int(max(1, blocks - 1)) * block
 
 
 def _text_config(model: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((model / "config.json").read_text())
-    return config | config.get("text_config", {})
+    return {**config, **config.get("text_config", {})}
 
 
 def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pydantic
 import pytest
 
-from selfimprove import PlainQuestion, Problem, Sampling
+from selfimprove import PlainQuestion, Sampling
+from selfimprove.records import Problem
 from selfimprove.sampling.sampling import another, requests_for
 from selfimprove.settings.paths import describe, explain, override
 from selfimprove.storage.manifest import digest
