@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from selfimprove import SFT, VLLM, PlainQuestion, Sampling, UserError, describe_folder, resolve_model
+from selfimprove import SFT, VLLM, PlainQuestion, Sampling, UserError
+from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.chat_template import with_defaults
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.records import AcceptedTrace, Problem, Trace
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.sampling.vllm_engine import ENVIRONMENT

@@ -89,7 +89,7 @@ def test_a_line_of_another_form_is_named(tmp_path: Path, row: object, complaint:
 
 
 def test_a_file_without_a_solution_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no labelled solution"):
+    with pytest.raises(UserError, match="has no labelled solution"):
         read_human_labels(written(tmp_path, "", solution(step(completion("a", 1)), reason="bad_problem")))
     with pytest.raises(UserError, match="cannot be read"):
         read_human_labels(tmp_path / "absent.jsonl")
