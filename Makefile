@@ -3,6 +3,7 @@
 # make lint   formatting, lints, types, direction of imports
 # make bench  side-by-side speed measurements
 # make settings  docs/reference/settings.md from the docstrings
+# make docs   install what that takes into .venv-docs, then build the documentation's site into site/
 # make pins   resolve the pin lists in requirements/ anew
 # EXTRA=gpu   the ordinary build of vLLM in place of the CPU build
 
@@ -16,7 +17,7 @@ UV := UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv pip
 # Bytecode is compiled with the installation, not within the first run.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: run test lint bench settings pins install
+.PHONY: run test lint bench settings docs pins install
 install: $(INSTALLED)
 
 run: install
@@ -55,9 +56,18 @@ bench: install
 settings: install
 	$(BIN)/python -m selfimprove.commands.settings_page > docs/reference/settings.md
 
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+.venv-docs/installed: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	touch $@
+
 COMPILE := pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --extra dev \
 	--override requirements/overrides.txt pyproject.toml
 pins: install
 	UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv $(COMPILE) --override requirements/overrides-cpu.txt --extra cpu -o requirements/cpu.txt
 	sed -i 's/+cpu$$//' requirements/cpu.txt
 	env -u UV_FIND_LINKS $(BIN)/uv $(COMPILE) --extra gpu -o requirements/gpu.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --group docs -o requirements/docs.txt

@@ -178,7 +178,7 @@ def test_more_generations_go_on_where_the_run_ended(model: Path, tmp_path: Path)
 
 def test_another_workflow_is_refused_by_the_name_of_the_difference(model: Path, tmp_path: Path) -> None:
     improve(toy_workflow(model, generations=1), tmp_path / "run", InlineCluster)
-    with pytest.raises(UserError, match=r"another workflow: seed: 0 → 5; give another --run-dir"):
+    with pytest.raises(UserError, match=r"another workflow: seed: 0 → 5; use another --run-dir"):
         improve(toy_workflow(model, generations=1, seed=5), tmp_path / "run", InlineCluster)
 
 

@@ -1,4 +1,4 @@
-"""Which trigger makes this model think best? Candidates by hand and from the model itself, halved again and again; the last one meets the evaluation.
+"""Which trigger makes this model think best? Candidates by hand and from the model itself, halved again and again; the winner is evaluated.
 
 `python workflows/trigger_search.py` searches for SmolLM2-135M on problems of the quickstart.
 """
@@ -33,7 +33,7 @@ def main(
     folder: Path = Path("runs/trigger-search"),
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> dict[str, Any]:
-    """The rounds, the winner, and its comparison with `KOJIMA` on the evaluation."""
+    """Return the rounds, the winner, and its comparison with `KOJIMA` on the evaluation problems."""
     console = Console()
     with open_run_context(workflow, folder, start_cluster, progress=Show(console)) as context:
         proposed, drops = propose_triggers(context, EXEMPLARS, proposals, by_hand)

@@ -1,4 +1,4 @@
-"""The wrong traces of a finished run, put to use: DPO trains its champion on pairs from the newest generations; both are evaluated alike.
+"""Learn from the wrong traces of a finished run: DPO trains its champion on pairs from the newest generations, and both are evaluated.
 
 `python workflows/wrong_traces.py runs/quickstart` leaves the new model and its pairs in `runs/wrong-traces`.
 """
@@ -34,7 +34,7 @@ def main(
     folder: Path = Path("runs/wrong-traces"),
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> tuple[Score, Score]:
-    """The champion's score and that of the model that went on from it with pairs."""
+    """Return the scores of the champion and of the model trained further on pairs."""
     pairs: list[Pair] = []
     for report in reversed(run.reports()[1:]):
         generation = run.generation(report.generation)

@@ -25,14 +25,13 @@ from selfimprove.thinking.traces import parsed
 def label_steps(
     context: RunContext, rule: Rollouts, checkpoint: Checkpoint, judged: Iterable[JudgedTrace], prompter: Prompter, folder: Path, label: str
 ) -> list[LabelledTrace]:
-    """Label a draw of these traces with rollouts of `checkpoint`; `prompter` is how they were asked.
+    """Label the thoughts of a draw of these traces with rollouts of `checkpoint`; `prompter` is the one they were sampled with.
 
-    Traces of one problem that think the same to the letter count once. Problems that have both right and wrong traces come first: from others the
-    model learns which problem is hard, and nothing of which thought is bad. The labels are in `folder/labelled.parquet`, the rollouts of each round
-    in a folder beside it.
+    Traces of one problem with identical thinking count once. Problems with both right and wrong traces come first: from the others a model learns
+    which problems are hard, but not which thoughts are bad. `labelled.parquet` in `folder` keeps the labels, beside the rollouts of each round.
 
     Raises:
-        UserError: the checkpoint's tokenizer cannot be read apart from its model, or the folder holds labels of something else.
+        UserError: The checkpoint's tokenizer cannot be read apart from its model, or the folder holds labels of something else.
     """
     different = {(item.trace.problem_id, parsed(item.trace).thinking): item for item in judged}
     chosen = _drawn(list(different.values()), rule, derive_seed(context.workflow.seed, "label"))
@@ -58,7 +57,7 @@ def _labelled(
 
 
 def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedTrace]:
-    """As many of each kind as the rule says, in the order given."""
+    """The traces that the rule chooses of each kind, in the order given."""
     kinds: defaultdict[str, set[bool]] = defaultdict(set)
     for item in judged:
         kinds[item.trace.problem_id].add(item.verdict.outcome is Outcome.CORRECT)
@@ -73,7 +72,7 @@ def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedT
 def _roll_out(
     context: RunContext, rule: Rollouts, checkpoint: Checkpoint, traces: list[Unlabelled], folder: Path, label: str
 ) -> dict[Boundary, RolloutCounts]:
-    """What all boundaries come to, round after round until none needs more."""
+    """Rollouts at all boundaries, round after round until none needs more."""
     problems = list({trace.problem.id: trace.problem for trace in traces}.values())
     counts: dict[Boundary, RolloutCounts] = {}
     for number in count(1):
@@ -90,6 +89,6 @@ def _roll_out(
 
 
 def _counted(before: RolloutCounts, outcomes: list[Outcome]) -> RolloutCounts:
-    """With these rollouts; what could not be judged is no label."""
+    """The counts with these rollouts added; undecided rollouts do not count."""
     decided = sum(outcome not in (Outcome.TIMEOUT, Outcome.CRASH) for outcome in outcomes)
     return RolloutCounts(before.asked + len(outcomes), before.decided + decided, before.right + outcomes.count(Outcome.CORRECT))

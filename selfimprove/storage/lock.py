@@ -37,7 +37,7 @@ class Writer:
     def refuse(self, place: object) -> BeingWritten:
         """The error for another one that would write into `place`."""
         who = f"process {self.process} on host {self.host} since {self.since}"
-        return BeingWritten(f"{place} is being written by {who}; wait for its end, or give another --run-dir")
+        return BeingWritten(f"{place} is being written by {who}; wait for its end, or use another --run-dir")
 
 
 _adapter = TypeAdapter(Writer)

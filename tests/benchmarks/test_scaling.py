@@ -34,7 +34,7 @@ def test_samplers_share_the_sampling_and_not_the_drivers_work() -> None:
 
 def test_the_slowest_of_what_goes_on_at_once_decides() -> None:
     one = cost(MIDDLE, Job(), 64, 0.95, Hardware(), replace(Driver(), verdict=10.0))
-    assert one.gathering == one.drive + one.verify and one.total == one.gathering + one.train + one.move
+    assert one.collect == one.drive + one.verify and one.total == one.collect + one.train + one.move
 
 
 def test_what_the_optimizer_remembers_is_divided_and_the_weights_are_not() -> None:

@@ -153,5 +153,6 @@ def toy_workflow(model: Path, **changes: object) -> Workflow:
         verifier=Exact(),
         trainer=ToyTrainer(),
         generations=2,
+        answer_only_baseline=True,
     )
     return replace(workflow, **changes)

@@ -67,7 +67,7 @@ def test_the_report_tells_how_many_were_accepted_falsely(tmp_path: Path, capsys:
     assert report.counts.falsely_accepted == wrong > 0
     assert of_report(report)["2_traces/false_acceptance"] == wrong / len(rows)
     assert main(["report", str(tmp_path / "run")]) == 0
-    assert f"accepted though wrong by the reference answer: {wrong} of {len(rows)}" in capsys.readouterr().out
+    assert f"accepted but wrong by the reference answer: {wrong} of {len(rows)}" in capsys.readouterr().out
 
 
 def test_a_round_without_any_labels(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_stopped_search_goes_on_where_it_stopped_and_ends_the_same(cluster: In
     Stepwise.calls.clear()
     SeesErrors.asked.clear()
     assert searched(cluster, tmp_path / "stopped", method) == expected and not Stepwise.calls and not SeesErrors.asked
-    with pytest.raises(UserError, match="search was made from other search"):
+    with pytest.raises(UserError, match="search was made with different search"):
         searched(cluster, tmp_path / "stopped", Search(width=2, expansions=3))
 
 

@@ -139,7 +139,7 @@ def test_what_fails_halfway_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 
 def test_a_file_that_holds_something_else_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "score.json", {"a": 1})
-    with pytest.raises(UserError, match=r"score.json does not hold a Score: .*; remove it to have it made again"):
+    with pytest.raises(UserError, match=r"score.json does not hold a Score: .*; remove it to make it again"):
         read_json(tmp_path / "score.json", Score)
     write_records(tmp_path / "verdicts.parquet", [Verdict("t", Outcome.CORRECT, "1", "v", "1")], Verdict)
     with pytest.raises(UserError, match=r"verdicts.parquet does not hold Trace rows: .*; remove it"):

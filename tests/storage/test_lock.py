@@ -31,7 +31,7 @@ def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_second_process_is_refused_by_the_name_of_the_first_until_that_is_killed(other: subprocess.Popen[str], tmp_path: Path) -> None:
-    line = rf"run is being written by process {other.pid} on host {os.uname().nodename} since [\d :-]+; wait for its end, or give another --run-dir"
+    line = rf"run is being written by process {other.pid} on host {os.uname().nodename} since [\d :-]+; wait for its end, or use another --run-dir"
     for _ in range(2):
         with pytest.raises(BeingWritten, match=line), locked(tmp_path / "run"):
             pass

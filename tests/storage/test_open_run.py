@@ -155,7 +155,7 @@ def test_the_commands_take_a_url(
     assert main(["report", f"{url}/nothing"]) == 2
     assert f"{url}/nothing holds no run: there is no workflow.json in it" in capfd.readouterr().err
     assert main([*command, "--run-dir", url, "--set", "seed=3"]) == 2
-    assert f"{url} holds a run of another workflow: seed: 0 → 3; give another --run-dir" in capfd.readouterr().err
+    assert f"{url} holds a run of another workflow: seed: 0 → 3; use another --run-dir" in capfd.readouterr().err
     assert main([*command, "--run-dir", "s33://bucket/first"]) == 2
     assert "did you mean s3://?" in capfd.readouterr().err
 

@@ -45,7 +45,7 @@ def test_another_workflow_is_refused_by_the_difference_and_nothing_is_written(tm
     run = RunFolder(tmp_path)
     run.claim(SETTINGS)
     for attempt in (run.claim, run.require_room_for):
-        with pytest.raises(UserError, match=r"holds a run of another workflow: seed: 0 → 1 \(and 1 more\); give another --run-dir"):
+        with pytest.raises(UserError, match=r"holds a run of another workflow: seed: 0 → 1 \(and 1 more\); use another --run-dir"):
             attempt({**SETTINGS, "seed": 1, "new": True})
     assert run.settings() == SETTINGS
 
@@ -60,7 +60,7 @@ def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path: Path) 
 def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "workflow.json").write_text("{")
     for attempt in (RunFolder(tmp_path).settings, lambda: RunFolder(tmp_path).claim(SETTINGS)):
-        with pytest.raises(UserError, match=r"workflow\.json is no JSON"):
+        with pytest.raises(UserError, match=r"workflow\.json is not valid JSON"):
             attempt()
 
 

@@ -88,7 +88,7 @@ class Remote:
             raise
         # The file systems have no exception in common.
         except Exception as error:
-            raise UserError(f"{self} cannot be used ({reason(error)}); mend that, or give another --run-dir") from error
+            raise UserError(f"{self} cannot be used ({reason(error)}); mend that, or use another --run-dir") from error
 
     def patiently(self, what: Callable[[], T]) -> T:
         """The result of a call to the store. An attempt that fails is repeated for some minutes; raises what the last one raised."""
@@ -117,7 +117,7 @@ class Remote:
             how = f'pip install "selfimprove[{extra}]"' if extra else " ".join(str(error).split())
             raise UserError(f"{self}: the package that reads {self._scheme}:// is not installed: {how}") from error
         except Exception as error:
-            raise UserError(f"{self} cannot be used ({reason(error)}); mend that, or give another --run-dir") from error
+            raise UserError(f"{self} cannot be used ({reason(error)}); mend that, or use another --run-dir") from error
         if self._scheme in BUCKETS and "/" not in root.strip("/"):
             raise UserError(f"{self} names no folder; give one, such as {self._scheme}://{root.strip('/') or 'bucket'}/first")
         return files, root.rstrip("/")

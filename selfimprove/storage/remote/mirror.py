@@ -218,7 +218,7 @@ class Mirror:
 
     def _require_nothing_else(self) -> None:
         if self.remote.at_once(self.remote.names) - {NOTE}:
-            raise UserError(f"{self.remote} is not empty and holds no run; give another --run-dir")
+            raise UserError(f"{self.remote} is not empty and holds no run; use another --run-dir")
         if (self.folder / "workflow.json").exists():
             raise UserError(f"{self.remote} holds no run any more, but {self.folder} keeps what was fetched of it: remove that too")
 

@@ -123,7 +123,7 @@ def test_an_object_that_somebody_removed_is_missing_and_the_rest_is_fetched(url:
 
 def test_a_place_with_something_else_is_refused_and_left_alone(url: str, tmp_path: Path) -> None:
     Remote(url).write("thesis.tex", b"")
-    with pytest.raises(UserError, match="is not empty and holds no run; give another --run-dir"):
+    with pytest.raises(UserError, match="is not empty and holds no run; use another --run-dir"):
         Mirror(Remote(url), tmp_path / "a").refresh(everything)
     assert Remote(url).names() == {"thesis.tex"}
 
