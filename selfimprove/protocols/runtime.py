@@ -1,4 +1,4 @@
-"""The seams to the outside: where work runs, who is told, and what is shown meanwhile."""
+"""Runtime protocols: where work runs, where a run is logged, and what the terminal shows."""
 
 from __future__ import annotations
 
@@ -65,48 +65,56 @@ class Cluster(Protocol):
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Who is told. The run folder is the truth: a tracker that fails never stops a run."""
+    """Where runs are logged. A tracker is configuration: frozen and picklable; `open` gives the object that does the work."""
 
-    def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:
-        """A run begins or is continued; where people can look at it, if anywhere."""
+    def open(self, name: str, settings: Mapping[str, Any], folder: Path) -> OpenTracker:
+        """Return the tracker of the run in `folder`. Nothing is sent yet."""
         ...
 
-    def training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
-        """Optimizer steps of the candidate of this generation, since the last call."""
+
+class OpenTracker(Protocol):
+    """One run in a tracker. The run folder is the truth: no method raises an exception because the tracker failed."""
+
+    def start(self) -> str | None:
+        """Log that the run begins or continues; returns where people can look at it, or None."""
         ...
 
-    def record(self, report: GenerationReport, folder: Path) -> None:
-        """A generation is complete; `folder` holds what it left on disk."""
+    def log_training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
+        """Log the optimizer steps of this generation's candidate since the last call."""
         ...
 
-    def baseline(self, name: str, score: Score) -> None:
-        """A baseline has been evaluated."""
+    def log_generation(self, report: GenerationReport, folder: Path) -> None:
+        """Log a complete generation; `folder` holds its files."""
         ...
 
-    def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
-        """Something was measured of the run in `folder`, mostly after its end and without `start`: figures with their steps, files that show them."""
+    def log_baseline(self, name: str, score: Score) -> None:
+        """Log the evaluation of a baseline."""
+        ...
+
+    def log_figures(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
+        """Log figures that were measured on the run, each set with its step, and files that show them; usually after its end, without `start`."""
         ...
 
     def finish(self, status: str) -> None:
-        """The run ends: `FINISHED`, `FAILED` or `KILLED` (interrupted)."""
+        """End the run with the status `FINISHED`, `FAILED` or `KILLED` (interrupted)."""
         ...
 
 
 class Progress(Protocol):
-    """What is shown while a stage works."""
+    """What the terminal shows while a stage works."""
 
     def begin(self, stage: str, total: int) -> None:
-        """A stage with `total` items begins."""
+        """Begin a stage of `total` items; 0 if the number is not known yet."""
         ...
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
-        """So many more items are done, with so many tokens, so many of them right; `total` where it becomes known only now."""
+        """Count `items` more as done, with their tokens and the number of correct ones; `total` replaces the number given before."""
         ...
 
     def end(self) -> None:
-        """The stage is done."""
+        """End the stage."""
         ...
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         ...

@@ -14,8 +14,9 @@ from typing import Any
 from selfimprove.checkpoints.folders import architecture
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Request, Trace
-from selfimprove.sampling.beginning import beginning, prompt_key
 from selfimprove.sampling.engine_options import engine_defaults, require_room
+from selfimprove.sampling.prompts import prompt_key, thinking_begun
+from selfimprove.sampling.sampling_parameters import sampling_parameters
 
 GATHER_SECONDS = 0.2
 """Finished traces are handed over together for so long: a hand-over costs milliseconds, a trace does not."""
@@ -111,8 +112,7 @@ class OpenVLLM:
                     finished.put(error)
 
     def _submit(self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Any], watched: bool = False) -> None:
-        from vllm import SamplingParams, TokensPrompt
-        from vllm.sampling_params import RequestOutputKind
+        from vllm import TokensPrompt
 
         from selfimprove.sampling.budget_forcing import carried
 
@@ -126,21 +126,12 @@ class OpenVLLM:
             if (key := prompt_key(request)) not in prompts:
                 prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
             require_room(request, len(prompts[key]) + len(request.prefix), room)
-        for request in requests:
-            begun = beginning(tokenizer, prompts[prompt_key(request)], request)
-            parameters = SamplingParams(
-                temperature=request.temperature,
-                top_p=request.top_p,
-                max_tokens=request.max_tokens,
-                seed=request.seed,
-                output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
-                # Delimiters may be special tokens.
-                skip_special_tokens=False,
-                extra_args=carried(request, *begun),
-            )
-            self._owners[request.id] = (request, begun, finished)
+        begun = [thinking_begun(tokenizer, prompts[prompt_key(request)], request) for request in requests]
+        parameters = [sampling_parameters(request, carried(request, *so_far), watched) for request, so_far in zip(requests, begun, strict=True)]
+        for request, so_far, chosen in zip(requests, begun, parameters, strict=True):
+            self._owners[request.id] = (request, so_far, finished)
             prompt = TokensPrompt(prompt_token_ids=[*prompts[prompt_key(request)], *request.prefix])
-            self._llm.llm_engine.add_request(request.id, prompt, parameters)
+            self._llm.llm_engine.add_request(request.id, prompt, chosen)
 
     def _prove_budgets(self) -> None:
         """Before the first budget of this engine; what is being sampled is finished before."""
@@ -200,7 +191,10 @@ class OpenVLLM:
             checkpoint_id=self._served.id,
             prompt_token_ids=tuple(output.prompt_token_ids),
             output_token_ids=tuple(completion.token_ids),
-            text=completion.text,
+            # vLLM's text ends before a stop string, its tokens behind it; a trace's text is what its tokens say.
+            text=self._llm.get_tokenizer().decode(list(completion.token_ids), clean_up_tokenization_spaces=False)
+            if isinstance(completion.stop_reason, str)
+            else completion.text,
             forced=forced,
             finish_reason="thought" if stopped else completion.finish_reason or "unknown",
             temperature=request.temperature,

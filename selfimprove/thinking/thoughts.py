@@ -10,7 +10,7 @@ LEAD = r"(?:(?:but|or|oh|ah|hm++|um++|no|okay|ok|so|and)(?:,|\.\.\.|…|\.)? )?"
 WAIT = (
     r"wait(?:(?=[,.!?…:;—–\n-])"
     r"|(?= (?:no|but|is|isn't|are|does|doesn't|do|did|was|that|that's|this|it|it's|if|i|i'm|maybe|actually|what|why|how|so|we|there|let)[^\w'])"
-    r"|(?= a (?:minute|second|behaviour)[,.!?…—–-]))"
+    r"|(?= a (?:minute|second|moment)[,.!?…—–-]))"
 )
 """The "Wait" of a second thought, not that of "Wait for 5 minutes" or "Wait times"."""
 SWITCH = re.compile(

@@ -86,6 +86,12 @@ def test_prompts_that_leave_no_room_for_the_output_are_found(tiny_model: Path) -
     assert name == "context" and "up to 256 output tokens exceed the context of 280" in detail
 
 
+@pytest.mark.vllm
+def test_a_further_setting_that_vllm_does_not_know_is_found(tiny_model: Path) -> None:
+    name, detail = only_failure(tiny_model, sampler=VLLM(), sampling=Sampling(extra={"topk": 20}))
+    assert name == "sampling" and "Unexpected keyword argument 'topk'" in detail
+
+
 def test_checks_that_need_no_model_run_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
     assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "evaluation"]
