@@ -28,7 +28,7 @@ from selfimprove.terminal.safe_text import printable
 from selfimprove.thinking.traces import parse
 from selfimprove.training.sft import SFT
 from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
-from selfimprove.verification.references import rejected_references
+from selfimprove.verification.reference_check import rejected_references
 from selfimprove.workflow.teacher import Teacher
 from selfimprove.workflow.workflow import Workflow
 
@@ -145,7 +145,7 @@ def _exemplars(
 def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
     """Whether the teacher can be asked. Traces that may be dropped for their length are noted, since they are paid for."""
     decoding = teacher.sampling or workflow.sampling
-    longest = min(decoding.max_tokens, getattr(workflow.selector, "max_tokens", None) or math.inf)
+    longest = min(decoding.max_tokens, workflow.selector.max_tokens or math.inf)
     try:
         detail = teacher.checkpoint(decoding).path
     except UserError as error:

@@ -13,22 +13,26 @@ from selfimprove.records import GenerationReport, Score, TrainingStep
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class NoTracker:
-    """No tracking: the run folder is the only record of the run."""
+    """Logs nothing: the run folder is the only account of the run."""
 
-    def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:
-        """Return None: there is no link."""
+    def open(self, name: str, settings: Mapping[str, Any], folder: Path) -> NoTracker:
+        """Return itself: it has no state."""
+        return self
+
+    def start(self) -> str | None:
+        """Return None: there is nothing to look at."""
         return None
 
-    def training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
+    def log_training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
         """Do nothing."""
 
-    def record(self, report: GenerationReport, folder: Path) -> None:
+    def log_generation(self, report: GenerationReport, folder: Path) -> None:
         """Do nothing."""
 
-    def baseline(self, name: str, score: Score) -> None:
+    def log_baseline(self, name: str, score: Score) -> None:
         """Do nothing."""
 
-    def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
+    def log_figures(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
         """Do nothing."""
 
     def finish(self, status: str) -> None:

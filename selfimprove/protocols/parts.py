@@ -16,6 +16,7 @@ from selfimprove.records import (
     Checkpoint,
     Decision,
     GenerationReport,
+    Grade,
     Message,
     Outcome,
     Problem,
@@ -99,35 +100,45 @@ class Allocator(Protocol):
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Tells a right answer from a wrong one. It may fail or hang on an answer: it is run in a process that is killed at its deadline.
+    """Tells right answers from wrong ones.
 
-    A method `prepare()`, where there is one, is called once and outside the deadline: the place for slow imports.
-    `needs_reference = False` says that it judges without the problem's reference answer; else problems without one are not put to it.
+    It may fail or hang on an answer: it runs in a process that is killed at its deadline. Inherit from this class (`class MyVerifier(Verifier)`) to
+    get its defaults.
     """
 
     name: str
     version: str
+    """Change it whenever the verdicts change: `selfimprove reverify` compares versions."""
 
-    def verify(self, problem: Problem, answer: str) -> Outcome:
-        """Whether `answer`, the text after the thinking, solves the problem."""
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it needs the problem's reference answer. If so, traces of a problem without one are `unparseable`."""
+        return True
+
+    def prepare(self) -> None:
+        """Load what is slow to import; called once, outside the deadline. Leave no threads running: workers are forked from this process."""
+        return None
+
+    def verify(self, problem: Problem, answer: str) -> Outcome | Grade:
+        """Whether `answer`, the text after the thinking, solves the problem; a `Grade` gives partial credit."""
         ...
 
 
 class OpenVerifiers(Protocol):
-    """A loaded verifier."""
+    """A loaded verifier, ready for traces."""
 
     def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
         """One verdict per trace, in order."""
         ...
 
     def close(self) -> None:
-        """End."""
+        """Shut down for good."""
         ...
 
 
 @runtime_checkable
 class Verifiers(WorkerPart, Protocol):
-    """A verifier with its deadline: `verification.pool.VerifierPool`."""
+    """A verifier with its deadline, opened where answers are verified: `verification.pool.VerifierPool`."""
 
     def open(self) -> OpenVerifiers:
         """Load the verifier; called on the worker."""
@@ -136,10 +147,25 @@ class Verifiers(WorkerPart, Protocol):
 
 @runtime_checkable
 class Selector(Protocol):
-    """Chooses which traces are good enough to train on."""
+    """Chooses which traces are good enough to train on. Inherit from this class (`class MySelector(Selector)`) to get its defaults."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether training problems need a reference answer. False for a selector that compares all traces of a problem with each other."""
+        return True
+
+    @property
+    def needs_step_rewards(self) -> bool:
+        """Whether it looks at the rewards of thoughts, which take `Workflow.process_reward`."""
+        return False
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens of the longest output that it accepts; None: any length."""
+        return None
 
     def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
-        """Accepted traces and counted drops; `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
+        """Accepted traces and counted drops. `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
         ...
 
 

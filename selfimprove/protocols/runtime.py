@@ -1,4 +1,4 @@
-"""Runtime protocols: where work runs, where figures are logged, and what is shown meanwhile."""
+"""Runtime protocols: where work runs, where a run is logged, and what the terminal shows."""
 
 from __future__ import annotations
 
@@ -64,42 +64,50 @@ class Cluster(Protocol):
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Mirrors a run, such as into MLflow. The run folder is the truth: a tracker that fails never stops a run."""
+    """Where runs are logged. A tracker is configuration: frozen and picklable; `open` gives the object that does the work."""
 
-    def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:
-        """Called when a run starts or continues. Returns a link to it, if there is one."""
+    def open(self, name: str, settings: Mapping[str, Any], folder: Path) -> OpenTracker:
+        """Return the tracker of the run in `folder`. Nothing is sent yet."""
         ...
 
-    def training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
+
+class OpenTracker(Protocol):
+    """One run in a tracker. The run folder is the truth: no method raises an exception because the tracker failed."""
+
+    def start(self) -> str | None:
+        """Log that the run begins or continues; returns where people can look at it, or None."""
+        ...
+
+    def log_training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
         """Log the optimizer steps of this generation's candidate since the last call."""
         ...
 
-    def record(self, report: GenerationReport, folder: Path) -> None:
-        """Log a complete generation; its files are in `folder`."""
+    def log_generation(self, report: GenerationReport, folder: Path) -> None:
+        """Log a complete generation; `folder` holds its files."""
         ...
 
-    def baseline(self, name: str, score: Score) -> None:
+    def log_baseline(self, name: str, score: Score) -> None:
         """Log the evaluation of a baseline."""
         ...
 
-    def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
-        """Log measurements of the run in `folder`, often after its end and without `start`: figures with their steps, and files that show them."""
+    def log_figures(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
+        """Log figures that were measured on the run, each set with its step, and files that show them; usually after its end, without `start`."""
         ...
 
     def finish(self, status: str) -> None:
-        """Called when the run ends as `FINISHED`, `FAILED` or `KILLED` (interrupted)."""
+        """End the run with the status `FINISHED`, `FAILED` or `KILLED` (interrupted)."""
         ...
 
 
 class Progress(Protocol):
-    """Shows how far a stage is."""
+    """What the terminal shows while a stage works."""
 
     def begin(self, stage: str, total: int) -> None:
-        """Start a stage of `total` items."""
+        """Begin a stage of `total` items; 0 if the number is not known yet."""
         ...
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
-        """Count further items as done, with their tokens and the number accepted; `total` if it becomes known only now."""
+        """Count `items` more as done, with their tokens and the number of correct ones; `total` replaces the number given before."""
         ...
 
     def end(self) -> None:

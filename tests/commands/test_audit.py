@@ -13,11 +13,12 @@ from selfimprove.__main__ import main
 WORKFLOW = """
 from dataclasses import dataclass
 from pathlib import Path
+from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome
 from toy import toy_workflow
 
 @dataclass(frozen=True)
-class Fair:
+class Fair(Verifier):
     name = "fair"
     version = "{version}"
 

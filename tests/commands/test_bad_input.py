@@ -202,7 +202,7 @@ def test_a_folder_with_other_files_is_left_alone(refused: Refused, workflow_file
 
 def test_a_report_of_a_folder_without_a_run_is_refused(refused: Refused, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        assert "holds no run: there is no workflow.json in it" in refused("report", folder)
+        assert "holds no run: it has no workflow.json" in refused("report", folder)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ ASKED = ({"role": "user", "content": "1 + 1 ="},)
 def trace(name: str, thoughts: str, right: bool = False) -> Unlabelled:
     text = f"<think>\n{thoughts}\n</think>\n2"
     written = Trace(name, "p", "m", (1,), tuple(map(SIGNS.index, text)), text, (), "stop", 0.8, 0)
-    verdict = Verdict(name, Outcome.CORRECT if right else Outcome.WRONG, "2", "toy", "1")
+    verdict = Verdict(name, Outcome.CORRECT if right else Outcome.WRONG, "2", "toy", "1", float(right))
     return unlabelled(JudgedTrace(written, verdict), PROBLEM, ASKED, lambda ids: "".join(SIGNS[token] for token in ids))
 
 

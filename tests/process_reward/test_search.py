@@ -10,7 +10,7 @@ REQUEST = Request("p/g1/s3", "p", (Message(role="user", content="1 + 1"),), 0.8,
 
 def piece(text: str, finish: str = "thought", tokens: int = 5, opened: bool = False) -> JudgedTrace:
     trace = Trace("x", "p", "m", (1, 2), tuple(range(tokens)), text, ((tokens - 1, tokens),), finish, 0.8, 1, opened=opened)
-    return JudgedTrace(trace, Verdict("x", Outcome.CORRECT if finish == "stop" else Outcome.UNPARSEABLE, None, "v", "1"))
+    return JudgedTrace(trace, Verdict("x", Outcome.CORRECT if finish == "stop" else Outcome.UNPARSEABLE, None, "v", "1", float(finish == "stop")))
 
 
 def branch(reward: float, path: str = "0", finish: str = "thought") -> Branch:
