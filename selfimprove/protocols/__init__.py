@@ -1,4 +1,4 @@
-"""Protocols of every part that a user may replace, and of the runtime that the loop works with."""
+"""Protocols of the parts that a user may replace, and of the runtime: cluster, tracker and progress."""
 
 from selfimprove.protocols.parts import (
     Allocator,

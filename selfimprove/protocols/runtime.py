@@ -13,31 +13,30 @@ from selfimprove.records import GenerationReport, Score, TrainingStep
 
 @dataclass(frozen=True)
 class Load:
-    """How full each copy of a part is kept while it streams."""
+    """How full each copy of a part is kept during a stream."""
 
     most: int
-    """A copy that has fewer results than this to bring gets another call."""
+    """Number of pending results below which a copy gets another call."""
     of_call: Callable[[tuple[Any, ...]], int] = lambda arguments: 1
-    """How many results a call brings."""
+    """Number of results of a call, given its arguments."""
     of_item: Callable[[Any], int] = lambda item: 0
-    """How many of them are in one item of its stream; what is missing at its end counts as brought."""
+    """Number of results in one item of the stream. Results that are missing at the end count as arrived."""
 
 
 class Worker(Protocol):
-    """One or more open copies of a part, in processes of their own or in this one."""
+    """One or more open copies of a part, in their own processes or in this one."""
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Run the method on every copy and give the first one's result."""
+        """Run the method on every copy and return the first result."""
         ...
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Any]]:
-        """Run a generator method once for each tuple of arguments, spread over the copies; yield what they yield, as it comes, in lists of all items
-        that are there.
+        """Run a generator method once for each tuple of arguments, spread over the copies. Yields items as they arrive, in lists.
 
-        `load` says how full each copy is kept; None: with two calls.
+        `load` says how full each copy is kept; None keeps two calls with each.
 
-        A call whose copy died is run again from its start, so an item can come twice: join by id. `calls` is read as copies become free; None in it
-        stands for a call that waits for the items of those before it: it is asked for again when another call has ended.
+        A call whose copy died runs again from its start, so an item can arrive twice: join by id. `calls` is read as copies become free. A None in it
+        says that the next call depends on earlier items; it is requested again when another call has ended.
         """
         ...
 
@@ -47,7 +46,7 @@ class Cluster(Protocol):
     """Where work runs."""
 
     def open(self, role: str, part: WorkerPart) -> Worker:
-        """The worker of this part: started at the first call, the same warm one at every later call with an equal part.
+        """The worker of this part: started by the first call, returned by every later call with an equal part.
 
         A role holds one part at a time: the worker of another part in the same role ends first, so that two engines or two trainers never compete
         for memory.
@@ -55,7 +54,7 @@ class Cluster(Protocol):
         ...
 
     def end(self, part: WorkerPart) -> None:
-        """End the worker of this part, where there is one, so that its memory is free; the next `open` starts another."""
+        """End the worker of this part, if any, to free its memory; the next `open` starts another."""
         ...
 
     def close(self) -> None:

@@ -53,15 +53,17 @@ def _tokens_in_cache(model: Path, chosen: dict[str, Any]) -> int:
     heads = config.get("num_attention_heads", 1)
     width = config.get("head_dim") or config.get("hidden_size", 1) // heads
     size = 4 if chosen.get("dtype") in ("float32", "float") else 2
-    per_token = 2 * config.get("num_hidden_layers", 1) * (config.get("num_key_value_heads") or heads) * width * size
+    per_token = int(2 * config.get("num_hidden_layers", 1) * (config.get("num_key_value_heads") or heads) * width * size)
     block = int(chosen.get("block_size") or BLOCK)
-    blocks = chosen.get("num_gpu_blocks_override") or int(chosen.get("kv_cache_memory_bytes") or CACHE_BYTES) // (per_token * block)
-    return int(max(1, blocks - 1)) * block
+    room = int(chosen.get("kv_cache_memory_bytes") or CACHE_BYTES) // (per_token * block)
+    blocks = int(chosen.get("num_gpu_blocks_override") or room)
+    return max(1, blocks - 1) * block
 
 
 def _text_config(model: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((model / "config.json").read_text())
-    return {**config, **config.get("text_config", {})}
+    own: dict[str, Any] = config.get("text_config", {})
+    return config | own
 
 
 def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:

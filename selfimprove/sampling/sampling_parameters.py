@@ -45,10 +45,11 @@ def require_known(extra: Mapping[str, Any]) -> None:
 
 
 def _parameters(extra: Mapping[str, Any], **ours: Any) -> Any:
+    from vllm.exceptions import VLLMError
     from vllm.sampling_params import SamplingParams
 
     try:
         return SamplingParams(**ours, **extra)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, VLLMError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"vLLM does not accept Sampling(extra={dict(extra)}): {reason}; see vllm.SamplingParams for its keys") from error
