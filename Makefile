@@ -6,6 +6,7 @@
 # make lint      formatting, lints, types, direction of imports
 # make bench     side-by-side speed measurements
 # make settings  write docs/reference/settings.md from the docstrings
+# make docs      build the documentation site into site/, with its own .venv-docs
 # make pins      resolve the pin lists in requirements/ again
 #
 # EXTRA=gpu      install the default build of vLLM instead of the CPU build
@@ -20,7 +21,7 @@ UV := UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv pip
 # Compile bytecode at installation, not during the first run.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help run quick quick-tests test lint format types bench settings pins install
+.PHONY: help run quick quick-tests test lint format types bench settings docs pins install
 help:
 	@sed -n '/^# make /s/^# //p' Makefile
 
@@ -74,9 +75,18 @@ bench: install
 settings: install
 	$(BIN)/python -m selfimprove.commands.settings_page > docs/reference/settings.md
 
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+.venv-docs/installed: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	touch $@
+
 COMPILE := pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --extra dev \
 	--override requirements/overrides.txt pyproject.toml
 pins: install
 	UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv $(COMPILE) --override requirements/overrides-cpu.txt --extra cpu -o requirements/cpu.txt
 	sed -i 's/+cpu$$//' requirements/cpu.txt
 	env -u UV_FIND_LINKS $(BIN)/uv $(COMPILE) --extra gpu -o requirements/gpu.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --group docs -o requirements/docs.txt

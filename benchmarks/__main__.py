@@ -1,6 +1,6 @@
-"""Every measurement, one after another, into one table: `make bench`, or `python -m benchmarks NAME…` for some of them.
+"""Run every benchmark in turn and write one table: `make bench`, or `python -m benchmarks NAME…` for some of them.
 
-Figures that were measured before stay in the table, each with the machine that it was measured on.
+Earlier results stay in the table, each with the machine on which it was measured.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ NAMES = (
     "naive",
 )
 FOLDER = Path(__file__).parent
-HEAD = """# Results
+HEAD = """# How fast is it?
 
-`make bench` measures all of this again, `python -m benchmarks NAME` a part of it. What is compared is measured in turns, A B A B; a figure is the
-median, with the least and the most where it was taken more than once. [scaling.md](scaling.md) says what follows for more machines.
+`make bench` measures all of this again, `python -m benchmarks NAME` a part of it. Alternatives are measured in turns, A B A B. A figure is the
+median, with minimum and maximum if it was measured more than once. [scaling.md](scaling.md) predicts what more machines would bring.
 
-| figure | aim | measured | repeat it |
+| figure | target | measured | command |
 |---|---|---|---|
 """
 
 
 def measure(name: str) -> list[Figure]:
-    """Run one benchmark in a process of its own, so that its threads and memory do not disturb the next, and pass on what it prints.
+    """Run one benchmark in a separate process, so that its threads and memory do not disturb the next, and print its output.
 
-    Raises CalledProcessError where it fails.
+    Raises CalledProcessError if it fails.
     """
     lines: list[str] = []
     with subprocess.Popen([sys.executable, "-u", "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, text=True) as process:
@@ -57,7 +57,7 @@ def measure(name: str) -> list[Figure]:
 
 
 def table(results: Sequence[tuple[Figure, str]]) -> str:
-    """The page; each machine is named once, below the rows."""
+    """Return the page; each machine is named once, below the rows."""
     machines = list(dict.fromkeys(where for _, where in results))
     rows = []
     for one, where in results:
@@ -65,16 +65,16 @@ def table(results: Sequence[tuple[Figure, str]]) -> str:
         told = f"{'**' if one.met else ''}{number(one.measured)}{'**' if one.met else ''}{' ' + one.unit if one.unit else ''}{spread}"
         note = f"; {one.note}" if one.note else ""
         rows.append(f"| {one.name} | {one.aim or '—'} | {told}{note} [{machines.index(where) + 1}] | `{one.command}` |")
-    return HEAD + "\n".join(rows) + "\n\nBold: within the aim.\n\n" + "\n".join(f"{place}. {where}" for place, where in enumerate(machines, 1)) + "\n"
+    return HEAD + "\n".join(rows) + "\n\nBold: target met.\n\n" + "\n".join(f"{place}. {where}" for place, where in enumerate(machines, 1)) + "\n"
 
 
 def number(value: float) -> str:
-    """Three digits that count, and thousands apart."""
+    """Format with three significant digits and thousands separators."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def main(names: Sequence[str]) -> int:
-    """Measure, and write `results.json` and `RESULTS.md` after each benchmark; 1 where one of them failed."""
+    """Measure, and write `results.json` and `RESULTS.md` after each benchmark; return 1 if one of them failed."""
     file, failed = FOLDER / "results.json", []
     for name in names or NAMES:
         kept = json.loads(file.read_text()) if file.exists() else {}

@@ -1,8 +1,8 @@
-"""Accepted distinct traces per 1,000 sampled tokens at equal coverage: an allocator beside fixed k, replayed on one pool of real traces.
+"""Accepted distinct traces per 1,000 sampled tokens at equal coverage: an allocator against fixed k, replayed on one pool of real traces.
 
-The pool holds many traces of each problem, of the quickstart's first generation or of a checkpoint of yours; it is sampled where it is not there.
-A replay hands its traces out in a seeded order as an allocator asks for them, with one wave always in flight, as in a run. Coverage is the share of
-problems with an accepted trace; what fixed k covers is the mark: both are compared where the allocator first covers as much.
+The pool holds many traces of each problem, from the quickstart's first generation or from your own checkpoint; missing traces are sampled.
+A replay hands out its traces in a seeded order as the allocator asks for them, with one wave always in flight, as in a run. Coverage is the share of
+problems with an accepted trace. Both are compared at the point where the allocator first reaches the coverage of fixed k.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from selfimprove.workflow.files import load_workflow
 
 FIXED = (3, 4, 8, 16)
 EARLIER = 3
-"""Samples of an earlier generation, where the allocator is to know of one."""
+"""Samples of an earlier generation, if the allocator may know one."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One trace of the pool."""
+    """One trace in the pool."""
 
     tokens: int
     text: str | None
-    """None where it is not accepted."""
+    """Text; None if it was not accepted."""
 
 
 Pool = Mapping[str, Sequence[Draw]]
@@ -49,11 +49,11 @@ Pool = Mapping[str, Sequence[Draw]]
 
 @dataclass(frozen=True)
 class Yield:
-    """What the traces so far come to."""
+    """Yield of the traces so far."""
 
     tokens: int
     solved: int
-    """Problems."""
+    """Problems with an accepted trace."""
     distinct: int
 
     @property
@@ -62,10 +62,10 @@ class Yield:
 
 
 def make_pool(workflow: Workflow, model: str, folder: Path, problems: int, samples: int) -> Pool:
-    """The pool in this folder; what is missing of it is sampled."""
+    """Return the pool in this folder; sample what is missing."""
     chosen, place = list(workflow.problems.load())[:problems], Path(model)
     checkpoint = describe_folder(place if place.is_dir() else resolve_model(model), "base")
-    # A base model has to be shown what thinking is.
+    # A base model needs exemplars to think at all.
     prompter = workflow.prompter if place.is_dir() else workflow.first_prompter or workflow.prompter
     requests = requests_for(chosen, prompter, replace(workflow.sampling, n=samples), "pool", workflow.seed)
     shards = JudgedShards(folder / f"{checkpoint.weights_hash[:12]}-{problems}x{samples}", requests)
@@ -82,7 +82,7 @@ def make_pool(workflow: Workflow, model: str, folder: Path, problems: int, sampl
 
 
 def replay(allocator: Allocator, pool: Pool, n: int, rates: Mapping[str, float], cap: int) -> Iterator[Yield]:
-    """What there is after every wave; of one problem, no more than `cap` traces count, as selection would keep no more."""
+    """Give the yield after every wave; at most `cap` traces of a problem count, because selection would keep no more."""
     tries = {name: Tries(name, rates.get(name)) for name in pool}
     texts: dict[str, set[str]] = {name: set() for name in pool}
     tokens, flying = 0, dict.fromkeys(pool, 0)
@@ -106,7 +106,7 @@ def judged(one: Tries, draws: Sequence[Draw]) -> Tries:
 
 
 def shuffled(pool: Pool, seed: int) -> tuple[Pool, dict[str, float]]:
-    """The pool in another order, and the solve rates that an earlier generation of `EARLIER` samples, taken out of it, would predict."""
+    """Return the pool shuffled, and the solve rates predicted from `EARLIER` samples taken out of it as an earlier generation."""
     chance = random.Random(seed)
     orders = {name: chance.sample(pool[name], len(pool[name])) for name in chance.sample(list(pool), len(pool))}
     right = {name: sum(draw.text is not None for draw in draws[:EARLIER]) for name, draws in orders.items()}
@@ -116,7 +116,7 @@ def shuffled(pool: Pool, seed: int) -> tuple[Pool, dict[str, float]]:
 
 
 def compare(pool: Pool, fixed: int, allocator: ExpectedGain, seeds: int, known: bool) -> tuple[list[Yield], list[Yield | None]]:
-    """Fixed k, and the allocator where it first covers as much, or None where it never does, for every seed."""
+    """Return, for every seed, fixed k and the allocator where it first covers as much, or None if it never does."""
     ours: list[Yield | None] = []
     theirs: list[Yield] = []
     for seed in range(seeds):
@@ -129,31 +129,31 @@ def compare(pool: Pool, fixed: int, allocator: ExpectedGain, seeds: int, known: 
 
 
 def ratios(theirs: Sequence[Yield], ours: Sequence[Yield | None]) -> list[float]:
-    """The allocator's rate over that of fixed k, the least first, for the seeds that can be compared."""
+    """Return the ratio of the allocator's rate to that of fixed k, sorted, for the seeds that can be compared."""
     return sorted(other.rate / one.rate for one, other in zip(theirs, ours, strict=True) if other and one.distinct)
 
 
 def describe(pool: Pool, fixed: int, theirs: Sequence[Yield], ours: Sequence[Yield | None]) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     both = [(one, other) for one, other in zip(theirs, ours, strict=True) if other and one.distinct]
     found_ratios = ratios(theirs, ours)
     spent = statistics.median(other.tokens / one.tokens for one, other in both) if both else float("nan")
     covered = statistics.mean(one.solved for one in theirs) / len(pool)
-    missed = f"; never covers as much with {ours.count(None)} seeds" if None in ours else ""
+    missed = f"; {ours.count(None)} seeds never cover as much" if None in ours else ""
     found = f"{statistics.median(found_ratios):.2f} ({found_ratios[0]:.2f} to {found_ratios[-1]:.2f})" if found_ratios else "-"
     rate = statistics.mean(one.rate for one in theirs)
     return f"  k = {fixed:2}: coverage {covered:.2f}, fixed {rate:5.2f} per 1,000 tokens; ratio {found}, with {spent:.2f} of the tokens{missed}"
 
 
 def main() -> list[Figure]:
-    """Print, for every k, what the allocator yields over what fixed k does."""
+    """Print, for every k, the yield of the allocator relative to fixed k."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("model", nargs="?", default="smollm2-135m-instruct", help="the base model's name, or a checkpoint's folder")
+    parser.add_argument("model", nargs="?", default="smollm2-135m-instruct", help="base model name or checkpoint folder")
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("--samples", type=int, default=24)
-    parser.add_argument("--cap", type=int, default=ExpectedGain().cap, help="the most distinct traces of a problem that count")
+    parser.add_argument("--cap", type=int, default=ExpectedGain().cap, help="maximum number of distinct traces of a problem that count")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/allocation"), help="where the pool is kept")
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/allocation"), help="folder for the pool")
     chosen = parser.parse_args()
     workflow, _ = load_workflow(Path("workflows/quickstart.py"))
     pool = make_pool(workflow, chosen.model, chosen.folder.absolute(), chosen.problems, chosen.samples)
@@ -162,8 +162,8 @@ def main() -> list[Figure]:
     print(describe_machine())
     print(f"allocation, {len(pool)} problems × {chosen.samples} traces of {chosen.model}, {accepted:.3f} accepted; {chosen.seeds} seeds:")
     allocator, figures = ExpectedGain(cap=chosen.cap, wave=max(1, len(pool) // 4)), []
-    for known, name in ((False, "nothing known beforehand"), (True, f"solve rates of {EARLIER} earlier samples known")):
-        print(f" {allocator}, {name}; median ratio (least to most), aim 1.5 or more")
+    for known, name in ((False, "nothing known in advance"), (True, f"solve rates of {EARLIER} earlier samples known")):
+        print(f" {allocator}, {name}; median ratio (min to max), target 1.5 or more")
         for fixed in FIXED:
             theirs, ours = compare(pool, fixed, allocator, chosen.seeds, known)
             print(describe(pool, fixed, theirs, ours))

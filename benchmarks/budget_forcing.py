@@ -1,7 +1,7 @@
-"""Budget forcing in one pass of the decoding loop, beside the published procedure of several calls: the same prompts, budget, engine and limits.
+"""Budget forcing in one pass of the decoding loop against the published procedure with several calls: same prompts, budget, engine and limits.
 
-The procedure is that of s1 (Muennighoff et al. 2025), on token ids: generate up to the end delimiter; where the model ended early, append the
-continuation and generate again with what is left of the maximum; then append the end delimiter and generate the answer.
+The procedure is that of s1 (Muennighoff et al. 2025), on token ids: generate up to the end delimiter; if the model ended early, append the
+continuation and generate again with the rest of the maximum; then append the end delimiter and generate the answer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ASKED = Request("benchmark", "any", (), 0.0, 1.0, MAXIMUM, 0, THINK, BUDGET)
 
 @dataclass
 class Engine:
-    """vLLM's own batched interface, greedy, and how often it was called."""
+    """vLLM's own batched interface, greedy, with a count of calls."""
 
     llm: Any
     calls: int = 0
@@ -62,20 +62,20 @@ class Engine:
 
 
 Way = Callable[[Engine, list[list[int]]], list[list[int]]]
-"""Writes one output for every prompt: thinking, end delimiter, answer."""
+"""Write one output per prompt: thinking, end delimiter, answer."""
 
 
 def one_pass(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
-    """Every request carries its budget into the decoding loop."""
+    """Let every request carry its budget into the decoding loop."""
     from selfimprove.sampling.budget_forcing import carried
 
-    # The answer's end of turn is the last one.
+    # One more for the answer's end of turn.
     limit = MAXIMUM + len(engine.end) + ANSWER + 1
     return [list(written.token_ids) for written in engine.generate(prompts, [limit] * len(prompts), extra_args=carried(ASKED, opened=True, begun=""))]
 
 
 def in_rounds(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
-    """Every round is one call over all prompts that are still in it."""
+    """Make each round one call over all remaining prompts."""
     thinking: list[list[int]] = [[] for _ in prompts]
     going = list(range(len(prompts)))
     for extension in range(EXTENSIONS + 1):
@@ -92,12 +92,12 @@ def in_rounds(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
 
 
 def one_by_one(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
-    """As published: all rounds of a prompt, then the next prompt."""
+    """Follow the published order: all rounds of a prompt, then the next prompt."""
     return [output for prompt in prompts for output in in_rounds(engine, [prompt])]
 
 
 def before_the_end(engine: Engine, segment: Any) -> list[int]:
-    """A segment's tokens without the stop string, which is of several, or the end of the turn."""
+    """Return a segment's tokens without the stop string, which has several tokens, or the end of turn."""
     tokens = list(segment.token_ids)
     if segment.finish_reason == "stop":
         while len(engine.decode(tokens)) > len(segment.text):
@@ -110,12 +110,12 @@ WAYS: dict[str, Way] = {"one pass": one_pass, "one by one": one_by_one, "in roun
 
 @dataclass
 class Measured:
-    """What one way did, repeat by repeat."""
+    """Measurements of one way, by repeat."""
 
     seconds: list[float] = field(default_factory=list)
     calls: int = 0
     outputs: list[list[int]] = field(default_factory=list)
-    """Of the last repeat."""
+    """Outputs of the last repeat."""
 
     def line(self, name: str) -> str:
         middle, tokens = statistics.median(self.seconds), sum(map(len, self.outputs))
@@ -124,7 +124,7 @@ class Measured:
 
 
 def parts(engine: Engine, output: list[int]) -> tuple[list[int], list[int] | None]:
-    """Thinking and answer; None where the thinking never ends."""
+    """Return thinking and answer; the answer is None if the thinking never ends."""
     tokens, end = spoken(engine, output), engine.end
     for start in range(len(tokens) - len(end) + 1):
         if tokens[start : start + len(end)] == end:
@@ -133,25 +133,25 @@ def parts(engine: Engine, output: list[int]) -> tuple[list[int], list[int] | Non
 
 
 def require_budget(engine: Engine, output: list[int]) -> None:
-    """Raises RuntimeError where an output breaks the budget."""
+    """Raise RuntimeError if an output breaks the budget."""
     thinking, answer = parts(engine, output)
     broken = {
-        f"more than {MAXIMUM} tokens of thinking": len(thinking) > MAXIMUM,
+        f"more than {MAXIMUM} thinking tokens": len(thinking) > MAXIMUM,
         f"fewer than {EXTENSIONS} continuations": len(thinking) < MAXIMUM and engine.decode(thinking).count(CONTINUATION) < EXTENSIONS,
-        f"more than {ANSWER} tokens of answer": answer is not None and len(answer) > ANSWER,
-        "no end of the thinking": answer is None,
+        f"more than {ANSWER} answer tokens": answer is not None and len(answer) > ANSWER,
+        "thinking never ends": answer is None,
     }
     if reasons := [reason for reason, found in broken.items() if found]:
         raise RuntimeError(f"the budget is broken: {', '.join(reasons)}: {engine.decode(output)!r}")
 
 
 def spoken(engine: Engine, output: list[int]) -> list[int]:
-    """The output without the end of turn, which a way that stops at the answer's limit does not write."""
+    """Return the output without the end of turn, which is missing where the answer's limit was reached."""
     return output[:-1] if output[-1] == engine.tokenizer.eos_token_id else output
 
 
 def measure(engine: Engine, prompts: list[list[int]]) -> dict[str, Measured]:
-    """All ways, interleaved; no way finds another's blocks in the prefix cache."""
+    """Measure all ways in turns; the prefix cache is reset between them."""
     one_pass(engine, prompts)
     in_rounds(engine, prompts[:2])
     results = {name: Measured() for name in WAYS}
@@ -166,7 +166,7 @@ def measure(engine: Engine, prompts: list[list[int]]) -> dict[str, Measured]:
 
 
 def open_engine(model: str) -> tuple[Engine, list[list[int]]]:
-    """The engine and the prompts, each of which opens the thinking, as s1's do."""
+    """Return the engine and the prompts, each of which opens the thinking block, as in s1."""
     from vllm import LLM
 
     from selfimprove.sampling.budget_forcing import BudgetForcing
@@ -175,7 +175,7 @@ def open_engine(model: str) -> tuple[Engine, list[list[int]]]:
     chosen: dict[str, Any] = getattr(workflow.sampler, "engine", {})
     folder = Path(model) if Path(model).is_dir() else resolve_model(model)
     engine = Engine(LLM(**(engine_defaults(folder, chosen) | chosen | {"logits_processors": [BudgetForcing], "enable_prefix_caching": True})))
-    # A base model has to be shown what thinking is.
+    # A base model needs exemplars to think at all.
     prompter = workflow.prompter if Path(model).is_dir() else workflow.first_prompter
     assert prompter is not None
     opening = engine.encode(THINK.begin + "\n")
@@ -184,9 +184,9 @@ def open_engine(model: str) -> tuple[Engine, list[list[int]]]:
 
 
 def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
-    """Print the three ways and what the one pass gains."""
+    """Print the three ways and the gain of one pass."""
     os.environ.update(ENVIRONMENT)
-    # As the actor has it; before vLLM and torch are imported.
+    # The actor's setting; must be set before vLLM and torch are imported.
     os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
     engine, prompts = open_engine(model)
     results = measure(engine, prompts)
@@ -201,7 +201,7 @@ def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
         theirs = results[name]
         same = sum(spoken(engine, a) == spoken(engine, b) for a, b in zip(ours.outputs, theirs.outputs, strict=True))
         ratios = [other / one for one, other in zip(ours.seconds, theirs.seconds, strict=True)]
-        print(f"  {name} / one pass: {statistics.median(ratios):.2f} (aim: {aim} or more); the same tokens for {same} of {len(prompts)} prompts")
+        print(f"  {name} / one pass: {statistics.median(ratios):.2f} (target: {aim} or more); same tokens for {same} of {len(prompts)} prompts")
         command = "python -m benchmarks.budget_forcing"
         figures.append(
             figure(f"budget forcing: seconds of s1's calls {name} ÷ one pass", f"≥ {aim}", ratios, command, note=f"{len(prompts)} prompts")

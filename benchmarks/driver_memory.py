@@ -1,7 +1,7 @@
-"""Peak memory of the driver as the number of traces grows: a generation of a synthetic sampler, sampled, verified, saved and counted in one process.
+"""Peak memory of the driver as the number of traces grows: sampling, verifying, saving and counting with a synthetic sampler in one process.
 
-Problems stay the same and have more samples each. Every size runs in a process of its own; its peak is the kernel's (`VmHWM`). Selection comes after
-and holds the rows that it may keep: by its caps they go with the problems, not with the traces.
+The problems stay the same and get more samples each. Every size runs in a separate process, whose peak the kernel reports (`VmHWM`). Selection comes
+later and holds only the rows that it may keep; its caps tie their number to that of the problems, not of the traces.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEXT = "<think>\n{left} + {right} = {sum}. I add the second number to the first 
 
 @dataclass(frozen=True)
 class Sums:
-    """Where the problems come from."""
+    """The problems: sums."""
 
     size: int
 
@@ -40,7 +40,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Synthetic(Sampler):
-    """Writes a trace of so many tokens at once; every third is right."""
+    """Write traces of `tokens` tokens at once; every third is right."""
 
     tokens: int = 64
 
@@ -62,7 +62,7 @@ class Synthetic(Sampler):
 
 
 def generation(traces: int, problems: int, folder: Path) -> None:
-    """What a generation does up to the selection."""
+    """Run a generation up to selection."""
     workflow = Workflow(
         name="synthetic",
         base_model="none",
@@ -82,7 +82,7 @@ def generation(traces: int, problems: int, folder: Path) -> None:
 
 
 def measured(traces: int, problems: int) -> tuple[float, float]:
-    """Peak memory in MiB and seconds, in a process of its own."""
+    """Return peak memory in MiB and seconds, measured in a separate process."""
     begin = time.monotonic()
     command = [sys.executable, "-m", "benchmarks.driver_memory", "--only", str(traces), "--problems", str(problems)]
     told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -90,18 +90,18 @@ def measured(traces: int, problems: int) -> tuple[float, float]:
 
 
 def peak() -> float:
-    """Of this process, in MiB."""
+    """Return the peak memory of this process in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
-    """Print the peak of each size, and the last one over the first one."""
+    """Print the peak of each size, and the ratio of the last to the first."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--traces", type=int, nargs="+", default=SIZES, help="how many, the least first")
+    parser.add_argument("--traces", type=int, nargs="+", default=SIZES, help="numbers of traces, smallest first")
     parser.add_argument("--problems", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--only", type=int, help="this size, in this process")
+    parser.add_argument("--only", type=int, help="measure this size in this process")
     chosen = parser.parse_args(arguments)
     if chosen.only:
         with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
         for traces in chosen.traces:
             memory, seconds = measured(traces, chosen.problems)
             peaks.append(memory)
-            print(f"  {traces:>9,} traces of {chosen.problems:,} problems: {memory:,.0f} MiB at most, {seconds:,.0f} s", flush=True)
+            print(f"  {traces:>9,} traces of {chosen.problems:,} problems: peak {memory:,.0f} MiB, {seconds:,.0f} s", flush=True)
         ratios.append(peaks[-1] / peaks[0])
     note = f"{chosen.traces[0]:,} to {chosen.traces[-1]:,} traces of {chosen.problems:,} problems, synthetic sampler"
     return [figure("peak memory of the driver", "≤ 1.2", ratios, "python -m benchmarks.driver_memory", note=note)]

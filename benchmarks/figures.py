@@ -1,4 +1,4 @@
-"""What a benchmark hands on to the table of results."""
+"""The figures that a benchmark contributes to the table of results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 MARK = "figure "
-"""Begins the line that holds a figure as JSON."""
+"""Prefix of a line that holds a figure as JSON."""
 
 
 @dataclass(frozen=True)
@@ -17,22 +17,22 @@ class Figure:
 
     name: str
     aim: str
-    """As the table says it: `≥ 0.98`; empty where there is none."""
+    """Target as shown in the table, such as `≥ 0.98`; empty if there is none."""
     measured: float
-    """The median where there are several."""
+    """Median of the repeats."""
     low: float
     high: float
     repeats: int
     unit: str
-    """Empty for a ratio."""
+    """Unit; empty for a ratio."""
     command: str
-    """That repeats it."""
+    """Command that measures it again."""
     note: str = ""
-    """What was measured on what, in a few words."""
+    """Conditions of the measurement, in a few words."""
 
     @property
     def met(self) -> bool:
-        """Whether what was measured is within the aim."""
+        """Whether the measured value meets the target."""
         if not self.aim:
             return False
         sign, limit = self.aim.split()[:2]
@@ -40,16 +40,16 @@ class Figure:
 
 
 def figure(name: str, aim: str, values: Sequence[float], command: str, unit: str = "", note: str = "") -> Figure:
-    """The median of these, with what is between the least and the most."""
+    """Return the median of the values with their minimum and maximum."""
     return Figure(name, aim, statistics.median(values), min(values), max(values), len(values), unit, command, note)
 
 
 def hand_on(figures: Iterable[Figure]) -> None:
-    """Print the figures so that `python -m benchmarks` finds them."""
+    """Print the figures in the form that `python -m benchmarks` reads."""
     for one in figures:
         print(MARK + json.dumps(asdict(one), ensure_ascii=False), flush=True)
 
 
 def taken(lines: Iterable[str]) -> list[Figure]:
-    """The figures that a benchmark printed among its other lines."""
+    """Return the figures among the lines that a benchmark printed."""
     return [Figure(**json.loads(line.removeprefix(MARK))) for line in lines if line.startswith(MARK)]

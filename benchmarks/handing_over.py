@@ -1,4 +1,4 @@
-"""Seconds of the driver for a batch of traces from a Ray actor, and for asking another about it: what bounds how many samplers one driver serves."""
+"""Driver seconds to take a batch of traces from a Ray actor and to ask another actor about it: the limit on samplers per driver."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ BATCHES = 2000
 TWO = Resources(copies=2, cpus=0.1)
 TOKENS = 1000
 TOGETHER = 100
-"""Traces in one question."""
+"""Traces per question."""
 
 
 @dataclass(frozen=True)
 class Handing(WorkerPart):
-    """Hands batches of one trace over, as fast as they are taken."""
+    """Hand over batches of one trace as fast as they are taken."""
 
     resources: Resources = TWO
 
@@ -38,7 +38,7 @@ class Handing(WorkerPart):
 
 
 def main() -> None:
-    """Print how long a batch takes where two actors do nothing but hand over, how long a question does, and how much longer it takes per trace."""
+    """Print the time per batch when two actors do nothing but hand over, the time per question, and the extra time per trace in it."""
     with RayCluster() as cluster:
         worker = cluster.open("handing", Handing())
         for number in (100, BATCHES):
@@ -55,7 +55,7 @@ def main() -> None:
         trace = (time.perf_counter() - begin - call * BATCHES / TOGETHER) / BATCHES
     print(describe_machine())
     print(f"handing over a trace of {TOKENS:,} tokens: {1e3 * seconds:.2f} ms")
-    print(f"a question and its answer: {1e3 * call:.2f} ms, and {1e3 * trace:.2f} ms more for each trace in it")
+    print(f"a question and its answer: {1e3 * call:.2f} ms, and {1e3 * trace:.2f} ms more per trace in it")
 
 
 if __name__ == "__main__":

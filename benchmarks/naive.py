@@ -1,6 +1,6 @@
-"""Wall time of the generations of the quickstart beside `naive_script.py`: the same problems, prompts and settings, one after the other, in turns.
+"""Wall time of the quickstart's generations against `naive_script.py`: the same problems, prompts and settings, in turns.
 
-Each command is timed whole, from start to the last evaluation. That includes Ray, MLflow, reports and the few-shot evaluation, which only ours has.
+Each command is timed as a whole, from start to the last evaluation. That includes Ray, MLflow, reports and the few-shot evaluation, all ours alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ QUICKSTART = Path("workflows/quickstart.py")
 
 
 def setup(workflow: Workflow) -> dict[str, Any]:
-    """What the script is told: everything that decides on the work to be done."""
+    """Return everything the script needs to do the same work."""
     train, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed)
     trainer, first = workflow.trainer, workflow.first_prompter or workflow.prompter
     assert isinstance(trainer, SFT)
@@ -42,8 +42,8 @@ def setup(workflow: Workflow) -> dict[str, Any]:
 
     return {
         "model": str(resolve_model(workflow.base_model)),
-        "train": rows(train, {"bare": workflow.prompter, "first": first}),
-        "eval": rows(eval_problems, {"bare": workflow.prompter}),
+        "train": rows(train, {"plain": workflow.prompter, "first": first}),
+        "eval": rows(eval_problems, {"plain": workflow.prompter}),
         "generations": workflow.generations,
         "samples": workflow.sampling.n,
         "temperature": workflow.sampling.temperature,
@@ -57,14 +57,14 @@ def setup(workflow: Workflow) -> dict[str, Any]:
 
 
 def ours(changes: Sequence[str], folder: Path) -> float:
-    """Seconds of `selfimprove run`."""
+    """Return the seconds of `selfimprove run`."""
     sets = [word for change in changes for word in ("--set", change)]
     command = [sys.executable, "-m", "selfimprove", "run", str(QUICKSTART), "--run-dir", str(folder / "run"), *sets]
     return timed(command, {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"})
 
 
 def naive(workflow: Workflow, folder: Path) -> float:
-    """Seconds of the script."""
+    """Return the seconds of the script."""
     (folder / "setup.json").write_text(json.dumps(setup(workflow)))
     script = Path(__file__).with_name("naive_script.py")
     quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -78,14 +78,14 @@ def timed(command: Sequence[str], environment: dict[str, str]) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
-    """Print both, and our share of the script's time."""
+    """Print both times, and ours as a share of the script's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a setting of the quickstart, as for `run`")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a setting of the quickstart, as in `run`")
     parser.add_argument("--repeats", type=int, default=1)
     chosen = parser.parse_args(arguments)
     changes = ["answer_only_baseline=false", *chosen.set]
     workflow, _ = load_workflow(QUICKSTART, changes)
-    # The model is converted once, before either is timed.
+    # Convert the model before either is timed.
     resolve_model(workflow.base_model)
     ratios = []
     for _ in range(chosen.repeats):

@@ -1,6 +1,6 @@
-"""The script that a user would write: every stage a fresh process, vLLM started for each sampling, stock `SFTTrainer`, answers verified afterwards.
+"""The script that a user would write: a new process for every stage, vLLM started for each sampling, stock `SFTTrainer`, answers verified afterwards.
 
-`python naive_script.py run SETUP.json FOLDER`. It imports nothing of selfimprove; the file holds the same problems, prompts and settings.
+`python naive_script.py run SETUP.json FOLDER`. It does not import selfimprove; SETUP.json holds the same problems, prompts and settings.
 """
 
 import json
@@ -21,12 +21,12 @@ ENGINE = {
     "enable_chunked_prefill": False,
     "max_num_batched_tokens": 4096,
 }
-"""Compiling, or a cache of the default size, would cost minutes on the CPU."""
+"""Compilation, or a cache of the default size, would take minutes on the CPU."""
 SIMPLE = re.compile(r"(-?\d+) ([-+]) (-?\d+) = (-?\d+)")
 
 
 def sample(setup, model, asked, into):
-    """`asked` holds ids and chats; writes the completions."""
+    """Read ids and chats from `asked` and write the completions."""
     from vllm import LLM, SamplingParams
 
     rows = json.loads(Path(asked).read_text())
@@ -48,7 +48,7 @@ def sample(setup, model, asked, into):
 
 
 def train(setup, rows, into):
-    """Fine-tunes the base model on prompts and completions."""
+    """Fine-tune the base model on prompts and completions."""
     import torch
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -72,7 +72,7 @@ def train(setup, rows, into):
 
 
 def right(answer, text):
-    """Whether what follows the thinking has the value of the answer, and the thinking states no false sum."""
+    """Whether the text after the thinking equals the answer and the thinking states no false sum."""
     from math_verify import parse, verify
 
     thinking, closed, after = text.partition("</think>")
@@ -82,7 +82,7 @@ def right(answer, text):
 
 
 def run(setup_file, folder):
-    """Three generations: sample, verify, train, evaluate."""
+    """Run three generations: sample, verify, train, evaluate."""
     setup, folder = json.loads(Path(setup_file).read_text()), Path(folder)
     folder.mkdir(parents=True)
     answers = {row["id"]: row["answer"] for row in setup["train"] + setup["eval"]}
@@ -97,7 +97,7 @@ def run(setup_file, folder):
         return json.loads(into.read_text())
 
     def evaluate(model, name):
-        found = completions(model, setup["eval"], "bare", True, name, 0)
+        found = completions(model, setup["eval"], "plain", True, name, 0)
         solved = sum(right(answers[one["id"]], one["text"]) for one in found)
         print(f"naive: {name}: {solved / len(found):.3f} after {time.monotonic() - begin:.0f} s", flush=True)
         return solved
@@ -107,12 +107,12 @@ def run(setup_file, folder):
     accepted = {}
     for generation in range(1, setup["generations"] + 1):
         rows = [row for row in setup["train"] if row["id"] not in accepted]
-        found = completions(champion, rows, "first" if generation == 1 else "bare", False, f"sampled-{generation}", generation)
+        found = completions(champion, rows, "first" if generation == 1 else "plain", False, f"sampled-{generation}", generation)
         kept = [one for one in found if one["finish"] == "stop" and right(answers[one["id"]], one["text"])]
         for one in kept:
             accepted.setdefault(one["id"], one["text"])
-        bare = {row["id"]: row["bare"] for row in setup["train"]}
-        data = [{"prompt": bare[name], "completion": [{"role": "assistant", "content": text}]} for name, text in accepted.items()]
+        plain = {row["id"]: row["plain"] for row in setup["train"]}
+        data = [{"prompt": plain[name], "completion": [{"role": "assistant", "content": text}]} for name, text in accepted.items()]
         random.Random(generation).shuffle(data)
         (folder / f"rows-{generation}.json").write_text(json.dumps(data))
         stage("train", setup_file, folder / f"rows-{generation}.json", folder / f"model-{generation}")

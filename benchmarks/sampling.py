@@ -1,4 +1,4 @@
-"""Sampled tokens per second: the loop's stream (Ray actor, verifying, shards on disk) beside bare `LLM.generate`, on the same requests."""
+"""Sampled tokens per second in the loop (Ray actor, verification, shards on disk) and with bare `LLM.generate`, on the same requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROBLEMS = 150
 
 
 def in_the_loop(workflow: Workflow, checkpoint: Checkpoint, problems: list[Problem], requests: list[Any], cluster: RayCluster) -> tuple[int, float]:
-    """Tokens and seconds of the stage as a run does it."""
+    """Return tokens and seconds of the stage, run as in a real run."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
         shards = JudgedShards(Path(folder), requests)
@@ -43,7 +43,7 @@ def in_the_loop(workflow: Workflow, checkpoint: Checkpoint, problems: list[Probl
 
 
 def bare(engine: Any, requests: list[Any]) -> tuple[int, float]:
-    """Tokens and seconds of one call of `LLM.generate`."""
+    """Return tokens and seconds of one call to `LLM.generate`."""
     from vllm import SamplingParams, TokensPrompt
 
     tokenizer = engine.get_tokenizer()
@@ -60,9 +60,9 @@ def bare(engine: Any, requests: list[Any]) -> tuple[int, float]:
 
 
 def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
-    """Print both, interleaved, and their ratio."""
+    """Measure both in turns; print them and their ratio."""
     os.environ.update(ENVIRONMENT)
-    # As the actor has it; before vLLM and torch are imported.
+    # The actor's setting; must be set before vLLM and torch are imported.
     os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
     workflow, _ = load_workflow(Path("workflows/quickstart.py"))
     workflow = replace(workflow, base_model=model)
@@ -82,7 +82,7 @@ def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
         ours: list[float] = []
         theirs: list[float] = []
         for _ in range(REPEATS):
-            # The prefix cache must not carry answers from one repeat to the next beyond the shared exemplars, which both have.
+            # Between repeats the prefix cache must carry over nothing but the shared exemplars, which both sides have.
             for rates, (tokens, seconds) in (
                 (ours, in_the_loop(workflow, checkpoint, problems, requests, cluster)),
                 (theirs, bare(engine, requests)),
@@ -92,9 +92,9 @@ def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
     print(f"sampling, {len(requests)} requests of {model}, {REPEATS} repeats, interleaved:")
     for name, rates in (("in the loop", ours), ("bare LLM.generate", theirs)):
         print(f"  {name:18} {statistics.median(rates):6.0f} tokens/s (median; {min(rates):.0f} to {max(rates):.0f})")
-    # Turn by turn: what else the machine does changes from one to the next.
+    # Ratios turn by turn, because the load of the machine changes between turns.
     ratios = [mine / bare for mine, bare in zip(ours, theirs, strict=True)]
-    print(f"  ratio {statistics.median(ratios):.2f} (aim: 0.98 or more)")
+    print(f"  ratio {statistics.median(ratios):.2f} (target: 0.98 or more)")
     note = f"{len(requests)} requests; {statistics.median(ours):.0f} and {statistics.median(theirs):.0f} tokens/s"
     return [figure("sampled tokens/s in the loop ÷ bare `LLM.generate`", "≥ 0.98", ratios, "python -m benchmarks.sampling", note=note)]
 

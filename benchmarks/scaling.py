@@ -1,6 +1,6 @@
-"""What a generation costs as samplers, trace length and model size grow: a small model of costs, fitted where there was something to measure.
+"""The cost of a generation as samplers, trace length and model size grow: a small cost model, fitted where measurement was possible.
 
-`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. What `Hardware` holds is a data sheet's or assumed, NOT
+`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. The values in `Hardware` come from a data sheet or are assumed, NOT
 measured.
 """
 
@@ -18,42 +18,43 @@ from selfimprove.sampling.stream import LARGEST_SHARE
 from selfimprove.storage.run_folder import RunFolder
 
 BUSY = {8: 0.954, 64: 0.946, 512: 0.940}
-"""By number of samplers, what the simulated actors gave (`python -m benchmarks.simulated_actors --actors N`)."""
+"""Share of slots busy by number of samplers, from the simulation (`python -m benchmarks.simulated_actors --actors N`)."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What of a model decides on its cost."""
+    """The properties of a model that determine its cost."""
 
     name: str
     parameters: float
     cache: float
-    """Bytes of keys and values per token of context, in bfloat16."""
+    """Bytes of keys and values per context token, in bfloat16."""
 
     @property
     def weights(self) -> float:
-        """Bytes, in bfloat16."""
+        """Bytes of the weights, in bfloat16."""
         return 2 * self.parameters
 
 
-# Layers × key-value heads × size of a head × keys and values × bytes.
+# Layers × key-value heads × head size × keys and values × bytes.
 MODELS = (
     Model("1.5B", 1.5e9, 28 * 2 * 128 * 2 * 2),
     Model("7B", 7.6e9, 28 * 4 * 128 * 2 * 2),
     Model("32B", 32.5e9, 64 * 8 * 128 * 2 * 2),
 )
-"""Of the shapes of Qwen2.5."""
+"""Models with the shapes of Qwen2.5."""
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """One GPU and what it hangs on. NOT measured."""
+    """One GPU, its links and storage. NOT measured."""
 
     flops: float = 989e12
-    """bfloat16 per second, dense: an H100's data sheet."""
+    """Dense bfloat16 FLOP/s: data sheet of an H100."""
     bandwidth: float = 3.35e12
-    """Bytes per second of its memory: the data sheet."""
+    """Memory bandwidth in bytes per second: data sheet."""
     memory: float = 80e9
+    """Bytes of memory: data sheet."""
     decoding: float = 0.6
     """Share of the bandwidth that decoding reaches: assumed."""
     training: float = 0.4
@@ -63,25 +64,25 @@ class Hardware:
     load: float = 5e9
     """Bytes per second from the page cache into one GPU: assumed."""
     node: int = 8
-    """GPUs of one machine: those that a training can take."""
+    """GPUs of one machine, the most that one training run can use."""
     between: float = 300e9
     """Bytes per second from GPU to GPU within a machine: assumed."""
 
 
 @dataclass(frozen=True)
 class Driver:
-    """What the one driver process does for every trace, on the two cores of RESULTS.md: each as it says, but the hashing, which is assumed."""
+    """Work of the single driver process for every trace, measured on the two cores of RESULTS.md; only hashing is assumed."""
 
     hand_over: float = 0.00045
-    """Seconds for a batch of traces that comes from an actor (`python -m benchmarks.handing_over`)."""
+    """Seconds to take a batch of traces from an actor (`python -m benchmarks.handing_over`)."""
     ask: float = 0.00024
-    """Seconds for a trace in a question to another actor, such as the verifier's (`python -m benchmarks.handing_over`)."""
+    """Seconds per trace in a question to another actor, such as the verifier's (`python -m benchmarks.handing_over`)."""
     save: float = 0.0001
-    """Seconds per trace: measured (`python -m benchmarks.verifying`)."""
+    """Seconds to save a trace (`python -m benchmarks.verifying`)."""
     verdict: float = 0.005
-    """Seconds of one core for a mathematical verdict; `results.json` has what was measured (`python -m benchmarks.verifying`)."""
+    """Core seconds per mathematical verdict; `results.json` has the measured value (`python -m benchmarks.verifying`)."""
     hashing: float = 0.4e9
-    """Bytes per second that are hashed when a checkpoint is described: assumed."""
+    """Bytes hashed per second when a checkpoint is described: assumed."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,16 @@ class Job:
 
     traces: float = 1e6
     prompt: float = 200
-    """Tokens."""
+    """Tokens of a prompt."""
     output: float = 2000
-    """Tokens of a mean trace."""
+    """Mean tokens of a trace."""
     rows: float = 100_000
-    """Traces that are trained on."""
+    """Traces to train on."""
     epochs: float = 1
     batch: int = 256
-    """Rows of an optimizer step."""
+    """Rows per optimizer step."""
     sequences: int = 256
-    """At once in each engine, where its memory holds them."""
+    """Maximum number of concurrent sequences in each engine, if its memory holds them."""
     verifying_cores: int = 32
 
 
@@ -108,31 +109,31 @@ class Cost:
     """Seconds of one generation."""
 
     sample: float
-    """On the GPUs, idle places included."""
+    """Sampling on the GPUs, idle slots included."""
     drive: float
-    """In the driver: handing over, asking for verdicts and saving; beside sampling."""
+    """Driver work: taking traces, asking for verdicts and saving; runs during sampling."""
     verify: float
-    """Beside sampling; the driver waits for it."""
+    """Verifying, during sampling; the driver waits for it."""
     train: float
-    """On the GPUs of one machine, the gradients' and weights' way between them included."""
+    """Training on the GPUs of one machine, including the exchange of gradients and weights between them."""
     move: float
-    """Weights from the trainer into every sampler."""
+    """Moving weights from the trainer into every sampler."""
     trainer_memory: float
-    """Bytes on each GPU that trains, activations aside: what does not fit needs `lora`, or sharded weights, which are not written."""
+    """Bytes on each training GPU, without activations. A model that does not fit needs `lora`, or sharded weights, which are not implemented."""
 
     @property
-    def gathering(self) -> float:
-        """Sampling goes on beside driving and verifying: the slower decides."""
+    def collect(self) -> float:
+        """Sampling runs beside driver work and verifying; the slower decides."""
         return max(self.sample, self.drive + self.verify)
 
     @property
     def total(self) -> float:
-        """One stage after the other."""
-        return self.gathering + self.train + self.move
+        """Stages run one after another."""
+        return self.collect + self.train + self.move
 
 
 def decoding_rate(model: Model, job: Job, hardware: Hardware) -> float:
-    """Tokens per second of one engine: each step reads the weights once and every sequence's keys and values, or computes, whichever takes longer.
+    """Return tokens per second of one engine: a step reads the weights once and every sequence's keys and values, or computes, whichever is slower.
 
     The roofline of decoding (Pope et al. 2023, "Efficiently Scaling Transformer Inference").
     """
@@ -145,17 +146,17 @@ def decoding_rate(model: Model, job: Job, hardware: Hardware) -> float:
 
 
 def cost(model: Model, job: Job, gpus: int, busy: float, hardware: Hardware, driver: Driver) -> Cost:
-    """What a generation takes with so many samplers of one GPU each."""
+    """Return the cost of a generation with `gpus` samplers of one GPU each."""
     tokens = job.traces * job.output
     sample = tokens / (gpus * decoding_rate(model, job, hardware)) / busy
-    # A call hands over what has finished in a fifth of a second; where that is less than one trace, each goes alone.
+    # A call hands over all traces finished within a fifth of a second; if that is less than one, each goes alone.
     calls = gpus * max(1.0, job.sequences / LARGEST_SHARE)
     together = max(1.0, GATHER_SECONDS * job.traces / sample / calls)
     steps, trained = math.ceil(job.rows * job.epochs / job.batch), job.rows * (job.prompt + job.output) * job.epochs
     return Cost(
         sample=sample,
         drive=job.traces * (driver.hand_over / together + driver.ask + driver.save),
-        # The later the driver comes back for more, the more it takes at once: what a question costs by itself does not count, only what a trace does.
+        # The later the driver returns, the more traces it takes at once: the fixed cost of a question does not count, only that of a trace.
         verify=job.traces * driver.verdict / job.verifying_cores,
         train=6 * model.parameters * trained / (hardware.node * hardware.flops * hardware.training) + steps * 2 * model.weights / hardware.between,
         move=model.weights / driver.hashing + max(model.weights / hardware.load, gpus / hardware.node * model.weights / hardware.disk),
@@ -164,7 +165,7 @@ def cost(model: Model, job: Job, gpus: int, busy: float, hardware: Hardware, dri
 
 
 def line_through(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Seconds at nothing and seconds per unit, by least squares."""
+    """Return seconds at zero and seconds per unit, by least squares."""
     import numpy
 
     amounts, seconds = numpy.array(points).T
@@ -173,9 +174,9 @@ def line_through(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def fitted(run: Path) -> str:
-    """A table of what a run took beside what its own line says: that cost goes with tokens."""
+    """Return a table of a run's seconds beside those on its own line, which shows that cost grows with tokens."""
     reports = [report for report in RunFolder(run).reports() if "train" in report.seconds]
-    rows = ["| stage | seconds at no tokens | tokens/s beyond | seconds measured | by the line |", "|---|---|---|---|---|"]
+    rows = ["| stage | seconds at zero tokens | tokens/s above that | seconds measured | seconds on the line |", "|---|---|---|---|---|"]
     for stage in ("sample", "train"):
         points = [(float(report.tokens[stage]), report.seconds[stage]) for report in reports]
         start, slope = line_through(points)
@@ -185,9 +186,9 @@ def fitted(run: Path) -> str:
 
 
 def predicted(cases: Mapping[str, tuple[Model, Job, int]], hardware: Hardware, driver: Driver) -> str:
-    """A table of predictions."""
+    """Return a table of predictions."""
     rows = [
-        f"| PREDICTED, minutes | sample | drive | verify | train on {hardware.node} GPUs | move weights | in all | GB on each of them |",
+        f"| PREDICTED, minutes | sample | driver | verify | train on {hardware.node} GPUs | move weights | total | GB per training GPU |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, (model, job, gpus) in cases.items():
@@ -199,19 +200,19 @@ def predicted(cases: Mapping[str, tuple[Model, Job, int]], hardware: Hardware, d
 
 
 def measured_driver(file: Path) -> Driver:
-    """With what `results.json` holds in place of the defaults."""
+    """Return the driver's costs, with measured values from `results.json` in place of defaults."""
     driver = Driver()
     if not file.exists():
         return driver
     figures = [one for each in json.loads(file.read_text()).values() for one in each["figures"]]
-    verdicts = [one["measured"] for one in figures if one["name"] == "mathematical verdicts/s, LaTeX, eight samples a problem"]
+    verdicts = [one["measured"] for one in figures if one["name"] == "mathematical verdicts/s, LaTeX, eight samples per problem"]
     return replace(driver, verdict=2 / verdicts[0]) if verdicts else driver
 
 
 def main() -> None:
     """Print the fit and the predictions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("run", type=Path, nargs="?", help="a run's folder: the fit is to its stages")
+    parser.add_argument("run", type=Path, nargs="?", help="run folder to fit the stages of")
     chosen = parser.parse_args()
     driver, hardware, small, middle, big = measured_driver(Path(__file__).with_name("results.json")), Hardware(), *MODELS
     if chosen.run:

@@ -1,8 +1,8 @@
 """How well the dispatcher keeps samplers busy: simulated actors of uneven speed, in simulated time, through `sampling.stream` and `cluster.dispatch`.
 
-An actor works on so many requests at once, the others wait; a request's length is drawn from a log-normal distribution cut at four means, and every
-actor has a speed of its own. Finished traces are handed over as `sampling.open_vllm` does it, and each hand-over takes time of the one driver. An
-actor is busy while it works on anything; stricter, and what an engine's throughput goes with, is the share of places in which a request is.
+An actor has a number of slots and works on one request in each; other requests wait. Request lengths are log-normal, cut at four means, and every
+actor has its own speed. Finished traces are handed over as in `sampling.open_vllm`, and each hand-over takes time of the single driver. An
+actor is busy while it works on anything. The share of slots in use is stricter, and is what an engine's throughput follows.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ CHECKPOINT = Checkpoint("simulated", "", None, 0, "", "")
 
 @dataclass(frozen=True)
 class Setting:
-    """What is simulated."""
+    """Settings of the simulation."""
 
     actors: int = 64
-    places: int = 64
-    """Requests that an actor works on at once."""
-    requests_per_place: int = 64
-    """A million traces on 64 engines of 256 sequences are 61."""
+    slots: int = 64
+    """Requests that an actor works on at the same time."""
+    requests_per_slot: int = 64
+    """Requests for each slot; a million traces on 64 engines of 256 sequences are 61."""
     mean_seconds: float = 20.0
-    """Of a request, on an actor of speed 1."""
+    """Mean duration of a request on an actor of speed 1."""
     spread: float = 0.8
-    """Standard deviation of the logarithm of a request's length; the longest are four means."""
+    """Standard deviation of the logarithm of a request's length; lengths are cut at four means."""
     speeds: float = 0.2
-    """Actors take 1 - this to 1 + this times as long."""
+    """Spread of actor speeds: an actor takes 1 - `speeds` to 1 + `speeds` times as long."""
     hand_over_seconds: float = 0.001
-    """Of the driver, for each batch of traces that comes."""
+    """Driver time for each batch of traces."""
     send_seconds: float = 0.005
-    """From the driver's decision to the request in the actor."""
+    """Time from the driver's decision to the arrival of the request in the actor."""
 
     def seconds(self, seed: int) -> float:
-        """How long this request takes on an actor of speed 1."""
+        """Return the duration of this request on an actor of speed 1."""
         drawn = random.Random(seed).lognormvariate(math.log(self.mean_seconds) - self.spread**2 / 2, self.spread)
         return min(4 * self.mean_seconds, drawn)
 
 
 @dataclass(frozen=True)
 class SimulatedSampler(Sampler):
-    """What `sample` is given."""
+    """The sampler passed to `sample`."""
 
     resources: Resources = field(default=Resources())
     sequences: int = 256
@@ -66,18 +66,19 @@ class SimulatedSampler(Sampler):
 
 
 @dataclass(frozen=True)
-class Told:
-    """What came of it, as shares of the whole time."""
+class Shares:
+    """Results, as shares of the total time."""
 
     busy: float
-    """Of all actors."""
+    """Share of actor time spent busy."""
     tail: float
-    """Of all actors: idle after the last request had been handed out."""
-    places: float
-    """Busy, of all places."""
-    places_tail: float
+    """Share of actor time idle after the last request was handed out."""
+    slots: float
+    """Share of slot time spent busy."""
+    slots_tail: float
+    """Share of slot time idle after the last request was handed out."""
     seconds: float
-    """Simulated."""
+    """Simulated seconds."""
     hand_overs: int
     traces: int
 
@@ -91,12 +92,12 @@ class Actor:
     working: int = 0
     since: float = 0.0
     busy: float = 0.0
-    """Seconds, up to the last time that it had nothing to do, `until`."""
+    """Busy seconds up to `until`, the last time it had nothing to do."""
     until: float = 0.0
 
 
 class SimulatedCluster:
-    """A cluster whose actors pass the time without taking it; the dispatching is that of every run."""
+    """A cluster whose actors pass simulated time; dispatching is that of every run."""
 
     def __init__(self, setting: Setting, seed: int, dispatch: Callable[..., Dispatch] = Dispatch) -> None:
         self._setting, self._dispatch = setting, dispatch
@@ -105,10 +106,10 @@ class SimulatedCluster:
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._number = 0
         self._spans: list[tuple[float, float]] = []
-        """When each request was begun, and when it ended."""
+        """Start and end of each request."""
         self._finished: dict[Call, list[Trace]] = {}
         self._left: Counter[Call] = Counter()
-        """Traces of each open call that have not been handed over."""
+        """Traces of each open call not yet handed over."""
         self._handed: deque[tuple[Call, list[Trace]]] = deque()
         self._last_given = 0.0
         self._hand_overs = 0
@@ -124,7 +125,7 @@ class SimulatedCluster:
         raise NotImplementedError
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[list[Trace]]]:
-        """Every event in its order; what is handed over waits until the driver is free."""
+        """Process every event in order; hand-overs wait until the driver is free."""
         dispatch, driver = self._dispatch(calls, range(self._setting.actors), load), 0.0
         while True:
             while given := dispatch.next():
@@ -145,17 +146,17 @@ class SimulatedCluster:
                 dispatch.ended(call)
             yield [traces]
 
-    def told(self) -> Told:
-        """What all of it came to."""
+    def shares(self) -> Shares:
+        """Return the results."""
         end = max(end for _, end in self._spans)
-        places = self._setting.actors * self._setting.places
+        slots = self._setting.actors * self._setting.slots
         worked = sum(end - begin for begin, end in self._spans)
         late = sum(end - max(begin, self._last_given) for begin, end in self._spans if end > self._last_given)
-        idle = places * (end - self._last_given) - late
+        idle = slots * (end - self._last_given) - late
         busy = sum(actor.busy for actor in self._actors)
         gone = sum(end - max(actor.until, self._last_given) for actor in self._actors)
-        all_actors, all_places = self._setting.actors * end, places * end
-        return Told(busy / all_actors, gone / all_actors, worked / all_places, idle / all_places, end, self._hand_overs, len(self._spans))
+        all_actors, all_slots = self._setting.actors * end, slots * end
+        return Shares(busy / all_actors, gone / all_actors, worked / all_slots, idle / all_slots, end, self._hand_overs, len(self._spans))
 
     def _at(self, when: float, happen: Callable[[float], None]) -> None:
         self._number += 1
@@ -168,7 +169,7 @@ class SimulatedCluster:
         self._begin(self._actors[call.copy], now)
 
     def _begin(self, actor: Actor, now: float) -> None:
-        while actor.waiting and actor.working < self._setting.places:
+        while actor.waiting and actor.working < self._setting.slots:
             call, request = actor.waiting.popleft()
             if not actor.working:
                 actor.since = now
@@ -188,42 +189,42 @@ class SimulatedCluster:
         self._finished[call].append(Trace(request.id, request.problem_id, "simulated", (), (), "", (), "stop", 1.0, request.seed))
 
 
-def simulate(setting: Setting, seed: int, dispatch: Callable[..., Dispatch] = Dispatch) -> Told:
-    """One generation's sampling. Raises RuntimeError where a trace is lost or comes twice."""
-    number = setting.actors * setting.places * setting.requests_per_place
+def simulate(setting: Setting, seed: int, dispatch: Callable[..., Dispatch] = Dispatch) -> Shares:
+    """Simulate the sampling of one generation. Raises RuntimeError if a trace is lost or duplicated."""
+    number = setting.actors * setting.slots * setting.requests_per_slot
     requests = [Request(f"{seed}/{index}", str(index), (), 1.0, 1.0, 1, hash((seed, index)), THINK) for index in range(number)]
     cluster = SimulatedCluster(setting, seed, dispatch)
-    sampler = SimulatedSampler(Resources(copies=setting.actors), setting.places)
+    sampler = SimulatedSampler(Resources(copies=setting.actors), setting.slots)
     came = [trace.id for traces in stream_traces(sampler, CHECKPOINT, [requests], cluster) for trace in traces]
     if sorted(came) != sorted(request.id for request in requests):
-        raise RuntimeError(f"{len(came)} traces came for {number} requests")
-    return cluster.told()
+        raise RuntimeError(f"{len(came)} traces for {number} requests")
+    return cluster.shares()
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
-    """Print the shares of both kinds."""
+    """Print the shares of actors and of slots."""
     default = Setting()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--actors", type=int, default=default.actors)
-    parser.add_argument("--places", type=int, default=default.places, help="requests that an actor works on at once")
-    parser.add_argument("--requests", type=int, default=default.requests_per_place, help="per place")
+    parser.add_argument("--slots", type=int, default=default.slots, help="requests that an actor works on at the same time")
+    parser.add_argument("--requests", type=int, default=default.requests_per_slot, help="requests per slot")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--hand-over", type=float, default=default.hand_over_seconds, help="seconds of it: python -m benchmarks.handing_over")
+    parser.add_argument("--hand-over", type=float, default=default.hand_over_seconds, help="seconds per hand-over: python -m benchmarks.handing_over")
     chosen = parser.parse_args(arguments)
-    setting = Setting(chosen.actors, chosen.places, chosen.requests, hand_over_seconds=chosen.hand_over)
+    setting = Setting(chosen.actors, chosen.slots, chosen.requests, hand_over_seconds=chosen.hand_over)
     print(f"simulated actors: {setting}")
-    told = [simulate(setting, seed) for seed in range(chosen.repeats)]
-    for one in told:
+    shares = [simulate(setting, seed) for seed in range(chosen.repeats)]
+    for one in shares:
         print(
-            f"  actors busy {one.busy:.3f}, idle at the end {one.tail:.3f}; places busy {one.places:.3f}, idle at the end {one.places_tail:.3f}; "
+            f"  actors busy {one.busy:.3f}, idle at the end {one.tail:.3f}; slots busy {one.slots:.3f}, idle at the end {one.slots_tail:.3f}; "
             f"{one.traces:,} traces in {one.seconds:,.0f} simulated s, {one.hand_overs / one.seconds:.0f} hand-overs/s"
         )
-    command, note = "python -m benchmarks.simulated_actors", f"simulated time; {setting.actors} actors of {setting.places} places"
+    command, note = "python -m benchmarks.simulated_actors", f"simulated time; {setting.actors} actors with {setting.slots} slots each"
     return [
-        figure(f"{setting.actors} simulated samplers: busy", "≥ 0.95", [one.busy for one in told], command, note=note),
-        figure(f"{setting.actors} simulated samplers: idle at a generation's end", "≤ 0.05", [one.tail for one in told], command, note=note),
-        figure("the same, of all their places: busy", "≥ 0.95", [one.places for one in told], command, note="stricter"),
-        figure("the same, of all their places: idle at the end", "≤ 0.05", [one.places_tail for one in told], command, note="stricter"),
+        figure(f"{setting.actors} simulated samplers: busy", "≥ 0.95", [one.busy for one in shares], command, note=note),
+        figure(f"{setting.actors} simulated samplers: idle at the end of a generation", "≤ 0.05", [one.tail for one in shares], command, note=note),
+        figure("share of their slots: busy", "≥ 0.95", [one.slots for one in shares], command, note="stricter"),
+        figure("share of their slots: idle at the end", "≤ 0.05", [one.slots_tail for one in shares], command, note="stricter"),
     ]
 
 

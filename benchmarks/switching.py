@@ -1,4 +1,4 @@
-"""Seconds from a trained candidate on disk to its first trace, in an engine that is warm: hashed, reloaded in place, sampled."""
+"""Seconds from a trained candidate on disk to its first trace, in a warm engine: hash, reload in place, sample."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUESTION = [Problem("p", "What is 2 + 3?", "5", "benchmark")]
 
 
 def changed(model: Path, folder: Path) -> Path:
-    """The same model with the sign of its last norm turned: another one of the same shape, which writes something else."""
+    """Copy the model with the sign of its last norm flipped: the same shape, but it writes something else."""
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(model, folder)
@@ -36,7 +36,7 @@ def changed(model: Path, folder: Path) -> Path:
 
 
 def first_trace(folder: Path, name: str, cluster: Cluster, tokens: int = 1) -> tuple[float, str]:
-    """Seconds until a trace of so many tokens is there, and the trace."""
+    """Return the seconds until a trace of `tokens` tokens arrives, and its text."""
     begin = time.perf_counter()
     checkpoint = describe_folder(folder, name)
     requests = requests_for(QUESTION, PlainQuestion(), Sampling(n=1, temperature=0.0, max_tokens=tokens), f"{name}-{begin}")
@@ -45,7 +45,7 @@ def first_trace(folder: Path, name: str, cluster: Cluster, tokens: int = 1) -> t
 
 
 def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
-    """Print what a switch takes beside the start of an engine. Raises RuntimeError where a switch leaves the old weights in place."""
+    """Print the time of a switch and of an engine start. Raises RuntimeError if a switch leaves the old weights in place."""
     folder = Path(model) if Path(model).is_dir() else resolve_model(model)
     switched, stayed = [], []
     with tempfile.TemporaryDirectory() as scratch, RayCluster() as cluster:
@@ -59,9 +59,9 @@ def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
                 switched.append(first_trace(place, name, cluster)[0])
                 stayed.append(first_trace(place, name, cluster)[0])
     print(describe_machine())
-    print(f"switching between two models of the size of {model}: {', '.join(f'{one:.2f}' for one in switched)} s (aim: 5 or less)")
-    print(f"  the same model once more: {statistics.median(stayed):.2f} s (median); start of the engine: {started:.1f} s")
-    note = f"hash, reload, first token; the engine's start took {started:.0f} s"
+    print(f"switching between two models the size of {model}: {', '.join(f'{one:.2f}' for one in switched)} s (target: 5 or less)")
+    print(f"  the same model again: {statistics.median(stayed):.2f} s (median); engine start: {started:.1f} s")
+    note = f"hash, reload, first token; engine start {started:.0f} s"
     return [figure("generation switch, 135M weights", "≤ 5 s", switched, "python -m benchmarks.switching", "s", note)]
 
 

@@ -1,4 +1,4 @@
-"""Trainer tokens/s against a stock `SFTTrainer` on the same rows, side by side: `python -m benchmarks.training [MODEL_FOLDER]`."""
+"""Trainer tokens/s against stock `SFTTrainer` on the same rows, in turns: `python -m benchmarks.training [MODEL_FOLDER]`."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def main() -> list[Figure]:
     rows = arithmetic_rows(ROWS)
     ways = {"stock": train_stock, "ours": train_ours, "LoRA": train_adapter}
     peaks, alone, figures = [], [], {name: [] for name in ways}  # type: ignore[var-annotated]
-    print(f"{describe_machine()}; {ROWS} rows, {BATCH} a step, bf16", flush=True)
+    print(f"{describe_machine()}; {ROWS} rows, {BATCH} per step, bf16", flush=True)
     for turn in range(TURNS):
         alone.append(products_alone(folder, rows) / matmul_peak())
         for name, train in ways.items():
             peaks.append(matmul_peak())
             figures[name].append(measure(train(folder, rows)))
             tokens, loss = figures[name][-1]
-            print(f"  turn {turn + 1}  {name:5s}  {tokens:6.0f} tokens/s   loss at the end {loss:.4f}", flush=True)
-    shapes = figure("the matrix products of a step alone ÷ bf16 matmul peak", "", alone, COMMAND, note="the bound that the model's shapes set")
+            print(f"  turn {turn + 1}  {name:5s}  {tokens:6.0f} tokens/s   final loss {loss:.4f}", flush=True)
+    shapes = figure("matrix products of a step alone ÷ bf16 matmul peak", "", alone, COMMAND, note="upper bound from the model's shapes")
     return [*report(folder, rows, figures, statistics.median(peaks)), shapes]
 
 
 def arithmetic_rows(count: int) -> list[Any]:
-    """Rows in the manner of the quickstart: sums of two or three one-digit terms, worked out step by step."""
+    """Return rows like the quickstart's: sums of two or three one-digit terms, worked out step by step."""
     from selfimprove.records import AcceptedTrace
 
     draw, rows = random.Random(SEED), []
@@ -65,15 +65,15 @@ def arithmetic_rows(count: int) -> list[Any]:
     return rows
 
 
-Behaviour = tuple[float, int, float]
-"""Seconds since some start, tokens up to then, loss of the step."""
+Tick = tuple[float, int, float]
+"""Clock time in seconds, tokens so far, loss of the step."""
 
 
-def train_adapter(folder: Path, rows: list[Any]) -> Iterator[Behaviour]:
+def train_adapter(folder: Path, rows: list[Any]) -> Iterator[Tick]:
     return train_ours(folder, rows, {"r": 16, "target_modules": "all-linear"})
 
 
-def train_ours(folder: Path, rows: list[Any], lora: dict[str, Any] | None = None) -> Iterator[Behaviour]:
+def train_ours(folder: Path, rows: list[Any], lora: dict[str, Any] | None = None) -> Iterator[Tick]:
     from selfimprove.records import Checkpoint
     from selfimprove.training.sft import SFT
 
@@ -83,20 +83,20 @@ def train_ours(folder: Path, rows: list[Any], lora: dict[str, Any] | None = None
             yield time.perf_counter(), step.tokens, step.loss
 
 
-def train_stock(folder: Path, rows: list[Any]) -> Iterator[Behaviour]:
-    """`SFTTrainer` as a newcomer would call it, on the same tokens and labels: what changes the speed is left at its default."""
+def train_stock(folder: Path, rows: list[Any]) -> Iterator[Tick]:
+    """Train with `SFTTrainer` as a newcomer would, on the same tokens and labels; settings that affect speed keep their defaults."""
     from datasets import Dataset
     from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     from selfimprove.training.rows import tokenize_row
 
-    behaviours: list[Behaviour] = []
+    ticks: list[Tick] = []
 
     class Watch(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
             if logs and "loss" in logs:
-                behaviours.append((time.perf_counter(), int(logs["num_tokens"]), logs["loss"]))
+                ticks.append((time.perf_counter(), int(logs["num_tokens"]), logs["loss"]))
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     pairs = [tokenize_row(tokenizer, row) for row in rows]
@@ -119,18 +119,18 @@ def train_stock(folder: Path, rows: list[Any]) -> Iterator[Behaviour]:
         trainer = SFTTrainer(str(folder), args=settings, train_dataset=Dataset.from_list(data), processing_class=tokenizer, callbacks=[Watch()])
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    yield from behaviours
+    yield from ticks
 
 
-def measure(behaviours: Iterator[Behaviour]) -> tuple[float, float]:
-    """Tokens/s as the median over the steps after the first, and the mean loss of the last two steps."""
-    kept = list(behaviours)
+def measure(ticks: Iterator[Tick]) -> tuple[float, float]:
+    """Return median tokens/s over the steps after the first, and the mean loss of the last two steps."""
+    kept = list(ticks)
     rates = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(kept)]
     return statistics.median(rates), statistics.mean(loss for _, _, loss in kept[-2:])
 
 
 def matmul_peak() -> float:
-    """bfloat16 GFLOP/s of a product of two square matrices of 2,048: the best of half a second."""
+    """Return the bfloat16 GFLOP/s of a product of two 2,048 × 2,048 matrices: the best within half a second."""
     import torch
 
     left, right = torch.randn(2048, 2048, dtype=torch.bfloat16), torch.randn(2048, 2048, dtype=torch.bfloat16)
@@ -146,7 +146,7 @@ def best_time(work: Callable[[], object], seconds: float) -> float:
 
 
 def products_alone(folder: Path, rows: list[Any]) -> float:
-    """bfloat16 GFLOP/s of the matrix products of one step, forward and backward, with nothing between them: what the shapes of a model allow."""
+    """Return the bfloat16 GFLOP/s of one step's matrix products alone, forward and backward: the upper bound that the model's shapes allow."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -175,7 +175,7 @@ def products_alone(folder: Path, rows: list[Any]) -> float:
 
 
 def flops_per_token(folder: Path, rows: list[Any]) -> float:
-    """6 x parameters: those of the layers for every token, those of the head for tokens with a loss; the embedding is looked up, not multiplied."""
+    """Return 6 × parameters: the layers' for every token, the head's for tokens with a loss; the embedding is looked up, not multiplied."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -195,19 +195,19 @@ def flops_per_token(folder: Path, rows: list[Any]) -> float:
 def report(folder: Path, rows: list[Any], figures: dict[str, list[tuple[float, float]]], peak: float) -> list[Figure]:
     work = flops_per_token(folder, rows)
     rates = {name: statistics.median(rate for rate, _ in turns) for name, turns in figures.items()}
-    print(f"bf16 matmul peak {peak:.0f} GFLOP/s; {work / 1e9:.2f} GFLOP a token")
+    print(f"bf16 matmul peak {peak:.0f} GFLOP/s; {work / 1e9:.2f} GFLOP per token")
     for name, turns in figures.items():
         done = rates[name] * work / 1e9
-        print(f"{name:5s} {rates[name]:6.0f} tokens/s  {done:5.0f} GFLOP/s  {done / peak:4.0%} of the peak   loss {turns[-1][1]:.4f}")
+        print(f"{name:5s} {rates[name]:6.0f} tokens/s  {done:5.0f} GFLOP/s  {done / peak:4.0%} of peak   loss {turns[-1][1]:.4f}")
     ratios = [ours / stock for (ours, _), (stock, _) in zip(figures["ours"], figures["stock"], strict=True)]
     adapter = [lora / ours for (lora, _), (ours, _) in zip(figures["LoRA"], figures["ours"], strict=True)]
-    print(f"ours / stock: {statistics.median(ratios):.2f}; LoRA / every weight: {statistics.median(adapter):.2f}")
-    losses = f"losses at the end {figures['ours'][-1][1]:.3f} and {figures['stock'][-1][1]:.3f}"
+    print(f"ours / stock: {statistics.median(ratios):.2f}; LoRA / full: {statistics.median(adapter):.2f}")
+    losses = f"final losses {figures['ours'][-1][1]:.3f} and {figures['stock'][-1][1]:.3f}"
     shares = [rate * work / 1e9 / peak for rate, _ in figures["ours"]]
     return [
         figure("trainer tokens/s ÷ stock `SFTTrainer`", "≥ 2", ratios, COMMAND, note=losses),
         figure("trainer FLOP/s ÷ bf16 matmul peak", "≥ 0.6", shares, COMMAND, note=f"peak {peak:.0f} GFLOP/s"),
-        figure("the same trainer with LoRA ÷ with every weight, tokens/s", "", adapter, COMMAND, note="r = 16 on every linear layer"),
+        figure("trainer tokens/s, LoRA ÷ full fine-tuning", "", adapter, COMMAND, note="r = 16 on every linear layer"),
     ]
 
 

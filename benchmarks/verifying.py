@@ -1,8 +1,8 @@
-"""Verdicts per second of the mathematical verifier, and what verifying, saving and allocating cost beside the sampling of a trace.
+"""Verdicts per second of the mathematical verifier, and the cost per trace of verifying, saving and allocating relative to sampling.
 
-`distinct` are LaTeX answers none of which comes twice, half of them wrong: fractions, roots, multiples of π, pairs, polynomials, decimals. `sampled`
-are eight answers to each such problem, as a round brings them: half of them right, the others one of three wrong ones. `plain` are whole numbers, as
-most data sets of word problems have them. The costs of a trace are those of the stage as a run does it, with nothing beside it.
+`distinct` are LaTeX answers without repeats, half of them wrong: fractions, roots, multiples of π, pairs, polynomials, decimals. `sampled`
+are eight answers per problem, as in a round: half of them right, the others one of three wrong ones. `plain` are whole numbers, as in
+most data sets of word problems. The costs per trace are those of the stage as a run performs it, with nothing else running.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from selfimprove.verification.stream import stream_verdicts
 Pair = tuple[Problem, str]
 SAMPLES = 8
 QUICKSTART_SECONDS = 130 / 2250
-"""Of sampling per trace: generation 1 of the quickstart, as the README has it. `--run` reads those of a run."""
+"""Sampling seconds per trace: generation 1 of the quickstart, from the README. `--run` reads them from a run."""
 
 FORMS: tuple[tuple[Callable[[int, int, int], str], Callable[[int, int, int], str]], ...] = (
     (lambda a, b, c: rf"\frac{{{a}}}{{{b}}}", lambda a, b, c: rf"$\frac{{{a}}}{{{b}}}$"),
@@ -38,11 +38,11 @@ FORMS: tuple[tuple[Callable[[int, int, int], str], Callable[[int, int, int], str
     (lambda a, b, c: f"{a}.{b}", lambda a, b, c: f"{a}.{b}0"),
     (lambda a, b, c: rf"\frac{{{a}}}{{{b}}}", lambda a, b, c: rf"\frac{{{a}}}{{{b}}}"),
 )
-"""Reference answer and answer, of three numbers."""
+"""Functions that make a reference answer and an answer from three numbers."""
 
 
 def distinct(count: int, seed: int) -> list[tuple[Pair, bool]]:
-    """LaTeX answers with whether each is right."""
+    """Return LaTeX answers, and whether each is right."""
     chance, pairs = random.Random(seed), []
     for number in range(count):
         reference, answer = FORMS[number % len(FORMS)]
@@ -54,7 +54,7 @@ def distinct(count: int, seed: int) -> list[tuple[Pair, bool]]:
 
 
 def sampled(count: int, seed: int) -> list[tuple[Pair, bool]]:
-    """LaTeX answers, eight to a problem, with whether each is right."""
+    """Return LaTeX answers, eight per problem, and whether each is right."""
     chance, pairs = random.Random(seed), []
     for number in range(count // SAMPLES):
         reference, answer = FORMS[number % len(FORMS)]
@@ -67,7 +67,7 @@ def sampled(count: int, seed: int) -> list[tuple[Pair, bool]]:
 
 
 def plain(count: int, seed: int) -> list[tuple[Pair, bool]]:
-    """Whole numbers with whether each is right."""
+    """Return whole numbers, and whether each is right."""
     chance, pairs = random.Random(seed), []
     for number in range(count):
         value, right = chance.randint(-(10**6), 10**6), chance.random() < 0.5
@@ -76,7 +76,7 @@ def plain(count: int, seed: int) -> list[tuple[Pair, bool]]:
 
 
 def rates(make: Callable[[int, int], list[tuple[Pair, bool]]], count: int, repeats: int) -> list[float]:
-    """Verdicts per second of a warm pool of two processes. Raises RuntimeError where a verdict is not what it has to be."""
+    """Return verdicts per second of a warm pool of two processes. Raises RuntimeError if a verdict is not the expected one."""
     pool = VerifierPool(Mathematical(), processes=2).open()
     found = []
     for repeat in range(repeats + 1):
@@ -88,12 +88,12 @@ def rates(make: Callable[[int, int], list[tuple[Pair, bool]]], count: int, repea
             if (outcome is Outcome.CORRECT) != right:
                 raise RuntimeError(f"{answer!r} for {problem.answer!r} is {outcome}")
     pool.close()
-    # The first round starts the processes.
+    # The first repeat starts the processes.
     return found[1:]
 
 
 def costs(traces: int) -> dict[str, float]:
-    """Seconds per trace of what the loop does beside sampling, on answers like the quickstart's."""
+    """Return the seconds per trace of the loop's work other than sampling, on answers like the quickstart's."""
     from selfimprove import ReasoningGym
 
     source = ReasoningGym(task="chain_sum", size=traces // 4, seed=1, settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1})
@@ -102,7 +102,7 @@ def costs(traces: int) -> dict[str, float]:
     texts = {problem.id: f"<think>\n{problem.question}\nI add them one by one.\n</think>\n{problem.answer}" for problem in problems}
     ids = tuple(range(1000, 1034))
     written = [Trace(one.id, one.problem_id, "m", ids * 2, ids, texts[one.problem_id], (), "stop", 0.6, one.seed) for one in asked]
-    # As they come from an engine: a few at a time.
+    # As from an engine: a few at a time.
     batches = [written[start : start + 4] for start in range(0, len(written), 4)]
     taken: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -129,23 +129,23 @@ def costs(traces: int) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
-    """Print the rates and the costs."""
+    """Print rates and costs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--answers", type=int, default=4000)
     parser.add_argument("--traces", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--run", type=Path, help="a run's folder: whose seconds of sampling the costs are compared with")
+    parser.add_argument("--run", type=Path, help="run folder whose sampling seconds the costs are compared with")
     chosen = parser.parse_args(arguments)
     print(describe_machine())
     figures = []
     kinds = {
         "distinct LaTeX": (distinct, chosen.answers),
-        "LaTeX, eight samples a problem": (sampled, 4 * chosen.answers),
+        "LaTeX, eight samples per problem": (sampled, 4 * chosen.answers),
         "plain numbers": (plain, 5 * chosen.answers),
     }
     for name, (make, count) in kinds.items():
         found = rates(make, count, chosen.repeats)
-        print(f"  {name}: {', '.join(f'{rate:,.0f}' for rate in found)} verdicts/s (aim: 2,000 or more)")
+        print(f"  {name}: {', '.join(f'{rate:,.0f}' for rate in found)} verdicts/s (target: 2,000 or more)")
         figures.append(figure(f"mathematical verdicts/s, {name}", "≥ 2,000", found, "python -m benchmarks.verifying", "1/s", "two processes"))
     sampling = seconds_of_sampling(chosen.run) if chosen.run else QUICKSTART_SECONDS
     shares = []
@@ -153,12 +153,12 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
         taken = costs(chosen.traces)
         shares.append(sum(taken.values()) / sampling)
         print("  per trace: " + ", ".join(f"{name} {1e3 * one:.3f} ms" for name, one in taken.items()) + f"; sampling {1e3 * sampling:.1f} ms")
-    note = f"sampling {1e3 * sampling:.1f} ms a trace"
+    note = f"sampling {1e3 * sampling:.1f} ms per trace"
     return [*figures, figure("verify, save and allocate ÷ sampling", "≤ 0.01", shares, "python -m benchmarks.verifying", note=note)]
 
 
 def seconds_of_sampling(run: Path) -> float:
-    """Per trace, in all generations of a run."""
+    """Return sampling seconds per trace over all generations of a run."""
     reports = [report for report in RunFolder(run).reports() if "sample" in report.seconds]
     return sum(report.seconds["sample"] for report in reports) / sum(report.counts.sampled for report in reports)
 

@@ -15,6 +15,7 @@ from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import ablate
+from selfimprove.stages.train import TOO_LONG, fitting
 from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train_candidate
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
@@ -30,9 +31,9 @@ def evaluate_base(context: RunContext) -> GenerationReport:
     """Generation 0: the base model's evaluation on the bare question, and with exemplars where generation 1 gets them."""
     folder = context.run.generation(0)
     report = context.run.report(0) or _evaluated_base(context)
-    context.tracker.record(report, folder)
+    context.tracker.log_generation(report, folder)
     if (baseline := few_shot(context)) is not None:
-        context.tracker.baseline("few_shot", baseline)
+        context.tracker.log_baseline("few_shot", baseline)
     return report
 
 
@@ -68,7 +69,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
     """
     report = context.run.report(number) or _ran_generation(number, past, context.of_generation(number))
     context.run.set_champion(context.here(report.kept))
-    context.tracker.record(report, context.run.generation(number))
+    context.tracker.log_generation(report, context.run.generation(number))
     context.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
     return report
 
@@ -85,13 +86,14 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     collected = collect(context, champion, number, folder, watch)
     sampled, selection = collected.sampled, collected.selection
     with watch.time(Stage.SELECT):
-        rows = [] if workflow.reinforcement else assemble_rows(context, number, selection, sampled.outcomes)
+        start = champion if workflow.start_from == "champion" else context.base
+        assembled = [] if workflow.reinforcement else assemble_rows(context, number, selection, sampled.outcomes)
+        rows = fitting(context, start, assembled, folder)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
         pairs = pair_wrong_traces(context, selection.accepted, collected.shards, number)
     with watch.time(Stage.TRAIN):
-        start = champion if workflow.start_from == "champion" else context.base
         trained = train_candidate(context, start, rows, pairs, collected, number)
-        context.tracker.training(number, trained.steps)
+        context.tracker.log_training(number, trained.steps)
     with watch.time(Stage.EVALUATE):
         result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
     rationalization = collected.rationalized.figures(rows)
@@ -112,7 +114,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         why=decision.why,
         counts=_counts(collected, trained),
         outcomes=sampled.outcomes,
-        drops=selection.drops,
+        drops={**selection.drops, **_too_long(len(assembled) - len(rows), trained.long_pairs)},
         seconds=watch.seconds,
         tokens={Stage.SAMPLE: sampled.tokens, Stage.TRAIN: trained.steps[-1].tokens, Stage.EVALUATE: result.tokens},
         saved_tokens=collected.search.saved if collected.search else None,
@@ -124,6 +126,10 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     )
     write_json(folder / "report.json", report)
     return report
+
+
+def _too_long(rows: int, pairs: int) -> dict[str, int]:
+    return {reason: count for reason, count in ((TOO_LONG, rows), (f"pairs {TOO_LONG}", pairs)) if count}
 
 
 def _counts(collected: Collected, trained: Trained) -> GenerationCounts:

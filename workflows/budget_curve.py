@@ -1,26 +1,21 @@
 """Accuracy against thinking budget: what the champion of a finished run gains from thinking longer.
 
-`python workflows/budget_curve.py RUN_DIR` measures it, or continues where it stopped. Edit the settings; the folder `RUN_DIR/budget-curve` is that
-of one set of them. docs/experiments/budget_curve.md tells how to read the result.
+`python workflows/budget_curve.py RUN_DIR` measures it, or continues where it stopped. Edit the settings below; the folder `RUN_DIR/budget-curve`
+belongs to one set of them. docs/experiments/budget_curve.md explains the result.
 """
 
-import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from pathlib import Path
 
-from selfimprove import Budget, MLflow, RayCluster, Sampling
+from selfimprove import Budget, RayCluster, Sampling
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.protocols import Cluster
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.storage.files import plain
-from selfimprove.storage.run_folder import RunFolder
-from selfimprove.studies.budget_curve import sweep
-from selfimprove.terminal.captured_output import noise_into
+from selfimprove.studies.budget_curve import budget_curve
+from selfimprove.studies.open_study import open_study
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
-from selfimprove.workflow.files import load_workflow
 
 BUDGETS: Mapping[str, Budget | None] = {
     **{f"at most {most}": Budget(max_tokens=most, answer_tokens=16) for most in (2, 4, 8, 12, 16, 24, 32)},
@@ -34,11 +29,8 @@ def main(
     run_dir: Path, budgets: Mapping[str, Budget | None] = BUDGETS, rejection: Sampling = REJECTION, start_cluster: Callable[..., Cluster] = RayCluster
 ) -> tuple[BudgetCurve, ...]:
     """Both curves: budget forcing, and rejection sampling as its baseline."""
-    run = RunFolder(run_dir)
-    workflow, module = load_workflow(*run.source())
-    tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    with noise_into(run.logs / "budget-curve.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        curves = sweep(run, workflow, budgets, rejection, cluster, tracker, Show(console))
+    with open_study(run_dir, "budget-curve", start_cluster) as (context, console):
+        curves = budget_curve(context, budgets, rejection)
         console.print(budget_report.table(plain(curves)))
     return curves
 

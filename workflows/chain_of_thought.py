@@ -1,6 +1,6 @@
-"""Does a chain of thought help this model? One evaluation, asked for the answer alone, with a trigger, and with worked examples, in one batch.
+"""Does a chain of thought help this model? The same problems with the answer alone, with a trigger and with worked examples, in one batch.
 
-`python workflows/chain_of_thought.py` evaluates SmolLM2-135M on the evaluation of the quickstart.
+`python workflows/chain_of_thought.py` evaluates SmolLM2-135M on the quickstart's evaluation problems.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,9 +18,9 @@ from selfimprove.reports.prompt_search import show_ways
 from selfimprove.storage.files import write_json
 from selfimprove.studies.prompt_search import evaluate_prompters, rows
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 
-# One system prompt for all: the way of asking is what differs.
+# The same system prompt for all, so that only the way of asking differs.
 SYSTEM = "You are a helpful assistant."
 
 
@@ -28,14 +28,14 @@ WAYS: dict[str, Prompter] = {
     "answer only": ZeroShot("Answer directly, with the number alone.", SYSTEM),
     "zero-shot trigger": ZeroShot("Let's think step by step.", SYSTEM),
     "few-shot exemplars": FewShot(EXEMPLARS, SYSTEM),
-    # Wei et al.'s standard prompting tells what the rationales add from what examples add.
+    # Wei et al.'s standard prompting separates the effect of the rationales from that of the examples.
     "few-shot, no rationale": FewShot(tuple(replace(one, rationale="") for one in EXEMPLARS), SYSTEM),
 }
 
 EVALUATION = replace(
     quickstart,
     name="chain-of-thought",
-    # In bfloat16 near ties fall out differently in another batch, and a greedy chain of thought with them.
+    # In bfloat16, near ties and so greedy chains of thought depend on the rest of the batch.
     sampler=VLLM(engine={"max_model_len": 512, "dtype": "float32"}),
     verifier=LastNumber(),
     eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=192),
@@ -48,9 +48,9 @@ def main(
     folder: Path = Path("runs/chain-of-thought"),
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> list[dict[str, Any]]:
-    """The rows of the table; the first way is what the others are compared with."""
+    """Return the rows of the table; the others are compared with the first way."""
     console, against = Console(), next(iter(ways))
-    with open_run_context(workflow, folder, start_cluster, progress=Show(console)) as context:
+    with open_run_context(workflow, folder, start_cluster, progress=TerminalProgress(console)) as context:
         result = rows(evaluate_prompters(context, ways, context.eval_problems, "evaluation"), against)
     write_json(folder / "result.json", result)
     show_ways(result, against, console)

@@ -1,4 +1,4 @@
-"""A round of your own: the stages in another order. Problems that the first attempt did not solve are asked again, twice as often.
+"""A round of your own: the stages in another order. Problems that the first attempt did not solve are sampled again, twice as often.
 
 `python workflows/custom_round.py` runs it with the parts of the quickstart, or continues where it stopped.
 """
@@ -22,7 +22,7 @@ def main(
     folder: Path = Path("runs/custom-round"),
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> tuple[Score, Score]:
-    """The scores before and after one round; the new model is in `folder`."""
+    """Return the scores before and after one round; the new model is in `folder`."""
     with open_run_context(workflow, folder, start_cluster) as context:
         problems, samples = context.problems[:most_problems], workflow.sampling.n
         first = attempt(context, "first", problems, samples)
@@ -34,7 +34,7 @@ def main(
         rows = workflow.mixture.rows([selection.accepted], workflow.seed)
         student, _ = train(context, context.base, rows, context.run.root / "student", "student")
         before, after = (evaluate(context, model, context.run.root / f"evaluation-{model.id}") for model in (context.base, student))
-    print(f"{len(solved)} problems solved at first, {len({row.problem_id for row in rows})} in the end, of {len(problems)}")
+    print(f"{len(solved)} problems solved at first, {len({row.problem_id for row in rows})} at the end, of {len(problems)}")
     print(f"pass@1 {before.pass_at_1:.3f} → {after.pass_at_1:.3f}: {student.path}")
     return before, after
 

@@ -1,6 +1,6 @@
-"""Distillation: what a reasoner writes, as far as it verifies, trains smaller models; a table tells what each is worth and what it costs to run.
+"""Distillation: the verified traces of a reasoner train smaller models; a table shows what each is worth and what it costs to run.
 
-`python workflows/distill.py [TEACHER]` teaches students of SmolLM2-135M; the teacher is a model's folder, the quickstart's champion unless told.
+`python workflows/distill.py [TEACHER]` trains students made from SmolLM2-135M. The teacher is a model folder, by default the quickstart's champion.
 """
 
 import sys
@@ -17,9 +17,9 @@ from selfimprove.protocols import Cluster, Tracker
 from selfimprove.reports.costs import show_costs
 from selfimprove.storage.files import write_json
 from selfimprove.studies.distillation import Cost, evaluate_cost, learn, rows, teach
-from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.captured_output import capture_output
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 
 WORKFLOW = replace(
     quickstart,
@@ -27,7 +27,7 @@ WORKFLOW = replace(
     problems_per_generation=400,
     sampling=Sampling(n=3, temperature=0.8, max_tokens=48),
     mixture=Replay(per_problem=2),
-    # Layers that lost their neighbours have more to learn than form.
+    # Layers that have lost their neighbours must learn more than the form.
     trainer=SFT(epochs=4, learning_rate=5e-4, batch_size=16),
 )
 
@@ -40,10 +40,10 @@ def main(
     start_cluster: Callable[[], Cluster] = RayCluster,
     tracker: Tracker | None = None,
 ) -> list[Cost]:
-    """Teacher and students, measured; those named `-teacher` keep layers of the teacher, the others layers of the base model."""
-    with noise_into(folder / "logs" / "distill.log") as console:
+    """Return the costs of teacher and students. Students named `-teacher` keep layers of the teacher, the others layers of the base model."""
+    with capture_output(folder / "logs" / "distill.log") as console:
         reasoner = describe_folder(resolve_model(teacher), "teacher")
-        with open_run_context(workflow, folder, start_cluster, tracker or MLflow(), Show(console)) as context:
+        with open_run_context(workflow, folder, start_cluster, tracker or MLflow(), TerminalProgress(console)) as context:
             lesson = teach(context, reasoner)
             students = [learn(context, context.base, layers, lesson, f"{layers}-layers") for layers in sizes]
             students += [learn(context, reasoner, layers, lesson, f"{layers}-layers-teacher") for layers in sizes[1:2]]

@@ -1,34 +1,28 @@
-"""A process reward model for the champion of a finished run, and what it is good for, each use compared at equal sampled tokens.
+"""A process reward model for the champion of a finished run, and its uses, compared at equal sampled tokens.
 
-`python workflows/process_reward.py RUN_DIR` labels thoughts by rollouts, trains the model and tries its uses, or continues where it stopped. Edit the
-settings; the folder `RUN_DIR/process-reward` is that of one set of them. docs/experiments/process_reward_uses.md tells how to read the result.
+`python workflows/process_reward.py RUN_DIR` labels thoughts with rollouts, trains the model and tries its uses, or continues where it stopped. Edit
+the settings below; the folder `RUN_DIR/process-reward` belongs to one set of them. docs/experiments/process_reward_uses.md explains the result.
 """
 
-import os
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
-from selfimprove import MLflow, RayCluster, RewardModel, Sampling, Search, StepRewards, ask, sample, train
+from selfimprove import RayCluster, RewardModel, Sampling, Search
 from selfimprove.evaluation.equal_tokens import RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.training import RewardTrainer
 from selfimprove.protocols import Cluster, StepScorer, Trainer
-from selfimprove.records import Checkpoint, LabelledTrace
+from selfimprove.records import Checkpoint
 from selfimprove.reports.reward_uses import table
-from selfimprove.stages.context import RunContext, of_finished_run
-from selfimprove.stages.label_steps import label_steps
-from selfimprove.storage.run_folder import RunFolder
-from selfimprove.studies.reward_uses import Uses, compare_uses
-from selfimprove.terminal.captured_output import noise_into
+from selfimprove.studies.open_study import open_study
+from selfimprove.studies.process_reward import process_reward_uses
+from selfimprove.studies.reward_uses import Uses
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
-from selfimprove.workflow.files import load_workflow
 
 PROBLEMS = 400
-"""Of the run's training problems: those whose traces are labelled."""
-# Many and varied samples: right and wrong traces of one problem are what the model learns most from.
+"""Number of training problems whose traces are labelled."""
+# Many varied samples: the model learns most from right and wrong traces of one problem.
 LABELLED = Sampling(n=8, temperature=1.0, max_tokens=64)
 ROLLOUTS = Rollouts(least=4, most=12, max_tokens=64, wrong=400, correct=400)
 TRAINER = RewardTrainer(epochs=3)
@@ -51,28 +45,11 @@ def main(
     uses: Uses = USES,
     start_cluster: Callable[..., Cluster] = RayCluster,
 ) -> RewardUses:
-    """Label, train, measure, use."""
-    run = RunFolder(run_dir)
-    workflow, module = load_workflow(*run.source())
-    tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    folder = run.root / "process-reward"
-    with noise_into(run.logs / "process-reward.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        context = of_finished_run(run, workflow, cluster, tracker, Show(console))
-        model = context.base
-        labelled = label(context, model, rollouts, folder / "labels")
-        made, _ = train(context, model, labelled, folder / "model", "process-reward-model", "process reward model", generation=0, trainer=trainer)
-        cluster.end(trainer)
-        result = compare_uses(context, StepRewards(scorer(made)), model, uses, folder / "uses")
+    """Label thoughts, train the model, and compare its uses."""
+    with open_study(run_dir, "process-reward", start_cluster) as (context, console):
+        result = process_reward_uses(context, PROBLEMS, LABELLED, rollouts, trainer, scorer, uses)
         console.print(table(result))
     return result
-
-
-def label(context: RunContext, model: Checkpoint, rollouts: Rollouts, folder: Path) -> list[LabelledTrace]:
-    """Traces of training problems with a label for every thought."""
-    workflow, problems = context.workflow, context.problems[:PROBLEMS]
-    requests = ask(context, problems, "labelled", sampling=LABELLED)
-    traces = sample(context, model, requests, problems, folder / "traces", "traces to label").read()
-    return label_steps(context, rollouts, model, traces, workflow.prompter, folder, "labels")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The main job: SmolLM2-135M teaches itself to reason about sums, from four worked examples.
+"""The quickstart: SmolLM2-135M teaches itself to reason about sums, from four worked examples.
 
-Generation 1 is asked with the exemplars; what it gets right trains a model on the bare question. From then on each model samples for the next.
+Generation 1 sees the exemplars; its verified traces train a model on the plain question. From then on each model samples for the next.
 """
 
 from selfimprove import SFT, VLLM, Exemplar, FewShot, KeepCorrect, ReasoningGym, ReasoningGymScorer, Replay, Sampling, Workflow
@@ -32,4 +32,5 @@ workflow = Workflow(
     mixture=Replay(earlier=True, per_problem=1),
     trainer=SFT(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
     generations=3,
+    answer_only_baseline=True,
 )

@@ -1,7 +1,7 @@
-"""DeepSeek-R1's mixture (DeepSeek-AI 2025, section 2.3) on sums: three rounds of different kinds in one campaign, each before the same gate.
+"""DeepSeek-R1's mixture (DeepSeek-AI 2025, section 2.3) on sums: three rounds of different kinds in one run, each before the same gate.
 
-A cold start: the base model is fine-tuned on a few traces, here its own, sampled with exemplars. Reinforcement: that checkpoint practises, and the
-verifier rewards it. Rejection sampling: what the champion then writes and the verifier accepts trains the base model anew.
+Cold start: the base model is fine-tuned on a few traces, here its own, sampled with exemplars. Reinforcement: the checkpoint answers problems, and
+the verifier rewards it. Rejection sampling: the champion's verified traces train the base model anew.
 """
 
 from selfimprove import (
@@ -50,5 +50,4 @@ workflow = Workflow(
     trainer=SFT(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
     rounds=(cold_start, reinforcement, rejection_sampling),
     generations=3,
-    answer_only_baseline=False,
 )

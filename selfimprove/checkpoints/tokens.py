@@ -1,4 +1,4 @@
-"""The tokens of a checkpoint as text and back, without the libraries that run it."""
+"""Converts between a checkpoint's tokens and text without the libraries that run the model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 
 def decoder(model: Path | str) -> Callable[[Sequence[int]], str] | None:
-    """The function that gives the text of token ids, special tokens included; None where the folder holds no `tokenizer.json` that can be read."""
+    """A function from token ids to their text, special tokens included. None if the folder has no readable `tokenizer.json`."""
     tokenizer = _tokenizer(Path(model) / "tokenizer.json")
     return None if tokenizer is None else lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=False))
 
 
 def encoder(model: Path | str) -> Callable[[str], list[int]] | None:
-    """The function that gives the token ids of a text, without special tokens around it; None as for `decoder`."""
+    """A function from a text to its token ids, without added special tokens. None as for `decoder`."""
     tokenizer = _tokenizer(Path(model) / "tokenizer.json")
     return None if tokenizer is None else lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
 
@@ -26,5 +26,5 @@ def _tokenizer(file: Path) -> Any:
 
     try:
         return Tokenizer.from_file(str(file))
-    except Exception:  # The library raises no narrower one.
+    except Exception:  # The library raises no narrower type.
         return None

@@ -17,7 +17,7 @@ from selfimprove.settings.paths import describe
 
 FOLDERS = ("workflow", "problems", "prompting", "sampling", "cluster", "verification", "thinking", "selection", "training", "evaluation", "tracking")
 """Folders of parts in the order in which a generation uses them; others follow."""
-HOMES = {"selfimprove.records.budgets": "sampling", "selfimprove.records.delimiters": "thinking", "selfimprove.protocols.resources": "cluster"}
+HOMES = {"selfimprove.records.budgets": "sampling", "selfimprove.records.delimiters": "thinking", "selfimprove.protocols.worker_part": "cluster"}
 """Modules whose parts belong to the chapter of another folder."""
 OF_STUDIES = (Rollouts, RewardTrainer)
 """Parts that no workflow holds: the settings of studies."""

@@ -1,4 +1,4 @@
-"""What a checkpoint makes of a question before it answers: its last hidden states, pooled, on a worker."""
+"""Embeds questions: the pooled last hidden states of a checkpoint, computed on a worker."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from selfimprove.protocols import Resources, WorkerPart
 from selfimprove.records import Checkpoint, Message
 
 Features = Any
-"""A float32 vector: mean of the prompt's last hidden states, the last token's, and the number of tokens; twice the hidden size and one long."""
+"""A float32 vector of twice the hidden size plus one: mean of the prompt's last hidden states, that of the last token, and number of tokens."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Embedder(WorkerPart):
-    """Reads prompts with transformers, without a word of answer.
+    """Reads prompts with transformers and generates nothing.
 
-    Of the hidden states behind the last layer two poolings are kept. The last token's is the one from which the answer is written, and the only
-    one that has seen the whole question; the mean holds the question's words, and varies less from question to question of one kind.
+    Two poolings of the last layer's hidden states are kept. The state of the last token predicts the answer and is the only one that has seen the
+    whole question. The mean holds the words of the question and varies less between questions of one kind.
     """
 
     batch_tokens: PositiveInt = 4096
-    """The most tokens of one batch, padding included, without what all prompts begin with; a longer prompt is a batch by itself."""
+    """Maximum number of tokens in a batch, padding included, the shared beginning of all prompts not. A longer prompt is a batch of its own."""
     resources: Resources = Resources(cpus=0, gpus=0)
-    """It reads while sampler and trainer rest. On GPUs, give it what these two leave: they split one between them unless told otherwise."""
+    """The embedder works while sampler and trainer rest. On GPUs, give it a share that these two leave free: by default, they split one GPU."""
 
     def open(self) -> OpenEmbedder:
-        """Load torch and transformers."""
+        """Load torch and transformers, which takes some seconds."""
         return OpenEmbedder(self.batch_tokens)
 
 
 class OpenEmbedder:
-    """An embedder in its process; between two calls no model is in memory."""
+    """An embedder in its process. No model stays in memory between two calls."""
 
     def __init__(self, batch_tokens: int) -> None:
-        """Import what reading needs: some seconds."""
+        """Import torch and transformers."""
         import torch  # noqa: F401
         import transformers  # noqa: F401
 
         self._batch_tokens = batch_tokens
 
     def embed(self, checkpoint: Checkpoint, prompts: Sequence[tuple[str, tuple[Message, ...]]]) -> Iterator[list[tuple[str, Features]]]:
-        """The features of each prompt, by the name that comes with it, in batches of like length, shortest first."""
+        """The features of each prompt with the name given for it, in batches of similar length, shortest first."""
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -56,7 +56,7 @@ class OpenEmbedder:
         from selfimprove.training.malloc import return_freed_memory
         from selfimprove.training.rows import tokenize_prompt
 
-        # A new thread takes OpenMP's default, which Ray sets to what the actor reserves.
+        # A new thread starts with OpenMP's default, which Ray sets to the cores that the actor reserves.
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         tokenizer = AutoTokenizer.from_pretrained(Path(checkpoint.path), local_files_only=True)
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -85,16 +85,16 @@ class OpenEmbedder:
 
 
 def shared(prompts: Sequence[list[int]]) -> list[int]:
-    """What all prompts begin with: their system prompt, and the words that every question has; each has at least one token behind it."""
+    """The beginning that all prompts share, such as a system prompt. It leaves at least one token of each prompt."""
     columns = zip(*(ids[:-1] for ids in prompts), strict=False)
     return [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
 
 
 class Beginning:
-    """Tokens that all prompts begin with, read once; `model` is without its head."""
+    """The shared beginning of all prompts, read once by a model without its head."""
 
     def __init__(self, model: Any, ids: Sequence[int], device: str) -> None:
-        """Read them; there may be none."""
+        """Read the tokens; there may be none."""
         import torch
 
         self.length, self._model, self._device = len(ids), model, device
@@ -105,11 +105,11 @@ class Beginning:
             self._cache, self._sum = read.past_key_values, read.last_hidden_state.float().sum(1).cpu()
 
     def features(self, prompts: Sequence[Sequence[int]]) -> Any:
-        """The features of prompts, one row each, given the tokens that follow the beginning."""
+        """The features of prompts, one row each, given their tokens after the beginning."""
         import torch
 
         lengths = torch.tensor([len(ids) for ids in prompts])
-        # Padding stands behind the prompts, where no token of theirs looks.
+        # Padding follows the prompts, where causal attention never looks.
         padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in prompts], batch_first=True)
         mask = torch.arange(padded.shape[1]) < lengths[:, None]
         seen = torch.cat([torch.ones(len(prompts), self.length), mask], dim=1).long()

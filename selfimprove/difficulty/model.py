@@ -16,45 +16,43 @@ from selfimprove.records import LedgerEntry
 from selfimprove.seeds import derive_seed
 
 PENALTIES = tuple(10.0**power for power in (-2, -1, 0, 1, 2))
-"""The inverse strengths of regularisation that are tried, scikit-learn's C; the features have a variance of 1 in all."""
+"""Inverse strengths of regularisation to try, scikit-learn's C. The features have a total variance of 1."""
 FREE = 10.0
-"""How large the column of a generation's level is beside the features: so large that regularisation hardly holds it."""
+"""Scale of the column for a generation's level: large enough that regularisation hardly affects it."""
 LOOSE = 1e4
-"""The C of the line of two coefficients: next to none, but one where the logits do not differ."""
+"""The C of Platt's line: almost no regularisation, but enough for a solution if all logits are equal."""
 UNSEEN = 0.01
-"""Right and wrong samples that each observation has beyond its own: a problem that was never solved may be, some day."""
+"""Right and wrong samples added to each observation, because a problem that was never solved may still be solvable."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class DifficultyModel:
     """Predicts how often a problem will be solved, from its question alone.
 
-    A binomial regression, through the logistic function: from the model's hidden states on the question to right and wrong samples of earlier
-    generations.
-
-    Each generation has a level of its own in the regression, for models get better and draws get harder; predictions are at the last one's.
+    A logistic regression from the model's hidden states on the question to the right and wrong samples of earlier generations. Each generation has
+    its own level, because models get better and drawn problems get harder. Predictions are made at the level of the last generation.
     """
 
     embedder: Embedder = Embedder()
     components: PositiveInt = 64
-    """Principal components of the standardised features that the regression sees."""
+    """Number of principal components of the standardised features in the regression."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """What an observation weighs beside one of the next generation."""
+    """Weight of an observation relative to one of the next generation."""
     folds: Annotated[int, Field(ge=3)] = 5
-    """Parts of the problems that are predicted from the other parts, to choose the regularisation, to calibrate, and to measure."""
+    """Number of folds of problems in the cross-validation that chooses the regularisation, calibrates, and measures."""
 
     @property
     def fewest(self) -> int:
-        """Problems below which nothing is fitted: four in a fold."""
+        """Minimum number of problems to fit a model: four in a fold."""
         return 4 * self.folds
 
 
 @record(frozen=True)
 class FittedDifficulty:
-    """One linear layer on the features, behind it the logistic function."""
+    """A linear layer on the features, followed by the logistic function."""
 
     weight: Any
-    """A float32 vector, as long as the features."""
+    """A float32 vector of the length of the features."""
     bias: float
 
     def rates(self, features: Mapping[str, Features]) -> dict[str, float]:
@@ -65,17 +63,17 @@ class FittedDifficulty:
 
 
 def fit(part: DifficultyModel, features: Mapping[str, Features], entries: Iterable[LedgerEntry], seed: int) -> tuple[FittedDifficulty, Reliability]:
-    """The regression on these observations, and how reliable it is out of fold.
+    """The regression on these observations, and its reliability out of fold.
 
-    Regularisation is chosen by the log loss out of fold; Platt's scaling (Platt 1999) is fitted to the predictions out of fold. For the measure all
-    of that is done anew without each fold, and the fold is predicted; the last generation's observations count. Problems, not samples, are
-    divided into folds.
+    Regularisation is chosen by the log loss out of fold, and Platt scaling (Platt 1999) is fitted to the predictions out of fold. To measure
+    reliability, all of that is repeated without each fold, which is then predicted; only observations of the last generation are measured. Folds are
+    made of problems, not of samples.
 
-    ValueError where there are fewer than `part.fewest` problems with features.
+    ValueError if fewer than `part.fewest` problems have features.
     """
     from threadpoolctl import threadpool_limits
 
-    # Some hundred regressions of a millisecond each: threads that wait for each other would take most of the time.
+    # Hundreds of regressions of a millisecond each: most of the time would go into threads waiting for each other.
     with threadpool_limits(1):
         return _fit(part, features, entries, seed)
 
@@ -111,18 +109,18 @@ def _fit(part: DifficultyModel, features: Mapping[str, Features], entries: Itera
 
 @record(frozen=True)
 class _Table:
-    """Observations as arrays, a row each."""
+    """Observations as arrays, one row each."""
 
     rows: Any
-    """Components of the question, then one column for each generation."""
+    """Components of the question, followed by one column for each generation."""
     right: Any
     wrong: Any
-    """Samples, weighed by age."""
+    """Samples, weighted by age."""
     level: Any
-    """The generation's column."""
+    """Column of the generation."""
     fold: Any
     levels: int
-    """Columns that stand for a generation, the last ones."""
+    """Number of columns for generations, which come last."""
 
     @staticmethod
     def of(seen: Sequence[LedgerEntry], place: Mapping[str, int], components: Any, folds: Any, decay: float) -> _Table:
@@ -141,9 +139,9 @@ class _Table:
 
 
 def _calibrated(table: _Table) -> Any:
-    """Coefficients of the rows' columns, with the regularisation that predicts best out of fold, and scaled by Platt's line.
+    """Coefficients of the columns, with the regularisation that predicts best out of fold, scaled by Platt's line.
 
-    The line's constant is spread over the levels: each row has exactly one.
+    The constant of the line is added to every level: each row has exactly one.
     """
     import numpy
 
@@ -158,7 +156,7 @@ def _calibrated(table: _Table) -> Any:
         logits[penalty] = apart
     best = min(PENALTIES, key=lambda penalty: losses[penalty])
     coefficients = _regression(table, best)
-    # About their mean, so that without a slope the constant alone is the rate of all.
+    # Centered on their mean, so that with a slope of 0 the constant gives the overall rate.
     middle = float(numpy.average(logits[best], weights=table.right + table.wrong))
     line = replace(table, rows=numpy.stack([logits[best] - middle, numpy.ones(len(table.rows))], axis=1))
     slope, constant = _regression(line, LOOSE)
@@ -169,7 +167,7 @@ def _calibrated(table: _Table) -> Any:
 
 
 def _regression(table: _Table, penalty: float) -> Any:
-    """The coefficients that make the samples likeliest, held back by the penalty; there is no intercept beside the columns."""
+    """The coefficients of maximum penalized likelihood, without an intercept."""
     import numpy
     from sklearn.linear_model import LogisticRegression
 

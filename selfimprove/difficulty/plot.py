@@ -9,10 +9,10 @@ from selfimprove.storage.files import complete_or_absent
 
 
 def plot(measured: Reliability, title: str, file: Path) -> None:
-    """Observed against predicted solve rates by bin, with 95 % intervals, as PNG."""
+    """Plot observed against predicted solve rates by bin, with 95 % intervals, as a PNG file."""
     from matplotlib.figure import Figure
 
-    # Not pyplot, which keeps figures and looks for a screen.
+    # Not pyplot, which keeps figures open and looks for a display.
     figure = Figure(figsize=(4.5, 4.5), layout="constrained")
     axes = figure.add_subplot()
     observed = [one.observed for one in measured.bins]

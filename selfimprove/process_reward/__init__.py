@@ -1,1 +1,1 @@
-"""How good each thought is: labels, a model that learns them, and its scores."""
+"""Quality of each thought: labels, a model that learns them, and its scores."""

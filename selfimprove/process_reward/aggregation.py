@@ -1,4 +1,4 @@
-"""The rewards of a trace's thoughts as one number."""
+"""One reward for a trace from the rewards of its thoughts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _WAYS: Mapping[Aggregation, Callable[[Sequence[float]], float]] = {"last": lambd
 
 
 def aggregate(rewards: Sequence[float], how: Aggregation) -> float:
-    """One number, 0 to 1, for the whole trace; that of a trace without a thought is 0.
+    """One number from 0 to 1 for the whole trace; 0 for a trace without thoughts.
 
-    `min` and `product` are those of Lightman et al. 2023, "Let's Verify Step by Step", and Wang et al. 2023, "Math-Shepherd"; `last` fits labels
-    from rollouts best, as each of them already speaks of all that comes before (Snell et al. 2024).
+    `min` and `product` come from Lightman et al. 2023, "Let's Verify Step by Step", and Wang et al. 2023, "Math-Shepherd". `last` fits labels from
+    rollouts best, because each label already covers all earlier thoughts (Snell et al. 2024).
     """
     return float(_WAYS[how](rewards)) if rewards else 0.0

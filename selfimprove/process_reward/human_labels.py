@@ -1,4 +1,4 @@
-"""Labels that people gave: JSON lines in the form of PRM800K, checked and converted."""
+"""Human labels: reads JSON lines in the format of PRM800K."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Completion(BaseModel):
     text: Text
     rating: Literal[-1, 0, 1] | None = None
     flagged: bool | None = None
-    """The person could not tell."""
+    """The labeller could not tell."""
 
 
 class _Step(BaseModel):
@@ -43,21 +43,21 @@ class _Row(BaseModel):
 
 
 def read_human_labels(file: Path, neutral: float = 1.0) -> list[LabelledTrace]:
-    """The labelled solutions of a JSONL file in PRM800K's form (Lightman et al. 2023, "Let's Verify Step by Step").
+    """The labelled solutions of a JSONL file in the format of PRM800K (Lightman et al. 2023, "Let's Verify Step by Step").
 
-    Of each solution one trace follows the completions that were chosen (or written by a person, where none was), and every other completion is a
-    trace of its own with a label at its end alone. Positive is 1, negative 0, what a person wrote 1; a step without a rating, or flagged as one that
-    cannot be told, has no label. Problems reported as broken are left out. Each step becomes a line of the thinking.
+    Each solution gives one trace that follows the chosen completions, or the one written by a person where none was chosen. Every other completion
+    gives a trace of its own with a label only at its end. Positive ratings and steps written by a person are 1, negative ratings 0; a step without a
+    rating, or flagged as undecidable, has no label. Problems reported as broken are left out. Each step becomes a line of the thinking.
 
     Args:
-        neutral: the label of a neutral step. 1 as in the paper: it is no error, only no step ahead, and what a reward is used for here is to tell
+        neutral: the label of a neutral step. 1 as in the paper: a neutral step makes no progress but is no error, and rewards are used here to find
             errors.
 
     Raises:
-        UserError: the file cannot be read, holds nothing, or a line has another form; names the line.
+        UserError: the file cannot be read, has no solution, or a line has another format; the message names the line.
     """
     if not 0 <= neutral <= 1:
-        raise UserError(f"the label of a neutral step lies between 0 and 1, not at {neutral}")
+        raise UserError(f"the label of a neutral step is {neutral}: it must be between 0 and 1")
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -70,16 +70,16 @@ def read_human_labels(file: Path, neutral: float = 1.0) -> list[LabelledTrace]:
             except ValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(map(str, first["loc"])) or "the line"
-                raise UserError(f"{file}, line {number}: {place}: {first['msg']}; it has to be in PRM800K's form") from error
+                raise UserError(f"{file}, line {number}: {place}: {first['msg']}; use the format of PRM800K") from error
             except _Malformed as error:
                 raise UserError(f"{file}, line {number}: {error}") from error
     if not found:
-        raise UserError(f"{file} holds no labelled solution: each line is one, in PRM800K's form")
+        raise UserError(f"{file} has no labelled solution: write one per line, in the format of PRM800K")
     return found
 
 
 class _Malformed(Exception):
-    """What the form's types cannot say."""
+    """An error that the types of the format cannot express."""
 
 
 def _traces(row: _Row, name: str, labels: dict[int, float]) -> Iterator[LabelledTrace]:
@@ -89,7 +89,7 @@ def _traces(row: _Row, name: str, labels: dict[int, float]) -> Iterator[Labelled
     path: list[_Completion] = []
 
     def trace(name: str, steps: list[_Completion], first: int) -> LabelledTrace:
-        """With labels from step `first` on."""
+        """A trace with labels from step `first` on."""
         thoughts = tuple(("\n" if place == 0 else "") + step.text.rstrip("\n") + "\n" for place, step in enumerate(steps))
         known = [None if place < first or step.rating is None or step.flagged else labels[step.rating] for place, step in enumerate(steps)]
         return LabelledTrace(name, problem, question, thoughts, tuple(known), (0,) * len(steps))
@@ -106,6 +106,6 @@ def _traces(row: _Row, name: str, labels: dict[int, float]) -> Iterator[Labelled
         elif step.human_completion is not None:
             path.append(step.human_completion.model_copy(update={"rating": 1}))
         elif place + 1 < len(row.label.steps):
-            raise _Malformed(f"step {place} has neither a chosen completion nor one by a person, and other steps follow it")
+            raise _Malformed(f"step {place} has neither a chosen completion nor one by a person, but other steps follow it")
     if path:
         yield trace(name, path, 0)

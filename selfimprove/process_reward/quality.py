@@ -1,4 +1,4 @@
-"""How well a process reward model tells good thoughts from bad ones, and how far its probabilities can be believed: pure functions."""
+"""Measures how well a process reward model tells good thoughts from bad ones, and how well it is calibrated: pure functions."""
 
 from __future__ import annotations
 
@@ -7,46 +7,49 @@ from dataclasses import dataclass
 from typing import Any
 
 BINS, FEWEST = 10, 20
-"""Bins of the reliability diagram, each of equally many thoughts, and the fewest thoughts in one: fewer would show chance."""
+"""Number of bins in the reliability diagram, which hold equally many thoughts, and minimum number of thoughts in a bin: fewer would show noise."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Thoughts of like probability."""
+    """A bin of thoughts with similar probabilities."""
 
     thoughts: int
     predicted: float
-    """Their mean probability."""
+    """Mean probability."""
     observed: float
-    """Their mean label."""
+    """Mean label."""
 
 
 @dataclass(frozen=True)
 class StepQuality:
-    """A process reward model on traces of problems that it was not trained on. Calibrated figures are cross-fitted: on half of the problems with
-    the calibration of the other half."""
+    """Quality of a process reward model on problems that it was not trained on.
+
+    Calibrated figures are cross-fitted: each half of the problems is measured with the calibration of the other half.
+    """
 
     problems: int
     thoughts: int
     auroc: float | None
-    """Chance that a good thought (label at least 0.5) has a higher reward than a bad one, ties half; None where only one kind is there."""
+    """Chance that a good thought (label of at least 0.5) has a higher reward than a bad one; ties count half. None if there is only one kind."""
     auroc_within: float | None
-    """The same chance for two thoughts on one problem: what counts for a choice among its samples. That a problem is hard does not help here."""
+    """The same chance for two thoughts on one problem, which matters when choosing a sample. Knowing which problem is hard does not help."""
     brier: float
-    """Mean squared distance between the calibrated probability and the outcome of a rollout, 0 or 1."""
+    """Mean squared difference between the calibrated probability and the outcome of a rollout, 0 or 1."""
     brier_uncalibrated: float
+    """The same without calibration."""
     brier_constant: float
-    """Of the mean label as everyone's probability: what a model that knows nothing reaches."""
+    """Brier score of predicting the mean label for every thought: the score of a model that knows nothing."""
     reliability: tuple[Bin, ...]
-    """Calibrated probabilities against labels, from low to high."""
+    """Calibrated probabilities and labels by bin, from low to high."""
     center: float
-    """The logit that means 0.5, by all held-out thoughts."""
+    """The logit that means 0.5, fitted on all held-out thoughts."""
     scale: float
-    """What logits are divided by."""
+    """Divisor of the logits."""
 
 
 def measure(logits: Sequence[float], labels: Sequence[float], problems: Sequence[str]) -> StepQuality:
-    """The quality on these thoughts; one logit, label and problem id each. ValueError where there is none."""
+    """The quality on these thoughts, given one logit, label and problem id for each. ValueError if there are none."""
     import numpy as np
     from scipy.special import expit
 
@@ -78,10 +81,10 @@ def measure(logits: Sequence[float], labels: Sequence[float], problems: Sequence
 
 
 def calibrate(logits: Any, labels: Any) -> tuple[float, float]:
-    """Center and scale so that `sigmoid((logit - center) / scale)` is as likely as can be, given arrays of logits and soft labels.
+    """Center and scale that maximize the likelihood of `sigmoid((logit - center) / scale)`, given arrays of logits and soft labels.
 
-    Platt 1999, "Probabilistic outputs for support vector machines", with his smoothed labels, which keep both finite where the classes do not
-    overlap. The center makes up for the weights of the classes in training. The scale is positive: calibration never turns an order round.
+    Platt 1999, "Probabilistic outputs for support vector machines", with his smoothed labels, which keep both values finite if the classes do not
+    overlap. The center compensates for the class weights of the training. The scale is positive, so calibration never reverses an order.
     """
     import numpy as np
     from scipy.optimize import minimize

@@ -1,4 +1,4 @@
-"""A trace as a process reward model reads it: the one place where thoughts become tokens, in training and in scoring."""
+"""Tokenizes traces for a process reward model: the one place where thoughts become tokens, in training and in scoring."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from selfimprove.training.rows import tokenize_prompt
 def read(tokenizer: Any, messages: tuple[Message, ...], begin: str, thoughts: Sequence[str]) -> tuple[list[int], list[int]]:
     """The token ids of prompt, begin delimiter and thoughts, and the position of each thought's last token.
 
-    Each thought is tokenized apart, so that its end is always the end of a token, whatever follows it. A template that opens the thinking itself
-    has done so already.
+    Each thought is tokenized separately, so that it always ends at the end of a token, whatever follows. The delimiter is left out if the chat
+    template has already opened the thinking.
 
     Raises:
         UserError: a thought has no token.
@@ -26,7 +26,7 @@ def read(tokenizer: Any, messages: tuple[Message, ...], begin: str, thoughts: Se
     for thought in thoughts:
         own = tokenizer(thought, add_special_tokens=False)["input_ids"]
         if not own:
-            raise UserError(f"a thought of the question {messages[-1]['content'][:60]!r} is empty: leave it out, it has no end to be scored at")
+            raise UserError(f"a thought of the question {messages[-1]['content'][:60]!r} is empty and cannot be scored: leave it out")
         ids += own
         ends.append(len(ids) - 1)
     return ids, ends

@@ -1,4 +1,4 @@
-"""What a thought is worth: from its end the model goes on by itself, again and again, and the share that ends right is its label."""
+"""Labels thoughts by rollouts: the model continues from the end of a thought several times, and the share of right answers is the label."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from selfimprove.thinking.thoughts import split
 from selfimprove.thinking.traces import parsed
 
 CREDIBLE = 0.8
-"""Of the interval whose width tells whether a share is known well enough."""
+"""Probability of the interval whose width decides whether a share is known well enough."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -25,67 +25,68 @@ class Rollouts:
     """Soft labels from independent rollouts at every boundary between thoughts (Math-Shepherd, Wang et al. 2023)."""
 
     least: PositiveInt = 4
-    """Rollouts of a boundary in one round, so the fewest that it gets."""
+    """Rollouts of a boundary in one round, and so the minimum for each boundary."""
     most: PositiveInt = 16
-    """The most of one boundary; as many as `least`: all boundaries get the same."""
+    """Maximum number of rollouts of a boundary. If equal to `least`, all boundaries get the same number."""
     width: Annotated[float, Field(ge=0, lt=1)] = 0.36
-    """A boundary gets no more rollouts once the central 80 % interval of its share, from a uniform prior, is narrower than this. At 0.36 four of one
-    kind are enough, and an even mixture takes twelve."""
+    """A boundary gets no more rollouts once the central 80 % interval of its share, from a uniform prior, is narrower than this. At 0.36, four
+    rollouts with the same outcome are enough, and an even mixture takes twelve."""
     first_error: bool = False
-    """Only look for the first hopeless thought of traces without a right answer, by binary search (OmegaPRM, Luo et al. 2024): thoughts that the
-    search does not touch have no label. Traces with a right answer have no such thought; all of theirs are labelled."""
+    """Find only the first hopeless thought of each trace without a right answer, by binary search (OmegaPRM, Luo et al. 2024); thoughts that the
+    search skips get no label. Traces with a right answer have no such thought, and all of their thoughts are labelled."""
     temperature: PositiveFloat = 0.8
-    """At which they are sampled."""
+    """Sampling temperature of the rollouts."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """As in `Sampling`."""
+    """Nucleus sampling of the rollouts, as in `Sampling`."""
     max_tokens: PositiveInt = 256
-    """The most tokens of a whole trace, what a rollout goes on from included."""
+    """Maximum number of tokens in a whole trace, including the prefix that a rollout continues."""
     wrong: NonNegativeInt | None = 200
-    """So many different traces without a right answer are labelled, drawn by the seed, those of problems that also have right ones first; None for
+    """Number of different traces without a right answer to label, drawn with the seed; problems that also have right traces come first. None for
     all."""
     correct: NonNegativeInt | None = 200
-    """So many with a right answer, those of problems that also have wrong ones first."""
+    """Number of different traces with a right answer to label; problems that also have wrong traces come first. None for all."""
 
 
 @plain_dataclass(frozen=True, slots=True)
-class Tally:
-    """What is known of one boundary."""
+class RolloutCounts:
+    """Rollouts of one boundary so far."""
 
     asked: int = 0
     """Rollouts sampled."""
     decided: int = 0
-    """Those on which a verdict was reached."""
+    """Rollouts with a verdict."""
     right: int = 0
+    """Rollouts with a right answer."""
 
 
 Boundary = tuple[str, tuple[int, ...]]
-"""A problem's id and the output tokens up to the end of a thought: traces that begin alike share it, and its rollouts."""
+"""A problem's id and the output tokens up to the end of a thought. Traces that begin alike share boundaries and their rollouts."""
 
 
 @plain_dataclass(frozen=True, slots=True)
 class Unlabelled:
-    """A trace whose thoughts are to be labelled."""
+    """A trace with thoughts to label."""
 
     trace_id: str
     problem: Problem
     messages: tuple[Message, ...]
-    """What it was asked with."""
+    """The chat it answers."""
     delimiters: Delimiters
     right: bool
-    """Its own answer is."""
+    """Whether its own answer is right."""
     thoughts: tuple[str, ...]
     boundaries: tuple[Boundary, ...]
-    """At the end of each thought."""
+    """The boundary at the end of each thought."""
 
-    def labelled(self, tallies: Mapping[Boundary, Tally]) -> LabelledTrace:
-        """With what its rollouts came to."""
-        found = [tallies.get(boundary, Tally()) for boundary in self.boundaries]
+    def labelled(self, counts: Mapping[Boundary, RolloutCounts]) -> LabelledTrace:
+        """The trace with the labels that its rollouts give."""
+        found = [counts.get(boundary, RolloutCounts()) for boundary in self.boundaries]
         labels = tuple(one.right / one.decided if one.decided else None for one in found)
         return LabelledTrace(self.trace_id, self.problem.id, self.problem.question, self.thoughts, labels, tuple(one.decided for one in found))
 
 
 def unlabelled(judged: JudgedTrace, problem: Problem, messages: tuple[Message, ...], decode: Decode) -> Unlabelled:
-    """A trace that thinks, with its thoughts and where they end."""
+    """A trace that thinks, with its thoughts and their boundaries."""
     trace = judged.trace
     thoughts = tuple(thought.text for thought in split(parsed(trace).thinking or ""))
     boundaries = tuple((problem.id, trace.output_token_ids[:count]) for count in thought_ends(trace, decode))
@@ -93,15 +94,15 @@ def unlabelled(judged: JudgedTrace, problem: Problem, messages: tuple[Message, .
     return Unlabelled(trace.id, problem, messages, trace.delimiters, right, thoughts, boundaries)
 
 
-def next_round(traces: Sequence[Unlabelled], tallies: Mapping[Boundary, Tally], rule: Rollouts, seed: int) -> dict[Boundary, list[Request]]:
-    """The rollouts still to be sampled after those in `tallies`, of each boundary; none: every label is there.
+def next_round(traces: Sequence[Unlabelled], counts: Mapping[Boundary, RolloutCounts], rule: Rollouts, seed: int) -> dict[Boundary, list[Request]]:
+    """The rollouts of each boundary to sample after those in `counts`; empty once every label is known.
 
-    Rollouts of one trace stand beside each other, those of a longer prefix after those of a shorter one, so that an engine finds what they share
-    in its cache. The same tallies give the same requests.
+    Rollouts of one trace are adjacent, longer prefixes after shorter ones, so that an engine finds the shared part in its cache. The same counts give
+    the same requests.
     """
     wanted: dict[Boundary, list[Request]] = {}
     for trace in traces:
-        known = [tallies.get(boundary, Tally()) for boundary in trace.boundaries]
+        known = [counts.get(boundary, RolloutCounts()) for boundary in trace.boundaries]
         for number in _due(known, rule, search=rule.first_error and not trace.right):
             boundary = trace.boundaries[number]
             if boundary not in wanted:
@@ -109,11 +110,11 @@ def next_round(traces: Sequence[Unlabelled], tallies: Mapping[Boundary, Tally], 
     return wanted
 
 
-def _due(known: Sequence[Tally], rule: Rollouts, search: bool) -> list[int]:
-    """Which thoughts of a trace need more rollouts."""
+def _due(known: Sequence[RolloutCounts], rule: Rollouts, search: bool) -> list[int]:
+    """The thoughts of a trace that need more rollouts."""
     if not search:
-        return [number for number, tally in enumerate(known) if _more(tally, rule)]
-    # From `reached` the answer can still be right, from `hopeless` it cannot; behind the last thought is the wrong answer itself.
+        return [number for number, one in enumerate(known) if _more(one, rule)]
+    # From `reached` the answer can still be right, from `hopeless` it cannot. The wrong answer itself follows the last thought.
     reached, hopeless = -1, len(known)
     while hopeless - reached > 1:
         middle = (reached + hopeless) // 2
@@ -123,23 +124,23 @@ def _due(known: Sequence[Tally], rule: Rollouts, search: bool) -> list[int]:
     return []
 
 
-def _more(tally: Tally, rule: Rollouts) -> int:
-    """How many more rollouts a boundary gets in the next round."""
-    narrow = tally.asked > 0 and posterior_width(tally.right, tally.decided) < rule.width
-    return 0 if narrow else min(rule.least, rule.most - tally.asked)
+def _more(counts: RolloutCounts, rule: Rollouts) -> int:
+    """Number of rollouts that a boundary gets in the next round."""
+    narrow = counts.asked > 0 and posterior_width(counts.right, counts.decided) < rule.width
+    return 0 if narrow else min(rule.least, rule.most - counts.asked)
 
 
 def posterior_width(right: int, decided: int) -> float:
-    """Width of the central 80 % interval of a share of which so many of so many trials were seen, from a uniform prior: a Beta distribution."""
+    """Width of the central 80 % interval of a share, given right and decided rollouts and a uniform prior: the posterior is a Beta distribution."""
     from scipy.stats import beta
 
     low, high = beta.interval(CREDIBLE, 1 + right, 1 + decided - right)
     return float(high - low)
 
 
-def _requests(trace: Unlabelled, number: int, tally: Tally, rule: Rollouts, seed: int) -> Iterator[Request]:
+def _requests(trace: Unlabelled, number: int, counts: RolloutCounts, rule: Rollouts, seed: int) -> Iterator[Request]:
     prefix = trace.boundaries[number][1]
-    for rollout in range(tally.asked, tally.asked + _more(tally, rule)):
+    for rollout in range(counts.asked, counts.asked + _more(counts, rule)):
         name = f"{trace.trace_id}/t{number}/r{rollout}"
         yield Request(
             id=name,

@@ -1,4 +1,4 @@
-"""Scores thoughts with a process reward model, many at a time: vLLM's pooling runner inside its worker."""
+"""Scores thoughts with a process reward model, many at a time, with vLLM's pooling runner in its worker."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from selfimprove.sampling.engine_options import engine_defaults
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
 Asked = Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]
-"""Chats, each with the thoughts that answer it so far."""
+"""Chats, each with the thoughts of its answer so far."""
 
 LARGEST_CALL = 1024
-"""Traces in one call of a worker, so that each call ends well before its deadline."""
+"""Maximum number of traces in one call of a worker, so that each call ends well before its deadline."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Reading:
-    """How a process reward model reads and speaks: the entry `process_reward` of its `config.json`."""
+    """How to use a process reward model: the entry `process_reward` of its `config.json`."""
 
     begin: str
     """The delimiter before the thoughts."""
@@ -40,49 +40,49 @@ class Reading:
 
     def probability(self, logit: float) -> float:
         """The calibrated probability."""
-        # The logistic function in the form that no logit overflows.
+        # The logistic function in a form that cannot overflow.
         return 0.5 + 0.5 * tanh((logit - self.center) / (2 * self.scale))
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class RewardModel(StepScorer):
-    """A process reward model that `RewardTrainer` made, opened with vLLM."""
+    """A process reward model from `RewardTrainer`, run with vLLM."""
 
     checkpoint: Checkpoint
     engine: dict[str, Any] = field(default_factory=dict)
-    """Arguments of `vllm.LLM`, passed through untouched; they come before the defaults for this kind of machine."""
+    """Arguments of `vllm.LLM`, passed unchanged. They override the defaults for this kind of machine."""
     resources: Resources = Resources()
-    """One copy: more of them would all do the same work."""
+    """One copy: several would all do the same work."""
 
     def environment(self) -> dict[str, str]:
-        """What has to stand in the worker's environment before vLLM is imported."""
+        """Environment variables of the worker, set before vLLM is imported."""
         return dict(ENVIRONMENT)
 
     def open(self) -> OpenRewardModel:
         """Start the engine.
 
         Raises:
-            UserError: the checkpoint is no process reward model.
+            UserError: the checkpoint is not a process reward model.
         """
         return OpenRewardModel(Path(self.checkpoint.path), self.engine)
 
 
 class OpenRewardModel:
-    """The engine with the model's weights."""
+    """A vLLM engine with the model's weights."""
 
     def __init__(self, model: Path, engine: dict[str, Any]) -> None:
-        """Load vLLM and the weights: some seconds."""
+        """Load vLLM and the weights, which takes some seconds."""
         self._reading = reading(model)
         import torch
         from vllm import LLM
 
-        # As in `sampling.open_vllm`: nothing else may have asked for AMX.
+        # As in `sampling.open_vllm`: AMX may not be enabled yet.
         torch.cpu._init_amx()
         defaults = engine_defaults(model, engine) | {"runner": "pooling", "enable_prefix_caching": False}
         self._llm = LLM(**(defaults | engine))
 
     def score(self, asked: Asked) -> list[tuple[float, ...]]:
-        """For each thought of each trace the chance, at its end, that the answer will be right; calibrated as the checkpoint says.
+        """The calibrated chance, at the end of each thought of each trace, that the answer will be right.
 
         Raises:
             UserError: a trace is longer than the engine's context, or one of its thoughts is empty.
@@ -111,7 +111,7 @@ class OpenRewardModel:
 
 
 def reading(model: Path) -> Reading:
-    """How the process reward model in this folder reads.
+    """The settings of the process reward model in this folder.
 
     Raises:
         UserError: the folder holds another kind of model.
@@ -119,11 +119,11 @@ def reading(model: Path) -> Reading:
     file = model / "config.json"
     config = json.loads(file.read_text()) if file.exists() else {}
     if "process_reward" not in config or config.get("token_classification_bias", True):
-        raise UserError(f"{model} is no process reward model: train one with selfimprove.process_reward.training.RewardTrainer")
+        raise UserError(f"{model} is not a process reward model: train one with selfimprove.process_reward.training.RewardTrainer")
     return TypeAdapter(Reading).validate_python(config["process_reward"])
 
 
 def step_rewards(scorer: StepScorer, asked: Asked, cluster: Cluster) -> list[tuple[float, ...]]:
-    """The rewards of all thoughts, in the order asked; computed on the scorer's worker."""
+    """The rewards of all thoughts in the given order, computed on the scorer's worker."""
     worker = cluster.open("reward model", scorer)
     return [rewards for start in range(0, len(asked), LARGEST_CALL) for rewards in worker.call("score", asked[start : start + LARGEST_CALL])]

@@ -1,4 +1,4 @@
-"""Sampling thought by thought under a process reward model: beam search, diverse trees and early stopping, as one function of the rewards."""
+"""Samples thought by thought, guided by a process reward model: beam search, diverse trees and early stopping in one method."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from selfimprove.thinking.thoughts import complete, split
 from selfimprove.thinking.traces import parsed
 
 STOPPED = "thought"
-"""How an output ends that is to be gone on with."""
+"""Finish reason of an output to be continued."""
 HOPELESS = "hopeless"
-"""How a trace ends that is given up."""
+"""Finish reason of a trace that was given up."""
 
 
 def thoughts_of(trace: Trace) -> tuple[str, ...]:
-    """The complete thoughts of a trace, verbatim; the last one of a thinking that never ends is complete where its line is."""
+    """The complete thoughts of a trace, verbatim. In a thinking block that never ends, the last thought counts if its line is complete."""
     parts = parsed(trace)
     return tuple(thought.text for thought in (split if parts.closing else complete)(parts.thinking or ""))
 
 
 @record(frozen=True, slots=True)
 class Branch:
-    """The beginning of an answer, or all of it, and what it is worth."""
+    """A partial or complete answer with its rewards."""
 
     request: Request
-    """What was asked: the root of the tree that this branch is of."""
+    """The request at the root of the branch's tree."""
     path: str = ""
-    """Which continuation it is of which beginning: `2.0.1` is the second of the first of the third."""
+    """Its place in the tree: `2.0.1` is the second continuation of the first continuation of the third beginning."""
     trace: Trace | None = None
-    """All that is written of it; None at the root."""
+    """Everything written so far; None at the root."""
     judged: JudgedTrace | None = None
-    """Its last piece, with the verdict: on the answer, once there is one."""
+    """Its last piece with the verdict, which is on the answer once there is one."""
     rewards: tuple[float, ...] = ()
-    """One for each of `thoughts`."""
+    """One reward for each of `thoughts`."""
 
     @property
     def ended(self) -> bool:
-        """Nothing is to come."""
+        """Whether the branch needs no continuation."""
         return self.trace is not None and self.trace.finish_reason != STOPPED
 
     @property
@@ -54,7 +54,7 @@ class Branch:
         return thoughts_of(self.trace) if self.trace else ()
 
     def grown(self, path: str, piece: JudgedTrace) -> Branch:
-        """With another piece behind it. The token that ended a turn after a thought is no part of what is gone on with."""
+        """The branch with another piece appended. The token that stopped the output after a thought is left out."""
         more, before = piece.trace, self.trace
         tokens = more.output_token_ids[:-1] if more.finish_reason == STOPPED else more.output_token_ids
         whole = replace(
@@ -69,39 +69,39 @@ class Branch:
         return Branch(self.request, path, whole, piece)
 
     def finished(self, name: str) -> AnnotatedTrace:
-        """The trace under this id, with its verdict and its rewards."""
+        """The trace under the id `name`, with its verdict and its rewards."""
         assert self.trace is not None and self.judged is not None
         return AnnotatedTrace(replace(self.trace, id=name), replace(self.judged.verdict, trace_id=name), rewards=self.rewards)
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Search:
-    """In every round each beginning is gone on with for some thoughts, every result is scored, and only the best are kept.
+    """In every round, each branch is continued by some thoughts, all results are scored, and only the best are kept.
 
-    Each request is a tree of its own. Beam search over thoughts (Snell et al. 2024, section 5.2): one request a problem, `width` and `expansions`
-    above 1. Diverse verifier tree search (DVTS, Beeching et al. 2024): several requests a problem, `width` 1. Early stopping of hopeless
-    traces: `width` 1, `expansions` 1, `stop_below`.
+    Each request is the root of its own tree. Beam search over thoughts (Snell et al. 2024, section 5.2): one request per problem, `width` and
+    `expansions` above 1. Diverse verifier tree search (DVTS, Beeching et al. 2024): several requests per problem, `width` 1. Early stopping of
+    hopeless traces: `width` 1, `expansions` 1, `stop_below`.
     """
 
     width: PositiveInt = 1
-    """Beginnings of a tree that are kept after each round; one that has come to its end keeps its place."""
+    """Branches of a tree that are kept after each round. A finished branch keeps its place."""
     expansions: PositiveInt = 1
-    """Continuations of each of them; in the first round there are `width` times as many of nothing."""
+    """Continuations of each branch. In the first round, the root gets `width` times as many."""
     stop_below: Annotated[float, Field(ge=0, le=1)] | None = None
-    """A beginning whose reward is lower is given up; None: it has to be among the best, and no more."""
+    """Branches with a lower reward are given up. None: a branch only has to be among the best."""
     thoughts: PositiveInt = 1
-    """Thoughts that are sampled in a round."""
+    """Thoughts in one continuation."""
     rounds: PositiveInt = 16
-    """After so many rounds what is left is gone on with to its end at once."""
+    """Number of rounds. The remaining branches are then completed in one step."""
     aggregation: Aggregation = "last"
-    """What the rewards of the thoughts come to."""
+    """How the rewards of the thoughts become one number."""
 
     def value(self, branch: Branch) -> float:
-        """The reward of a beginning or a trace; 0 where it has no complete thought."""
+        """The reward of a branch; 0 if it has no complete thought."""
         return aggregate(branch.rewards, self.aggregation)
 
     def requests(self, branch: Branch, number: int) -> dict[str, Request]:
-        """What is asked in the round of this number, from 0 on, to go on with a branch; by the path of what comes."""
+        """The requests that continue a branch in round `number`, counted from 0, by the path of their results."""
         root, written = branch.request, branch.trace.output_token_ids if branch.trace else ()
         paths = [f"{branch.path}.{one}" if branch.path else str(one) for one in range(self.expansions * (1 if branch.path else self.width))]
         return {
@@ -117,10 +117,10 @@ class Search:
         }
 
     def keep(self, grown: Sequence[Branch], ended: Sequence[Branch]) -> tuple[list[Branch], list[Branch]]:
-        """Of one tree: what is gone on with after this round, and what has ended, that of earlier rounds included.
+        """The branches of one tree to continue after this round, and those that have ended in this or an earlier round.
 
-        `grown` are the scored branches of this round, `ended` those that ended before. Where all are given up, the best one ends as hopeless,
-        so that every tree comes to something.
+        `grown` are the scored branches of this round, `ended` those that ended before. If all are given up, the best one ends as hopeless, so that
+        every tree has a result.
         """
         hopeful = [one for one in grown if one.ended or self.stop_below is None or self.value(one) >= self.stop_below]
         best = sorted(hopeful, key=self.value, reverse=True)[: self.width - len(ended)]

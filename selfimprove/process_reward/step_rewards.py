@@ -1,4 +1,4 @@
-"""What a process reward model is used for in the loop."""
+"""The use of a process reward model in the loop."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from selfimprove.protocols import Prompter, StepScorer
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class StepRewards:
-    """Sampled traces are scored thought by thought, for the selector to look at, and sampling itself may be guided."""
+    """Scores sampled traces thought by thought, for selectors to use, and optionally guides the sampling itself."""
 
     scorer: StepScorer
-    """`RewardModel(checkpoint)`."""
+    """The model, such as `RewardModel(checkpoint)`."""
     prompter: Prompter = PlainQuestion()
-    """How questions are put to it: as in its training."""
+    """How questions are put to the model. Use the same prompter as in its training."""
     search: Search | None = None
-    """How the samples of a problem are searched for, each a tree of its own: `Search(stop_below=0.1)` stops hopeless ones early. None: they are
-    sampled as ever."""
+    """Search that samples each trace as a tree of its own: `Search(stop_below=0.1)` stops hopeless traces early. None: plain sampling."""
 
     @model_validator(mode="after")
     def _one_trace_each(self) -> StepRewards:
         if self.search is not None and self.search.width > 1:
-            raise ValueError("in the loop a search has a width of 1: sampling.n says how many traces a problem gets")
+            raise ValueError("in the loop, a search must have a width of 1: set the number of traces per problem with sampling.n")
         return self

@@ -13,35 +13,35 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Trainer
 
-from selfimprove.training.lean_loop import LeanLoop
-
 Example = dict[str, Any]
-"""`input_ids`; `positions` of the labelled thoughts' last tokens; their `labels`, 0 to 1."""
+"""`input_ids`; `positions`, the last tokens of the labelled thoughts; `labels` of these thoughts, 0 to 1."""
 
 
-class StepTrainer(LeanLoop, Trainer):  # type: ignore[misc]
+class StepTrainer(Trainer):  # type: ignore[misc]
     """Binary cross-entropy at the labelled positions and nowhere else."""
 
     def __init__(self, *, positive_weight: float, **rest: Any) -> None:
-        """Takes over a float32 token classifier of one label; `positive_weight` is what a good thought counts where a bad one counts 1."""
+        """Take over a float32 token classifier of one label. A good thought weighs `positive_weight`, a bad one 1."""
         self._tokens = 0
         self._positive = torch.tensor(positive_weight)
-        self._metrics: dict[str, dict[str, list[float]]] = {"train": {}}
         super().__init__(data_collator=collate, **rest)
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Tensor | None = None) -> Any:
         """Weighted mean over the labelled thoughts of the step."""
         self._tokens += int(inputs["attention_mask"].sum())
-        self._metrics["train"]["num_tokens"] = [self._tokens]
         labels, positive = inputs.pop("labels"), self._positive.to(inputs["input_ids"].device)
         total = F.binary_cross_entropy_with_logits(logits_at(model, inputs), labels, pos_weight=positive, reduction="sum")
         return total / (positive * labels + 1 - labels).sum()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the number of tokens trained on so far, as TRL's trainers do."""
+        super().log({**logs, "num_tokens": self._tokens}, start_time)
 
 
 def collate(examples: Sequence[Example]) -> dict[str, Tensor]:
     """A batch padded on the right, where causal attention never looks: ids and mask [rows, longest], `slots` and `labels` [labelled thoughts].
 
-    `slots` says where each labelled thought ends, counted through the padded batch.
+    `slots` are the ends of the labelled thoughts in the flattened batch.
     """
     longest = max(len(example["input_ids"]) for example in examples)
     rows = [example["input_ids"] + [0] * (longest - len(example["input_ids"])) for example in examples]

@@ -22,7 +22,7 @@ from selfimprove.protocols import Prompter, Resources, Trainer
 from selfimprove.records import Checkpoint, LabelledTrace, Problem, TrainingStep
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.seeds import derive_seed
-from selfimprove.training.malloc import keep_freed_memory
+from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.training_thread import OnStep, run_training
 
 QUALITY = "process_reward.json"
@@ -31,71 +31,68 @@ QUALITY = "process_reward.json"
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class RewardTrainer(Trainer):
-    """Fine-tunes every weight of a language model, its head replaced by one of a single label without bias, with AdamW.
+    """Fine-tunes all weights of a language model, its head replaced by one with a single label and no bias, with AdamW.
 
-    Binary cross-entropy on soft labels at the ends of thoughts. Computes in bfloat16 where the machine is fast at it and keeps float32 masters.
+    The loss is binary cross-entropy on soft labels at the ends of thoughts. Computes in bfloat16 on machines that are fast at it and keeps float32
+    masters of the weights.
     """
 
     epochs: PositiveFloat = 2.0
-    """How often every labelled trace is gone over."""
+    """Passes over the labelled traces."""
     learning_rate: PositiveFloat = 1e-4
-    """The peak: reached after the warm-up, zero at the end."""
+    """Peak learning rate, reached after the warm-up; it falls to zero at the end."""
     batch_size: PositiveInt = 16
     """Traces in one optimizer step."""
     max_length: PositiveInt = 512
-    """The most tokens of prompt and thoughts."""
+    """Maximum number of tokens in a prompt with its thoughts. Longer traces are dropped, and the run says how many."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps over which the learning rate rises."""
     weight_decay: NonNegativeFloat = 0.0
-    """AdamW's, of weight matrices; 0: none."""
+    """AdamW's weight decay, on weight matrices only."""
     balance: bool = True
-    """Good and bad thoughts count the same in all, however many there are of each; calibration takes that out of the probabilities again."""
+    """Whether good and bad thoughts get the same total weight, however many there are of each. Calibration removes the effect on probabilities."""
     eval_problems: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the problems whose traces are not trained on: they calibrate the model and measure it."""
+    """Share of the problems whose traces are held out from training to calibrate and measure the model."""
     prompter: Prompter = PlainQuestion()
-    """How questions are put: as in scoring."""
+    """How questions are put to the model, in training and in scoring."""
     delimiters: Delimiters = THINK
     options: dict[str, Any] = field(default_factory=dict)
-    """Passed to transformers' `TrainingArguments` as they are, over the fields above; all but the choice of the optimizer (`optim`)."""
+    """Passed to transformers' `TrainingArguments`, over the fields above. The optimizer (`optim`) cannot be changed."""
     threads: PositiveInt | None = None
-    """Threads that torch computes with; None: one for every core that the process may use."""
+    """Threads for torch. None: one for each core that the process may use."""
     resources: Resources = Resources()
 
     def open(self) -> OpenRewardTrainer:
-        """Load torch and transformers.
+        """Load torch and transformers, which takes some seconds.
 
         Raises:
             UserError: `options` chooses an optimizer.
         """
-        if "optim" in self.options:
-            raise UserError("RewardTrainer trains with AdamW on float32 masters: take `optim` out of its options")
-        return OpenRewardTrainer(self)
-
-
-class OpenRewardTrainer:
-    """A trainer in the process that trains."""
-
-    def __init__(self, part: RewardTrainer) -> None:
-        """Import what training needs: some seconds."""
+        opened = OpenRewardTrainer(self)
         import selfimprove.process_reward.step_trainer  # noqa: F401
 
-        keep_freed_memory()
-        self._part = part
+        return opened
+
+
+class OpenRewardTrainer(RowTrainer[RewardTrainer]):
+    """Training of a reward model in the process that trains."""
+
+    kind = "traces"
 
     def train(self, start: Checkpoint, rows: Sequence[LabelledTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
-        """Train on the traces of most problems, calibrate and measure on those of the others, and save into `into`.
+        """Train on the traces of most problems, calibrate and measure on those of the others, and save the model into `into`.
 
-        The same start, rows and seed give the same weights on one kind of machine.
+        The same start, rows and seed give the same weights on the same kind of machine.
 
         Raises:
-            UserError: there are labels of fewer than two problems; a trace is longer than `max_length`, or its tokens do not show its thoughts.
+            UserError: fewer than two problems have labels; no trace fits into `max_length`; or the tokens of a trace do not show its thoughts.
             OSError: the checkpoint cannot be written; nothing is left of it.
         """
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
-        learnt, kept = split([row for row in rows if any(label is not None for label in row.labels)], self._part.eval_problems, seed)
-        examples, measured_on = ([self._example(tokenizer, row) for row in part] for part in (learnt, kept))
+        tokenizer = load_tokenizer(start)
+        labelled = [row for row in rows if any(label is not None for label in row.labels)]
+        known = {labelled[place].trace_id: example for place, example in self._examples(tokenizer, labelled)}
+        learnt, kept = split([row for row in labelled if row.trace_id in known], self._part.eval_problems, seed)
+        examples, measured_on = ([known[row.trace_id] for row in part] for part in (learnt, kept))
         problems = [row.problem_id for row in kept for label in row.labels if label is not None]
         found: list[StepQuality] = []
 
@@ -108,44 +105,39 @@ class OpenRewardTrainer:
         (into / QUALITY).write_text(json.dumps(asdict(found[0]), indent=2) + "\n")
 
     def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        """Nothing that was sampled is trained on token for token: thoughts are tokenized apart."""
+        """Compare nothing: thoughts are tokenized apart, so no sampled tokens are trained on."""
         return 0
-
-    def close(self) -> None:
-        """Nothing stays open between two trainings."""
 
     def _example(self, tokenizer: Any, row: LabelledTrace) -> dict[str, Any]:
         asked = self._part.prompter.messages(Problem(row.problem_id, row.prompt, "", ""))
         ids, ends = read(tokenizer, asked, self._part.delimiters.begin, row.thoughts)
-        if len(ids) > self._part.max_length:
-            raise UserError(f"trace {row.trace_id} has {len(ids)} tokens, more than max_length={self._part.max_length}: raise it, or leave it out")
         require_thought_ends(tokenizer, row, ids, ends)
         labelled = [(end, label) for end, label in zip(ends, row.labels, strict=True) if label is not None]
         return {"input_ids": ids, "positions": [end for end, _ in labelled], "labels": [float(label) for _, label in labelled]}
 
+    def _length(self, example: dict[str, Any]) -> int:
+        return len(example["input_ids"])
+
     def _fit(self, start: Checkpoint, examples: list[dict[str, Any]], seed: int, on_step: OnStep) -> Any:
-        """The trained model, in bfloat16 as it will be saved."""
+        """The trained model in bfloat16, as it will be saved."""
         import torch
 
         from selfimprove.process_reward.step_trainer import StepTrainer
-        from selfimprove.training.lean_loop import computing_type
+        from selfimprove.training.lean_loop import fit
 
         labels = [label for example in examples for label in example["labels"]]
         mean = sum(labels) / len(labels)
         with tempfile.TemporaryDirectory() as scratch:
             trainer = StepTrainer(
                 model=load_headless(start.path, seed),
-                dtype=computing_type(),
-                on_step=on_step,
                 positive_weight=(1 - mean) / mean if self._part.balance and 0 < mean < 1 else 1.0,
                 args=self._settings(scratch, seed, len(examples)),
                 train_dataset=examples,
             )
-            trainer.train()
-        return trainer.model.to(torch.bfloat16)
+            return fit(trainer, on_step).to(torch.bfloat16)
 
     def _calibrate(self, model: Any, examples: list[dict[str, Any]], problems: Sequence[str]) -> StepQuality:
-        """Measure the model on held-out traces and write into its configuration how it reads and speaks."""
+        """Measure the model on held-out traces and write its calibration into its configuration."""
         from selfimprove.process_reward.step_trainer import all_logits
 
         logits = list(all_logits(model, examples, self._part.batch_size))
@@ -171,33 +163,35 @@ class OpenRewardTrainer:
 
 
 def split(rows: Sequence[LabelledTrace], share: float, seed: int) -> tuple[list[LabelledTrace], list[LabelledTrace]]:
-    """The rows to train on and those held out, by problem: no problem is in both.
+    """Split the rows by problem into those to train on and those held out.
 
     Raises:
         UserError: there are fewer than two problems.
     """
     problems = sorted({row.problem_id for row in rows}, key=lambda name: derive_seed(seed, "held out", name))
     if len(problems) < 2:
-        raise UserError(f"labels of {len(problems)} problems: a process reward model needs two, one of them held out; label traces of more problems")
+        raise UserError(
+            f"labels of {len(problems)} problems: a process reward model needs two or more, to hold one out; label traces of more problems"
+        )
     kept = set(problems[: min(len(problems) - 1, math.ceil(share * len(problems)))])
     return [row for row in rows if row.problem_id not in kept], [row for row in rows if row.problem_id in kept]
 
 
 def require_thought_ends(tokenizer: Any, row: LabelledTrace, ids: Sequence[int], ends: Sequence[int]) -> None:
-    """Show that the scored positions are the thoughts' ends: the tokens that follow one of them, up to the next, say the next thought.
+    """Check that the scored positions are the ends of the thoughts: the tokens between two of them must decode to a thought.
 
     Raises:
-        UserError: they do not.
+        UserError: some do not.
     """
     for thought, before, end in zip(row.thoughts, [-1, *ends], ends, strict=False):
         said = tokenizer.decode(ids[before + 1 : end + 1], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        # Before the first thought is the prompt.
+        # The prompt precedes the first thought.
         if not said.rstrip().endswith(thought.strip()):
-            raise UserError(f"trace {row.trace_id}: the tokens of thought {thought[:60]!r} say {said[-60:]!r}; this tokenizer cannot show it")
+            raise UserError(f"trace {row.trace_id}: the tokens of thought {thought[:60]!r} decode to {said[-60:]!r}; use another tokenizer")
 
 
 def load_headless(path: str, seed: int) -> Any:
-    """The language model with a fresh head of one label and no bias, in float32; vLLM's pooling runner, reloading weights, knows no bias."""
+    """The language model in float32 with a fresh head of one label and no bias: vLLM's pooling runner cannot reload a bias."""
     import torch
     from transformers import AutoConfig, AutoModelForTokenClassification
 

@@ -1,4 +1,4 @@
-"""What is around a block of thinking."""
+"""Delimiters around a block of thinking."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pydantic.dataclasses import dataclass
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Delimiters:
-    """The two strings around a block of thinking, each of one token or of several."""
+    """The strings around a block of thinking; each may be one token or several."""
 
     begin: Annotated[str, Field(min_length=1)] = "<think>"
-    """What opens the thinking."""
+    """Opens the thinking."""
     end: Annotated[str, Field(min_length=1)] = "</think>"
-    """What closes it; the answer follows."""
+    """Closes the thinking; the answer follows."""
 
 
 THINK = Delimiters()

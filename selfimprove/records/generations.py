@@ -1,4 +1,4 @@
-"""What comes of a generation: steps, checkpoint, score, decision, report."""
+"""Results of a generation: training steps, checkpoint, score, decision, report."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from selfimprove.records.traces import Usage
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """One optimizer step, as it happens."""
+    """One optimizer step."""
 
     step: int
     steps: int
-    """How many there will be."""
+    """Number of steps in the training."""
     loss: float
-    """Mean cross-entropy over the completion tokens of the step, in nats; for pairs and for reinforcement, the loss of their kind."""
+    """Mean cross-entropy over the completion tokens of the step, in nats; the trainer's own loss for pairs and for reinforcement."""
     learning_rate: float
     tokens: int
-    """Tokens trained on up to and with this step, prompts included, padding not."""
+    """Tokens trained on up to and including this step, with prompts and without padding."""
     figures: Mapping[str, float] = field(default_factory=dict)
-    """What else the trainer measured, by name: `margin` of pairs, `reward` of reinforcement, …"""
+    """Further measurements of the trainer, by name: `margin` of pairs, `reward` of reinforcement, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +41,24 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How a checkpoint did in one evaluation."""
+    """The result of one evaluation of a checkpoint."""
 
     checkpoint_id: str
     problems: int
     pass_at_1: float
-    """Share of problems solved by one sample; the mean over samples where there are several."""
+    """Share of problems solved by one sample; with several samples, the mean over them."""
     interval: tuple[float, float]
     """95 % interval of `pass_at_1` over problems."""
     pass_at_k: Mapping[int, float]
-    """Chance that at least one of k samples is right, by k."""
+    """Chance that at least one of k samples is correct, by k."""
     majority_at_k: Mapping[int, float]
-    """Share of problems whose most frequent answer among the first k samples is right, by k."""
+    """Share of problems whose most frequent answer among the first k samples is correct, by k."""
     outcomes: Mapping[str, int]
     """Traces by outcome."""
     tokens: int
     """Tokens sampled in the evaluation."""
     solved: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Right samples and all samples of each problem, by its id: what paired tests and the ledger compare."""
+    """Correct samples and all samples of each problem, by its id; paired tests and the ledger compare them."""
     pass_at_k_interval: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     """95 % interval of each pass@k over problems."""
     majority_at_k_interval: Mapping[int, tuple[float, float]] = field(default_factory=dict)
@@ -66,13 +66,13 @@ class Score:
 
     @property
     def undecided(self) -> float:
-        """Share of the evaluation's traces on which no verdict was reached: `timeout` or `crash`."""
+        """Share of the evaluation's traces without a verdict: `timeout` or `crash`."""
         return (self.outcomes.get("timeout", 0) + self.outcomes.get("crash", 0)) / max(1, sum(self.outcomes.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a gate says of a candidate."""
+    """A gate's decision on a candidate."""
 
     promote: bool
     why: str
@@ -80,25 +80,25 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What one evaluation changed in the coverage ledger; problems by id."""
+    """Changes that one evaluation made to the coverage ledger; problems by id."""
 
     newly_solved: tuple[str, ...]
-    """Solved for the first time in any evaluation of the run."""
+    """Problems solved for the first time in the run."""
     forgotten: tuple[str, ...]
-    """Solved by the champion before, and now in none of the samples."""
+    """Problems that the previous champion solved and no sample solves now."""
     never_solved: tuple[str, ...]
-    """In no evaluation so far, this one included."""
+    """Problems that no evaluation has solved so far, including this one."""
     trend: str
-    """`expansion`: pass@k up; `sharpening`: pass@1 up, pass@k not; `contraction`: either down; `plateau`: neither moved by more than chance."""
+    """`expansion`: pass@k rose; `sharpening`: only pass@1 rose; `contraction`: either fell; `plateau`: neither moved by more than chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """How often one problem was solved in one generation."""
+    """How often a problem was solved in one generation."""
 
     problem_id: str
     set: str
-    """`train`: in sampling, by the champion before this generation; `eval`: in the evaluation, by this generation's candidate."""
+    """`train`: sampled from the champion before this generation; `eval`: evaluated with this generation's candidate."""
     generation: int
     right: int
     samples: int
@@ -106,24 +106,24 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class GenerationReport:
-    """One generation in figures: who went in, who came out, and what it cost."""
+    """One generation in figures: its models, what they scored, and what it cost."""
 
     generation: int
-    """0 is the base model's own evaluation."""
+    """Number of the generation; 0 is the base model's evaluation."""
     start: Checkpoint
-    """The champion before, which wrote the traces unless a teacher did."""
+    """The previous champion, which wrote the traces unless a teacher did."""
     candidate: Checkpoint
     score: Score
-    """The candidate's."""
+    """Score of the candidate."""
     kept: Checkpoint
-    """The champion from here on: the candidate, or the one before it."""
+    """The champion from now on: the candidate or the previous champion."""
     kept_score: Score
     why: str
     """The gate's reason."""
     outcomes: Mapping[str, int]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, int]
-    """Traces that selection left out, by reason."""
+    """Traces that selection dropped, and rows and pairs too long for their trainer, by reason."""
     seconds: Mapping[Stage, float]
     """Wall time by stage."""
     tokens: Mapping[Stage, int]

@@ -1,4 +1,4 @@
-"""What is asked: problems, and requests for traces."""
+"""Problems, and requests for traces."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Problem:
     answer: str
     """The reference answer; empty where there is none."""
     source: str
-    """Where it comes from: `reasoning-gym:chain_sum`, `jsonl:train.jsonl`, …"""
+    """Origin of the problem: `reasoning-gym:chain_sum`, `jsonl:train.jsonl`, …"""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What the verifier needs beside the answer; JSON values only."""
+    """What the verifier needs besides the answer; JSON values only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One trace asked of a sampler: a prompt and how to decode it."""
+    """A request for one trace: a prompt and how to sample its answer."""
 
     id: str
     """The id of the trace that answers it: `chain_sum-17/g3/s5` is problem `chain_sum-17`, generation 3, sample 5."""
@@ -44,15 +44,17 @@ class Request:
     temperature: float
     top_p: float
     max_tokens: int
-    """The most tokens of the whole output, thinking and answer."""
+    """Maximum number of tokens in the output, thinking and answer together."""
     seed: int
-    """Fixes the tokens of this request, whatever else runs beside it (on one kind of device)."""
+    """Fixes the tokens of this request on one kind of device, whatever else runs beside it."""
     delimiters: Delimiters = THINK
     budget: Budget | None = None
-    """How long it may think, and has to; None: as long as it does."""
+    """Limits on the thinking; None for none."""
     switch_penalty: SwitchPenalty | None = None
-    """How much another thought is held back; None: not at all."""
+    """Penalty on turning to another thought; None for none."""
     prefix: tuple[int, ...] = ()
-    """Tokens of the answering turn that are there already, behind the prompt: the model goes on from them. A budget counts from here on."""
+    """Tokens of the answer that are given: the model continues after them. A budget counts from there."""
     stop_after_thoughts: int | None = None
-    """The turn is ended where so many more thoughts are complete, as `thinking.thoughts` splits them; None: the model ends it."""
+    """Number of thoughts, as `thinking.thoughts` splits them, after which the turn is ended; None: the model ends it."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of the sampler, passed on untouched; see `Sampling.extra`."""

@@ -1,4 +1,4 @@
-"""What is trained on."""
+"""Rows that trainers take, and what a selector returns."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class AcceptedTrace:
     messages: tuple[Message, ...]
     completion: str
     origin: str
-    """`sampled`; `teacher`, where another model wrote it; `rationalized`, where the answer was given as a hint; `shortened`, where thoughts after the
-    first from which on every probe was right are left out; `answer-only` for a row of that baseline."""
+    """`sampled`; `teacher`: another model wrote it; `rationalized`: the answer was given as a hint; `shortened`: the thoughts after the first stable
+    correct one are cut; `answer-only`: a row of that baseline."""
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
-    """The completion as the model that trains wrote it, token for token; None where its text alone counts, as for a teacher's or a rewritten one."""
+    """The completion token for token, as the model in training wrote it; None where only the text counts, as with a teacher's or a rewritten one."""
     forced: tuple[tuple[int, int], ...] = ()
-    """Half-open spans of `completion_token_ids` that the decoding loop wrote: no loss is taken on them."""
+    """Half-open spans of `completion_token_ids` that the decoding loop wrote; they carry no loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a selector keeps, and how many traces it drops for which reason."""
+    """The rows that a selector keeps, and the number of traces it drops by reason."""
 
     accepted: tuple[AcceptedTrace, ...]
     drops: Mapping[str, int]
@@ -43,12 +43,12 @@ class Pair:
     generation: int
     messages: tuple[Message, ...]
     chosen_id: str
-    """The trace's."""
+    """Id of the chosen trace."""
     chosen: str
     chosen_token_ids: tuple[int, ...] | None
-    """As the model wrote it, token for token; None where its text alone counts, as in `AcceptedTrace`."""
+    """Token ids as the model wrote them; None where only the text counts, as in `AcceptedTrace`."""
     chosen_forced: tuple[tuple[int, int], ...]
-    """Half-open spans of the ids that the decoding loop wrote: they do not count."""
+    """Half-open spans of the ids that the decoding loop wrote; they do not count."""
     rejected_id: str
     rejected: str
     rejected_token_ids: tuple[int, ...] | None
@@ -57,7 +57,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class VerifierRow:
-    """A judged trace as a verifier is trained on it: given `question` and `trace`, tell `right`."""
+    """A row to train a verifier on: given `question` and `trace`, predict `right`."""
 
     problem_id: str
     question: str
@@ -65,15 +65,15 @@ class VerifierRow:
     trace: str
     """The whole text, thinking and answer."""
     answer: str | None
-    """As it was extracted."""
+    """The extracted answer."""
     right: bool
     generation: int
-    """In which it was sampled."""
+    """Generation that sampled the trace."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReinforcementPrompt:
-    """A problem to practise on, as it is put to the model: what reinforcement learns from."""
+    """A problem with its prompt, which reinforcement learns from."""
 
     problem: Problem
     messages: tuple[Message, ...]
@@ -82,15 +82,15 @@ class ReinforcementPrompt:
 
 @dataclass(frozen=True, slots=True)
 class LabelledTrace:
-    """How good each thought of a trace is: what a process reward model learns from."""
+    """A trace with a label for each thought, which a process reward model learns from."""
 
     trace_id: str
     problem_id: str
     prompt: str
     """The bare question."""
     thoughts: tuple[str, ...]
-    """To the letter: one after the other they are the thinking."""
+    """Thoughts that, joined, give the thinking exactly."""
     labels: tuple[float | None, ...]
-    """For each thought, the share of the rollouts from its end that end correct, or a person's judgement, 0 to 1; None: not labelled."""
+    """For each thought, the share of rollouts from its end that are correct, or a person's judgement, 0 to 1; None without a label."""
     counts: tuple[int, ...]
-    """How many rollouts each label is the share of; 0 where a person judged, and where there is no label."""
+    """Rollouts behind each label; 0 where a person judged or there is no label."""

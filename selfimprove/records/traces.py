@@ -1,34 +1,59 @@
-"""What was written, and what was found out about it."""
+"""Traces, and what is found out about them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Real
 
 from selfimprove.records.delimiters import THINK, Delimiters
 
 
 class Outcome(StrEnum):
-    """What became of one trace; the five are never folded into one another."""
+    """Outcome of verifying one trace. The five are always counted apart."""
 
     CORRECT = "correct"
     WRONG = "wrong"
     UNPARSEABLE = "unparseable"
-    """There is nothing to judge: the thinking never ended or nothing follows it; or the problem has no reference answer to judge by."""
+    """There is no answer to verify, because the thinking never ended or nothing follows it; or the problem has no reference answer."""
     TIMEOUT = "timeout"
-    """The verifier was killed at its deadline: the answer is undecided."""
+    """The verifier was killed at its deadline; the answer is undecided."""
     CRASH = "crash"
-    """The verifier failed or died on this answer: the answer is undecided."""
+    """The verifier failed or died on this answer; the answer is undecided."""
+
+    @property
+    def score(self) -> float:
+        """Score of an answer with this outcome, unless the verifier grades it: 1 for `correct`, else 0."""
+        return float(self is Outcome.CORRECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What a verifier returns in place of an `Outcome` to give partial credit."""
+
+    score: float
+    """From 0 to 1. Only 1 is `correct`; anything below is `wrong`."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a score that is not a number from 0 to 1."""
+        score: object = self.score
+        if not (isinstance(score, Real) and 0 <= float(score) <= 1):
+            raise ValueError(f"a score must be a number from 0 to 1, not {self.score!r}")
+
+    @property
+    def outcome(self) -> Outcome:
+        """CORRECT or WRONG."""
+        return Outcome.CORRECT if self.score == 1 else Outcome.WRONG
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an endpoint counted for the traces that it wrote."""
+    """Tokens and cost that an endpoint reported for its traces."""
 
     prompt_tokens: int
     output_tokens: int
     cost: float
-    """By the prices of the endpoint's settings, in their currency; 0 where they name none."""
+    """Cost at the prices in the endpoint's settings, in their currency; 0 without prices."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.prompt_tokens + other.prompt_tokens, self.output_tokens + other.output_tokens, self.cost + other.cost)
@@ -36,7 +61,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a checkpoint, or a teacher, wrote for one request."""
+    """The output of a checkpoint or a teacher for one request."""
 
     id: str
     problem_id: str
@@ -44,63 +69,65 @@ class Trace:
     prompt_token_ids: tuple[int, ...]
     output_token_ids: tuple[int, ...]
     text: str
-    """The output as text, end-of-turn token left out."""
+    """The output as text, without the end-of-turn token."""
     forced: tuple[tuple[int, int], ...]
-    """Half-open spans of `output_token_ids` that the decoding loop wrote, not the model."""
+    """Half-open spans of `output_token_ids` that the decoding loop wrote in place of the model."""
     finish_reason: str
-    """`stop`: the model ended its turn; `length`: the token limit did; `thought`: it was ended after as many thoughts as were asked for;
-    `hopeless`: it was given up for the low rewards of its thoughts."""
+    """Why the output ended. `stop`: the model ended its turn; `length`: the token limit; `thought`: the requested number of thoughts; `hopeless`: a
+    search gave it up for low rewards."""
     temperature: float
     seed: int
     delimiters: Delimiters = THINK
     opened: bool = False
-    """What precedes the text has opened the thinking: it starts inside the block."""
+    """Whether the text starts inside the thinking, because the prompt or the prefix opened it."""
     usage: Usage | None = None
-    """Of an endpoint, which shows no token ids; None where they are there."""
+    """Usage that an endpoint reported in place of token ids; None where there are token ids."""
 
     @property
     def output_tokens(self) -> int:
-        """Tokens of the output, by its ids or as the endpoint counted them."""
+        """Number of output tokens, by their ids or as the endpoint counted them."""
         return self.usage.output_tokens if self.usage else len(self.output_token_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verifier found out about one trace."""
+    """The result of verifying one trace."""
 
     trace_id: str
     outcome: Outcome
     answer: str | None
-    """The answer as it was extracted; None where there is none."""
+    """The extracted answer; None where there is none."""
     verifier: str
     version: str
+    score: float
+    """From 0 to 1: 1 for `correct`, partial credit for a `wrong` answer that the verifier graded, else 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one thought of a trace was worth: the thinking was ended after it, and the answers that came were judged."""
+    """What a thought of a trace was worth: answers that follow when the thinking is truncated after it."""
 
     trace_id: str
     thought: int
-    """Its number among the thoughts that are not blank, from 0."""
+    """Index among the thoughts that are not blank, from 0."""
     tokens: int
-    """Output tokens of the trace up to the end of this thought."""
+    """Output tokens up to the end of this thought."""
     right: int
     samples: int
 
     @property
     def correct(self) -> bool:
-        """More than half of the answers are right."""
+        """Whether more than half of the answers are right."""
         return 2 * self.right > self.samples
 
 
 @dataclass(frozen=True, slots=True)
 class ThoughtRewards:
-    """What a process reward model says of one trace."""
+    """Rewards of a process reward model for one trace."""
 
     trace_id: str
     rewards: tuple[float, ...]
-    """One for each complete thought, in order: the chance that what goes on from it ends right."""
+    """For each complete thought, in order, the chance that a continuation from it ends correct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +150,17 @@ class AnnotatedTrace(JudgedTrace):
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """How the sampling of one problem stands in one generation: what an allocator goes by."""
+    """State of sampling one problem in one generation, which an allocator decides by."""
 
     problem_id: str
     solve_rate: float | None = None
-    """As it was predicted before the first trace: by a model of difficulty, or from earlier generations; None: nothing is known."""
+    """Predicted before the first trace, by a difficulty model or from earlier generations; None without a prediction."""
     asked: int = 0
-    """Traces asked for, those that are not judged yet included."""
+    """Traces requested, including those without a verdict yet."""
     judged: int = 0
     accepted: int = 0
-    """Of the judged ones, those that the selector keeps."""
+    """Judged traces that the selector keeps."""
     distinct: int = 0
-    """Of the accepted ones, those of different text."""
+    """Accepted traces of different text."""
     tokens: int = 0
-    """Of the judged traces' outputs."""
+    """Output tokens of the judged traces."""

@@ -1,1 +1,1 @@
-"""What a person reads of a run: tables, traces, the HTML page, cards."""
+"""Reports of a run for people: tables, traces, the HTML page, cards."""

@@ -1,4 +1,4 @@
-"""Budget curves for people: a table in which every interval is drawn, and a plot."""
+"""Budget curves as a table that draws every interval, and as a plot."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.storage.files import complete_or_absent
 
 DRAWN = 23
-"""Columns of the table in which accuracies from 0 to 1 are drawn."""
+"""Width, in characters, of the drawing of accuracies from 0 to 1."""
 
 
 def table(curves: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Points by thinking tokens, and the three figures, of curves as JSON data; fits 80 columns."""
+    """The points of each curve by thinking tokens, then its control, scaling and performance; fits 80 columns. Takes curves as JSON data."""
     return Group(*(part for one in curves for part in (_table(one), _figures(one), Text())))
 
 
@@ -66,7 +66,7 @@ def plot(curves: Sequence[BudgetCurve], file: Path) -> None:
     """Accuracy against mean thinking tokens with 95 % intervals, all methods in one picture, as PNG."""
     from matplotlib.figure import Figure
 
-    # Not pyplot, which keeps figures and looks for a screen.
+    # Not pyplot, which keeps figures in memory and looks for a screen.
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for one, marker in zip(curves, "os^vDP", strict=False):
@@ -80,7 +80,7 @@ def plot(curves: Sequence[BudgetCurve], file: Path) -> None:
     axes.set_ylabel("accuracy (95 % interval over problems)")
     axes.set_xlim(left=0)
     axes.set_ylim(0, 1)
-    axes.set_title(f"{curves[0].checkpoint_id}, {curves[0].problems} held-out problems")
+    axes.set_title(f"{curves[0].checkpoint_id}, {curves[0].problems} evaluation problems")
     axes.grid(alpha=0.3)
     axes.legend()
     with complete_or_absent(file) as half:

@@ -1,4 +1,4 @@
-"""The cards of a published model and of its traces, from the figures of a run."""
+"""The cards of a published model and of its traces, written from the figures of a run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from selfimprove.records import AcceptedTrace
 
 TEMPLATES = Path(__file__).parent / "templates"
 EMBEDDED = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}
-"""Where the model that comes with the package is on the hub, and its license."""
+"""Hub id and license of the model that comes with the package."""
 ON_HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+BASELINES = {"few_shot": "base model, with worked examples in the prompt", "answer_only": "trained on answers without reasoning"}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (float("inf"), "1M<n<10M"))
 
 
@@ -23,11 +24,11 @@ def model_card(
     """The card of the champion.
 
     Args:
-        figures: of the run, as `summary.summarize` gives them.
-        settings: of the run, with nothing private in them.
-        sources: of the problems, `reasoning-gym:chain_sum`.
-        example: a row that it was trained on: how it is asked, and what it writes.
-        license: as the hub names it; None: that of the embedded model, where it is the base, else none.
+        figures: figures of the run, as `table.summarize` returns them.
+        settings: settings of the run, without private values.
+        sources: sources of the problems, such as `reasoning-gym:chain_sum`.
+        example: a row that it was trained on, which shows its prompt and its output.
+        license: license as the hub names it; None for the license of the embedded model if that is the base, else none.
     """
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -37,7 +38,7 @@ def model_card(
     result = EvalResult(
         task_type="text-generation",
         dataset_type=re.sub(r"[^\w.-]+", "-", sources[0]),
-        dataset_name=f"{', '.join(sources)}, held out",
+        dataset_name=f"{', '.join(sources)}, evaluation problems",
         metric_type="pass@1",
         metric_name=f"pass@1 (95% interval {low:.3f}-{high:.3f})",
         metric_value=round(kept["pass_at_1"], 4),
@@ -66,7 +67,7 @@ def model_card(
 def dataset_card(
     figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequence[str], counts: Mapping[str, int], license: str | None
 ) -> str:
-    """The card of the traces; `counts` has how many there are in `train` and in `test`, and how many `rows`. The rest as for `model_card`."""
+    """The card of the traces. `counts` holds the number of traces in `train` and `test`, and of `rows`; the rest is as for `model_card`."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
     base, _ = _base(settings)
@@ -87,7 +88,7 @@ def dataset_card(
 
 
 def _base(settings: Mapping[str, Any]) -> tuple[str, str | None]:
-    """The base model, by its name on the hub or of its folder, and its license where that is known."""
+    """Hub id or folder name of the base model, and its license if known."""
     return EMBEDDED.get(settings["base_model"], (str(settings["base_model"]), None))
 
 
@@ -108,15 +109,14 @@ def _common(figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Se
 
 
 def _table(figures: Mapping[str, Any]) -> Iterator[str]:
-    """The rows of the table of scores, base model and baselines included."""
+    """Rows of the table of scores, including the base model and the baselines."""
     for row in figures["generations"]:
         name = f"generation {row['generation']}" if row["generation"] else "base model"
         mark = " (this model)" if row["generation"] == figures["kept_generation"] else ""
         trained = f"{row['trained_on']:,}" if row["generation"] else ""
         yield f"| {name}{mark} | {_score(row)} | {trained} |"
     for name, row in figures["baseline_details"].items():
-        meaning = {"few_shot": "base model, asked with worked examples", "answer_only": "trained on the answers alone"}.get(name, name)
-        yield f"| {meaning} | {_score(row)} | |"
+        yield f"| {BASELINES.get(name, name)} | {_score(row)} | |"
 
 
 def _score(row: Mapping[str, Any]) -> str:

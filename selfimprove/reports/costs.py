@@ -1,4 +1,4 @@
-"""What models cost to run, side by side as a table for people."""
+"""A table of what models cost to run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfimprove.terminal.safe_text import printable
 
 
 def show_costs(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
-    """Print the rows of `distillation.rows`; the table fits 80 columns."""
+    """Print the rows of `studies.distillation.rows` as a table that fits 80 columns."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
     table.add_column("model", no_wrap=True)
     for column in ("layers", "para-\nmeters", "accuracy", "95 %\ninterval", "tokens per\nanswer", "seconds per\nanswer", "\nalone"):

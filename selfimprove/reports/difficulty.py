@@ -1,4 +1,4 @@
-"""How well solve rates were predicted: lines for the report, and the reliability diagram."""
+"""How well solve rates were predicted, and what budgets by difficulty gain, as text and a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 def lines(figures: Mapping[str, float]) -> Iterator[str]:
     """One line for each of the measures in `GenerationReport.difficulty`."""
-    for prefix, name in (("", "difficulty, out of fold"), ("forecast_", "difficulty, as it came")):
+    for prefix, name in (("", "difficulty, out of fold"), ("forecast_", "difficulty, forecast")):
         if f"{prefix}brier" in figures:
             yield f"{name}: {_quality({key: figures.get(prefix + key) for key in ('brier', 'base_brier', 'auroc', 'calibration_error')})}"
 
@@ -24,9 +24,9 @@ def _quality(one: Mapping[str, Any]) -> str:
 
 
 def table(result: Mapping[str, Any]) -> Group:
-    """The rules of `result.json` of thinking-by-difficulty, each against one budget for all at equal mean tokens; 80 columns wide."""
-    told = Text(f"held out: {_quality(result['held_out'])}")
-    return Group(*(part for kind, several in result["differences"].items() for part in (_rules(kind, several), Text())), told)
+    """The rules in the `result.json` of thinking-by-difficulty, each compared with one budget for all at equal mean tokens; fits 80 columns."""
+    quality = Text(f"evaluation problems: {_quality(result['evaluation'])}")
+    return Group(*(part for kind, several in result["differences"].items() for part in (_rules(kind, several), Text())), quality)
 
 
 def _rules(kind: str, several: Sequence[Mapping[str, Any]]) -> Table:

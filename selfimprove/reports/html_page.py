@@ -1,4 +1,4 @@
-"""Puts an HTML page together that fetches nothing and runs nothing but its own scripts, whatever its data hold."""
+"""Assembles an HTML page that fetches nothing and runs only its own scripts, whatever its data contain."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from string import Template
 from typing import Any
 
 SCRIPTS = (("draw.js", "figures.js", "ledger.js"), ("traces.js",))
-"""The first script draws before the browser reads the traces, the second one comes after them."""
+"""Files of the two scripts: the first draws the charts before the browser reads the traces, the second comes after the traces."""
 
 
 def page(title: str, figures: Mapping[str, Any], blocks: Sequence[str]) -> str:
-    """The page, to be written as UTF-8.
+    """The page as text, to be written as UTF-8.
 
     Args:
         figures: JSON data of the charts.
-        blocks: traces, each block as `packed` makes it.
+        blocks: blocks of traces, each from `packed`.
     """
     style, (first, second) = _read("page.css"), ("".join(map(_read, names)) for names in SCRIPTS)
-    # Data hold no "<", so that no text in them can end their element; and no script runs that is not one of these two.
+    # Without "<" in the data, no text in them can end their element. Only these two scripts may run.
     allowed = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(first)} {_hash(second)}; base-uri 'none'; form-action 'none'"
     return Template(_read("page.html")).substitute(
         allowed=html.escape(allowed),
@@ -38,7 +38,7 @@ def page(title: str, figures: Mapping[str, Any], blocks: Sequence[str]) -> str:
 
 
 def packed(rows: Sequence[Mapping[str, Any]]) -> str:
-    """JSON data, compressed and in base64; the same rows always give the same text."""
+    """The rows as compressed JSON in base64; the same rows always give the same text."""
     return base64.b64encode(gzip.compress(json.dumps(rows).encode(), 6, mtime=0)).decode()
 
 

@@ -1,4 +1,4 @@
-"""A run as one HTML file that needs nothing beside it: its figures, its coverage ledger, and its traces to read."""
+"""A run as one self-contained HTML file: its figures, its coverage ledger, and its traces."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from selfimprove.storage.shards import stored
 from selfimprove.thinking.behaviours import Behaviour, Behaviours
 
 MOST_TEXT = 50_000_000
-"""Characters of traces that a page takes. Of a run with more it takes every second trace, or every third, …, of each sampling and each evaluation."""
+"""Maximum number of characters of traces in a page. A longer run shows every second trace, or every third, …, of each sampling and evaluation."""
 LONGEST = 20_000
-"""Characters of one trace's thinking that a page takes; what is left out is counted."""
+"""Maximum number of characters of one trace's thinking in a page; the page says how many it leaves out."""
 BLOCK = 500
-"""Traces that are packed together: the page unpacks one block after the other and can be used meanwhile."""
+"""Number of traces packed together. The page unpacks block after block and can be used meanwhile."""
 FILE = "report.html"
 """The name of the page in the run's folder."""
 
 _Lengths = defaultdict[tuple[int, bool, bool], list[int]]
-"""Output tokens of each trace, by generation, whether it is of an evaluation, and whether it is right."""
+"""Output tokens of each trace, by generation, whether it belongs to an evaluation, and whether it is correct."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Stage:
 
 
 class _Asked:
-    """The problems that the page speaks of, each once, by the number that stands for it."""
+    """The problems on the page: each is stored once and referred to by number."""
 
     def __init__(self, run: RunFolder) -> None:
         self._known = {name: {problem.id: problem for problem in run.problems(name)} for name in ("train", "eval")}
@@ -68,13 +68,13 @@ class _Asked:
 
 
 def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
-    """Write the page of a run, complete or not, into `file`; `report.html` in its folder unless told.
+    """Write the page of a run, complete or not, to `file`; by default to `report.html` in its folder.
 
     Returns:
-        `{"file", "bytes", "traces": how many there are, "shown": how many of them are in the page}`.
+        `{"file", "bytes", "traces": number of traces, "shown": number of traces in the page}`.
 
     Raises:
-        UserError: there is no run in the folder.
+        UserError: the folder holds no run.
     """
     file, summary, settings = file or run.root / FILE, summarize(run), run.settings()
     asked, stages = _Asked(run), list(_stages(run))
@@ -87,11 +87,11 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
         counts["shown"] += len(rows)
     counts["traces"] = sum(map(len, lengths.values()))
     figures = {
-        # A page is passed on: it names no folder of this machine.
+        # A page gets passed on, so it names no folder of this machine.
         **{key: summary[key] for key in ("name", "baselines", "baseline_details", "kept_generation", "complete", "stopped_early", "budget_curve")},
         "generations": [{key: value for key, value in row.items() if key != "checkpoint"} for row in summary["generations"]],
         "base_model": PurePath(settings["base_model"]).name,
-        "eval": len(run.problems("eval")),
+        "eval_problems": len(run.problems("eval")),
         "ledger": _ledger(run, asked),
         "lengths": list(_quantiles(lengths)),
         "behaviours": [behaviour.value for behaviour in Behaviour],
@@ -105,13 +105,13 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
 
 
 def show_written(written: Mapping[str, Any], console: Console) -> None:
-    """Print where the page is."""
+    """Print where the page is, and its size."""
     shown = f"{written['shown']:,} of {written['traces']:,} traces"
     console.print(Text(f"{written['file']}: {written['bytes'] / 1e6:.1f} MB, {shown}; open it in a browser"), soft_wrap=True)
 
 
 def _stages(run: RunFolder) -> Iterator[_Stage]:
-    """The samplings, and then the evaluations."""
+    """All samplings, then all evaluations."""
     folders = sorted((int(folder.name.rpartition("-")[2]), folder) for folder in run.root.glob("generation-*"))
     for evaluation in (False, True):
         for number, folder in folders:
@@ -125,17 +125,17 @@ def _characters(stage: _Stage) -> int:
 
 
 def _traces(stage: _Stage, asked: _Asked, behaviours: Behaviours, every: int, lengths: _Lengths) -> Iterator[dict[str, Any]]:
-    """The traces of a stage that the page takes; how long all of them are is noted in `lengths`."""
+    """The traces of a stage that go into the page. The lengths of all its traces are added to `lengths`."""
     accepted = set(read_column(file, "trace_id")) if (file := stage.folder / "accepted.parquet").exists() else set()
     set_ = "eval" if stage.evaluation else "train"
     for number, item in enumerate(annotate(stored(stage.folder), read_probes(stage.folder))):
         lengths[stage.generation, stage.evaluation, item.verdict.outcome is Outcome.CORRECT].append(item.trace.output_tokens)
         if number % every == 0:
             name = item.trace.problem_id
-            told = described(item, asked.problem(set_, name), behaviours)
-            thoughts, left = _shortened(told["thoughts"])
+            trace = described(item, asked.problem(set_, name), behaviours)
+            thoughts, left = _shortened(trace["thoughts"])
             yield {
-                **{key: told[key] for key in ("trace_id", "before", "after", "answer", "outcome", "finish_reason", "output_tokens")},
+                **{key: trace[key] for key in ("trace_id", "before", "after", "answer", "outcome", "finish_reason", "output_tokens")},
                 "problem": asked.number(set_, name),
                 "generation": stage.generation,
                 "evaluation": stage.evaluation,
@@ -146,7 +146,7 @@ def _traces(stage: _Stage, asked: _Asked, behaviours: Behaviours, every: int, le
 
 
 def _shortened(thoughts: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """The thoughts up to `LONGEST` characters, and how many are left out."""
+    """The thoughts up to `LONGEST` characters, and the number of characters left out."""
     kept, room = [], LONGEST
     for thought in thoughts:
         if room > 0:
@@ -156,7 +156,7 @@ def _shortened(thoughts: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, An
 
 
 def _quantiles(lengths: _Lengths) -> Iterator[dict[str, Any]]:
-    """How long sampled traces are: the 10th, 50th and 90th of 100, by generation and rightness."""
+    """10th, 50th and 90th percentile of the lengths of sampled traces, by generation and correctness."""
     import numpy
 
     for (generation, evaluation, right), tokens in sorted(lengths.items()):
@@ -166,7 +166,7 @@ def _quantiles(lengths: _Lengths) -> Iterator[dict[str, Any]]:
 
 
 def _ledger(run: RunFolder, asked: _Asked) -> dict[str, Any]:
-    """For each set: its generations, its problems in the order in which they came to be solved, and right and all samples of each in each."""
+    """For each set: its generations, its problems in the order in which they were first solved, and their solve counts."""
     reports = run.reports()
     rows = entries(reports[0].score.solved, "eval", 0) if reports else []
     for file in sorted(run.root.glob("generation-*/ledger.parquet")):

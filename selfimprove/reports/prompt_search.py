@@ -1,4 +1,4 @@
-"""Ways of asking, side by side as tables for people."""
+"""Tables that compare prompters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfimprove.terminal.safe_text import printable
 
 
 def show_ways(rows: Sequence[dict[str, Any]], against: str, console: Console) -> None:
-    """Print the rows of one evaluation, then each way's paired comparison with `against`; both fit 80 columns."""
+    """Print the rows of one evaluation, then the paired comparison of each prompter with `against`; both tables fit 80 columns."""
     table = _table(f"{rows[0]['problems']} problems", "accuracy", "95 %\ninterval", "tokens per\nanswer", "unparse-\nable", "cut")
     for row in rows:
         table.add_row(printable(row["name"]), *_rate(row), f"{row['tokens']:.0f}", f"{row['unparseable']:.0%}", f"{row['cut']:.0%}")
@@ -30,12 +30,12 @@ def show_ways(rows: Sequence[dict[str, Any]], against: str, console: Console) ->
 
 
 def show_rounds(rounds: Sequence[dict[str, Any]], console: Console) -> None:
-    """Print how far each candidate came, the best first: its accuracy and 95 % interval on all the problems that it was asked."""
+    """Print how far each candidate got, the best first, with its accuracy and 95 % interval on all problems that it was asked."""
     table = _table("candidate", "out after\nround", "problems", "accuracy", "95 %\ninterval")
     for number, one in reversed(list(enumerate(rounds, start=1))):
         last = number == len(rounds)
         for row in sorted(one["candidates"], key=lambda row: (-row["kept"], -row["accuracy"])):
-            # Who is kept stands in the round after.
+            # A candidate that was kept appears in the next round.
             if last or not row["kept"]:
                 table.add_row(printable(row["name"]), "winner" if row["kept"] else str(number), str(row["problems"]), *_rate(row))
     console.print(table)

@@ -1,4 +1,4 @@
-"""The uses of a process reward model for people: tables and a plot."""
+"""The uses of a process reward model as tables and a plot."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from selfimprove.storage.files import complete_or_absent
 
 
 def table(result: RewardUses) -> RenderableType:
-    """Accuracy by sampled tokens, differences at equal tokens, early stopping, selection; fits 80 columns."""
+    """Accuracy by sampled tokens, differences at equal tokens, early stopping and selection; fits 80 columns."""
     parts: list[RenderableType] = [_points(result), Text(), _differences(result)]
     for stop in result.stops:
         parts.append(
             Text(
-                f"{stop.way}: {stop.hopeless} of {stop.traces} traces given up; {stop.tokens:.0f} tokens a problem, {stop.plain_tokens:.0f} without "
-                f"({stop.tokens / stop.plain_tokens - 1:+.0%}); {stop.right_per_1000:.1f} right traces per 1,000 tokens, "
-                f"{stop.plain_right_per_1000:.1f} without"
+                f"{stop.way}: {stop.hopeless} of {stop.traces} traces given up; {stop.tokens:.0f} tokens per problem, "
+                f"{stop.plain_tokens:.0f} without ({stop.tokens / stop.plain_tokens - 1:+.0%}); "
+                f"{stop.right_per_1000:.1f} correct traces per 1,000 tokens, {stop.plain_right_per_1000:.1f} without"
             )
         )
     for one in result.sifted:
         parts.append(
             Text(
-                f"lowest_step {one.lowest_step:g}: keeps {one.kept} of {one.kept + one.dropped} right traces; "
+                f"lowest_step {one.lowest_step:g}: keeps {one.kept} of {one.kept + one.dropped} correct traces; "
                 f"false equations in {one.false_kept} of those kept, in {one.false_dropped} of {one.dropped} dropped"
             )
         )
@@ -39,8 +39,8 @@ def _points(result: RewardUses) -> Table:
     title = Text(f"{result.checkpoint_id}, {result.problems} problems: accuracy by sampled tokens")
     points = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     points.add_column("way")
-    points.add_column("samples'\nworth", justify="right")
-    points.add_column("tokens a\nproblem", justify="right")
+    points.add_column("equal to\nsamples", justify="right")
+    points.add_column("tokens per\nproblem", justify="right")
     for choice in CHOICES:
         points.add_column(choice.replace(" ", "\n"), justify="right")
     rows = dict.fromkeys((one.way, one.samples, one.tokens) for one in sorted(result.points, key=lambda one: (one.way != PLAIN, one.way, one.tokens)))
@@ -52,7 +52,7 @@ def _points(result: RewardUses) -> Table:
 
 
 def _differences(result: RewardUses) -> Table:
-    title = Text("at equal sampled tokens, against plain samples of the same problems")
+    title = Text("at equal sampled tokens, compared with plain samples of the same problems")
     rows = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     for column in ("way", "by", "against"):
         rows.add_column(column)
@@ -64,10 +64,10 @@ def _differences(result: RewardUses) -> Table:
 
 
 def plot(result: RewardUses, file: Path) -> None:
-    """Accuracy against sampled tokens a problem with 95 % intervals: a line for each choice among plain samples, a mark for each search."""
+    """Plot accuracy by sampled tokens per problem, with 95 % intervals: a line for each choice among plain samples, a mark for each search."""
     from matplotlib.figure import Figure
 
-    # Not pyplot, which keeps figures and looks for a screen.
+    # Not pyplot, which keeps figures in memory and looks for a screen.
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     searches = dict.fromkeys(one.way for one in result.points if one.way != PLAIN)
@@ -80,10 +80,10 @@ def plot(result: RewardUses, file: Path) -> None:
         axes.errorbar(tokens, [one.accuracy for one in points], yerr=[below, above], fmt=style, markersize=4, capsize=3, label=name)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.set_xlabel("sampled tokens a problem")
+    axes.set_xlabel("sampled tokens per problem")
     axes.set_ylabel("accuracy (95 % interval over problems)")
     axes.set_ylim(0, 1)
-    axes.set_title(f"{result.checkpoint_id}, {result.problems} held-out problems")
+    axes.set_title(f"{result.checkpoint_id}, {result.problems} evaluation problems")
     axes.grid(alpha=0.3)
     axes.legend()
     with complete_or_absent(file) as half:

@@ -1,4 +1,4 @@
-"""A run in figures: as data for programs, and as a table for people."""
+"""The figures of a run: as data for programs, and as tables for people."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
 
 
 def summarize(run: RunFolder) -> dict[str, Any]:
-    """The whole run as JSON data: generations, baselines, and the checkpoint that is kept.
+    """The run as JSON data: generations, baselines, and the checkpoint that it kept.
 
     Raises:
-        UserError: there is no run in the folder.
+        UserError: the folder holds no run.
     """
     settings, reports, baselines = run.settings(), run.reports(), run.baselines()
     return {
@@ -93,7 +93,7 @@ def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
-    """Print the tables of a summary: results, then seconds by stage; each fits 80 columns."""
+    """Print the tables of a summary: results, then seconds by stage. Each fits 80 columns."""
     results = _table(summary["name"], *(name.replace("_", "\n") for name in COUNTS), "pass@1", "95 %\ninterval", "gate")
     every = [*summary["generations"], *summary["baseline_details"].values()]
     stages = [stage for stage in Stage if any(stage in row["seconds"] for row in every)]
@@ -130,10 +130,10 @@ def _seconds(row: dict[str, Any], stages: Sequence[Stage]) -> Iterator[str]:
 
 def _anatomy(figures: dict[str, float]) -> Iterator[str]:
     shares = ", ".join(f"{name} in {figures[f'{name}_share']:.0%}" for name in ("reflection", "revision"))
-    yield f"{figures['thoughts']:.1f} thoughts, {figures['output_tokens']:.0f} tokens a trace; {shares}"
+    yield f"{figures['thoughts']:.1f} thoughts, {figures['output_tokens']:.0f} tokens per trace; {shares}"
     if figures.get("switches"):
-        yield f"{figures['switches']:.1f} switches to another thought a trace"
-    for name, meaning in (("under_thinking", "wrong traces"), ("over_thinking", "right traces")):
+        yield f"{figures['switches']:.1f} switches to another thought per trace"
+    for name, meaning in (("under_thinking", "wrong traces"), ("over_thinking", "correct traces")):
         if name in figures:
             low, high = figures[f"{name}_low"], figures[f"{name}_high"]
             kind = name.replace("_", "-")
@@ -142,9 +142,10 @@ def _anatomy(figures: dict[str, float]) -> Iterator[str]:
 
 def _rationalization(figures: dict[str, float]) -> Iterator[str]:
     problems, accepted, rows = (figures[name] for name in ("problems", "accepted", "trained_on"))
-    yield f"rationalized: {accepted:.0f} traces accepted of {problems:.0f} unsolved problems, {rows:.0f} trained on"
+    yield f"rationalization: {accepted:.0f} traces accepted for {problems:.0f} unsolved problems, {rows:.0f} trained on"
     if "value" in figures:
-        yield f"  worth {figures['value']:+.3f} ({figures['value_low']:+.3f} to {figures['value_high']:+.3f}): without them {figures['without']:.3f}"
+        gain, low, high = (figures[name] for name in ("value", "value_low", "value_high"))
+        yield f"  gain {gain:+.3f} ({low:+.3f} to {high:+.3f}); pass@1 without them {figures['without']:.3f}"
 
 
 def _footer(summary: dict[str, Any]) -> Text:
@@ -155,12 +156,12 @@ def _footer(summary: dict[str, Any]) -> Text:
             solved = f"{len(found['newly_solved'])} newly solved, {len(found['forgotten'])} forgotten, {len(found['never_solved'])} never solved"
             lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
         if row["most_samples"] > row["samples_per_problem"]:
-            samples = f"{row['samples_per_problem']:.1f} samples a problem, at most {row['most_samples']}"
-            lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
+            samples = f"{row['samples_per_problem']:.1f} samples per problem, at most {row['most_samples']}"
+            lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted traces per 1,000 tokens")
         if anatomy := row.get("anatomy"):
             lines += [f"  {line}" for line in _anatomy(anatomy)]
         if wrong := row.get("falsely_accepted"):
-            lines.append(f"  accepted though wrong by the reference answer: {wrong} of {row['accepted']} ({wrong / row['accepted']:.1%})")
+            lines.append(f"  accepted but wrong by the reference answer: {wrong} of {row['accepted']} ({wrong / row['accepted']:.1%})")
         if hints := row.get("rationalization"):
             lines += [f"  {line}" for line in _rationalization(hints)]
         if difficulty := row.get("difficulty"):
@@ -170,7 +171,7 @@ def _footer(summary: dict[str, Any]) -> Text:
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]
     if any(undecided):
-        lines.append("evaluation answers left undecided: " + ", ".join(f"{share:.1%}" for share in undecided))
+        lines.append("evaluation answers without a verdict: " + ", ".join(f"{share:.1%}" for share in undecided))
     if summary["kept"]:
         lines.append(f"kept: generation {summary['kept_generation']}, {summary['kept']}")
     if summary["stopped_early"]:

@@ -1,4 +1,4 @@
-"""The traces of a generation to read: each thought beside its behaviour, then the answer and its verdict."""
+"""The traces of a generation for reading: each thought with its reasoning behaviour, then the answer and its verdict."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ STYLES = {
 def find(
     run: RunFolder, generation: int | None = None, outcome: str | None = None, problem: str | None = None, limit: int | None = None
 ) -> dict[str, Any]:
-    """Sampled traces of a generation, the last complete one unless told, in the order in which they were asked for.
+    """Sampled traces of a generation, by default the last complete one, in the order of their requests.
 
-    `outcome` and `problem` (an id) leave out all others; at most `limit` are given.
+    `outcome` and `problem` (an id) filter them; `limit` is the maximum number of traces.
 
     Returns:
         `{"generation", "limited": whether there are more, "traces": [{"trace_id", "problem_id", "question", "reference", "before": text before the
-        thinking, "thoughts": [{"behaviour", "text", "probed": `3/4` where three of four answers after it were right, None where it was not probed}],
-        "switches", "after": text after the thinking, all of it where nothing is thought, "answer", "outcome", "verifier", "finish_reason",
-        "output_tokens"}]}`; the texts of the thoughts are together the thinking.
+        thinking, "thoughts": [{"behaviour", "text", "probed": `3/4` if three of four answers after it were correct, None if it was not probed}],
+        "switches", "after": text after the thinking, or all of it without thinking, "answer", "outcome", "verifier", "finish_reason",
+        "output_tokens"}]}`; the texts of the thoughts joined are the thinking.
 
     Raises:
-        UserError: there is no such run, generation, outcome or problem.
+        UserError: the run, generation, outcome or problem does not exist.
     """
     settings, problems = run.settings(), {item.id: item for item in run.problems("train")}
     if outcome is not None and outcome not in [known.value for known in Outcome]:
-        raise UserError(f"there is no outcome {outcome!r}; the outcomes are {', '.join(known.value for known in Outcome)}")
+        raise UserError(f"there is no outcome {outcome!r}; choose {', '.join(known.value for known in Outcome)}")
     if problem is not None and problem not in problems:
         close = difflib.get_close_matches(problem, problems, n=1)
-        raise UserError(f"{run} samples no problem {problem!r}; {f'did you mean {close[0]}?' if close else 'problems/train.json lists them'}")
+        raise UserError(f"{run} has no problem {problem!r}; {f'did you mean {close[0]}?' if close else 'problems/train.json lists them'}")
     if limit is not None and limit < 1:
-        raise UserError(f"--limit {limit}: at least 1 trace has to be shown")
+        raise UserError(f"--limit {limit}: give at least 1")
     number = _generation(run, generation)
     behaviours, folder = behaviours_of(settings), run.generation(number)
     chosen = (
@@ -69,7 +69,7 @@ def find(
 
 
 def _generation(run: RunFolder, wanted: int | None) -> int:
-    """The generation to show."""
+    """Number of the generation to show."""
     there = sorted(int(folder.parent.name.rpartition("-")[2]) for folder in run.root.glob("generation-*/verdicts") if any(folder.iterdir()))
     if not there:
         raise UserError(f"{run} holds no sampled traces yet")
@@ -77,12 +77,12 @@ def _generation(run: RunFolder, wanted: int | None) -> int:
         complete = [report.generation for report in run.reports() if report.generation in there]
         return complete[-1] if complete else there[-1]
     if wanted not in there:
-        raise UserError(f"generation {wanted} of {run} holds no sampled traces; there are those of {', '.join(map(str, there))}")
+        raise UserError(f"generation {wanted} of {run} holds no sampled traces; available: {', '.join(map(str, there))}")
     return wanted
 
 
 def behaviours_of(settings: dict[str, Any]) -> Behaviours:
-    """The cues of the run with these settings."""
+    """The reasoning behaviours and cues in the settings of a run."""
     own = settings.get("behaviours")
     if own is None:
         return Behaviours()
@@ -90,7 +90,7 @@ def behaviours_of(settings: dict[str, Any]) -> Behaviours:
 
 
 def described(item: AnnotatedTrace, problem: Problem, behaviours: Behaviours) -> dict[str, Any]:
-    """One trace as `find` gives it."""
+    """One trace in the form that `find` returns."""
     parts, thoughts = parsed(item.trace), dissect(item.trace, behaviours)
     probed: list[str | None] = [f"{probe.right}/{probe.samples}" for probe in item.probes] or [None] * len(thoughts)
     return {
@@ -127,7 +127,7 @@ def show_traces(found: dict[str, Any], console: Console) -> None:
 
 
 def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
-    """What one trace says; no control sign and no markup of it reaches the terminal."""
+    """The rows of one trace; none of its control characters and markup reaches the terminal."""
     verdict = "green" if trace["outcome"] == Outcome.CORRECT else "red"
     yield Text.assemble((plain_text(trace["trace_id"]), "bold"), "  ", (trace["outcome"], verdict))
     table = Table.grid(padding=(0, 1))
@@ -138,7 +138,7 @@ def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
         table.add_row("before", Text(plain_text(trace["before"].strip())))
     for thought in trace["thoughts"]:
         style = STYLES[Behaviour(thought["behaviour"])]
-        probed = f"  → {thought['probed']} right" if thought["probed"] else ""
+        probed = f"  → {thought['probed']} correct" if thought["probed"] else ""
         table.add_row(Text(thought["behaviour"], style), Text.assemble((plain_text(thought["text"].strip("\n")), style), (probed, "italic")))
     stopped = "" if trace["finish_reason"] == "stop" else f" ({trace['finish_reason']})"
     table.add_row("answer", Text.assemble(("none" if trace["answer"] is None else plain_text(trace["answer"])) + stopped, style=verdict))

@@ -1,1 +1,1 @@
-"""Settings of parts: their paths, values and fields."""
+"""Settings of parts: their fields, values and paths."""

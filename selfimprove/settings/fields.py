@@ -1,4 +1,4 @@
-"""What each setting of a part takes and means, from its annotation and its docstring."""
+"""The type and meaning of each setting of a part, from its annotation and its docstring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 REQUIRED = dataclasses.MISSING
-"""The default of a setting that has none."""
+"""The default of a setting that must be given."""
 WORDS = {int: "int", float: "float", str: "text", bool: "true or false", types.NoneType: "null", Any: "anything", Path: "path"}
 SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
@@ -27,9 +27,9 @@ class Parameter:
     takes: str
     """Its type in words: `int > 0 or null`."""
     default: Any
-    """`REQUIRED` where there is none."""
+    """`REQUIRED` if there is none."""
     meaning: str
-    """Its docstring, on one line, or else that of the role or part that it takes; empty where there is neither."""
+    """Its docstring on one line, or else that of the part that it takes; empty without either."""
 
 
 def parameters(part: type) -> list[Parameter]:
@@ -38,7 +38,7 @@ def parameters(part: type) -> list[Parameter]:
     try:
         hints = get_type_hints(part, include_extras=True)
     except NameError:
-        # A part of a user may name what is imported for type checkers alone.
+        # A user's part may use names that are only imported for type checkers.
         hints = {}
     return [
         Parameter(field.name, takes(hint := hints.get(field.name, field.type)), _default(field), meanings.get(field.name) or _role(hint))
@@ -48,7 +48,7 @@ def parameters(part: type) -> list[Parameter]:
 
 
 def takes(annotation: Any) -> str:
-    """A type in words; a setting's value is written as JSON."""
+    """A type in words, for values written as JSON."""
     if isinstance(annotation, str):
         return annotation
     if annotation in WORDS:
@@ -77,11 +77,11 @@ def _role(hint: Any) -> str:
 
 
 def _limits(extra: Any) -> list[str]:
-    """What an annotation's extra says of the values: its own limits, or those inside a pydantic `Field`."""
+    """Limits of the values in an annotation's metadata: its own, or those of a pydantic `Field`."""
     if metadata := getattr(extra, "metadata", None):
         return [limit for item in metadata for limit in _limits(item)]
     found = [f"{sign} {getattr(extra, name)}" for name, sign in SIGNS.items() if getattr(extra, name, None) is not None]
-    return found + ([f"like {extra.pattern}"] if getattr(extra, "pattern", None) else [])
+    return found + ([f"like `{extra.pattern}`"] if getattr(extra, "pattern", None) else [])
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -89,13 +89,13 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _meanings(part: type) -> dict[str, str]:
-    """The docstring under each field, those of base classes included."""
+    """The docstring under each field, including those of base classes."""
     found: dict[str, str] = {}
     for owner in reversed(part.__mro__):
         try:
             (tree,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
         except (OSError, TypeError, SyntaxError, ValueError):
-            # Written in C, or at a prompt: there is no source.
+            # A class that was written in C or at a prompt has no source.
             continue
         body = tree.body if isinstance(tree, ast.ClassDef) else []
         for statement, following in pairwise(body):

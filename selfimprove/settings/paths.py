@@ -1,4 +1,4 @@
-"""A workflow as plain data: shown, compared, and changed by path."""
+"""A workflow as plain data: described, compared, and changed by path."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 
 def describe(value: Any) -> Any:
-    """JSON data that tells a workflow, or any part, by the names of its classes and the values of their fields.
+    """A workflow or part as JSON data: the names of its classes and the values of their fields.
 
-    A field whose metadata say `described: False` changes no result: it is left out, so that a run may be continued with another value.
+    A field with `described: False` in its metadata is left out: it changes no result, so a run may continue with another value.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        told = [field.name for field in dataclasses.fields(value) if field.metadata.get("described", True)]
-        fields = {name: describe(getattr(value, name)) for name in told}
+        names = [field.name for field in dataclasses.fields(value) if field.metadata.get("described", True)]
+        fields = {name: describe(getattr(value, name)) for name in names}
         return {"part": type(value).__qualname__, **fields}
     if isinstance(value, Mapping):
         return {str(key): describe(item) for key, item in value.items()}
@@ -34,7 +34,7 @@ def describe(value: Any) -> Any:
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """One line for each setting in which two descriptions differ: `sampling.temperature: 0.8 → 0.7`."""
+    """One line for each setting that differs between two descriptions: `sampling.temperature: 0.8 → 0.7`."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
@@ -43,12 +43,12 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 
 def override(part: T, assignment: str) -> T:
-    """The part with one setting changed: `sampling.temperature=0.7`. Values are JSON, or else taken as text.
+    """The part with one setting changed: `sampling.temperature=0.7`. A value is JSON or plain text.
 
-    What is in a tuple is reached by its place, from 1 on: `rounds.2.reinforcement.steps=5`.
+    Elements of a tuple are numbered from 1: `rounds.2.reinforcement.steps=5`.
 
     Raises:
-        UserError: there is no such field, or it does not take this value.
+        UserError: the field does not exist or does not take this value.
     """
     path, separator, text = assignment.partition("=")
     if not separator or not path:
@@ -78,19 +78,20 @@ def _replace(part: Any, path: list[str], value: Any, assignment: str) -> Any:
 
 
 def _inside(part: Any) -> dict[str, Any]:
-    """What is in a part by its fields, in a mapping by its keys, in a tuple by its places."""
+    """The contents of a part by field, of a mapping by key, of a tuple by number."""
     if dataclasses.is_dataclass(part):
         return {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
     return dict(part) if isinstance(part, Mapping) else {str(n): item for n, item in enumerate(part, start=1)} if isinstance(part, tuple) else {}
 
 
 def _nearest(part: Any, name: str) -> str:
-    """Which setting may be meant: one deeper down that has this very name, or else a field with a name like it, or one deeper down."""
+    """A suggestion: a nested setting with exactly this name, or else the field or nested setting with the most similar name."""
     if part is None:
-        return "no part is given there: give one in the workflow's file"
+        return "no part is set there: set one in the workflow file"
     names, paths = list(_inside(part)), list(_paths(part))
-    deeper = {path.rpartition(".")[2] for path in paths}
-    meant = name if name in deeper else next(iter(difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(name, deeper, n=1)), "")
+    # Sorted, and outer names first among equally close ones, so that the suggestion is the same in every process.
+    known = [*names, *sorted({path.rpartition(".")[2] for path in paths} - set(names))]
+    meant = name if name in known else next(iter(difflib.get_close_matches(name, known, n=1)), "")
     close = sorted((path for path in paths if path.rpartition(".")[2] == meant), key=lambda path: path.count("."))[:3]
     return f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(names) or 'no fields'}"
 
@@ -101,7 +102,7 @@ def _paths(part: Any) -> Iterator[str]:
 
 
 def explain(error: Exception) -> str:
-    """What is wrong with a value, in one line."""
+    """What is wrong with a value, on one line."""
     if isinstance(error, pydantic.ValidationError):
         return "; ".join(": ".join([*filter(None, [".".join(map(str, item["loc"]))]), item["msg"]]) for item in error.errors()[:3])
     return str(error).splitlines()[0] if str(error) else type(error).__name__

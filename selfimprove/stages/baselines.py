@@ -1,4 +1,4 @@
-"""What the generations are compared with: the base model with exemplars, and training on answers without thoughts."""
+"""Baselines: the base model with exemplars, and training on answers without thoughts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from selfimprove.storage.run_folder import Stopwatch
 
 
 def few_shot(context: RunContext) -> Score | None:
-    """The base model's evaluation as it is asked in generation 1; None where it is asked the bare question there too."""
+    """The base model's evaluation with the prompter of generation 1; None where that is the bare question too."""
     prompter = context.workflow.first_prompter
     if prompter is None:
         return None
@@ -25,18 +25,17 @@ def few_shot(context: RunContext) -> Score | None:
 
 
 def answer_only(context: RunContext, reports: Sequence[GenerationReport]) -> Score:
-    """Fine-tuning on (question, answer) beside (question, rationale, answer).
+    """The score of a model trained on (question, answer) in place of (question, rationale, answer).
 
-    The rows are those that the last candidate was trained on, with the reference answer in place of the trace: the same questions, equally often,
-    for the same number of steps from the base weights. Where it grew out of earlier champions, their trainings are repeated one after the other.
-    Then the same evaluation.
+    The rows are those of the last candidate with the reference answer in place of the trace: the same questions, equally often, for the same number
+    of steps from the base weights. Where the candidate grew out of earlier champions, their trainings are repeated in turn.
     """
     folder = context.run.baseline("answer_only")
     answers = {problem.id: problem.answer for problem in context.problems}
     watch, checkpoint = Stopwatch(folder / "seconds.json"), context.base
     for number in lineage(reports):
         trained_on = read_records(context.run.generation(number) / "rows.parquet", AcceptedTrace)
-        if not trained_on:  # It practised on problems.
+        if not trained_on:  # A generation of reinforcement has no rows.
             continue
         rows = [replace(row, completion=answers[row.problem_id], completion_token_ids=None, origin="answer-only") for row in trained_on]
         place, label = folder / f"generation-{number:02d}", "answer-only baseline, training"
@@ -51,7 +50,7 @@ def answer_only(context: RunContext, reports: Sequence[GenerationReport]) -> Sco
 
 
 def lineage(reports: Sequence[GenerationReport]) -> list[int]:
-    """The generations whose trainings made the last candidate, the oldest first."""
+    """The generations whose trainings led to the last candidate, the oldest first."""
     candidates = {report.candidate.id: report.candidate for report in reports}
     one, numbers = reports[-1].candidate, list[int]()
     while one.parent_id is not None:

@@ -111,10 +111,10 @@ def sample_allocated(
     requests = ask(context, problems, f"g{number}", prompter, replace(workflow.sampling, n=1))
     waves = Waves(workflow, requests, problems, number, context.rates(problems) or earlier_rates(context, number))
     first = waves.next_wave() or []
-    if not waves.ended and not getattr(workflow.selector, "needs_reference", True):
+    if not waves.ended and not workflow.selector.needs_reference:
         selector, allocator = type(workflow.selector).__name__, type(workflow.allocator).__name__
         raise UserError(
-            f"{selector} compares all traces of a problem, and {allocator} goes by what is accepted while they come; set allocator=FixedK()"
+            f"{selector} compares all traces of a problem, but {allocator} decides by what is accepted while they arrive; set allocator=FixedK()"
         )
     return sample(context, checkpoint, first, problems, folder, label, later=waves)
 
@@ -122,7 +122,7 @@ def sample_allocated(
 def earlier_rates(context: RunContext, number: int) -> dict[str, float]:
     """The solve rate of each problem in the last generation before this one that sampled it, by problem id.
 
-    It is the posterior mean under the Beta that fits that generation's ledger best (empirical Bayes): little is concluded from few samples.
+    It is the posterior mean under the Beta distribution that fits that generation's ledger best (empirical Bayes), so few samples say little.
     """
     rates: dict[str, float] = {}
     # A teacher's rates are not the model's.
@@ -134,7 +134,7 @@ def earlier_rates(context: RunContext, number: int) -> dict[str, float]:
 
 
 def draw(context: RunContext, number: int) -> list[Problem]:
-    """The problems of this generation: all that are below the cap of accepted traces, or a seeded draw of them."""
+    """The problems of this generation: all below the cap of accepted traces, or a seeded draw of them."""
     cap, wanted = context.workflow.accepted_cap, context.workflow.problems_per_generation
     accepted = Counter(row.problem_id for rows in accepted_before(context, number) for row in rows)
     below = [problem for problem in context.problems if cap is None or accepted[problem.id] < cap]
@@ -144,5 +144,5 @@ def draw(context: RunContext, number: int) -> list[Problem]:
 
 
 def accepted_before(context: RunContext, number: int) -> list[list[AcceptedTrace]]:
-    """The accepted traces of each generation before this one, the first generation's first."""
+    """The accepted rows of each earlier generation, the first generation's first."""
     return [read_records(context.run.generation(past) / "accepted.parquet", AcceptedTrace) for past in range(1, number)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
-from selfimprove.process_reward.rollouts import Boundary, Rollouts, Tally, Unlabelled, next_round, unlabelled
+from selfimprove.process_reward.rollouts import Boundary, RolloutCounts, Rollouts, Unlabelled, next_round, unlabelled
 from selfimprove.protocols import Prompter
 from selfimprove.records import Checkpoint, JudgedTrace, LabelledTrace, Outcome
 from selfimprove.seeds import derive_seed
@@ -25,14 +25,13 @@ from selfimprove.thinking.traces import parsed
 def label_steps(
     context: RunContext, rule: Rollouts, checkpoint: Checkpoint, judged: Iterable[JudgedTrace], prompter: Prompter, folder: Path, label: str
 ) -> list[LabelledTrace]:
-    """Label a draw of these traces with rollouts of `checkpoint`; `prompter` is how they were asked.
+    """Label the thoughts of a draw of these traces with rollouts of `checkpoint`; `prompter` is the one they were sampled with.
 
-    Traces of one problem that think the same to the letter count once. Problems that have both right and wrong traces come first: from others the
-    model learns which problem is hard, and nothing of which thought is bad. The labels are in `folder/labelled.parquet`, the rollouts of each round
-    in a folder beside it.
+    Traces of one problem with identical thinking count once. Problems with both right and wrong traces come first: from the others a model learns
+    which problems are hard, but not which thoughts are bad. `labelled.parquet` in `folder` keeps the labels, beside the rollouts of each round.
 
     Raises:
-        UserError: the checkpoint's tokenizer cannot be read apart from its model, or the folder holds labels of something else.
+        UserError: The checkpoint's tokenizer cannot be read apart from its model, or the folder holds labels of something else.
     """
     different = {(item.trace.problem_id, parsed(item.trace).thinking): item for item in judged}
     chosen = _drawn(list(different.values()), rule, derive_seed(context.workflow.seed, "label"))
@@ -53,12 +52,12 @@ def _labelled(
     for item in chosen:
         problem = problems[item.trace.problem_id]
         traces.append(unlabelled(item, problem, prompter.messages(problem), decode))
-    tallies = _roll_out(context, rule, checkpoint, traces, folder, label)
-    return [trace.labelled(tallies) for trace in traces]
+    counts = _roll_out(context, rule, checkpoint, traces, folder, label)
+    return [trace.labelled(counts) for trace in traces]
 
 
 def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedTrace]:
-    """As many of each kind as the rule says, in the order given."""
+    """The traces that the rule chooses of each kind, in the order given."""
     kinds: defaultdict[str, set[bool]] = defaultdict(set)
     for item in judged:
         kinds[item.trace.problem_id].add(item.verdict.outcome is Outcome.CORRECT)
@@ -72,12 +71,12 @@ def _drawn(judged: list[JudgedTrace], rule: Rollouts, seed: int) -> list[JudgedT
 
 def _roll_out(
     context: RunContext, rule: Rollouts, checkpoint: Checkpoint, traces: list[Unlabelled], folder: Path, label: str
-) -> dict[Boundary, Tally]:
-    """What all boundaries come to, round after round until none needs more."""
+) -> dict[Boundary, RolloutCounts]:
+    """Rollouts at all boundaries, round after round until none needs more."""
     problems = list({trace.problem.id: trace.problem for trace in traces}.values())
-    tallies: dict[Boundary, Tally] = {}
+    counts: dict[Boundary, RolloutCounts] = {}
     for number in count(1):
-        wanted = next_round(traces, tallies, rule, context.workflow.seed)
+        wanted = next_round(traces, counts, rule, context.workflow.seed)
         if not wanted:
             break
         requests = [request for several in wanted.values() for request in several]
@@ -85,11 +84,11 @@ def _roll_out(
         shards = sample(context, checkpoint, requests, problems, place, f"{label}, round {number}")
         outcomes = {item.trace.id: item.verdict.outcome for item in shards.read()}
         for boundary, several in wanted.items():
-            tallies[boundary] = _counted(tallies.get(boundary, Tally()), [outcomes[request.id] for request in several])
-    return tallies
+            counts[boundary] = _counted(counts.get(boundary, RolloutCounts()), [outcomes[request.id] for request in several])
+    return counts
 
 
-def _counted(before: Tally, outcomes: list[Outcome]) -> Tally:
-    """With these rollouts; what could not be judged is no label."""
+def _counted(before: RolloutCounts, outcomes: list[Outcome]) -> RolloutCounts:
+    """The counts with these rollouts added; undecided rollouts do not count."""
     decided = sum(outcome not in (Outcome.TIMEOUT, Outcome.CRASH) for outcome in outcomes)
-    return Tally(before.asked + len(outcomes), before.decided + decided, before.right + outcomes.count(Outcome.CORRECT))
+    return RolloutCounts(before.asked + len(outcomes), before.decided + decided, before.right + outcomes.count(Outcome.CORRECT))

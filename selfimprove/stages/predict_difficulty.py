@@ -1,4 +1,4 @@
-"""The stage that predicts solve rates: fitted to what earlier generations' ledgers tell, kept beside the traces, and only read once it is there."""
+"""Predict difficulty: solve rates by a model that is fitted to the ledgers of earlier generations."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from selfimprove.storage.manifest import digest
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is predicted for a generation, and how good such predictions were."""
+    """Predictions for a generation, and the quality of such predictions."""
 
     rates: Mapping[str, float] = field(default_factory=dict)
     """Solve rates by problem id."""
     out_of_fold: Reliability | None = None
-    """Of the observations that the model was fitted to, each predicted without its problem; None where there were too few to fit one."""
+    """Quality on the observations that the model was fitted to, each predicted without its problem; None with too few to fit a model."""
 
     def figures(self, solves: Mapping[str, tuple[int, int]]) -> DifficultyFigures | None:
         """Quality of the predictions out of fold, and on what came: right samples and all samples of each problem. None without predictions."""
@@ -44,7 +44,7 @@ def _quality(one: Reliability) -> ForecastQuality:
 
 
 def predict(context: RunContext, champion: Checkpoint, drawn: Sequence[Problem], number: int) -> Prediction:
-    """The solve rates of this generation's problems; with those of the evaluation where its budgets go by them."""
+    """The solve rates of this generation's problems, and of the evaluation problems where their budgets depend on them."""
     part = context.workflow.difficulty
     if part is None:
         return Prediction()
@@ -56,7 +56,7 @@ def predict(context: RunContext, champion: Checkpoint, drawn: Sequence[Problem],
 def predict_for(
     context: RunContext, part: DifficultyModel, checkpoint: Checkpoint, wanted: Sequence[Problem], past: Sequence[int], folder: Path, label: str
 ) -> Prediction:
-    """The solve rates of `wanted`, as the ledgers of the generations `past` let one expect them of `checkpoint`.
+    """The solve rates of `wanted` that the ledgers of the generations `past` predict for `checkpoint`.
 
     `folder` gets the model (`model.safetensors`: `weight` and `bias` on this checkpoint's features), `predicted.json`, and `reliability.json` with
     its plot, `reliability.png`. Rates are those of the last generation's draw, shifted by the change in the evaluation since. Too few problems give
@@ -92,7 +92,7 @@ def predict_for(
 
 
 def _ledger(context: RunContext, past: Sequence[int]) -> Iterator[LedgerEntry]:
-    """What the student's samples of these generations came to; a teacher's say nothing of the student."""
+    """Ledger entries of the student's samples in these generations; a teacher's say nothing about the student."""
     for number in past:
         if number > 1 or context.workflow.teacher is None:
             entries = read_records(context.run.generation(number) / "ledger.parquet", LedgerEntry)
@@ -100,12 +100,12 @@ def _ledger(context: RunContext, past: Sequence[int]) -> Iterator[LedgerEntry]:
 
 
 def _moved(context: RunContext, last: int) -> float:
-    """How far this generation's training moved the evaluation, in logits: from the model that sampled to the champion it left."""
+    """Change in the evaluation, in logits, from the model that sampled to the champion after this generation."""
     reports = context.run.reports()
     sampled, now = reports[last - 1].kept_score, reports[last].kept_score
     if last == 1 and context.workflow.first_prompter:
         sampled = context.run.baselines().get("few_shot", sampled)
-    # Half a right and half a wrong answer more keep it finite.
+    # Half a correct and half a wrong answer more keep the logits finite.
     before, after = ((one.problems * one.pass_at_1 + 0.5) / (one.problems + 1) for one in (sampled, now))
     return math.log(after / (1 - after)) - math.log(before / (1 - before))
 
@@ -116,10 +116,12 @@ def _features(context: RunContext, part: DifficultyModel, checkpoint: Checkpoint
     worker = hand_over(context.cluster, context.workflow.sampler, "embedder", part.embedder)
     context.progress.begin(label, len(prompts))
     for batches in worker.stream("embed", [(checkpoint, prompts)]):
+        context.run.check_store()
         for batch in batches:
             context.progress.advance(sum(name not in features for name, _ in batch))
             features.update(batch)
     context.progress.end()
+    context.run.settle()
     return features
 
 

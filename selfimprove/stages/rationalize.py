@@ -1,4 +1,4 @@
-"""The stage that rationalizes: unsolved problems are asked again with a hint, and what holds without it is accepted."""
+"""Rationalize: ask unsolved problems again with a hint, and accept rationales that hold without it."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from selfimprove.thinking.positions import token_count
 from selfimprove.thinking.traces import parsed
 
 RATIONALIZED = "rationalized"
-"""The origin of such rows, and the beginning of every reason for which such a trace is dropped."""
+"""Origin of such rows, and prefix of the reasons for which such traces are dropped."""
 
 
 @dataclass(frozen=True)
 class Rationalized:
-    """What came of a generation's rationalization."""
+    """Result of a generation's rationalization."""
 
     selection: Selection = field(default_factory=lambda: Selection((), {}))
     problems: int = 0
-    """That were asked again."""
+    """Problems that were asked again."""
     sampled: int = 0
     share: float = 1.0
     seed: int = 0
 
     def beside(self, sampled: Selection) -> Selection:
-        """The selection together with the accepted rationales, of these no more than their share allows; a seeded draw decides which."""
+        """The selection with the accepted rationales added; a seeded draw limits them to their share."""
         rows = self.selection.accepted
         most = len(rows)
         if self.share < 1:
@@ -62,10 +62,10 @@ class Rationalized:
 def rationalize(
     context: RunContext, rule: Rationalization, champion: Checkpoint, unsolved: Sequence[Problem], prompter: Prompter, folder: Path, number: int
 ) -> Rationalized:
-    """Accepted rationales of these problems, on the bare question that training shows.
+    """Accepted rationales of these problems, as rows with the bare question.
 
     Raises:
-        UserError: rationales are to be gone on from, and the checkpoint's tokenizer cannot be read apart from its model.
+        UserError: Rationales are to be continued from, and the checkpoint's tokenizer cannot be read apart from its model.
     """
     workflow = context.workflow
     decoding = replace(workflow.sampling, n=rule.samples)
@@ -100,10 +100,10 @@ def _resolved(
     folder: Path,
     number: int,
 ) -> list[AcceptedTrace]:
-    """Those rationales from which the model, asked the bare question, gets to the right answer more often than not."""
+    """The rationales that lead the model, asked the bare question, to the right answer more often than not."""
     decode = decoder(champion.path)
     if decode is None:
-        raise UserError(f"{champion.path} has no tokenizer.json: rationalization cannot go on from a rationale; set its resolve to 0")
+        raise UserError(f"{champion.path} has no tokenizer.json: rationalization cannot continue from a rationale; set its resolve to 0")
     workflow, of_row = context.workflow, {row.trace_id: row for row in rows}
     requests = []
     for trace in (item.trace for item in shards.read() if item.trace.id in of_row):

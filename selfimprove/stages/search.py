@@ -28,26 +28,26 @@ Trees = dict[str, list[Branch]]
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search came to."""
+    """Result of a search."""
 
     traces: tuple[AnnotatedTrace, ...]
-    """At least one a request and at most the search's width, in the order of the requests, with verdicts and step rewards."""
+    """Finished traces in the order of the requests, at least one and at most the search's width for each, with verdicts and step rewards."""
     tokens: Mapping[str, int]
-    """All tokens sampled for each problem, by its id: those of dropped branches and those that ended a turn after a thought are among them."""
+    """All tokens sampled for each problem, by its id, including those of dropped branches and tokens that ended a turn after a thought."""
     scored: int
-    """How many beginnings and traces were scored."""
+    """Number of beginnings and traces that were scored."""
 
 
 @dataclass(frozen=True)
 class SearchCost:
-    """What the search of one generation took."""
+    """Cost of the search in one generation."""
 
     tokens: int
-    """Sampled."""
+    """Tokens sampled."""
     hopeless: int
-    """Traces that were given up."""
+    """Traces that the search gave up."""
     saved: int
-    """Tokens by which the traces that were given up are shorter than the others are on average."""
+    """Tokens saved: by how much the traces that were given up are shorter than the others on average."""
 
 
 def search(
@@ -60,13 +60,13 @@ def search(
     folder: Path,
     label: str,
 ) -> Searched:
-    """Grow a tree from each request, all of them at once: one call of the sampler and one of the scorer a round.
+    """Grow a tree from each request, all at once: one call to the sampler and one to the scorer in each round.
 
     Raises:
-        UserError: a request has a budget, which cannot hold over several requests, or the folder holds what other settings left.
+        UserError: A request has a budget, which cannot hold across several requests, or the folder holds what other settings left.
     """
     if any(request.budget for request in requests):
-        raise UserError("a search decodes thought by thought, where no budget holds: take the budget out of sampling, or the search")
+        raise UserError("a search decodes thought by thought, so no budget can hold: remove the budget from sampling, or the search")
     require_same(folder / "search.manifest.json", {"search": digest([describe(method)]), "process reward model": model_digest(guidance)})
     ended: Trees = {request.id: [] for request in requests}
     going: Trees = {request.id: [Branch(request)] for request in requests}
@@ -97,7 +97,7 @@ def search_samples(
     folder: Path,
     label: str,
 ) -> tuple[JudgedShards, SearchCost]:
-    """One trace for each request, in the shards that `sample` would fill, and what they took."""
+    """One trace for each request, in the shards that `sample` would fill, and the cost of the search."""
     shards, costs = JudgedShards(folder, requests), []
     for start in range(0, len(requests), BATCH):
         batch, into = requests[start : start + BATCH], folder / "search" / f"batch-{start // BATCH:03d}"
@@ -123,7 +123,7 @@ def _round(
     folder: Path,
     label: str,
 ) -> list[Branch]:
-    """Every branch gone on with and scored; what was done of it is only read."""
+    """Every branch grown by one round and scored; complete work is only read."""
     asked: dict[str, tuple[Branch, str]] = {}
     requests: list[Request] = []
     for branch in (branch for branches in going.values() for branch in branches):
@@ -139,7 +139,7 @@ def _round(
 
 
 def _names(branches: Sequence[Branch], width: int) -> list[str]:
-    """Ids of a tree's traces: samples of their problem with numbers of their own, that of the request itself where the width is 1."""
+    """Ids of a tree's traces: further samples of their problem; the request's own id where the width is 1."""
     lead, _, sample = branches[0].request.id.rpartition("/s")
     return [f"{lead}/s{int(sample) * width + place}" for place in range(len(branches))]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.cluster.hand_over import hand_over
-from selfimprove.protocols import Trainer
+from selfimprove.protocols import Trainer, Worker
 from selfimprove.records import AcceptedTrace, Checkpoint, Trace, TrainingStep
 from selfimprove.seeds import derive_seed
 from selfimprove.settings.paths import describe
@@ -20,6 +20,32 @@ from selfimprove.storage.shards import JudgedShards
 
 COMPARED = 256
 """Sequences of each kind that are compared before a training."""
+TOO_LONG = "longer than trainer.max_length"
+"""The reason for which rows are dropped before a training."""
+
+
+def fitting(context: RunContext, start: Checkpoint, rows: Sequence[Any], folder: Path, trainer: Trainer | None = None) -> list[Any]:
+    """The rows that are short enough to train on. Their places are kept in `folder/fitting.json`.
+
+    `trainer` is None for the workflow's trainer.
+
+    Raises:
+        UserError: There are rows, and all are too long.
+    """
+    part = trainer or context.workflow.trainer
+    made_from = {"rows": digest(rows), "tokenizer and chat template": start.tokenizer_hash, "trainer": digest([describe(part)])}
+
+    def make() -> list[int]:
+        return _fitting_places(context, hand_over(context.cluster, context.workflow.sampler, "trainer", part), start, rows) if rows else []
+
+    return [rows[place] for place in keep(folder / "fitting.json", list[int], made_from, make)]
+
+
+def _fitting_places(context: RunContext, trainer: Worker, start: Checkpoint, rows: Sequence[Any]) -> list[int]:
+    places: list[int] = trainer.call("fitting", start, rows)
+    if dropped := len(rows) - len(places):
+        context.progress.say(f"{dropped} of {len(rows)} rows are left out: {TOO_LONG}")
+    return places
 
 
 def train(
@@ -37,7 +63,7 @@ def train(
     """The checkpoint trained from `start` on these rows, and its optimizer steps.
 
     Args:
-        rows: What the trainer trains on: accepted traces, pairs or prompts.
+        rows: What the trainer trains on: accepted traces, pairs or prompts. Rows that are too long for the trainer are left out.
         folder: Gets `checkpoint/` and `training.json`, the steps.
         name: Id of the new checkpoint.
         label: Name of the stage in the progress display; None for the checkpoint's id.
@@ -46,7 +72,7 @@ def train(
         traces: The sampled traces that the rows were made from. Where given, the trainer first shows that it reads the tokens that were sampled.
 
     Raises:
-        UserError: The trainer reads other tokens than the sampler wrote, or `folder` holds what other settings left.
+        UserError: The trainer reads other tokens than the sampler wrote, all rows are too long, or `folder` holds what other settings left.
     """
     part, into = trainer or context.workflow.trainer, folder / "checkpoint"
     seed = derive_seed(context.workflow.seed, "train", generation)
@@ -62,15 +88,18 @@ def train(
             _require_agreement(context, start, rows, traces, part)
         steps: list[TrainingStep] = []
         worker = hand_over(context.cluster, context.workflow.sampler, "trainer", part)
+        fits = [rows[place] for place in _fitting_places(context, worker, start, rows)]
         context.progress.begin(label or name, 0)
         on_step = _steps_into(context, steps)
-        for several in worker.stream("train", [(start, rows, into, seed)]):
+        for several in worker.stream("train", [(start, fits, into, seed)]):
+            context.run.check_store()
             for step in several:
                 on_step(step)
         context.progress.end()
         return steps
 
     steps = keep(folder / "training.json", list[TrainingStep], made_from, make)
+    context.run.settle()
     return describe_folder(into, name, start.id, generation), steps
 
 

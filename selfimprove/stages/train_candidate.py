@@ -12,7 +12,7 @@ from selfimprove.seeds import derive_seed
 from selfimprove.selection.preference_pairs import pair_up, verifier_rows
 from selfimprove.stages.collect import Collected
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.train import train
+from selfimprove.stages.train import fitting, train
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.shards import JudgedShards, stored
 from selfimprove.verification.pool import VerifierPool
@@ -27,6 +27,8 @@ class Trained:
     trained_on: int
     """Rows or, in reinforcement, prompts."""
     pairs: int | None = None
+    long_pairs: int = 0
+    """Pairs that are too long for their trainer."""
     rollouts: int | None = None
     rollouts_right: int | None = None
 
@@ -59,12 +61,13 @@ def train_candidate(
         candidate, steps = train(context, start, rows, folder, name, f"generation {number}, training", generation=number, traces=shards)
         return Trained(candidate, steps, len(rows))
     first, steps = train(context, start, rows, folder, f"{name}-supervised", f"generation {number}, training", generation=number, traces=shards)
+    fits = fitting(context, first, pairs, folder / "preference", rule.trainer)
     candidate, more = train(
-        context, first, pairs, folder / "preference", name, f"generation {number}, training on pairs", generation=number, trainer=rule.trainer
+        context, first, fits, folder / "preference", name, f"generation {number}, training on pairs", generation=number, trainer=rule.trainer
     )
     # One curve: the steps on pairs follow the others. The parent is the checkpoint that this generation started from.
     later = [replace(one, step=len(steps) + one.step, steps=len(steps) + one.steps, tokens=steps[-1].tokens + one.tokens) for one in more]
-    return Trained(replace(candidate, parent_id=start.id), [*steps, *later], len(rows), pairs=len(pairs))
+    return Trained(replace(candidate, parent_id=start.id), [*steps, *later], len(rows), pairs=len(fits), long_pairs=len(pairs) - len(fits))
 
 
 def _reinforce(context: RunContext, start: Checkpoint, collected: Collected, number: int) -> Trained:

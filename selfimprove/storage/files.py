@@ -1,4 +1,4 @@
-"""Records on disk: Parquet for what is many, JSON for what is few; a file is complete or absent."""
+"""Records on disk: Parquet for many, JSON for few. A file is complete or absent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 @contextmanager
 def complete_or_absent(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write under: renamed to `path` when the block ends well, else removed."""
+    """A temporary path beside `path` to write to: renamed to `path` when the block succeeds, else removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -33,7 +33,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
 
 
 def put_link(link: Path, target: str) -> None:
-    """Let a link point there, from one behaviour to the next; `target` is relative to its folder, or absolute."""
+    """Point a link at `target` in one step; `target` is absolute, or relative to the link's folder."""
     temporary = link.with_name(f".{link.name}.tmp")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
@@ -56,12 +56,12 @@ def read_json(path: Path, kind: type[T]) -> T:
     """A record as `write_json` wrote it.
 
     Raises:
-        UserError: the file was changed by hand or by another version so that it is no such record.
+        UserError: The file does not hold such a record: it was edited, or written by another version.
     """
     try:
         value: T = _adapter(kind).validate_json(path.read_bytes())
     except ValueError as error:
-        raise UserError(f"{path} does not hold a {kind.__name__}: {str(error).splitlines()[0]}; remove it to have it made again") from error
+        raise UserError(f"{path} does not hold a {kind.__name__}: {str(error).splitlines()[0]}; remove it to make it again") from error
     return value
 
 
@@ -74,7 +74,7 @@ def write_records(path: Path, records: Sequence[Any], kind: type[Any]) -> None:
     with complete_or_absent(path) as temporary:
         # The schema that a Dataset would have, without the fingerprint that making one computes.
         parquet.write_table(table.cast(Features.from_arrow_schema(table.schema).arrow_schema), temporary)
-        # What is written is never changed again; forks of a run share it.
+        # The file never changes again, and forks of a run share it.
         temporary.chmod(0o444)
 
 
@@ -82,14 +82,14 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
     """The records of a Parquet file that `write_records` wrote.
 
     Raises:
-        UserError: the file holds something else.
+        UserError: The file holds something else.
     """
     from pyarrow import parquet
 
     try:
         records: list[T] = _adapter(list[kind]).validate_python(parquet.read_table(path).to_pylist())  # type: ignore[valid-type]
     except (ValueError, OSError) as error:
-        raise UserError(f"{path} does not hold {kind.__name__} rows: {str(error).splitlines()[0]}; remove it to have it made again") from error
+        raise UserError(f"{path} does not hold {kind.__name__} rows: {str(error).splitlines()[0]}; remove it to make it again") from error
     return records
 
 
@@ -97,7 +97,7 @@ def read_column(path: Path, name: str) -> list[Any]:
     """One column of a Parquet file, without the rest of its rows."""
     from pyarrow import parquet
 
-    # Where no record was written there are no columns either.
+    # A file without records has no columns.
     if name not in parquet.read_schema(path).names:
         return []
     values: list[Any] = parquet.read_table(path, columns=[name]).column(name).to_pylist()

@@ -1,4 +1,4 @@
-"""What a stage's output was made from, so that it is never taken for the output of something else."""
+"""Manifests: digests of what a result was made from, so that it is never mistaken for another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfimprove.storage.files import plain, read_json, write_json
 
 
 def digest(values: Iterable[Any]) -> str:
-    """SHA-256 over records or JSON data, one after the other."""
+    """SHA-256 over a sequence of records or JSON data."""
     found = hashlib.sha256()
     for value in values:
         found.update(json.dumps(plain(value), sort_keys=True, ensure_ascii=False).encode() + b"\n")
@@ -21,10 +21,10 @@ def digest(values: Iterable[Any]) -> str:
 
 
 def require_same(file: Path, made_from: Mapping[str, str]) -> None:
-    """Write the manifest of a stage, or compare with the one that an earlier attempt left.
+    """Write a manifest, or compare with the one that an earlier attempt left.
 
     Raises:
-        UserError: what is there was made from something else; names what differs.
+        UserError: The earlier attempt was made from something else; the message names what differs.
     """
     if not file.exists():
         write_json(file, dict(made_from))
@@ -33,6 +33,6 @@ def require_same(file: Path, made_from: Mapping[str, str]) -> None:
     changed = sorted(name for name in known.keys() | made_from.keys() if known.get(name) != made_from.get(name))
     if changed:
         raise UserError(
-            f"{file.parent} was made from other {', '.join(changed)} than those of this run; start again in another --run-dir, "
-            f"or remove the folder to have it made again"
+            f"{file.parent} was made with different {', '.join(changed)} than this run has; use another --run-dir, "
+            f"or remove the folder to make it again"
         )

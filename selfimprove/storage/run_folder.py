@@ -1,4 +1,4 @@
-"""The folder of a run: the truth about what has been done."""
+"""The folder of a run, which is the truth about what is done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import BudgetCurve
-from selfimprove.protocols import Progress
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.settings.paths import differences
 from selfimprove.storage.files import complete_or_absent, put_link, read_json, write_json
@@ -22,12 +21,12 @@ from selfimprove.storage.lock import LOCK
 from selfimprove.storage.remote.mirror import IDENTITY
 
 FIRST = {"logs", "workflow.py", "overrides.json", LOCK, IDENTITY}
-"""What is in the folder before the run begins."""
+"""Files that may be in the folder before a run begins."""
 GENERATION = re.compile(r"generation-\d+")
 
 
 class RunFolder:
-    """Names and places in a run folder.
+    """Files and places in a run folder.
 
     ```
     workflow.json            the settings
@@ -51,16 +50,18 @@ class RunFolder:
         self.root = root.resolve()
 
     def __str__(self) -> str:
-        """The place as the user knows it."""
+        """The folder as the user knows it."""
         return str(self.root)
 
-    def watched(self, progress: Progress) -> Progress:
-        """What to show the progress of work in this folder with."""
-        return progress
+    def settle(self) -> None:
+        """Wait until everything in the folder is stored; a folder on this machine needs no wait. Stages call it when they end."""
+
+    def check_store(self) -> None:
+        """Raise UserError if nothing more can be stored, so that a long stage need not run to its end; a folder on this machine needs no check."""
 
     @property
     def logs(self) -> Path:
-        """What the libraries print."""
+        """Folder of what the libraries print."""
         return self.root / "logs"
 
     def generation(self, number: int) -> Path:
@@ -77,22 +78,22 @@ class RunFolder:
         return self.root / "budget-curve"
 
     def require_room_for(self, settings: dict[str, Any]) -> None:
-        """Leave alone what is not ours to continue; nothing is written.
+        """Refuse a folder that this run must not write into; nothing is written.
 
         Raises:
-            UserError: the folder holds another run, or something that is no run; the message names the difference.
+            UserError: The folder holds another run or something that is not a run; the message names the difference.
         """
         if (self.root / "workflow.json").exists():
-            # More generations of the same thing are no other thing.
+            # The same run with more generations is not another run.
             changed = [line for line in differences(self.settings(), settings) if not line.startswith("generations:")]
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-                raise UserError(f"{self} holds a run of another workflow: {changed[0]}{more}; give another --run-dir")
+                raise UserError(f"{self} holds a run of another workflow: {changed[0]}{more}; use another --run-dir")
         elif self.root.exists() and any(entry.name not in FIRST for entry in self.root.iterdir()):
-            raise UserError(f"{self} is not empty and holds no run; give another --run-dir")
+            raise UserError(f"{self} is not empty and holds no run; use another --run-dir")
 
     def claim(self, settings: dict[str, Any]) -> bool:
-        """Begin a run here, or continue the one that is here; True if it is continued.
+        """Begin or continue a run here; True if it is continued.
 
         Raises:
             UserError: as `require_room_for`.
@@ -107,33 +108,33 @@ class RunFolder:
         """The settings of the run.
 
         Raises:
-            UserError: there is no run here, or its settings were changed by hand so that they cannot be read.
+            UserError: There is no run here, or its settings were edited so that they cannot be read.
         """
         file = self.root / "workflow.json"
         if not file.is_file():
-            raise UserError(f"{self} holds no run: there is no workflow.json in it; give the folder of a run")
+            raise UserError(f"{self} holds no run: it has no workflow.json; give the folder of a run")
         try:
             settings: dict[str, Any] = json.loads(file.read_text())
         except ValueError as error:
-            raise UserError(f"{file} is no JSON ({error}); put it right, or give another --run-dir") from error
+            raise UserError(f"{file} is not valid JSON ({error}); fix it, or use another --run-dir") from error
         return settings
 
     def keep_source(self, file: Path, changes: Sequence[str]) -> None:
-        """Keep the workflow's file and the settings that were changed, so that the run can be forked and verified anew."""
+        """Keep the workflow's file and the changed settings, so that the run can be forked and verified again."""
         self.root.mkdir(parents=True, exist_ok=True)
         with complete_or_absent(self.root / "workflow.py") as half:
             half.write_bytes(file.read_bytes())
         write_json(self.root / "overrides.json", list(changes))
 
     def source(self) -> tuple[Path, list[str]]:
-        """The workflow's file and what was changed.
+        """The workflow's file and the changed settings.
 
         Raises:
-            UserError: the run was not started from a file.
+            UserError: The run was not started from a file.
         """
         file = self.root / "workflow.py"
         if not file.exists():
-            raise UserError(f"{self} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified anew or measured")
+            raise UserError(f"{self} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified again or measured")
         return file, read_json(self.root / "overrides.json", list[str])
 
     def problems(self, name: str) -> list[Problem]:
@@ -142,11 +143,11 @@ class RunFolder:
         return read_json(self.root / "problems" / f"{name}.json", list[Problem])
 
     def save_problems(self, name: str, problems: list[Problem]) -> None:
-        """Keep the problems of a set as JSON."""
+        """Write the problems of a set."""
         write_json(self.root / "problems" / f"{name}.json", [_plain(problem) for problem in problems])
 
     def reports(self) -> list[GenerationReport]:
-        """The reports of the generations that are complete, in order."""
+        """The reports of the complete generations, in order."""
         numbers = (int(file.parent.name.rpartition("-")[2]) for file in self.root.glob("generation-*/report.json"))
         return [report for number in sorted(numbers) if (report := self.report(number))]
 
@@ -159,7 +160,7 @@ class RunFolder:
         return replace(told, start=self._here(told.start), candidate=self._here(told.candidate), kept=self._here(told.kept))
 
     def _here(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The checkpoint in this folder, which may have had another place when it was made."""
+        """The checkpoint in this folder, which may have been elsewhere when the checkpoint was made."""
         path = Path(checkpoint.path)
         below = [depth for depth, part in enumerate(path.parts) if GENERATION.fullmatch(part)]
         if path.is_relative_to(self.root) or not below:
@@ -168,17 +169,17 @@ class RunFolder:
         return replace(checkpoint, path=str(ours)) if ours.exists() or not path.exists() else checkpoint
 
     def baselines(self) -> dict[str, Score]:
-        """The evaluations of the baselines that are complete, by name."""
+        """The scores of the complete baselines, by name."""
         files = sorted(self.root.glob("baselines/*/evaluation/score.json"))
         return {file.parent.parent.name: read_json(file, Score) for file in files}
 
     def budget_curves(self) -> list[BudgetCurve]:
-        """The curves of `budget-curve/`, one a method; none where there are none."""
+        """The curves of `budget-curve/`, one for each method; empty without any."""
         file = self.budget_curve / "curve.json"
         return read_json(file, list[BudgetCurve]) if file.exists() else []
 
     def stop(self, reason: str) -> None:
-        """Note that no more generations are wanted."""
+        """Record why the run ends early."""
         write_json(self.root / "stopped.json", reason)
 
     def stopped(self) -> str | None:
@@ -215,7 +216,7 @@ def _plain(problem: Problem) -> dict[str, Any]:
 
 
 class Stopwatch:
-    """Wall time by stage, kept in a file, so that a stage that was stopped and continued counts both parts."""
+    """Wall time by stage, kept in a file, so that a stopped and continued stage counts in full."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -223,7 +224,7 @@ class Stopwatch:
 
     @contextmanager
     def time(self, stage: Stage) -> Iterator[None]:
-        """Add the time that the block takes to the stage, also when it fails."""
+        """Add the time of the block to the stage, even when the block fails."""
         import time
 
         start = time.monotonic()

@@ -1,4 +1,4 @@
-"""Traces and their verdicts, shard by shard: what a stopped stage has written is never made again."""
+"""Traces and their verdicts, shard by shard: a shard that a stopped stage has written is never made again."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from selfimprove.sampling.requests import Requests
 from selfimprove.storage.files import read_records, write_records
 
 SHARD = 256
-"""Requests per shard: what is lost at most, per shard in progress, when a run is stopped."""
+"""Requests per shard: the most that is lost, for each shard in progress, when a run is stopped."""
 
 
 class JudgedShards:
-    """The folders `traces/` and `verdicts/`, one file a shard in each; a shard counts once its verdicts are there."""
+    """The folders `traces/` and `verdicts/`, with one file per shard in each. A shard is complete once its verdicts are there."""
 
     def __init__(self, folder: Path, requests: Sequence[Request]) -> None:
         self._folder = folder
         self._shards: list[tuple[Sequence[Request], int]] = []
-        """What each shard's requests are part of, and where they begin in there."""
+        """For each shard, the requests that it is part of and where it starts in them."""
         self._shard_of: dict[str, int] = {}
-        """Of the requests that are looked for: none of a shard that is written, nor of one far ahead."""
+        """The shard of each request that may still come: none of a written shard, nor of one far ahead."""
         self._ahead = 0
-        """The first shard that is not in there."""
+        """The first shard that `_shard_of` does not cover."""
         self._open: dict[int, dict[str, JudgedTrace]] = {}
         self.extend(requests)
 
@@ -31,23 +31,23 @@ class JudgedShards:
         return len(self._shards)
 
     def extend(self, requests: Sequence[Request]) -> range:
-        """Take these requests in, in shards of their own; the numbers of these."""
+        """Add requests in shards of their own; returns the numbers of these shards."""
         begin = len(self._shards)
         self._shards += [(requests, start) for start in range(0, len(requests), SHARD)]
         return range(begin, len(self._shards))
 
     def missing(self, numbers: range | None = None) -> Sequence[Request]:
-        """The requests of these shards, or of all, whose shards are not complete."""
+        """The requests of incomplete shards, among these shards or all."""
         chosen = range(len(self._shards)) if numbers is None else numbers
         incomplete = [number for number in chosen if not self._complete(number)]
         parts = [self._shards[number] for number in incomplete]
         return Requests(map(self._size, incomplete), lambda part, place: parts[part][0][parts[part][1] + place])
 
     def add(self, judged: Iterable[JudgedTrace]) -> None:
-        """Take traces in any order; a shard is written when its last trace comes. One that comes twice counts once.
+        """Add traces in any order. A shard is written when its last trace arrives; a trace that arrives twice counts once.
 
         Raises:
-            KeyError: none of the requests has this id.
+            KeyError: No request has this id.
         """
         for item in judged:
             number = self._find(item.trace.id)
@@ -59,7 +59,7 @@ class JudgedShards:
                 self._write(number, self._open.pop(number))
 
     def read(self, numbers: range | None = None) -> Iterator[JudgedTrace]:
-        """The traces of these shards, or of all, with their verdicts, in the order of the requests, one shard in memory at a time."""
+        """The traces of these shards, or of all, with verdicts, in the order of the requests. One shard is in memory at a time."""
         for number in range(len(self._shards)) if numbers is None else numbers:
             yield from _shard(self._path("verdicts", number))
 
@@ -72,14 +72,14 @@ class JudgedShards:
         return min(SHARD, len(requests) - start)
 
     def _find(self, trace_id: str) -> int:
-        """The number of its shard; they are asked for in order, so it is one of the next."""
+        """The number of the trace's shard. Traces are requested in order, so it is one of the next shards."""
         while trace_id not in self._shard_of and self._ahead < len(self._shards):
             if not self._complete(self._ahead):
                 self._shard_of |= {request.id: self._ahead for request in self._requests(self._ahead)}
             self._ahead += 1
         if trace_id in self._shard_of:
             return self._shard_of[trace_id]
-        # It comes once more, after its shard was written.
+        # The trace arrives once more, after its shard was written.
         for number in range(len(self._shards)):
             if any(request.id == trace_id for request in self._requests(number)):
                 return number
@@ -100,7 +100,7 @@ class JudgedShards:
 
 
 def stored(folder: Path) -> Iterator[JudgedTrace]:
-    """The traces of a stage that are there, with their verdicts, in the order of the requests, one shard in memory at a time."""
+    """The stored traces of a stage with their verdicts, in the order of the requests. One shard is in memory at a time."""
     for file in sorted((folder / "verdicts").glob("shard-*.parquet")):
         yield from _shard(file)
 

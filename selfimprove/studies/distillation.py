@@ -1,4 +1,4 @@
-"""From a teacher's verified traces to students of several sizes, and what it costs to run each."""
+"""Trains students of several sizes on a teacher's verified traces, and measures what each model costs to run."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ from selfimprove.storage.shards import JudgedShards
 from selfimprove.verification.stream import stream_verdicts
 
 ALONE = 10
-"""Answers that are asked for one at a time."""
+"""Number of questions that are asked one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one model is worth, and what it costs to run."""
+    """Accuracy of one model, and what it costs to run."""
 
     name: str
     layers: int
     parameters: int
     score: Score
     tokens: float
-    """Written for an answer, thinking included: the mean over the evaluation."""
+    """Mean number of tokens of an answer, thinking included."""
     seconds: float
-    """Of an answer when the whole evaluation is asked at once: wall time over answers."""
+    """Seconds per answer when the whole evaluation is asked at once: wall time divided by answers."""
     seconds_alone: float
-    """Of an answer that nothing runs beside: the median of some."""
+    """Seconds of an answer when nothing else runs: the median of `ALONE` answers."""
     weights_hash: str
 
 
 def teach(context: RunContext, teacher: Checkpoint) -> list[AcceptedTrace]:
-    """What students learn from: the teacher's traces that verify and are selected, as `problems_per_generation` and `mixture` say.
+    """The training rows of the students: the teacher's verified and selected traces, in the number that `problems_per_generation` and `mixture` set.
 
-    This is sequence-level distillation (Kim and Rush 2016) with samples in place of the one best sequence, less what is wrong. The rows hold
-    text, so that a student may have another tokenizer.
+    This is sequence-level distillation (Kim and Rush 2016) with correct samples in place of the single best sequence. The rows hold text, so a
+    student may have another tokenizer.
 
     Raises:
-        UserError: not one trace was accepted.
+        UserError: no trace was accepted.
     """
     workflow, folder, problems = context.workflow, context.run.root / "teacher", draw(context, 1)
     requests = ask(context, problems, "teacher")
@@ -64,7 +64,7 @@ def teach(context: RunContext, teacher: Checkpoint) -> list[AcceptedTrace]:
     rows = workflow.mixture.rows([accepted], workflow.seed)
     if not rows:
         why = ", ".join(f"{count} {reason}" for reason, count in selection.drops.items())
-        raise UserError(f"not one of the teacher's traces was accepted ({why}): take a teacher that solves these problems as they are asked")
+        raise UserError(f"none of the teacher's traces was accepted ({why}): choose a teacher that solves these problems with this prompt")
     write_records(folder / "rows.parquet", rows, AcceptedTrace)
     solved = len({row.problem_id for row in rows})
     context.progress.say(f"{len(requests)} traces of {len(problems)} problems, {len(accepted)} accepted, {len(rows)} rows of {solved} problems")
@@ -72,10 +72,10 @@ def teach(context: RunContext, teacher: Checkpoint) -> list[AcceptedTrace]:
 
 
 def learn(context: RunContext, model: Checkpoint, layers: int, rows: Sequence[AcceptedTrace], name: str) -> Checkpoint:
-    """The student that has so many of the layers of `model`, trained on the rows; it is in the run's folder `name`.
+    """Train a student with this many of the layers of `model` on the rows, in the run's folder `name`.
 
     Raises:
-        UserError: the model cannot have so many layers.
+        UserError: the model does not have that many layers.
     """
     folder = context.run.root / name
     start = describe_folder(drop_layers(Path(model.path), layers, folder / "start"), f"{name}-start", parent_id=model.id)
@@ -83,9 +83,9 @@ def learn(context: RunContext, model: Checkpoint, layers: int, rows: Sequence[Ac
 
 
 def evaluate_cost(context: RunContext, checkpoint: Checkpoint, name: str) -> Cost:
-    """The model's evaluation, timed: first some questions one at a time, then all at once. One that was measured is only read.
+    """Evaluate the model and time it: first some questions one at a time, then all at once. A finished measurement is read from disk.
 
-    What is timed is sampling alone, by an engine that is warm. A measurement that was stopped begins anew.
+    Only sampling is timed, on a warm engine. A measurement that was stopped starts over.
     """
     folder = context.run.root / "evaluations" / name
     made_from = {"weights": checkpoint.weights_hash, "tokenizer and chat template": checkpoint.tokenizer_hash}
@@ -104,7 +104,7 @@ def _measured(context: RunContext, checkpoint: Checkpoint, name: str, folder: Pa
         traces = [trace for batch in stream_traces(workflow.sampler, checkpoint, [asked], cluster) for trace in batch]
         return traces, monotonic() - began
 
-    # The first answer waits for the engine.
+    # The first answer waits for the engine to start.
     answer(requests[:1])
     alone = median(answer([request])[1] for request in requests[:ALONE])
     traces, seconds = answer(requests)
@@ -115,13 +115,16 @@ def _measured(context: RunContext, checkpoint: Checkpoint, name: str, folder: Pa
     result = score(checkpoint.id, judged)
     context.progress.advance(len(judged), tokens=result.tokens, accepted=result.outcomes["correct"])
     context.progress.end()
-    context.tracker.baseline(name, result)
+    context.tracker.log_baseline(name, result)
     layers, parameters = size(Path(checkpoint.path))
     return Cost(name, layers, parameters, result, result.tokens / len(judged), seconds / len(judged), alone, checkpoint.weights_hash)
 
 
 def rows(costs: Iterable[Cost]) -> list[dict[str, Any]]:
-    """As JSON data: `[{"name", "layers", "parameters", "accuracy", "interval": 95 %, "tokens", "seconds", "seconds_alone": of an answer}, …]`."""
+    """The costs as JSON data: `[{"name", "layers", "parameters", "accuracy", "interval": 95 %, "tokens", "seconds", "seconds_alone"}, …]`.
+
+    Tokens and seconds are per answer.
+    """
     return [
         {
             "name": one.name,

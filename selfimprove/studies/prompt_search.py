@@ -1,4 +1,4 @@
-"""Several ways of asking the same problems: evaluated side by side in one batch, and searched for the best by successive halving."""
+"""Evaluates several prompters on the same problems in one batch, and searches for the best one by successive halving."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from selfimprove.storage.manifest import digest
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one way of asking did."""
+    """Result of one prompter."""
 
     score: Score
     cut: float
-    """Share of traces that the token limit ended."""
+    """Share of traces that the token limit cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +37,34 @@ class Round:
     """One round of a search."""
 
     problems: int
-    """On how many problems each candidate is scored, those of earlier rounds included."""
+    """Number of problems that each candidate is scored on, including those of earlier rounds."""
     standings: Mapping[str, Standing]
     kept: tuple[str, ...]
-    """Who goes on; in the last round, the winner alone."""
+    """Candidates that go on to the next round; in the last round, the winner alone."""
 
 
 def evaluate_prompters(context: RunContext, prompters: Mapping[str, Prompter], problems: Sequence[Problem], name: str) -> dict[str, Standing]:
-    """Every way of asking on the same problems, decoded as the workflow's evaluation, all requests to the base model in one batch.
+    """The standing of each prompter on the same problems, sampled from the base model in one batch as in the workflow's evaluation.
 
-    What was sampled is kept in the run's folder `name`.
+    The traces are kept in the run's folder `name`.
     """
     judged = _judged(context, prompters, problems, name)
     return {way: _standing(context, traces) for way, traces in judged.items()}
 
 
 def search_prompters(context: RunContext, candidates: Mapping[str, Prompter], development: Sequence[Problem]) -> tuple[str, list[Round]]:
-    """The winner of successive halving over any ways of asking, and the rounds: each scores those left on twice the problems and keeps half.
+    """The winner of successive halving, and its rounds: each scores the remaining candidates on twice as many problems and keeps half of them.
 
-    A round that is on disk is only read. The winner's rate here is the best of many, and so too high: the evaluation says what it is worth.
+    A round on disk is not sampled again. The winner's rate is the best of many and therefore biased upwards: evaluate it on other problems.
 
     Raises:
-        UserError: there is no candidate, too few problems for so many, or one of them is in the evaluation.
+        UserError: there is no candidate, there are too few problems for the candidates, or one problem is an evaluation problem.
     """
     shared = {problem.id for problem in development} & {problem.id for problem in context.eval_problems}
     if shared or not candidates:
-        raise UserError(f"problem {min(shared)} is in the evaluation; search on others" if shared else "there is nothing to search: give candidates")
+        raise UserError(
+            f"problem {min(shared)} is an evaluation problem; search on others" if shared else "there is nothing to search: give candidates"
+        )
     rounds, left, asked = list[Round](), list(candidates), 0
     judged: dict[str, list[JudgedTrace]] = {name: [] for name in candidates}
     for number, (_, upto) in enumerate(schedule(len(candidates), len(development)), start=1):
@@ -83,13 +85,13 @@ def propose_triggers(
     model: Checkpoint | None = None,
     sampler: Sampler | None = None,
 ) -> tuple[list[str], dict[str, int]]:
-    """Triggers that a model proposes from worked examples, and how many of its proposals were left out for which reason.
+    """Triggers that a model proposes from worked examples, and the number of dropped proposals by reason.
 
     Args:
-        decoding: how many proposals, how varied and how long.
-        known: triggers that are candidates already.
-        model: who proposes; None for the base model.
-        sampler: whose engine the proposing model runs on; another model than the base needs one of its own.
+        decoding: how many proposals to sample, and how.
+        known: triggers that are already candidates.
+        model: model that proposes; None for the base model.
+        sampler: sampler of that model; None for the workflow's. A model other than the base needs its own.
     """
     model, sampler, folder = model or context.base, sampler or context.workflow.sampler, context.run.root / "proposals"
     requests = requests_for([induction(exemplars)], PlainQuestion("You are a helpful assistant."), decoding, "proposal", context.workflow.seed)
@@ -109,10 +111,10 @@ def propose_triggers(
 
 
 def rows(standings: Mapping[str, Standing], against: str | None = None) -> list[dict[str, Any]]:
-    """The standings as JSON data, each with its paired comparison where the name to compare with is given.
+    """The standings as JSON data, each with its paired comparison with `against` if that is given.
 
     Returns:
-        `[{"name", "problems", "accuracy", "interval": 95 %, "tokens": of a trace, "unparseable", "cut": shares of the traces, "comparison": the
+        `[{"name", "problems", "accuracy", "interval": 95 %, "tokens": per trace, "unparseable", "cut": shares of the traces, "comparison": the
         fields of `evaluation.paired.Comparison`, or None}, …]`.
     """
     return [

@@ -1,4 +1,4 @@
-"""What a process reward model is good for: the champion of a run samples, votes and searches with it, compared at equal sampled tokens."""
+"""Measures the uses of a process reward model: the champion of a run votes and searches with it, compared at equal sampled tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from selfimprove.evaluation.equal_tokens import (
     early_stop,
     point,
 )
-from selfimprove.evaluation.reranking import CHOICES, Candidate
+from selfimprove.evaluation.reranking import CHOICES, ScoredAnswer
 from selfimprove.process_reward.aggregation import Aggregation, aggregate
 from selfimprove.process_reward.search import HOPELESS, Search
 from selfimprove.process_reward.step_rewards import StepRewards
@@ -38,23 +38,23 @@ from selfimprove.tracking.figures import legal
 
 @dataclass(frozen=True)
 class Uses:
-    """What is tried."""
+    """The uses to measure."""
 
     plain: Sampling
-    """Plain samples: what everything is compared with, as many of them as take as many tokens."""
+    """Plain samples, the baseline: every use is compared with as many of them as take the same number of tokens."""
     searches: Mapping[str, tuple[int, Search]]
-    """By a name of its own: how many trees a problem, and how each is searched. Temperature and limits are those of `plain`."""
+    """Searches by name: the number of trees for each problem, and how each is searched. Temperature and limits come from `plain`."""
     lowest_steps: tuple[float, ...] = ()
-    """What selection is tried with."""
+    """Values of a selector's `lowest_step` to try."""
     aggregation: Aggregation = "last"
-    """What the rewards of a plain sample come to."""
+    """How the rewards of a plain sample are combined into one."""
 
 
 def compare_uses(context: RunContext, guidance: StepRewards, checkpoint: Checkpoint, uses: Uses, folder: Path) -> RewardUses:
-    """Try everything on the run's held-out problems; `result.json` and `result.png` in `folder` hold what came of it.
+    """Measure all uses on the run's evaluation problems; `result.json` and `result.png` in `folder` hold the result.
 
     Raises:
-        UserError: a setting does not fit, or the folder holds what other settings left.
+        UserError: a setting is invalid, or the folder was made with other settings.
     """
     problems = context.eval_problems
 
@@ -86,21 +86,21 @@ def compare_uses(context: RunContext, guidance: StepRewards, checkpoint: Checkpo
     files = [folder / "result.json", folder / "result.png"]
     write_json(files[0], result)
     plot(result, files[1])
-    context.tracker.measured("process_reward", figures(result), files, context.run.root)
+    context.tracker.log_figures("process_reward", metrics(result), files)
     return result
 
 
-def candidates(judged: Iterable[AnnotatedTrace], how: Aggregation) -> dict[str, list[Candidate]]:
-    """What counts of each trace, by problem; one that was given up has no answer."""
-    found: defaultdict[str, list[Candidate]] = defaultdict(list)
+def candidates(judged: Iterable[AnnotatedTrace], how: Aggregation) -> dict[str, list[ScoredAnswer]]:
+    """Answer, correctness, reward and tokens of each trace, by problem; a trace that was given up has no answer."""
+    found: defaultdict[str, list[ScoredAnswer]] = defaultdict(list)
     for item in judged:
         right = item.verdict.outcome is Outcome.CORRECT
-        found[item.trace.problem_id].append(Candidate(item.verdict.answer, right, aggregate(item.rewards, how), item.trace.output_tokens))
+        found[item.trace.problem_id].append(ScoredAnswer(item.verdict.answer, right, aggregate(item.rewards, how), item.trace.output_tokens))
     return dict(found)
 
 
-def differences(spent: Sequence[Spent], pool: Mapping[str, Sequence[Candidate]], seed: int) -> Iterable[Difference]:
-    """Votes by reward against the majority of the same plain samples; each search by its weighted majority against every choice of plain samples."""
+def differences(spent: Sequence[Spent], pool: Mapping[str, Sequence[ScoredAnswer]], seed: int) -> Iterable[Difference]:
+    """Compare votes by reward with the majority of the same plain samples, and each search's weighted majority with every choice of plain samples."""
     for choice in ("best of N", "weighted majority"):
         yield difference(spent[0], choice, "majority", pool, seed)
     for one in spent[1:]:
@@ -109,7 +109,7 @@ def differences(spent: Sequence[Spent], pool: Mapping[str, Sequence[Candidate]],
 
 
 def sift(samples: Iterable[AnnotatedTrace], lowest: float) -> Sifted:
-    """Selection with this `lowest_step`."""
+    """Result of selecting with this `lowest_step`."""
     kept, dropped = list[bool](), list[bool]()
     for item in samples:
         if item.verdict.outcome is Outcome.CORRECT:
@@ -118,13 +118,13 @@ def sift(samples: Iterable[AnnotatedTrace], lowest: float) -> Sifted:
     return Sifted(lowest, len(kept), len(dropped), sum(kept), sum(dropped))
 
 
-def figures(result: RewardUses) -> list[tuple[dict[str, float], int]]:
-    """What a tracker is told, each with its step: the accuracy of every way and choice at its tokens a problem, rounded; the rest at 0."""
-    told = [({legal(f"{one.way} {one.choice}"): one.accuracy}, round(one.tokens)) for one in result.points]
+def metrics(result: RewardUses) -> list[tuple[dict[str, float], int]]:
+    """Metrics for the tracker, each with its step: accuracies at their tokens per problem, rounded; the rest at 0."""
+    found = [({legal(f"{one.way} {one.choice}"): one.accuracy}, round(one.tokens)) for one in result.points]
     for gap in result.differences:
         key = legal(f"{gap.way} {gap.choice} over {gap.against}")
-        told.append(({key: gap.difference, f"{key}_low": gap.low, f"{key}_high": gap.high}, 0))
+        found.append(({key: gap.difference, f"{key}_low": gap.low, f"{key}_high": gap.high}, 0))
     for stop in result.stops:
         key = legal(stop.way)
-        told.append(({f"{key}_hopeless": stop.hopeless / stop.traces, f"{key}_saved": 1 - stop.tokens / stop.plain_tokens}, 0))
-    return told
+        found.append(({f"{key}_hopeless": stop.hopeless / stop.traces, f"{key}_saved": 1 - stop.tokens / stop.plain_tokens}, 0))
+    return found

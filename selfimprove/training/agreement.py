@@ -1,4 +1,4 @@
-"""Train equals serve: the token ids of training are those of sampling, shown before the first step."""
+"""Train equals serve: checks before the first step that training reads the token ids that sampling wrote."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from selfimprove.records import AcceptedTrace, Message, Trace
 from selfimprove.training.rows import end_of_turn, tokenize_prompt, tokenize_row
 
 AROUND = 8
-"""Tokens shown on each side of a difference."""
+"""Number of tokens shown on each side of a difference."""
 
 
 def require_agreement(model: Path, rows: Iterable[tuple[AcceptedTrace, Trace]], asked: Iterable[tuple[Sequence[Message], Trace]]) -> int:
-    """Refuse to train on what was not sampled, or on prompts that are not served.
+    """Refuse to train on completions that were not sampled, or on prompts that are not served.
 
     Args:
-        model: the folder whose tokenizer and chat template train.
-        rows: rows with the traces that they were made of: the tokens that take a loss must be the output's, the end token included.
-        asked: chats with traces sampled from them, in the form of the rows' prompts: the prompt's tokens must be those of the trace.
+        model: the folder whose tokenizer and chat template are used in training.
+        rows: rows with the traces they were made from. The tokens with a loss must be those of the output, end token included.
+        asked: chats in the form of the rows' prompts, with traces sampled from them. The tokens of the prompt must be those of the trace.
 
     Returns:
-        How many rows and chats were compared.
+        The number of rows and chats compared.
 
     Raises:
-        UserError: they differ; with both sequences around the first difference.
+        UserError: two differ; the message shows both sequences around the first difference.
     """
     from transformers import AutoTokenizer
 
@@ -34,11 +34,11 @@ def require_agreement(model: Path, rows: Iterable[tuple[AcceptedTrace, Trace]], 
     end, compared = end_of_turn(tokenizer), 0
     for row, trace in rows:
         _, completion = tokenize_row(tokenizer, row)
-        # A trace that its stop string or token ended may lack the token that training teaches as the end.
+        # A trace that ended at a stop string may lack the end token that training teaches.
         written = list(trace.output_token_ids)
         _compare(tokenizer, f"completion of {row.trace_id}", completion, written if written[-1:] == [end] else [*written, end])
         if row.completion.strip() != tokenizer.decode(_without(written, end)).strip():
-            raise UserError(f"row {row.trace_id}: its text is not what its tokens say; who rewrites a completion must leave out its token ids")
+            raise UserError(f"row {row.trace_id}: its text and its tokens differ; a row with a rewritten completion must leave out its token ids")
         compared += 1
     for messages, trace in asked:
         _compare(tokenizer, f"prompt of {trace.id}", tokenize_prompt(tokenizer, tuple(messages)), list(trace.prompt_token_ids))
@@ -57,7 +57,7 @@ def _compare(tokenizer: Any, what: str, trained: list[int], served: list[int]) -
     first = next((place for place in range(length) if trained[place] != served[place]), length)
     near = slice(max(0, first - AROUND), first + AROUND)
     raise UserError(
-        f"{what}: training would show other tokens than sampling did, from token {first} on: "
+        f"{what}: training and sampling have different tokens from token {first} on: "
         f"training {trained[near]} {tokenizer.decode(trained[near])!r}, sampling {served[near]} {tokenizer.decode(served[near])!r}; "
-        "the model's chat template and tokenizer have to be the sampler's"
+        "train with the chat template and tokenizer of the sampler"
     )

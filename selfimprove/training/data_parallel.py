@@ -1,4 +1,4 @@
-"""Trains in several processes of this machine, one to a GPU, and hands out the steps of the first; where one fails, all end."""
+"""Trains in several processes on this machine, one per GPU, and hands on the steps of the first. If one fails, all end."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from selfimprove.records import TrainingStep
 from selfimprove.training.world import World
 
 Work = Callable[[World], Iterator[TrainingStep]]
-"""What each process does, from its place among them; can be pickled."""
+"""What each process does, given its place among them. Must be picklable."""
 
 BEAT_SECONDS = 0.5
 
 
-def train_together(work: Work, processes: int) -> Iterator[TrainingStep]:
-    """The steps of the first of these processes, as they come. Whoever closes the iterator early ends all of them.
+def train_data_parallel(work: Work, processes: int) -> Iterator[TrainingStep]:
+    """Yield the steps of the first process as they come. Closing the iterator early ends all processes.
 
-    They find each other by a file and talk over loopback, or from GPU to GPU.
+    The processes find each other through a file and talk over loopback, or from GPU to GPU.
 
     Raises:
         UserError: there are fewer GPUs than processes.
-        OSError: the first process raised it: its checkpoint cannot be written.
-        torch.multiprocessing.ProcessException: another failed, or one died.
+        OSError: the first process could not write its checkpoint.
+        torch.multiprocessing.ProcessException: a process failed in another way, or died.
     """
     import torch
     from torch.multiprocessing.spawn import start_processes
 
     devices = visible_devices(torch.cuda.device_count())
     if devices and len(devices) < processes:
-        raise UserError(f"SFT(processes={processes}) trains on as many GPUs, and it has {len(devices)}: raise its resources.gpus")
+        raise UserError(f"SFT(processes={processes}) needs {processes} GPUs but has {len(devices)}: raise its resources.gpus")
     queue: Any = multiprocessing.get_context("spawn").Queue()
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder) / "store")
-        context: Any = start_processes(_one, (work, processes, store, devices, queue), processes, join=False, start_method="spawn")  # type: ignore[no-untyped-call]
+        context: Any = start_processes(_process, (work, processes, store, devices, queue), processes, join=False, start_method="spawn")  # type: ignore[no-untyped-call]
         try:
             while (item := _next(queue, context)) is not None:
                 if isinstance(item, BaseException):
@@ -55,13 +55,13 @@ def train_together(work: Work, processes: int) -> Iterator[TrainingStep]:
 
 
 def visible_devices(count: int) -> list[str]:
-    """What `CUDA_VISIBLE_DEVICES` calls each of the GPUs of this process."""
+    """The name of each GPU of this process in `CUDA_VISIBLE_DEVICES`."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
 def _next(queue: Any, context: Any) -> TrainingStep | BaseException | None:
-    """What the first process says next. Raises ProcessException where one of them has failed."""
+    """What the first process sends next. Raises ProcessException if a process has failed."""
     while True:
         try:
             return queue.get(timeout=BEAT_SECONDS)  # type: ignore[no-any-return]
@@ -69,14 +69,13 @@ def _next(queue: Any, context: Any) -> TrainingStep | BaseException | None:
             context.join(timeout=0)
 
 
-def _one(rank: int, work: Work, processes: int, store: str, devices: list[str], queue: Any) -> None:
-    """One of the processes."""
+def _process(rank: int, work: Work, processes: int, store: str, devices: list[str], queue: Any) -> None:
     import torch
     import torch.distributed as dist
     from torch.distributed import FileStore  # type: ignore[attr-defined]
 
     if devices:
-        # Each sees its own alone: transformers would else divide every batch among all that it sees.
+        # Each process sees its own GPU alone: transformers would divide each batch among all that it sees.
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[rank]
         torch.cuda.set_device(0)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"

@@ -1,4 +1,4 @@
-"""Reinforcement learning with verifiable rewards, with TRL: problems in, the next checkpoint out."""
+"""Reinforcement learning with verifiable rewards, with TRL: prompts in, the next checkpoint out."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import OpenVerifiers, Reinforcer, Resources, Verifiers
-from selfimprove.records import AcceptedTrace, Checkpoint, Message, Outcome, ReinforcementPrompt, Trace, TrainingStep
+from selfimprove.records import Checkpoint, Outcome, ReinforcementPrompt, Trace, TrainingStep
 from selfimprove.thinking.traces import parsed
-from selfimprove.training.agreement import require_agreement
-from selfimprove.training.malloc import keep_freed_memory
+from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
 from selfimprove.training.rows import end_of_turn, tokenize_prompt
 from selfimprove.training.training_thread import OnStep, run_training
 
 REWARDS = {Outcome.CORRECT: 1.0, Outcome.WRONG: 0.0, Outcome.UNPARSEABLE: 0.0}
-"""What a verdict is worth; a rollout whose verdict is undecided has no reward and takes no part."""
+"""Reward by verdict. A rollout with an undecided verdict has no reward and is left out."""
 FIGURES = {
     "reward": "reward",
     "rollouts": "rollouts",
@@ -33,122 +32,111 @@ FIGURES = {
     "equal_groups": "frac_reward_zero_std",
     "entropy": "entropy",
 }
-"""What is kept of each step, and TRL's name for it: the mean reward; counts of rollouts and of their tokens; the share of groups whose rewards are
-all equal, so that they teach nothing; the entropy of the model's choices, in nats."""
+"""Figures kept of each step, with TRL's names for them: mean reward; counts of rollouts and of their tokens; share of groups in which all rewards are
+equal, which teach nothing; entropy of the model's distributions in nats."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "arbitrary_types_allowed": True})
 class GRPO(Reinforcer):
-    """Samples groups of rollouts, has them judged, and makes those better than their group likelier, with TRL's `GRPOTrainer` and AdamW.
+    """Samples groups of rollouts, verifies them, and makes those better than their group likelier, with TRL's `GRPOTrainer` and AdamW.
 
-    GRPO: Shao et al. 2024, "DeepSeekMath"; with rewards from a verifier as in DeepSeek-AI 2025, "DeepSeek-R1". Rollouts are sampled by the model that
-    trains, in its process, without vLLM. Computes in bfloat16 where the machine is fast at it and keeps float32 masters of the weights.
+    GRPO: Shao et al. 2024, "DeepSeekMath"; with rewards from a verifier as in DeepSeek-AI 2025, "DeepSeek-R1". The training process samples the
+    rollouts itself, without vLLM. Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights.
     """
 
     steps: PositiveInt = 20
     """Optimizer steps."""
     problems_per_step: PositiveInt = 8
-    """Problems that are tried in one optimizer step."""
+    """Problems in one optimizer step."""
     group_size: Annotated[int, Field(ge=2)] = 8
-    """Rollouts of each problem: what one is compared with."""
+    """Rollouts of each problem, which are compared with one another."""
     temperature: PositiveFloat = 1.0
-    """Of the rollouts."""
+    """Sampling temperature of the rollouts."""
     max_tokens: PositiveInt = 256
-    """The most tokens of a rollout, thinking and answer."""
+    """Maximum number of tokens in a rollout, thinking and answer."""
     learning_rate: PositiveFloat = 1e-6
-    """The peak: reached after the warm-up, zero at the end."""
+    """Peak learning rate, reached after the warm-up; it falls to zero at the end."""
     beta: NonNegativeFloat = 0.0
-    """Weight of the KL divergence from where it started; 0 leaves it out."""
+    """Weight of the KL divergence from the starting model; 0 leaves it out."""
     format_reward: NonNegativeFloat = 0.0
     """Added for a rollout that thinks once, in one closed block, and ends its turn, right or wrong (DeepSeek-R1's format reward)."""
+    partial_credit: bool = False
+    """Whether a wrong answer is rewarded with its score, if the verifier gives partial credit; otherwise its reward is 0."""
     rows_at_once: PositiveInt = 16
-    """The most rollouts in one forward and backward pass: bounds memory, changes no figure."""
+    """Maximum number of rollouts in one forward and backward pass. It bounds memory and changes no figure."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps over which the learning rate rises."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Passed to TRL's `GRPOConfig` as they are, over the fields above; all but the choice of the optimizer (`optim`)."""
+    """Passed to TRL's `GRPOConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""
     verifiers: Verifiers | None = None
-    """Who says what is right; None: the workflow's verifier, in processes that are killed at its deadline."""
+    """Verifiers of the rollouts. None: the workflow's verifier, in processes that are killed at its deadline."""
     threads: PositiveInt | None = None
-    """Threads that torch computes with; None: one for every core that the process may use."""
+    """Threads for torch. None: one for each core that the process may use."""
     resources: Resources = Resources()
 
     def open(self) -> OpenGRPO:
-        """Load torch and TRL.
+        """Load torch and TRL, which takes some seconds.
 
         Raises:
-            UserError: there is no verifiers, or `options` chooses an optimizer.
+            UserError: there are no verifiers, or `options` chooses an optimizer.
         """
         if self.verifiers is None:
-            raise UserError("GRPO has no verifiers: outside a workflow, give it verifiers=VerifierPool(verifier)")
-        if "optim" in self.options:
-            raise UserError("GRPO trains with AdamW on float32 masters: take `optim` out of its options")
-        return OpenGRPO(self, self.verifiers)
+            raise UserError("GRPO has no verifiers: outside a workflow, set verifiers=VerifierPool(verifier)")
+        opened = OpenGRPO(self, self.verifiers)
+        import selfimprove.training.generating_trainers  # noqa: F401
+
+        return opened
 
 
-class OpenGRPO:
-    """A trainer in the process that trains."""
+class OpenGRPO(TRLTrainer[GRPO]):
+    """Reinforcement in the process that trains."""
 
     def __init__(self, part: GRPO, verifiers: Verifiers) -> None:
-        """Import what training needs: some seconds."""
-        import selfimprove.training.grpo_trainer  # noqa: F401
-
-        keep_freed_memory()
-        self._part, self._verifiers = part, verifiers
+        """`verifiers` are opened for each training."""
+        super().__init__(part)
+        self._verifiers = verifiers
 
     def train(self, start: Checkpoint, rows: Sequence[ReinforcementPrompt], into: Path, seed: int) -> Iterator[TrainingStep]:
-        """Practise on problems from `start` on and save into `into`; each optimizer step is yielded as soon as it is done.
+        """Reinforce `start` on prompts and save the model into `into`; each optimizer step is yielded as soon as it is done.
 
-        Whoever closes the iterator early stops the training, and nothing is saved.
+        Closing the iterator early stops the training, and nothing is saved.
 
         Raises:
-            UserError: there are no problems.
+            UserError: there are no prompts.
             OSError: the checkpoint cannot be written; nothing is left of it.
         """
-        from transformers import AutoTokenizer
-
         if not rows:
-            raise UserError("there are no problems to practise on")
-        tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
+            raise UserError("there are no problems to reinforce on")
+        tokenizer = load_tokenizer(start)
         with closing(self._verifiers.open()) as verifiers:
-            rewarding = _Rewarding(rows, tokenizer, verifiers, self._part.format_reward)
+            rewards = Rewards(rows, tokenizer, verifiers, self._part.format_reward, self._part.partial_credit)
             yield from run_training(
-                lambda on_step: self._fit(start, tokenizer, rewarding, seed, on_step), Path(start.path), into, self._part.threads, FIGURES
+                lambda on_step: self._fit(start, tokenizer, rewards, seed, on_step), Path(start.path), into, self._part.threads, FIGURES
             )
 
-    def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
-        """Compare the ids of completions and prompts, token for token; how many were equal.
-
-        Raises:
-            UserError: two differ.
-        """
-        return require_agreement(Path(start.path), rows, asked)
-
-    def close(self) -> None:
-        """Nothing stays open between two trainings."""
-
-    def _fit(self, start: Checkpoint, tokenizer: Any, rewarding: _Rewarding, seed: int, on_step: OnStep) -> Any:
+    def _fit(self, start: Checkpoint, tokenizer: Any, rewards: Rewards, seed: int, on_step: OnStep) -> Any:
         """The trained model."""
         from datasets import Dataset
         from transformers import AutoModelForCausalLM
 
-        from selfimprove.training.grpo_trainer import GroupTrainer
-        from selfimprove.training.lean_loop import computing_type
+        from selfimprove.training.generating_trainers import GRPOTrainer, ending_at
+        from selfimprove.training.lean_loop import fit
 
-        prompts = [{"prompt": list(exercise.messages), "place": place} for place, exercise in enumerate(rewarding.exercises)]
+        def verifier(*, place: list[int], completion_ids: list[list[int]], **_: Any) -> list[float | None]:
+            return rewards.of(place, completion_ids)
+
+        chats = [{"prompt": list(prompt.messages), "place": place} for place, prompt in enumerate(rewards.prompts)]
         with tempfile.TemporaryDirectory() as scratch:
-            trainer = GroupTrainer(
-                model=AutoModelForCausalLM.from_pretrained(start.path, dtype="float32", local_files_only=True),
-                dtype=computing_type(),
-                on_step=lambda step, steps, measured: on_step(step, steps, {**measured, **rewarding.counted()}),
-                reward=rewarding.rewards,
-                end=rewarding.end,
-                args=self._settings(scratch, seed, len(prompts)),
-                train_dataset=Dataset.from_list(prompts),
-                processing_class=tokenizer,
-            )
-            trainer.train()
-        return trainer.model
+            model = AutoModelForCausalLM.from_pretrained(start.path, dtype="float32", local_files_only=True)
+            with ending_at(rewards.end, model):
+                trainer = GRPOTrainer(
+                    model=model,
+                    reward_funcs=verifier,
+                    args=self._settings(scratch, seed, len(chats)),
+                    train_dataset=Dataset.from_list(chats),
+                    processing_class=tokenizer,
+                )
+            return fit(trainer, lambda step, steps, measured: on_step(step, steps, {**measured, **rewards.counted()}))
 
     def _settings(self, scratch: str, seed: int, problems: int) -> Any:
         from trl import GRPOConfig
@@ -172,41 +160,47 @@ class OpenGRPO:
         return GRPOConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})
 
 
-class _Rewarding:
-    """Has rollouts judged, and counts them until the step that they belong to is done."""
+class Rewards:
+    """Verifies rollouts and counts them until the end of their step."""
 
-    def __init__(self, exercises: Sequence[ReinforcementPrompt], tokenizer: Any, verifiers: OpenVerifiers, format_reward: float) -> None:
-        self.exercises, self.end = exercises, end_of_turn(tokenizer)
+    def __init__(
+        self, prompts: Sequence[ReinforcementPrompt], tokenizer: Any, verifiers: OpenVerifiers, format_reward: float, partial_credit: bool = False
+    ) -> None:
+        """`format_reward` is added for each well-formed rollout; with `partial_credit`, a wrong one is worth its score."""
+        self.prompts, self.end = prompts, end_of_turn(tokenizer)
         self._tokenizer, self._verifiers, self._format_reward = tokenizer, verifiers, format_reward
+        self._partial_credit = partial_credit
         self._ends = {self.end, tokenizer.eos_token_id}
-        prompts = [tokenize_prompt(tokenizer, exercise.messages) for exercise in exercises]
-        self._opened = [tokenizer.decode(ids).rstrip().endswith(one.delimiters.begin) for ids, one in zip(prompts, exercises, strict=True)]
+        chats = [tokenizer.decode(tokenize_prompt(tokenizer, prompt.messages)) for prompt in prompts]
+        self._opened = [chat.rstrip().endswith(prompt.delimiters.begin) for chat, prompt in zip(chats, prompts, strict=True)]
         self._counts: Counter[str] = Counter()
 
-    def rewards(self, places: list[int], outputs: list[list[int]]) -> list[float | None]:
-        """What each output is worth, given the place of its exercise; None where the verdict is undecided."""
+    def of(self, places: list[int], outputs: list[list[int]]) -> list[float | None]:
+        """The reward of each output, given the place of its prompt; None if the verdict is undecided."""
         traces = [self._trace(place, ids) for place, ids in zip(places, outputs, strict=True)]
-        verdicts = self._verifiers.verify([(self.exercises[place].problem, trace) for place, trace in zip(places, traces, strict=True)])
+        verdicts = self._verifiers.verify([(self.prompts[place].problem, trace) for place, trace in zip(places, traces, strict=True)])
         self._counts["rollouts"] += len(traces)
         self._counts["rollout_tokens"] += sum(map(len, outputs))
         self._counts["rollouts_right"] += sum(verdict.outcome is Outcome.CORRECT for verdict in verdicts)
         self._counts["rollouts_undecided"] += sum(verdict.outcome not in REWARDS for verdict in verdicts)
         return [
-            REWARDS[verdict.outcome] + self._format_reward * _well_formed(trace) if verdict.outcome in REWARDS else None
+            (verdict.score if self._partial_credit else REWARDS[verdict.outcome]) + self._format_reward * _well_formed(trace)
+            if verdict.outcome in REWARDS
+            else None
             for trace, verdict in zip(traces, verdicts, strict=True)
         ]
 
     def counted(self) -> dict[str, float]:
-        """What was counted since the last time."""
+        """The counts since the last call."""
         counts, self._counts = self._counts, Counter()
         return dict(counts)
 
     def _trace(self, place: int, ids: list[int]) -> Trace:
-        exercise, ended = self.exercises[place], bool(ids) and ids[-1] in self._ends
+        prompt, ended = self.prompts[place], bool(ids) and ids[-1] in self._ends
         # Delimiters may be special tokens.
         text = self._tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=False)
-        name, finish = exercise.problem.id, "stop" if ended else "length"
-        return Trace(f"{name}/rollout", name, "rollout", (), tuple(ids), text, (), finish, 1.0, 0, exercise.delimiters, self._opened[place])
+        name, finish = prompt.problem.id, "stop" if ended else "length"
+        return Trace(f"{name}/rollout", name, "rollout", (), tuple(ids), text, (), finish, 1.0, 0, prompt.delimiters, self._opened[place])
 
 
 def _well_formed(trace: Trace) -> bool:

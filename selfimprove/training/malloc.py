@@ -1,24 +1,24 @@
-"""Keeps memory that a training step has freed for the next one: from the system it would come back at a page fault every 4 KiB."""
+"""Keeps the memory that a training step frees for the next step: memory from the system costs a page fault for every 4 KiB."""
 
 from __future__ import annotations
 
 import ctypes
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
-"""glibc's numbers, from malloc.h."""
+"""Parameter numbers of glibc, from malloc.h."""
 
 
 def keep_freed_memory() -> None:
-    """From now on this process returns no memory by itself; without glibc nothing changes."""
+    """From now on, this process returns no memory by itself. No effect without glibc."""
     allocator = ctypes.CDLL(None)
     if hasattr(allocator, "mallopt"):
-        # One heap for all threads, no blocks of their own for large tensors, grown by 256 MiB at a time and never cut.
+        # One heap for all threads, large tensors included; it grows by 256 MiB at a time and never shrinks.
         for parameter, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TOP_PAD, 1 << 28), (M_TRIM_THRESHOLD, 2**31 - 1)):
             allocator.mallopt(parameter, value)
 
 
 def return_freed_memory() -> None:
-    """Give back to the system what is free now."""
+    """Return all free memory to the system."""
     allocator = ctypes.CDLL(None)
     if hasattr(allocator, "malloc_trim"):
         allocator.malloc_trim(0)

@@ -1,4 +1,4 @@
-"""AdamW that computes in bfloat16 and remembers in float32: steps of 1e-4 are below what a bfloat16 weight can hold.
+"""AdamW with bfloat16 weights and float32 masters: a bfloat16 weight cannot represent steps of 1e-4.
 
 Imports torch: to be imported where training runs.
 """
@@ -20,22 +20,23 @@ ALONE = World()
 class MasterAdamW(torch.optim.Optimizer):
     """AdamW (Loshchilov and Hutter, 2019) on float32 masters of weights that the model holds in `dtype`.
 
-    Takes over float32 parameters: each becomes the rounded copy of a master kept here. Each weight is updated and rounded while it is in the cache.
+    It takes over float32 parameters: each becomes the rounded copy of a master kept here. Each weight is updated and rounded while it is in the CPU
+    cache.
 
     Where several processes train together, each has the gradients of its own rows and keeps the masters of its share of the weights (stage 1 of
-    Rajbhandari et al. 2020, "ZeRO: Memory optimizations toward training trillion parameter models"): 2 bytes a parameter for the weight and 2 for its
-    gradient everywhere, and 12 at one of them.
+    Rajbhandari et al. 2020, "ZeRO: Memory optimizations toward training trillion parameter models"). Per parameter, every process holds 2 bytes for
+    the weight and 2 for its gradient, and one process holds 12 more.
     """
 
     def __init__(
         self, groups: Iterable[dict[str, Any]], dtype: torch.dtype, *, lr: float, betas: tuple[float, float], eps: float, world: World = ALONE
     ) -> None:
-        """`groups` are parameter groups, each with its `weight_decay`."""
+        """Take over parameter groups, each with its `weight_decay`."""
         super().__init__(list(groups), {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
         self._world, self._collected = world, False
         self._divisor: Tensor | None = None
         self._owner = dict(zip(self._parameters(), world.owners(self._parameters()), strict=True))
-        # Not in `self.state`: accelerate loads that back when it wraps an optimizer, and loading casts it to the type of the weights.
+        # Not in `self.state`: accelerate reloads that when it wraps an optimizer, and reloading casts it to the type of the weights.
         self._kept: dict[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
         for parameter, owner in self._owner.items():
             if owner == world.rank:
@@ -44,7 +45,7 @@ class MasterAdamW(torch.optim.Optimizer):
             parameter.data = parameter.data.to(dtype)
 
     def clip(self, longest: float) -> Tensor:
-        """Have the next step shorten the gradient, all of it taken as one vector, to this length; its length now."""
+        """Have the next step clip the norm of the whole gradient to `longest`. Returns the norm before clipping."""
         self._collect()
         length = torch.nn.utils.get_total_norm([p.grad for p in self._kept if p.grad is not None]).float()
         length = self._world.total(length.square()).sqrt()
@@ -53,7 +54,7 @@ class MasterAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update masters from the gradients, then the weights from the masters."""
+        """Update the masters from the gradients, then the weights from the masters."""
         self._collect()
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -63,7 +64,7 @@ class MasterAdamW(torch.optim.Optimizer):
         self._divisor, self._collected = None, False
 
     def _collect(self) -> None:
-        """Once a step: each gradient, added up over all processes, is where its master is."""
+        """Once a step, sum each gradient over all processes at the owner of its master."""
         if not self._collected:
             self._world.collect((parameter.grad, owner) for parameter, owner in self._owner.items() if parameter.grad is not None)
             self._collected = True

@@ -1,4 +1,4 @@
-"""Distillation of a teacher's distributions with TRL: questions in, a student that answers them as its teacher would out."""
+"""On-policy distillation with TRL: questions in, a student that answers like its teacher out."""
 
 from __future__ import annotations
 
@@ -14,74 +14,71 @@ from pydantic.dataclasses import dataclass
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
-from selfimprove.records import AcceptedTrace, Checkpoint, Message, Trace, TrainingStep
-from selfimprove.training.agreement import require_agreement
-from selfimprove.training.malloc import keep_freed_memory
+from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
+from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
 from selfimprove.training.rows import end_of_turn
 from selfimprove.training.training_thread import OnStep, run_training
 
 FIGURES = {"output_tokens": "completions/mean_length", "clipped": "completions/clipped_ratio", "entropy": "entropy"}
-"""What is kept of each step, and TRL's name for it: the mean length of what the student wrote, the share that the token limit ended, and the entropy
-of its choices in nats."""
+"""Figures kept of each step, with TRL's names for them: mean length of the student's completions, share cut off by the token limit, and entropy of
+the student's distributions in nats."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class OnPolicyDistillation(Trainer):
-    """Has the student answer, and moves its distribution over the next token, after each of its own tokens, towards the teacher's.
+    """Has the student answer, and moves its distribution after each of its own tokens towards the teacher's.
 
-    On-policy distillation: Agarwal et al. 2024, with TRL's `DistillationTrainer` and AdamW. Of the rows only the questions count. The student
-    should answer in the teacher's form already, as one does that was trained on its traces: what it writes is all that it learns from. Completions
-    are sampled by the model that trains, in its process, without vLLM. Computes in bfloat16 where the machine is fast at it and keeps float32
-    masters of the weights.
+    On-policy distillation: Agarwal et al. 2024, with TRL's `DistillationTrainer` and AdamW. Only the questions of the rows are used. The student
+    should already answer in the teacher's form, as after training on its traces, because it learns from its own completions alone. The training
+    process samples them itself, without vLLM. Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights.
     """
 
     teacher: str
-    """A Hugging Face id or a local folder, with the student's vocabulary."""
+    """A Hugging Face id or a local folder; the teacher must have the student's vocabulary."""
     steps: PositiveInt = 20
     """Optimizer steps."""
     batch_size: PositiveInt = 16
-    """Questions in one step."""
+    """Questions in one optimizer step."""
     temperature: PositiveFloat = 1.0
-    """Of sampling, and of both distributions in the loss."""
+    """Temperature of sampling, and of both distributions in the loss."""
     max_tokens: PositiveInt = 256
-    """The most tokens of a completion, thinking and answer."""
+    """Maximum number of tokens in a completion, thinking and answer."""
     divergence: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Which one is minimized (TRL's `beta`): 0 the forward KL divergence, 1 the reverse, between them the generalized Jensen-Shannon."""
+    """The divergence to minimize (TRL's `beta`): 0 is the forward KL divergence, 1 the reverse; values between are generalized Jensen-Shannon."""
     learning_rate: PositiveFloat = 2e-5
-    """The peak: reached after the warm-up, zero at the end."""
+    """Peak learning rate, reached after the warm-up; it falls to zero at the end."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps over which the learning rate rises."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Passed to TRL's `DistillationConfig` as they are, over the fields above; all but the choice of the optimizer (`optim`)."""
+    """Passed to TRL's `DistillationConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""
     threads: PositiveInt | None = None
-    """Threads that torch computes with; None: one for every core that the process may use."""
+    """Threads for torch. None: one for each core that the process may use."""
     resources: Resources = Resources()
 
     def open(self) -> OpenOnPolicyDistillation:
-        """Load torch and TRL.
+        """Load torch and TRL, which takes some seconds.
 
         Raises:
             UserError: there is no such teacher, or `options` chooses an optimizer.
         """
-        if "optim" in self.options:
-            raise UserError("OnPolicyDistillation trains with AdamW on float32 masters: take `optim` out of its options")
-        return OpenOnPolicyDistillation(self, resolve_model(self.teacher))
+        opened = OpenOnPolicyDistillation(self, resolve_model(self.teacher))
+        import selfimprove.training.generating_trainers  # noqa: F401
+
+        return opened
 
 
-class OpenOnPolicyDistillation:
-    """A trainer in the process that trains."""
+class OpenOnPolicyDistillation(TRLTrainer[OnPolicyDistillation]):
+    """On-policy distillation in the process that trains."""
 
     def __init__(self, part: OnPolicyDistillation, teacher: Path) -> None:
-        """Import what training needs: some seconds."""
-        import selfimprove.training.distillation_trainer  # noqa: F401
-
-        keep_freed_memory()
-        self._part, self._teacher = part, teacher
+        """`teacher` is the folder of the teacher's model."""
+        super().__init__(part)
+        self._teacher = teacher
 
     def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
-        """Train `start`, the student, on the questions of the rows and save into `into`; each optimizer step is yielded as soon as it is done.
+        """Train `start`, the student, on the questions of the rows and save it into `into`; each optimizer step is yielded as soon as it is done.
 
-        The loss of a step is the divergence per token, in nats. Whoever closes the iterator early stops the training, and nothing is saved.
+        The loss of a step is the divergence per token, in nats. Closing the iterator early stops the training, and nothing is saved.
 
         Raises:
             UserError: there are no rows, or student and teacher have different vocabularies.
@@ -91,47 +88,33 @@ class OpenOnPolicyDistillation:
 
         if not rows:
             raise UserError("there are no questions to distil on")
-        ours, theirs = (AutoTokenizer.from_pretrained(path, local_files_only=True) for path in (start.path, self._teacher))
-        if ours.get_vocab() != theirs.get_vocab():
-            raise UserError(f"teacher {self._teacher} has another vocabulary than the student: train on its traces instead (SFT)")
+        tokenizer, theirs = load_tokenizer(start), AutoTokenizer.from_pretrained(self._teacher, local_files_only=True)
+        if tokenizer.get_vocab() != theirs.get_vocab():
+            raise UserError(f"teacher {self._teacher} and the student have different vocabularies: train on the teacher's traces instead (SFT)")
         chats = {row.problem_id: {"prompt": list(row.messages)} for row in rows}
         yield from run_training(
-            lambda on_step: self._fit(start, ours, list(chats.values()), seed, on_step), Path(start.path), into, self._part.threads, FIGURES
+            lambda on_step: self._fit(start, tokenizer, list(chats.values()), seed, on_step), Path(start.path), into, self._part.threads, FIGURES
         )
-
-    def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
-        """Compare the ids of completions and prompts, token for token; how many were equal.
-
-        Raises:
-            UserError: two differ.
-        """
-        return require_agreement(Path(start.path), rows, asked)
-
-    def close(self) -> None:
-        """Nothing stays open between two trainings."""
 
     def _fit(self, start: Checkpoint, tokenizer: Any, chats: list[dict[str, Any]], seed: int, on_step: OnStep) -> Any:
         """The trained student."""
         from datasets import Dataset
         from transformers import AutoModelForCausalLM
 
-        from selfimprove.training.distillation_trainer import StudentTrainer
-        from selfimprove.training.lean_loop import computing_type
+        from selfimprove.training.generating_trainers import DistillationTrainer, ending_at
+        from selfimprove.training.lean_loop import computing_type, fit
 
-        dtype = computing_type()
         with tempfile.TemporaryDirectory() as scratch:
-            trainer = StudentTrainer(
-                model=AutoModelForCausalLM.from_pretrained(start.path, dtype="float32", local_files_only=True),
-                teacher_model=AutoModelForCausalLM.from_pretrained(self._teacher, dtype=dtype, local_files_only=True),
-                dtype=dtype,
-                on_step=on_step,
-                end=end_of_turn(tokenizer),
-                args=self._settings(scratch, seed, len(chats)),
-                train_dataset=Dataset.from_list(chats),
-                processing_class=tokenizer,
-            )
-            trainer.train()
-        return trainer.model
+            student = AutoModelForCausalLM.from_pretrained(start.path, dtype="float32", local_files_only=True)
+            with ending_at(end_of_turn(tokenizer), student):
+                trainer = DistillationTrainer(
+                    model=student,
+                    teacher_model=AutoModelForCausalLM.from_pretrained(self._teacher, dtype=computing_type(), local_files_only=True),
+                    args=self._settings(scratch, seed, len(chats)),
+                    train_dataset=Dataset.from_list(chats),
+                    processing_class=tokenizer,
+                )
+            return fit(trainer, on_step)
 
     def _settings(self, scratch: str, seed: int, questions: int) -> Any:
         from trl import DistillationConfig

@@ -1,4 +1,4 @@
-"""Lays the rows of a step end to end, the beginning that they share once, so that nothing is computed twice or for padding; attention has them apart.
+"""Lays the rows of a step end to end, with their shared beginning only once. Nothing is computed twice or for padding; attention keeps rows apart.
 
 Imports torch: to be imported where training runs.
 """
@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SHORT = 256
-"""Tokens of the longest row up to which two matrix products beat the fused attention on a CPU, whose backward is slow for short rows."""
+"""Length of the longest row up to which two matrix products beat fused attention on a CPU, whose backward pass is slow for short rows."""
 
 
 def pack(examples: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
-    """One step's `input_ids` and `labels` (-100: no loss) as tensors [1, tokens], and what `packed_attention` needs.
+    """The `input_ids` and `labels` (-100: no loss) of one step as tensors [1, tokens], and the arguments of `packed_attention`.
 
-    What all prompts begin with (system prompt, the question's template) comes once, before what is each row's own: causal attention computes the
-    same for it in every row. `slots` [tokens] is where each token stands when rows are padded to the longest, the shared ones in the first row;
-    `grid` is (rows, tokens of the longest, tokens shared); `row_tokens` counts the tokens of the rows, shared ones in each.
+    The shared beginning of all prompts (system prompt, question template) comes once, before the rest of each row: causal attention computes the same
+    for it in every row. `slots` [tokens] is the place of each token when rows are padded to the longest, shared tokens in the first row; `grid` is
+    (rows, tokens of the longest row, shared tokens); `row_tokens` counts the tokens of all rows, shared ones in each.
     """
     shared = shared_beginning(examples)
     lengths = torch.tensor([len(example["input_ids"]) - shared for example in examples])
@@ -43,7 +43,7 @@ def pack(examples: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
 
 
 def shared_beginning(examples: Sequence[dict[str, list[int]]]) -> int:
-    """How many tokens all rows begin with, short of the last prompt token of any: what predicts a completion is the row's own. 0 for one row."""
+    """Number of tokens that all rows begin with, excluding the last prompt token of each, which predicts its own completion. 0 for one row."""
     if len(examples) == 1:
         return 0
     first = examples[0]["input_ids"]
@@ -65,9 +65,9 @@ def packed_attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each row, in the form transformers asks of an attention implementation.
+    """Causal attention within each row, as an attention implementation of transformers.
 
-    Query, key and value are [1, heads, tokens, size]. Rows are padded on the right, where causal attention never looks, so that no mask is needed.
+    Query, key and value are [1, heads, tokens, size]. Rows are padded on the right, where causal attention never looks, so no mask is needed.
     """
     query, key, value = (_spread(states, slots, grid) for states in (query, key, value))
     if query.device.type == "cpu" and grid[1] <= SHORT and not dropout:
@@ -78,7 +78,7 @@ def packed_attention(
 
 
 def _spread(states: Tensor, slots: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """[1, heads, tokens, size] to [rows, heads, longest, size]; zeros where a row has ended."""
+    """[1, heads, tokens, size] to [rows, heads, longest, size], with zeros after the end of a row."""
     rows, longest, shared = grid
     tokens = states[0].transpose(0, 1)
     padded = tokens.new_zeros(rows * longest, *tokens.shape[1:]).index_copy(0, slots, tokens).view(rows, longest, *tokens.shape[1:])
@@ -88,7 +88,7 @@ def _spread(states: Tensor, slots: Tensor, grid: tuple[int, int, int]) -> Tensor
 
 
 class _Gather(torch.autograd.Function):
-    """`values[slots]` for distinct slots: the backward copies, where that of indexing adds one row after the other."""
+    """`values[slots]` for distinct slots. The backward pass copies; that of indexing would add row by row."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, slots: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class _Gather(torch.autograd.Function):
 
 
 def _grouped_attention(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-    """Attention as two batched products; the query heads that share a key head are rows of one product, so that keys are not repeated."""
+    """Attention as two batched products. Query heads that share a key head are rows of one product, so keys are not repeated."""
     rows, heads, longest, size = query.shape
     key_heads = key.shape[1]
     group = heads // key_heads

@@ -17,10 +17,9 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
-from selfimprove.records import AcceptedTrace, Checkpoint, Message, Trace, TrainingStep
-from selfimprove.training.agreement import require_agreement
-from selfimprove.training.data_parallel import train_together
-from selfimprove.training.malloc import keep_freed_memory
+from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
+from selfimprove.training.data_parallel import train_data_parallel
+from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
 from selfimprove.training.training_thread import OnStep, run_training
 from selfimprove.training.world import World
@@ -31,36 +30,36 @@ Example = dict[str, list[int]]
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class SFT(Trainer):
-    """Fine-tunes every weight (or a LoRA adapter) on the completions of the rows, with TRL's `SFTTrainer` and AdamW.
+    """Fine-tunes all weights, or a LoRA adapter, on the completions of the rows, with TRL's `SFTTrainer` and AdamW.
 
-    Computes in bfloat16 where the machine is fast at it and keeps float32 masters of the weights; rows are shuffled anew each epoch.
+    Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights. Rows are shuffled anew each epoch.
     """
 
     epochs: PositiveFloat = 3.0
-    """How often every row is gone over."""
+    """Passes over the rows."""
     min_steps: PositiveInt = 1
-    """The fewest optimizer steps: where the first generations bring few rows, these are gone over more often than `epochs` says."""
+    """Minimum number of optimizer steps. If the first generations bring few rows, these are used more often than `epochs` says."""
     learning_rate: PositiveFloat = 1e-4
-    """The peak: reached after the warm-up, zero at the end."""
+    """Peak learning rate, reached after the warm-up; it falls to zero at the end."""
     batch_size: PositiveInt = 16
     """Rows in one optimizer step."""
     max_length: PositiveInt = 512
-    """The most tokens of a row, prompt and completion; selection has to leave out what is longer."""
+    """Maximum number of tokens in a row, prompt and completion. Longer rows are dropped, and the report counts them."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps over which the learning rate rises."""
     weight_decay: NonNegativeFloat = 0.0
-    """AdamW's, of weight matrices; 0: none."""
+    """AdamW's weight decay, on weight matrices only."""
     schedule: str = "linear"
-    """How the learning rate falls: a scheduler of transformers by name, `linear`, `cosine`, `constant_with_warmup`, …"""
+    """How the learning rate falls: the name of a scheduler of transformers, such as `linear`, `cosine` or `constant_with_warmup`."""
     lora: dict[str, Any] | None = None
-    """Settings of peft's `LoraConfig`; the adapter is merged into the weights that are saved. None trains every weight."""
+    """Arguments of peft's `LoraConfig`; the adapter is merged into the saved weights. None trains all weights."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Passed to TRL's `SFTConfig` as they are, over the fields above; all but the choice of the optimizer (`optim`)."""
+    """Passed to TRL's `SFTConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""
     threads: PositiveInt | None = None
-    """Threads that torch computes with; None: one for every core that the process may use."""
+    """Threads for torch. None: one for each core that the process may use."""
     processes: PositiveInt = 1
-    """That train together on one machine, a GPU each: a step's rows, and what the optimizer remembers, are divided among them. The rows of each step,
-    and the loss, stay what they are with one."""
+    """Processes that train together on one machine, each on its own GPU. They share the rows of each step and the optimizer's state; the rows of a
+    step and the loss stay the same as with one process."""
     resources: Resources = Resources()
 
     @property
@@ -69,101 +68,77 @@ class SFT(Trainer):
         return self.processes
 
     def open(self) -> OpenSFT:
-        """Load torch and TRL.
+        """Load torch and TRL, which takes some seconds.
 
         Raises:
             UserError: `lora` is set and peft is not installed, or `options` chooses an optimizer.
         """
-        if "optim" in self.options:
-            raise UserError("SFT trains with AdamW on float32 masters: take `optim` out of its options")
         if self.lora is not None and importlib.util.find_spec("peft") is None:
-            raise UserError("SFT(lora=…) needs the package peft: install it, or leave lora out")
-        return OpenSFT(self)
-
-
-class OpenSFT:
-    """A trainer in the process that trains."""
-
-    def __init__(self, part: SFT) -> None:
-        """Import what training needs: some seconds."""
+            raise UserError("SFT(lora=…) needs the package peft: install it, or remove lora")
+        opened = OpenSFT(self)
         import selfimprove.training.sft_trainer  # noqa: F401
 
-        keep_freed_memory()
-        self._part = part
+        return opened
+
+
+class OpenSFT(RowTrainer[SFT]):
+    """Supervised fine-tuning in the process that trains."""
 
     def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
-        """Fine-tune `start` on `rows` and save into `into`; each optimizer step is yielded as soon as it is done.
+        """Fine-tune `start` on `rows` and save the model into `into`; each optimizer step is yielded as soon as it is done.
 
-        The same start, rows and seed give the same weights on one kind of machine. Whoever closes the iterator early stops the training,
-        and nothing is saved.
+        The same start, rows and seed give the same weights on the same kind of machine. Closing the iterator early stops the training, and nothing is
+        saved.
 
         Raises:
-            UserError: there are no rows, or one is longer than `max_length`; names it.
+            UserError: there are no rows, or all are longer than `max_length`.
             OSError: the checkpoint cannot be written; nothing is left of it.
         """
-        from transformers import AutoTokenizer
-
         if not rows:
-            raise UserError("there are no rows to train on: no trace was accepted; sample more, or take easier problems or a stronger base_model")
-        tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
-        examples = [self._example(tokenizer, row) for row in rows]
+            raise UserError("there are no rows to train on, as no trace was accepted: sample more, or take easier problems or a stronger base_model")
+        tokenizer = load_tokenizer(start)
+        examples = [example for _, example in self._examples(tokenizer, rows)]
         if self._part.processes > 1:
-            yield from train_together(partial(_in_one_of_them, self._part, start, examples, into, seed), self._part.processes)
+            yield from train_data_parallel(partial(_train_process, self._part, start, examples, into, seed), self._part.processes)
         else:
             yield from self.train_examples(start, tokenizer, examples, into, seed, World())
 
     def train_examples(
         self, start: Checkpoint, tokenizer: Any, examples: list[Example], into: Path, seed: int, world: World
     ) -> Iterator[TrainingStep]:
-        """What one process does of it; the first one saves."""
+        """The part of one process in the training. The first process saves the model."""
         threads = self._part.threads or len(os.sched_getaffinity(0)) // world.size or 1
         yield from run_training(
             lambda on_step: self._fit(start, tokenizer, examples, seed, on_step, world), Path(start.path), into if world.rank == 0 else None, threads
         )
 
-    def agreement(self, start: Checkpoint, rows: Sequence[tuple[AcceptedTrace, Trace]], asked: Sequence[tuple[Sequence[Message], Trace]]) -> int:
-        """Compare the ids of completions and prompts, token for token; how many were equal.
-
-        Raises:
-            UserError: two differ.
-        """
-        return require_agreement(Path(start.path), rows, asked)
-
-    def close(self) -> None:
-        """Nothing stays open between two trainings."""
-
     def _example(self, tokenizer: Any, row: AcceptedTrace) -> Example:
         prompt, completion = tokenize_row(tokenizer, row)
-        length = len(prompt) + len(completion)
-        if length > self._part.max_length:
-            raise UserError(
-                f"row {row.trace_id} has {length} tokens, more than max_length={self._part.max_length}: "
-                "raise trainer.max_length, or lower sampling.max_tokens"
-            )
         labels = [-100] * len(prompt) + completion
         for begin, end in row.forced:
             labels[len(prompt) + begin : len(prompt) + end] = [-100] * (end - begin)
         return {"input_ids": prompt + completion, "labels": labels}
 
+    def _length(self, example: Example) -> int:
+        return len(example["input_ids"])
+
     def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, on_step: OnStep, world: World) -> Any:
         """The trained model."""
         from datasets import Dataset
 
-        from selfimprove.training.lean_loop import computing_type
+        from selfimprove.training.lean_loop import fit
         from selfimprove.training.sft_trainer import PackedTrainer
 
         with tempfile.TemporaryDirectory() as scratch:
             trainer = PackedTrainer(
                 model=self._load(start.path),
-                dtype=computing_type(),
-                on_step=on_step,
                 world=world,
                 args=self._settings(scratch, seed, len(examples)),
                 train_dataset=Dataset.from_list(examples),
                 processing_class=tokenizer,
             )
-            trainer.train()
-        return trainer.model.merge_and_unload() if self._part.lora else trainer.model
+            model = fit(trainer, on_step, world)
+        return model.merge_and_unload() if self._part.lora else model
 
     def _load(self, path: str) -> Any:
         from transformers import AutoConfig, AutoModelForCausalLM
@@ -197,8 +172,5 @@ class OpenSFT:
         return SFTConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})
 
 
-def _in_one_of_them(part: SFT, start: Checkpoint, examples: list[Example], into: Path, seed: int, world: World) -> Iterator[TrainingStep]:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(start.path, local_files_only=True)
-    return OpenSFT(part).train_examples(start, tokenizer, examples, into, seed, world)
+def _train_process(part: SFT, start: Checkpoint, examples: list[Example], into: Path, seed: int, world: World) -> Iterator[TrainingStep]:
+    return OpenSFT(part).train_examples(start, load_tokenizer(start), examples, into, seed, world)

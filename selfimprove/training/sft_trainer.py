@@ -12,26 +12,26 @@ from torch import Tensor
 from transformers import AttentionInterface
 from trl import SFTTrainer
 
-from selfimprove.training.lean_loop import LeanLoop
 from selfimprove.training.packing import pack, packed_attention
+from selfimprove.training.world import World
 
 PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-"""Model types whose layers are causal attention and nothing else that mixes tokens, and whose logits are the head's output as it is."""
+"""Model types in which only causal attention mixes tokens, and whose logits are the plain output of the head."""
 
 AttentionInterface.register("packed", packed_attention)
 
 
 def packs(config: Any, max_length: int) -> bool:
-    """Whether rows up to this length may be laid end to end for a model: TRL's own padded batches and loss serve the others."""
+    """Whether a model can take rows up to this length laid end to end. Other models use TRL's own padded batches and loss."""
     return config.model_type in PLAIN and (getattr(config, "sliding_window", None) or max_length) >= max_length
 
 
-class PackedTrainer(LeanLoop, SFTTrainer):  # type: ignore[misc]
-    """Rows end to end and what they begin with once, logits at completion tokens only, no checkpointing."""
+class PackedTrainer(SFTTrainer):  # type: ignore[misc]
+    """Lays rows end to end, their shared beginning once, and computes logits at completion tokens only."""
 
-    def __init__(self, *, model: Any, **rest: Any) -> None:
-        """Takes over a float32 model whose attention is `packed` where `packs` says so."""
-        self._tokens = 0
+    def __init__(self, *, model: Any, world: World, **rest: Any) -> None:
+        """Take over a float32 model whose attention is `packed` where `packs` allows it."""
+        self._tokens, self._world = 0, world
         self._packs = model.config._attn_implementation == "packed"
         super().__init__(model=model, data_collator=pack if self._packs else None, **rest)
 

@@ -1,4 +1,4 @@
-"""Runs a training to its checkpoint: the loop of TRL, which cannot be left and taken up again, works in a thread, and its steps are handed out."""
+"""Runs a training to its checkpoint. TRL's loop cannot be paused, so it runs in a thread that hands out its steps."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from selfimprove.records import TrainingStep
 from selfimprove.training.malloc import return_freed_memory
 
 OnStep = Callable[[int, int, dict[str, float]], bool]
-"""Takes a step's number, how many there will be, and what was measured, as `lean_loop.LeanLoop` gives them; says whether to go on."""
+"""Takes the number of a step, the number of steps in all, and TRL's figures (`loss`, `learning_rate`, `num_tokens` so far, and more). Returns whether
+to go on."""
 
 
 def run_training(
     fit: Callable[[OnStep], Any], start: Path, into: Path | None, threads: int | None, figures: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[TrainingStep]:
-    """Each optimizer step of `fit` as soon as it is done; then the model that it returns is saved into `into`.
+    """Yield each optimizer step of `fit` as soon as it is done, then save the model into `into`.
 
-    Whoever closes the iterator early stops the training, and nothing is saved.
+    Closing the iterator early stops the training, and nothing is saved.
 
     Args:
-        fit: trains, calls what it is given after each step, and returns the model.
+        fit: trains, calls its argument after each step, and returns the model.
         start: the folder whose tokenizer and chat template the checkpoint gets.
-        into: the checkpoint's folder; None where another process saves the same weights.
-        threads: that torch computes with; None: one for every core that the process may use.
-        figures: what is kept of each step beside loss, learning rate and tokens: the name in `TrainingStep.figures`, and what TRL calls it.
+        into: the folder of the checkpoint; None if another process saves the same weights.
+        threads: threads for torch; None: one for each core that the process may use.
+        figures: figures to keep of each step, besides loss, learning rate and tokens: names in `TrainingStep.figures`, with TRL's names for them.
 
     Raises:
         OSError: the checkpoint cannot be written; nothing is left of it.
@@ -48,7 +49,7 @@ def run_training(
         import torch
 
         try:
-            # A new thread takes OpenMP's default, which Ray sets to what the actor reserves.
+            # A new thread starts with OpenMP's default, which Ray sets to the cores that the actor reserves.
             torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
             trained.append(fit(on_step).to(torch.bfloat16))
             queue.put(None)

@@ -1,4 +1,4 @@
-"""The processes that train one model together: which rows of a step are whose, and what is added up over all of them."""
+"""The processes that train one model together: how they divide the rows of a step and sum over processes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class World:
-    """One process of several, which are in torch's default process group; alone, it adds nothing up and sends nothing."""
+    """One process of torch's default process group. A single process sums and sends nothing."""
 
     rank: int = 0
     size: int = 1
 
     def own(self, rows: Sequence[dict[str, list[int]]]) -> Sequence[dict[str, list[int]]]:
-        """This process's rows of a step. Where there are fewer rows than processes: one without any loss, as every process has to take part."""
+        """The rows of a step for this process. If there are too few for all, it gets a row without loss, since every process has to take part."""
         return rows[self.rank :: self.size] or [{**rows[0], "labels": [-100] * len(rows[0]["labels"])}]
 
     def total(self, numbers: Tensor) -> Tensor:
-        """The numbers of all processes, added up one by one."""
+        """Elementwise sum over all processes."""
         if self.size > 1:
             import torch.distributed as dist
 
@@ -31,7 +31,7 @@ class World:
         return numbers
 
     def owners(self, weights: Sequence[Tensor]) -> list[int]:
-        """Which process keeps the optimizer's state of each weight: the largest first, each to the one that has least so far."""
+        """The process that keeps the optimizer's state of each weight: largest first, each goes to the process with the least so far."""
         load, owner = [0] * self.size, [0] * len(weights)
         for place in sorted(range(len(weights)), key=lambda place: -weights[place].numel()):
             owner[place] = load.index(min(load))
@@ -39,14 +39,14 @@ class World:
         return owner
 
     def collect(self, tensors: Iterable[tuple[Tensor, int]]) -> None:
-        """Add each tensor up over all processes, at its owner; what the others have of it afterwards means nothing."""
+        """Sum each tensor over all processes at its owner; its values elsewhere are then undefined."""
         if self.size > 1:
             import torch.distributed as dist
 
             _finish([dist.reduce(tensor, owner, async_op=True) for tensor, owner in tensors])
 
     def spread(self, tensors: Iterable[tuple[Tensor, int]]) -> None:
-        """Give every process each tensor as its owner has it."""
+        """Send each tensor from its owner to every process."""
         if self.size > 1:
             import torch.distributed as dist
 

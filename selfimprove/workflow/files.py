@@ -1,4 +1,4 @@
-"""From a Python file to the workflow it defines."""
+"""Loads the workflow that a Python file defines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from selfimprove.workflow.workflow import Workflow
 
 
 def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, ModuleType]:
-    """The workflow that a file defines, with settings changed by path, and the module itself, which workers need to know the parts in it.
+    """The workflow that a file defines, with settings changed by path, and its module, which workers need for the parts defined in it.
 
     Raises:
         UserError: there is no such file, it does not run, it defines no `workflow`, or a change does not fit.
@@ -29,7 +29,7 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
         raise UserError(f"workflow file {file} does not exist")
     spec = importlib.util.spec_from_file_location(f"workflow_{file.stem}", file)
     if spec is None:
-        raise UserError(f"workflow file {file} is no Python file")
+        raise UserError(f"workflow file {file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
@@ -50,7 +50,7 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
 
 
 def _meant(error: Exception) -> str:
-    """Which public name of the package, or which field of its parts, may be meant; empty where nothing comes near."""
+    """A suggestion of the public name or field that may be meant; empty where none is close."""
     import selfimprove
 
     given, known = "", list(selfimprove.__all__)

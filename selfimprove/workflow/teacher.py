@@ -22,35 +22,35 @@ from selfimprove.thinking.traces import parse, parsed
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Teacher:
-    """A stronger model, or one that reasons already: the base case of the bootstrap; from generation 2 on the student samples for itself.
+    """A stronger model, or one that reasons already, as the base case of the bootstrap. From generation 2 on the student samples for itself.
 
-    Its thinking is kept as it is where it stands between delimiters, or comes as an endpoint's reasoning. A model that thinks aloud without a
-    block is either asked for one (`prompter=ZeroShot()`), or read by the words that lead to its answer (`answer_after`).
+    Thinking between delimiters, or sent as an endpoint's reasoning, is kept as it is. A model that thinks aloud without a block can be asked for one
+    (`prompter=ZeroShot()`), or be read by the words that lead to its answer (`answer_after`).
     """
 
     sampler: Sampler
-    """VLLM, or an Endpoint."""
+    """Sampler of the teacher: `VLLM`, or an `Endpoint`."""
     model: str | None = None
-    """A Hugging Face id or a local folder; None for an Endpoint, which names its own."""
+    """A Hugging Face id or a local folder; None for an `Endpoint`, which names its own model."""
     prompter: Prompter = PlainQuestion()
     sampling: Sampling | None = None
-    """How its traces are decoded; None: as the workflow's."""
+    """How its traces are sampled; None for the workflow's sampling."""
     delimiters: Delimiters = THINK
-    """What it writes around its thinking; rows carry those of the workflow."""
+    """Delimiters that the teacher writes; rows carry those of the workflow."""
     answer_after: Annotated[str, Field(min_length=1)] | None = None
-    """A trace without a block is thinking up to these words, such as `Answer:`, and the answer is all that follows; None: such a trace is dropped."""
+    """Words such as `Answer:` that separate thinking from answer in a trace without a block; None: such a trace is dropped."""
 
     @model_validator(mode="after")
     def _named_once(self) -> Teacher:
         if isinstance(self.sampler, Endpoint) != (self.model is None):
-            raise ValueError("a teacher's model is named either by its Endpoint or, for any other sampler, by `model`")
+            raise ValueError("name a teacher's model either by its Endpoint or, for any other sampler, by `model`")
         return self
 
     def checkpoint(self, decoding: Sampling) -> Checkpoint:
-        """What its traces are recorded under.
+        """The checkpoint that its traces are recorded under.
 
         Raises:
-            UserError: there is no such model, no key for the endpoint, or it cannot be decoded from like this.
+            UserError: There is no such model, no key for the endpoint, or the endpoint does not support this sampling.
         """
         if isinstance(self.sampler, Endpoint):
             refuse_budget(decoding.budget)
@@ -59,13 +59,13 @@ class Teacher:
         return describe_folder(resolve_model(self.model or ""), "teacher")
 
     def read(self, trace: Trace) -> Trace:
-        """The trace with the delimiters by which its thinking is found; its text stays as it was written."""
+        """The trace with the delimiters that mark its thinking; its text is unchanged."""
         if self.answer_after is None or parsed(trace).thinking is not None:
             return trace
         return replace(trace, opened=True, delimiters=Delimiters(trace.delimiters.begin, self.answer_after))
 
     def taught(self, selection: Selection, judged: Iterable[JudgedTrace], delimiters: Delimiters) -> Selection:
-        """What was selected of its traces as rows for a student: the student's delimiters, and no token ids, which would be the teacher's."""
+        """The selected traces as rows for a student: with the student's delimiters, and without the teacher's token ids."""
         chosen = {row.trace_id for row in selection.accepted}
         wrote = {item.trace.id: item.trace for item in judged if item.trace.id in chosen}
         accepted = (
@@ -76,7 +76,7 @@ class Teacher:
 
 
 def _between(completion: str, trace: Trace, delimiters: Delimiters) -> str:
-    """The completion with its thinking between these delimiters; to the letter where it stands there already."""
+    """The completion with its thinking between these delimiters; unchanged where it has them already."""
     parts = parse(completion, trace.delimiters, trace.opened)
     if parts.thinking is None or (trace.delimiters == delimiters and not trace.opened):
         return completion

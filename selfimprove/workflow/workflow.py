@@ -1,4 +1,4 @@
-"""A workflow: which part plays each role, and how the generations follow one another."""
+"""A workflow: which part plays each role, and how the generations run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from selfimprove.workflow.teacher import Teacher
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Round:
-    """Settings of one generation, as in `Workflow`; None: the workflow's."""
+    """Settings of one generation. Each is as in `Workflow`; None takes the workflow's."""
 
     problems_per_generation: PositiveInt | None = None
     sampling: Sampling | None = None
@@ -45,14 +45,14 @@ class Round:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Workflow:
-    """One experiment. Every field is a part or a plain setting; `--set` reaches each by its path (`--set sampling.temperature=0.7`)."""
+    """One experiment. Every field is a part or a plain setting; `--set` changes each by its path (`--set sampling.temperature=0.7`)."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
-    """Names the run's folder: letters, digits, `_`, `-` and `.`."""
+    """Name of the run folder: letters, digits, `_`, `-` and `.`."""
     problems: ProblemSource
     """Problems to learn from."""
     eval_problems: ProblemSource | PositiveInt
-    """Problems of the evaluation: a source, or how many to set apart from `problems`."""
+    """Evaluation problems: a source, or the number to set apart from `problems`."""
     verifier: Verifier
     sampler: Sampler
     trainer: Trainer
@@ -61,87 +61,86 @@ class Workflow:
     chat_template: dict[str, Any] = field(default_factory=dict)
     """Defaults for variables of the model's chat template, such as `{"enable_thinking": False}`. Every checkpoint of the run carries them."""
     prompter: Prompter = PlainQuestion()
-    """How the model is asked: in training, in the evaluation, and from generation 2 on in sampling."""
+    """How the model is asked: in training, in evaluation, and in sampling from generation 2 on."""
     first_prompter: Prompter | None = None
-    """How the base model is asked in generation 1, where it needs more help; None for `prompter`."""
+    """How the base model is asked in generation 1, when it needs more help; None for `prompter`."""
     teacher: Teacher | None = None
-    """Who writes the traces of generation 1; None: the base model itself."""
+    """Model that writes the traces of generation 1; None for the base model."""
     delimiters: Delimiters = THINK
-    """What is around the thinking. Prompters that speak of it, or show it, have to use the same."""
+    """Delimiters of the thinking. Prompters that mention or show them must use the same."""
     sampling: Sampling = Sampling()
     allocator: Allocator = FixedK()
-    """How many traces of each problem are sampled: `sampling.n` of each, or more of some than of others (`ExpectedGain()`). A teacher writes
-    as many of each."""
+    """How many traces of each problem are sampled: `sampling.n` of each (`FixedK()`), or more where they gain most (`ExpectedGain()`). A teacher
+    always writes the same number of each."""
     eval_sampling: Sampling = Sampling(n=1, temperature=0.0)
     selector: Selector = KeepCorrect()
     rationalization: Rationalization | None = None
-    """Whether problems without a right sample are asked again with their answer as a hint (STaR), and how; None: they are not."""
+    """How unsolved problems are asked again with their answer as a hint (STaR); None: they are not."""
     contamination: Contamination | None = Contamination()
-    """What counts as giving a held-out question away: such problems and traces are not trained on; None looks at nothing but equal questions."""
+    """What counts as giving an evaluation question away; such problems and traces are not trained on. None checks for equal questions only."""
     mixture: Mixture = Replay()
     gate: Gate = NotWorse()
     stop: Stop | None = None
-    """What ends the run before `generations` are done; None: nothing does."""
+    """Rule that ends the run early; None for none."""
     generations: PositiveInt = 3
-    """How many there are, the base model's evaluation aside."""
+    """Number of generations, not counting the base model's evaluation."""
     problems_per_generation: PositiveInt | None = None
-    """How many problems are drawn in each generation; None for all."""
+    """Number of problems drawn in each generation; None for all."""
     accepted_cap: PositiveInt | None = None
-    """A problem with this many accepted traces from earlier generations is not sampled again; None: every problem stays in the draw."""
+    """Number of accepted traces after which a problem is not sampled again; None for no limit."""
     start_from: Literal["base", "champion"] = "base"
-    """Which weights each training starts from: the base model's (STaR, ReST-EM) or the champion's."""
+    """Weights that each training starts from: the base model's (STaR, ReST-EM) or the champion's."""
     preference_pairs: PreferencePairs | None = None
-    """What wrong traces are used for: pairs with right ones (DPO), and data for a verifier; None: they are counted and no more."""
+    """Use of wrong traces: pairs with right ones (DPO), and data to train a verifier on; None: they are only counted."""
     reinforcement: Reinforcer | None = None
-    """Who practises on problems in place of the training on rows: `GRPO()`; None: rows are trained on."""
+    """Trainer that learns from rewards on problems in place of rows, such as `GRPO()`; None: rows are trained on."""
     rounds: tuple[Round, ...] = ()
-    """What each generation does in its own way, the first one's first; generations after the last round are as the other settings say."""
-    answer_only_baseline: bool = True
-    """Also train on the same questions with the answers alone, for the same number of steps, and take the same evaluation."""
+    """Settings of single generations, the first generation's first; later generations follow the workflow's settings."""
+    answer_only_baseline: bool = False
+    """Whether to train a baseline on the same questions with the answers alone, for the same number of steps, and evaluate it alike."""
     behaviours: Behaviours | None = None
-    """The cues that tell what a thought does: plan, reflect, revise, …; None for those of `thinking.behaviours`."""
+    """Cues for the reasoning behaviour of a thought (plan, reflection, revision, …); None for those of `thinking.behaviours`."""
     probe: ThinkingProbe | None = None
-    """Which sampled traces are probed thought by thought, for under-thinking and for selection; None: none is."""
+    """Which sampled traces are probed by truncating their thinking, for under-thinking and for selection; None for no probing."""
     process_reward: StepRewards | None = None
-    """The process reward model that scores the thoughts of sampled traces for the selector, and whether it guides their sampling; None: there is
-    none. A teacher's traces are scored, and not guided."""
+    """Process reward model that scores the thoughts of sampled traces for the selector, and whether it guides sampling; None for none. A teacher's
+    traces are scored but not guided."""
     difficulty: DifficultyModel | None = None
-    """What predicts from the second generation on how often each problem will be solved; None: nothing does."""
+    """Model that predicts from generation 2 on how often each problem will be solved; None for no prediction."""
     verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
-    """Seconds that judging one answer may take."""
+    """Seconds after which verifying one answer is stopped."""
     seed: int = 0
-    """Fixes every draw: the evaluation's problems, traces, the order of rows. Runs of different seeds show how much is chance."""
+    """Fixes every random draw: the evaluation problems, traces, the order of rows. Runs with different seeds show how much is chance."""
 
     @model_validator(mode="after")
     def _steps_are_scored(self) -> Workflow:
-        form = getattr(self.selector, "form", self.selector)
-        if getattr(form, "lowest_step", None) is not None and self.process_reward is None:
-            raise ValueError("lowest_step looks at the rewards of thoughts: set process_reward=StepRewards(RewardModel(…))")
+        if self.selector.needs_step_rewards and self.process_reward is None:
+            raise ValueError("lowest_step needs the rewards of thoughts: set process_reward=StepRewards(RewardModel(…))")
         return self
 
     @model_validator(mode="after")
     def _predicts(self) -> Workflow:
         decodings = [self.sampling, self.eval_sampling, *(one.sampling for one in self.rounds if one.sampling)]
         if self.difficulty is None and any(isinstance(one.budget, BudgetByDifficulty) for one in decodings):
-            raise ValueError("a budget by difficulty goes by predictions: set difficulty=DifficultyModel()")
+            raise ValueError("a budget by difficulty needs predictions: set difficulty=DifficultyModel()")
         return self
 
     @model_validator(mode="after")
     def _accepts_while_sampling(self) -> Workflow:
         for one in (Round(), *self.rounds):
             allocator, selector = one.allocator or self.allocator, one.selector or self.selector
-            if isinstance(allocator, ExpectedGain) and not getattr(selector, "needs_reference", True):
-                told = "and ExpectedGain goes by what is accepted while they come; set allocator=FixedK()"
+            if isinstance(allocator, ExpectedGain) and not selector.needs_reference:
+                told = "but ExpectedGain decides by what is accepted while they arrive; set allocator=FixedK()"
                 raise ValueError(f"{type(selector).__name__} compares all traces of a problem, {told}")
         return self
 
     @property
     def needs_reference(self) -> bool:
-        """Whether the problems to learn from have to have reference answers: unless the selector does without and nothing else uses them."""
+        """Whether the problems to learn from need reference answers: the selector or another part uses them."""
         practised = self.reinforcement is not None or any(one.reinforcement for one in self.rounds)
-        return getattr(self.selector, "needs_reference", True) or self.answer_only_baseline or self.rationalization is not None or practised
+        return self.selector.needs_reference or self.answer_only_baseline or self.rationalization is not None or practised
 
     def of_generation(self, number: int) -> Workflow:
-        """The workflow as this generation follows it."""
+        """The workflow with the settings of this generation's round."""
         own = vars(self.rounds[number - 1]) if number <= len(self.rounds) else {}
         return replace(self, **{name: value for name, value in own.items() if value is not None})

@@ -34,7 +34,7 @@ def test_more_samplers_divide_sampling_but_not_the_drivers_work() -> None:
 
 def test_the_slowest_concurrent_part_sets_the_time() -> None:
     one = cost(MIDDLE, Job(), 64, 0.95, Hardware(), replace(Driver(), verdict=10.0))
-    assert one.gathering == one.drive + one.verify and one.total == one.gathering + one.train + one.move
+    assert one.collect == one.drive + one.verify and one.total == one.collect + one.train + one.move
 
 
 def test_optimizer_state_is_divided_and_weights_are_not() -> None:

@@ -178,14 +178,14 @@ def test_a_frozen_worker_is_ended_and_its_call_run_again(tmp_path: Path, cluster
 
 
 def test_resources_that_the_cluster_lacks_are_refused_at_once(cluster: RayCluster) -> None:
-    with pytest.raises(UserError, match=r"with the giant this run reserves 4000\.\d CPU and the cluster has"):
+    with pytest.raises(UserError, match=r"with the giant this run reserves 4000\.\d CPU, but the cluster has"):
         cluster.open("giant", Echo(Resources(cpus=4000)))
 
 
 @pytest.mark.parametrize("part", [VLLM(engine={"tensor_parallel_size": 4}, resources=Resources(copies=2)), SFT(processes=8)])
 def test_a_part_on_several_gpus_reserves_all_of_them(cluster: RayCluster, part: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 7.0})
-    with RayCluster() as empty, pytest.raises(UserError, match="reserves 8 GPU and the cluster has 7"):
+    with RayCluster() as empty, pytest.raises(UserError, match="reserves 8 GPU, but the cluster has 7"):
         empty.open("many", part)
 
 

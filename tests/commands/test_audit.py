@@ -1,4 +1,4 @@
-"""A second verdict on the stored traces."""
+"""Second verdicts on the stored traces."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from selfimprove.__main__ import main
 WORKFLOW = """
 from dataclasses import dataclass
 from pathlib import Path
+from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome
 from toy import toy_workflow
 
 @dataclass(frozen=True)
-class Fair:
+class Fair(Verifier):
     name = "fair"
     version = "{version}"
 
@@ -48,11 +49,11 @@ def test_an_audit_counts_and_lists_where_two_verifiers_disagree(run: Path, capsy
     assert main(["audit", str(run), "--with", "exact", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["first"], found["second"]) == ("fair 1", "exact 1")
-    # Sampling, the two evaluations and that of the baseline.
+    # Sampling, two evaluations, and the evaluation of the baseline.
     assert found["judged"] == sum(map(sum, (row.values() for row in found["confusion"].values()))) == 50 + 3 * 15
-    turned = found["confusion"]["wrong"]["correct"]
-    assert turned == len(found["disagreements"]) > 0 and found["confusion"]["correct"]["wrong"] == 0
-    assert found["agreement"] == pytest.approx(1 - turned / found["judged"])
+    changed = found["confusion"]["wrong"]["correct"]
+    assert changed == len(found["disagreements"]) > 0 and found["confusion"]["correct"]["wrong"] == 0
+    assert found["agreement"] == pytest.approx(1 - changed / found["judged"])
     assert all(int(item["answer"]) % 2 and item["answer"] == item["reference"] for item in found["disagreements"])
 
     assert main(["audit", str(run), "--with", "math"]) == 0
@@ -60,7 +61,7 @@ def test_an_audit_counts_and_lists_where_two_verifiers_disagree(run: Path, capsy
     assert "fair 1 (rows) against mathematical" in printed and "wrong → correct" in printed
 
 
-def test_reverify_tells_by_generation_what_a_changed_verifier_flips(
+def test_reverify_counts_by_generation_the_verdicts_that_a_new_verifier_changes(
     run: Path, tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["reverify", str(run), "--json"]) == 0

@@ -1,4 +1,4 @@
-"""Bad input and failure: one line that says what is wrong and what to do, exit code 2, no traceback, and what was done before stays."""
+"""Bad input and failures: one line that says what is wrong and how to fix it, exit code 2, no traceback, and finished work is kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("untracked")
 
 @pytest.fixture
 def refused(capfd: pytest.CaptureFixture[str]) -> Refused:
-    """Runs a command that has to end with one line and exit code 2, and gives the line."""
+    """Runs a command that must fail with one line and exit code 2, and returns the line."""
 
     def run(*arguments: object) -> str:
         capfd.readouterr()
@@ -40,7 +40,7 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Refused:
 
 @pytest.fixture
 def workflow_file(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a workflow of toy parts with these fields replaced, after some lines of Python."""
+    """Writes a workflow file of toy parts with these fields, after some lines of Python."""
     model = make_toy_model(tmp_path / "model", 0.2)
 
     def write(fields: str = "", *, before: str = "", model: Path = model) -> Path:
@@ -103,17 +103,15 @@ def test_a_setting_that_does_not_fit_is_named_with_a_hint(change: str, line: str
 @pytest.mark.parametrize(
     ("rows", "line"),
     [
-        ("", "the file holds no problems; give it one JSON object a line"),
-        ('{"question": "1 + 1?", "answer": 2}\n{"question": "1  + 1? ", "answer": 2}', "line 2: the question is that of line 1"),
+        ("", "the file holds no problems; it needs one JSON object per line"),
+        ('{"question": "1 + 1?", "answer": 2}\n{"question": "1  + 1? ", "answer": 2}', "line 2: the question repeats that of line 1"),
         ('{"question": " ", "answer": 2}', "line 1: 'question' is empty; fill it in or remove the row"),
         ('{"question": "1 + 1?"}', "line 1: there is no 'answer', only 'question'; name the field that holds it"),
         ('{"question": "1 + 1?", "answer": null}', "line 1: 'answer' is empty"),
-        ('{"question": "1 + 1?", "answer": 2}', "cannot hold out 15 of 1 distinct questions; hold out fewer or give more problems"),
+        ('{"question": "1 + 1?", "answer": 2}', "cannot use 15 of 1 distinct questions for evaluation; lower eval_problems or give more problems"),
     ],
 )
-def test_problems_that_cannot_be_learnt_from_are_named(
-    rows: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_unusable_problems_are_named(rows: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "problems.jsonl").write_text(rows)
     file = workflow_file(f"problems=Jsonl({str(tmp_path / 'problems.jsonl')!r})")
     assert line in refused("run", file, "--inline", "--run-dir", tmp_path / "run")
@@ -125,11 +123,11 @@ def test_problems_that_cannot_be_learnt_from_are_named(
     [
         ("problems=Sums(0)", "problems: there are no problems; give at least one"),
         ("eval_problems=Sums(0)", "eval_problems: there are no problems"),
-        ("eval_problems=Sums(5)", "problem sum-0 asks the same as held-out problem sum-0; training on the evaluation proves nothing"),
+        ("eval_problems=Sums(5)", "problem sum-0 asks the same as evaluation problem sum-0; the model must not train on the evaluation"),
         ("problems=Jsonl('missing.jsonl')", "missing.jsonl: cannot be read"),
     ],
 )
-def test_sets_of_ones_own_source_are_checked_too(
+def test_sets_from_a_custom_source_are_checked_too(
     fields: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path
 ) -> None:
     assert line in refused("run", workflow_file(fields), "--inline", "--run-dir", tmp_path / "run")
@@ -148,7 +146,7 @@ class ShortSampler(ToySampler):
     assert "does not fit: a prompt of 15 tokens and an output of up to 256 exceed the context of 270; leave it out, lower max_tokens" in line
 
 
-def test_a_folder_that_is_no_model_is_named(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_named(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     def line(model: Path) -> str:
         return refused("run", workflow_file(model=model), "--inline", "--run-dir", tmp_path / "run")
 
@@ -156,11 +154,11 @@ def test_a_folder_that_is_no_model_is_named(refused: Refused, workflow_file: Cal
     (bare / "model.safetensors").unlink()
     assert "bare has no weights: no *.safetensors in it" in line(bare)
     (bare / "config.json").unlink()
-    assert "bare has no config.json: it is no transformers model" in line(bare)
+    assert "bare has no config.json: give the folder of a transformers model" in line(bare)
     assert "gone does not exist; give a folder, a Hugging Face id" in line(tmp_path / "gone")
 
 
-def test_a_model_too_weak_for_one_accepted_trace_ends_with_advice_and_what_was_done_stays(
+def test_a_model_without_an_accepted_trace_ends_with_advice_and_finished_work_is_kept(
     refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = workflow_file("sampler=ToySampler(help=0.0)", model=make_toy_model(tmp_path / "weak", 0.0))
@@ -188,23 +186,25 @@ def test_a_run_folder_of_another_workflow_is_refused_by_the_difference_and_left_
     assert main([str(argument) for argument in run]) == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
     line = refused(*run, "--set", "sampling.temperature=0.5", "--set", "seed=3")
-    assert "holds a run of another workflow: sampling.temperature: 0.8 → 0.5 (and 1 more); give another --run-dir" in line
+    assert "holds a run of another workflow: sampling.temperature: 0.8 → 0.5 (and 1 more); use another --run-dir" in line
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
-def test_a_folder_with_something_else_in_it_is_left_as_it_is(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    assert "mine is not empty and holds no run; give another --run-dir" in refused("run", workflow_file(), "--run-dir", tmp_path / "mine")
+    assert "mine is not empty and holds no run; use another --run-dir" in refused("run", workflow_file(), "--run-dir", tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
-def test_a_report_on_what_is_no_run_is_refused(refused: Refused, tmp_path: Path) -> None:
+def test_a_report_of_a_folder_without_a_run_is_refused(refused: Refused, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        assert "holds no run: there is no workflow.json in it" in refused("report", folder)
+        assert "holds no run: it has no workflow.json" in refused("report", folder)
 
 
-@pytest.mark.parametrize(("damaged", "line"), [("workflow.json", "is no JSON"), ("generation-00/report.json", "does not hold a GenerationReport")])
+@pytest.mark.parametrize(
+    ("damaged", "line"), [("workflow.json", "is not valid JSON"), ("generation-00/report.json", "does not hold a GenerationReport")]
+)
 def test_a_file_damaged_by_hand_is_named(damaged: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     assert main(["run", str(workflow_file("generations=1")), "--inline", "--run-dir", str(tmp_path / "run")]) == 0
     (tmp_path / "run" / damaged).write_text("{")
@@ -218,7 +218,7 @@ def test_debug_shows_the_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-def test_no_space_left_ends_with_one_line_and_the_same_command_goes_on_once_there_is_some(workflow_file: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_full_disk_ends_with_one_line_and_the_same_command_continues_later(workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     alone = ["unshare", "--mount", "--map-root-user"]
     if subprocess.run([*alone, "true"], capture_output=True).returncode:
         pytest.skip("no file system may be mounted here")

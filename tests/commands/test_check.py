@@ -1,4 +1,4 @@
-"""What `check` finds before compute is spent, with a tiny model's own tokenizer."""
+"""What `check` finds, with a tiny model's own tokenizer."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
     result = check(toy_workflow(tiny_model, sampling=decoding, eval_sampling=Sampling(n=1, max_tokens=32), generations=2))
     assert result["passed"], result
     assert [finding["name"] for finding in result["findings"]] == ["problems", "references", "exemplars", "evaluation", "model", "context"]
-    # Half of 32 tokens for 25 problems twice in two generations, and for 15 in five evaluations: base, few-shot, two generations, answer-only.
+    # Half of 32 tokens: two samples of 25 problems in two generations, and 15 problems in five evaluations.
     assert result["estimate"]["sampled_tokens"] == 16 * (25 * 2 * 2 + 15 * 5)
-    # At most all 50 traces in the first training and all 100 in the second.
+    # At most all 50 traces in the first training, and all 100 in the second.
     assert result["estimate"]["trained_tokens"] > 150 * 16
     assert result["estimate"]["minutes"] > 0
 
@@ -60,7 +60,7 @@ def test_a_verifier_that_does_not_load_is_found(tiny_model: Path) -> None:
 
 def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
     name, detail = only_failure(tiny_model, eval_problems=Sums(size=3, first=39))
-    assert name == "problems" and "problem sum-39 asks the same as held-out problem sum-39" in detail
+    assert name == "problems" and "problem sum-39 asks the same as evaluation problem sum-39" in detail
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
         (Exemplar("What is 1 + 2?", "<think> 1 + 2", "3"), "exemplar 2 does not parse as a trace: nested"),
     ],
 )
-def test_an_exemplar_that_is_no_example_is_found(exemplar: Exemplar, detail: str, tiny_model: Path) -> None:
+def test_an_unsuitable_exemplar_is_found(exemplar: Exemplar, detail: str, tiny_model: Path) -> None:
     sets: dict[str, object] = {"problems": Sums(30, first=5), "eval_problems": Sums(5)}
     name, found = only_failure(tiny_model, first_prompter=FewShot((EXEMPLAR, exemplar)), **sets)
     assert name == "exemplars" and detail in found
@@ -86,14 +86,20 @@ def test_prompts_that_leave_no_room_for_the_output_are_found(tiny_model: Path) -
     assert name == "context" and "up to 256 output tokens exceed the context of 280" in detail
 
 
-def test_what_needs_no_model_is_checked_without_one(tmp_path: Path) -> None:
+@pytest.mark.vllm
+def test_a_further_setting_that_vllm_does_not_know_is_found(tiny_model: Path) -> None:
+    name, detail = only_failure(tiny_model, sampler=VLLM(), sampling=Sampling(extra={"topk": 20}))
+    assert name == "sampling" and "Unexpected keyword argument 'topk'" in detail
+
+
+def test_checks_that_need_no_model_run_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
     assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "evaluation"]
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
 
 
 @pytest.mark.parametrize(("eval_problems", "status"), [(15, 0), (40, 1)])
-def test_on_the_command_line_the_status_tells_and_json_stands_alone(
+def test_the_exit_code_says_whether_a_check_failed_and_json_stands_alone(
     eval_problems: int, status: int, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "experiment.py"
@@ -103,4 +109,4 @@ def test_on_the_command_line_the_status_tells_and_json_stands_alone(
     assert result["passed"] == (status == 0)
     assert main(["check", str(file)]) == status
     shown = capfd.readouterr().out
-    assert ("FAIL problems: cannot hold out 40 of 40" in shown) == bool(status) and ("minutes on this machine" in shown) != bool(status)
+    assert ("FAIL problems: cannot use 40 of 40 distinct questions" in shown) == bool(status) and ("minutes on this machine" in shown) != bool(status)

@@ -1,4 +1,4 @@
-"""The command line as a person and a program meet it: in a terminal, in a pipe, interrupted, continued."""
+"""The command line in a terminal and in a pipe, interrupted and continued."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from pyarrow import parquet
 from rich.console import Console
 from toy import make_toy_model
 
-from selfimprove.reports import table as summary
+from selfimprove.records import Stage
+from selfimprove.reports import table
 from selfimprove.terminal import progress
 
 COMMAND = (sys.executable, "-m", "selfimprove")
@@ -47,7 +48,7 @@ workflow = toy_workflow(Path({model!r}), sampler=SlowSampler(), generations=1)
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
-    """A run of toy parts whose sampler takes its time when the environment says so."""
+    """A run of toy parts whose sampler is slow if the environment says so."""
     file = tmp_path / "slow.py"
     file.write_text(SLOW.format(model=str(make_toy_model(tmp_path / "model", 0.2))))
     return [*COMMAND, "run", str(file), "--run-dir", str(tmp_path / "run")]
@@ -55,7 +56,7 @@ def command(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The folder of the toy parts, and one MLflow store for all tests."""
+    """An environment with the toy parts and one MLflow store for all tests."""
     store = f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}"
     return {**os.environ, "PYTHONPATH": PYTHONPATH, "MLFLOW_TRACKING_URI": store, "TERM": "xterm", "COLUMNS": "100"}
 
@@ -74,12 +75,12 @@ def output_of(command: Sequence[str], environment: dict[str, str]) -> subprocess
 def wait_for(file: Path, seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not file.exists():
-        assert time.monotonic() < deadline, f"{file} did not come"
+        assert time.monotonic() < deadline, f"{file} was not written"
         time.sleep(0.1)
 
 
 def parts_of(terminal: int) -> Iterator[bytes]:
-    """What is written on a terminal until its last process ends, which comes as an error."""
+    """What is written on a terminal until its last process ends, which raises an error."""
     with contextlib.suppress(OSError):
         while part := os.read(terminal, 65536):
             yield part
@@ -100,7 +101,7 @@ def test_help_answers_without_loading_anything_heavy() -> None:
     assert not {"ray", "vllm", "torch", "transformers", "trl", "mlflow", "datasets"} & set(ended.stdout.split())
 
 
-def test_json_stands_alone_on_standard_output_and_a_finished_run_is_only_read(
+def test_json_stands_alone_on_standard_output_and_a_finished_run_is_read_from_disk(
     command: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     first = output_of([*command, "--inline", "--json"], environment)
@@ -115,32 +116,30 @@ def test_json_stands_alone_on_standard_output_and_a_finished_run_is_only_read(
     assert "generation 1, sampling: 50 in" in first.stderr and "\x1b" not in first.stderr
 
     assert json.loads(output_of([*COMMAND, "report", str(tmp_path / "run"), "--json"], environment).stdout) == figures
-    table = output_of([*COMMAND, "report", str(tmp_path / "run")], environment)
-    assert table.stderr == "" and "few-shot" in table.stdout and f"{figures['generations'][1]['pass_at_1']:.3f}" in table.stdout
+    shown = output_of([*COMMAND, "report", str(tmp_path / "run")], environment)
+    assert shown.stderr == "" and "few-shot" in shown.stdout and f"{figures['generations'][1]['pass_at_1']:.3f}" in shown.stdout
 
 
-def test_the_tables_fit_eighty_columns() -> None:
+def test_the_tables_fit_eighty_columns_with_every_stage_timed() -> None:
     row = {"generation": 12, "pass_at_1": 0.1234, "interval": [0.1, 0.2], "promoted": False, "undecided": 0.02, "why": "because"}
     row |= {name: 123_456 for name in ("sampled", "verified", "accepted", "distinct", "trained_on")}
     row |= {"samples_per_problem": 4.0, "most_samples": 16, "distinct_per_1000_tokens": 12.3}
     row["coverage"] = {"trend": "plateau", "newly_solved": ["a"], "forgotten": [], "never_solved": ["b", "c"]}
-    row["seconds"] = {name: 12_345.6 for name in ("sample", "select", "train", "evaluate")}
+    row["seconds"] = dict.fromkeys(Stage, 12_345.6)
     figures = {"name": "x", "generations": [row], "baseline_details": {"answer_only": row}, "kept": None, "complete": False, "stopped_early": None}
-    summary.show(figures, console := Console(file=StringIO(), width=80))
+    table.show(figures, console := Console(file=StringIO(), width=80))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "123,456  123,456  123,456  123,456 123,456" in text and "0.123 0.10–0.20 refused" in text and "…" not in text
-    assert (
-        "evaluation answers left undecided: 2.0%" in text
-        and "plateau: 1 newly solved, 0 forgotten, 2 never solved" in text
-        and "not complete" in text
-    )
-    assert "4.0 samples a problem, at most 16; 12.3 distinct accepted per 1,000 tokens" in text
+    assert all(stage in text for stage in Stage) and "…" not in text
+    assert "123,456  123,456  123,456  123,456 123,456" in text and "0.123 0.10–0.20 refused" in text
+    assert "evaluation answers without a verdict: 2.0%" in text and "not complete" in text
+    assert "plateau: 1 newly solved, 0 forgotten, 2 never solved" in text
+    assert "4.0 samples per problem, at most 16; 12.3 distinct accepted traces per 1,000 tokens" in text
 
 
-def test_plain_lines_come_while_a_stage_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_lines_appear_while_a_stage_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
     console = Console(file=StringIO(), force_terminal=False)
-    shown = progress.Show(console)
+    shown = progress.TerminalProgress(console)
     shown.begin("sampling [fast]", 10)
     shown.advance(4, tokens=40, accepted=3)
     shown.end()
@@ -155,7 +154,7 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
 ) -> None:
     child, terminal = pty.fork()
     if child == 0:
-        # A shell has its background jobs, and what they start, ignore Ctrl-C.
+        # A shell makes its background jobs ignore Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execve(command[0], command, {**environment, "SECONDS_PER_TRACE": "0.1"})
     screen: list[bytes] = []
@@ -164,7 +163,7 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
     try:
         wait_for(tmp_path / "run/baselines/few_shot/evaluation/score.json")
         time.sleep(1.0)
-        assert len(started.alive()) > 3, "actors run in processes of their own"
+        assert len(started.alive()) > 3, "actors run in their own processes"
         os.write(terminal, b"\x03")
     finally:
         reader.join()
@@ -173,7 +172,7 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
     text = b"".join(screen).decode()
     assert os.waitstatus_to_exitcode(status) == 130
     assert text.count("selfimprove: interrupted; the same command continues where it stopped\r\n") == 1 and "Traceback" not in text
-    assert "generation 1, sampling" in text and text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l"), "the cursor is shown again"
+    assert "generation 1, sampling" in text and text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l"), "the cursor is visible again"
     assert started.left_after(30.0) == set()
     assert_nothing_is_half_written(tmp_path / "run")
 
@@ -184,7 +183,7 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
 
 
 @pytest.mark.ray
-def test_sigterm_ends_a_run_as_ctrl_c_does(command: list[str], environment: dict[str, str], started: Started, tmp_path: Path) -> None:
+def test_sigterm_ends_a_run_like_ctrl_c(command: list[str], environment: dict[str, str], started: Started, tmp_path: Path) -> None:
     environment["SECONDS_PER_TRACE"] = "0.1"
     run = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "run/baselines/few_shot/evaluation/score.json")

@@ -15,15 +15,15 @@ from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 
 
-def test_transformers_loads_the_model_and_takes_its_answer_apart(published: Path) -> None:
+def test_transformers_loads_the_model_and_splits_its_answer(published: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(published / "model")
     model = AutoModelForCausalLM.from_pretrained(published / "model")
     prompt = tokenizer.apply_chat_template(CHAT, add_generation_prompt=True, return_tensors="pt")
-    told = model.generate(**prompt, max_new_tokens=64, do_sample=False)[0, prompt["input_ids"].shape[1] :]
-    assert tokenizer.decode(told, skip_special_tokens=True) == SAID
-    parsed = tokenizer.parse_response(told.tolist(), prefix=prompt["input_ids"][0].tolist())
+    output = model.generate(**prompt, max_new_tokens=64, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    assert tokenizer.decode(output, skip_special_tokens=True) == SAID
+    parsed = tokenizer.parse_response(output.tolist(), prefix=prompt["input_ids"][0].tolist())
     assert parsed == {"role": "assistant", "thinking": THINKING, "content": ANSWER}
 
 
@@ -44,7 +44,7 @@ def test_datasets_opens_every_trace_with_its_verdict_and_the_rows_of_the_trainin
     assert [(row["prompt"], row["completion"]) for row in rows] == [(list(row.messages), row.completion) for row in trained]
 
 
-def test_the_cards_tell_the_hub_and_people_what_this_is(published: Path) -> None:
+def test_the_cards_hold_metadata_and_scores(published: Path) -> None:
     from huggingface_hub import DatasetCard, ModelCard
 
     report = RunFolder(published.parent / "run").reports()[1]
@@ -54,14 +54,14 @@ def test_the_cards_tell_the_hub_and_people_what_this_is(published: Path) -> None
     assert (result.metric_type, result.metric_value, result.dataset_type) == ("pass@1", round(report.score.pass_at_1, 4), "toy")
     low, high = report.score.interval
     assert f"| generation 1 (this model) | {report.score.pass_at_1:.3f} ({low:.2f}–{high:.2f}) |" in card.text
-    assert "pass@1 on 15 held-out problems (greedy)" in card.text and '"temperature": 0.8' in card.text
+    assert "pass@1 on 15 evaluation problems (greedy)" in card.text and '"temperature": 0.8' in card.text
 
     card = DatasetCard.load(published / "traces" / "README.md")
     assert [config["config_name"] for config in card.data.configs] == ["traces", "rows"] and card.data.size_categories == "n<1K"
     assert f"| `traces` | `train` | {report.counts.sampled:,} |" in card.text
 
 
-def test_nothing_private_comes_out(published: Path) -> None:
+def test_nothing_private_is_exported(published: Path) -> None:
     files = [path for path in published.rglob("*") if path.is_file()]
     assert len(files) > 8
     for private in (PRIVATE, str(published.parent), "local_files_only", "is_local"):
@@ -69,7 +69,7 @@ def test_nothing_private_comes_out(published: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "exported"),
     [
         ("base_model", "/home/someone/models/mine", "mine"),
         ("base_model", "../mine", "mine"),
@@ -82,8 +82,8 @@ def test_nothing_private_comes_out(published: Path) -> None:
         ("engine", {"download_dir": "/data/cache", "dtypes": ["auto"]}, {"download_dir": "cache", "dtypes": ["auto"]}),
     ],
 )
-def test_settings_are_told_without_paths_addresses_and_keys(name: str, value: object, told: object) -> None:
-    assert public({name: value}) == {name: told}
+def test_settings_are_exported_without_paths_addresses_and_keys(name: str, value: object, exported: object) -> None:
+    assert public({name: value}) == {name: exported}
 
 
 def test_a_run_that_kept_only_its_base_model_is_refused(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_run_that_kept_only_its_base_model_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_holds_something_is_left_alone(published: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_left_alone(published: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty; give a new folder"):
         export(RunFolder(published.parent / "run"), tmp_path)

@@ -1,4 +1,4 @@
-"""A checkpoint is an ordinary model: vLLM's server takes the folder as it is, with its chat template, and tells thinking from answer."""
+"""A checkpoint is an ordinary model: vLLM's server loads its folder and chat template, and separates thinking from answer."""
 
 from __future__ import annotations
 

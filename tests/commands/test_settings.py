@@ -1,4 +1,4 @@
-"""The page of all settings, and what it is made from."""
+"""The page of all settings, and the fields that it lists."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_every_setting_of_a_workflow_is_on_the_page_and_every_link_leads_to_a_pa
     assert len({line.count(" | ") for line in chapter.splitlines() if line.startswith("| `")}) == 1
 
 
-def test_a_setting_is_told_by_name_type_default_and_docstring_those_of_base_classes_included() -> None:
-    told = [(one.name, one.takes, one.default, one.meaning) for one in parameters(Below)]
-    assert told == [
+def test_a_setting_has_a_name_a_type_a_default_and_a_docstring_also_from_base_classes() -> None:
+    found = [(one.name, one.takes, one.default, one.meaning) for one in parameters(Below)]
+    assert found == [
         ("size", "int", REQUIRED, "How large it is."),
         ("shape", "list of text", (), ""),
         ("extra", "mapping", {}, "What else there is."),
@@ -65,7 +65,7 @@ def test_a_setting_is_told_by_name_type_default_and_docstring_those_of_base_clas
     [
         (PositiveInt | None, "int > 0 or null"),
         (Annotated[float, Field(ge=0, lt=1)], "float ≥ 0, < 1"),
-        (Annotated[str, Field(pattern="^a$")], "text like ^a$"),
+        (Annotated[str, Field(pattern="^a$")], "text like `^a$`"),
         (Literal["base", 2], '"base" or 2'),
         (tuple[int, str], "list of int, text"),
         (Path | str, "path or text"),
@@ -79,5 +79,5 @@ def test_types_read_as_words(annotation: Any, words: str) -> None:
     assert takes(annotation) == words
 
 
-def test_a_type_without_words_is_shown_as_it_is() -> None:
+def test_other_types_are_shown_as_they_are() -> None:
     assert "Callable" in takes(Callable[[int], str])

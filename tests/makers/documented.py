@@ -11,7 +11,7 @@ from selfimprove import InlineCluster, improve
 from selfimprove.__main__ import main
 from selfimprove.storage.run_folder import RunFolder
 
-PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (*sorted(ROOT.glob("*.md"), key=lambda page: page.name != "README.md"), *sorted((ROOT / "docs").rglob("*.md")))
 EXPERIMENT = """from pathlib import Path
 
 from toy import toy_workflow

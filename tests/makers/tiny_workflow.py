@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from selfimprove import SFT, VLLM, AlwaysPromote, ReasoningGym, Sampling, Workflow
+from selfimprove.protocols import Selector, Verifier
 from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Problem, Selection
 
 
 @dataclass(frozen=True)
-class Vowels:
+class Vowels(Verifier):
     """Accepts answers that contain a vowel."""
 
     name = "vowels"
@@ -19,7 +20,7 @@ class Vowels:
 
 
 @dataclass(frozen=True)
-class KeepUnformed:
+class KeepUnformed(Selector):
     """Keeps right traces even without a block of thinking."""
 
     def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfimprove import Exact, Exemplar, FewShot, Sampling, Workflow
-from selfimprove.protocols import Reinforcer, Sampler, Trainer, Verifiers
+from selfimprove.protocols import OpenTrainer, Reinforcer, Sampler, Trainer, Verifiers
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Pair, Problem, ReinforcementPrompt, Request, Trace, TrainingStep
 
 SIGNS = sorted(string.printable)
@@ -83,7 +83,7 @@ class ToySampler(Sampler):
 
 
 @dataclass(frozen=True)
-class ToyTrainer(Trainer):
+class ToyTrainer(Trainer, OpenTrainer):
     """Adds `gain` to the start's skill for every row, or halves the skill if no row holds a thought."""
 
     gain: float = 0.02
@@ -99,14 +99,9 @@ class ToyTrainer(Trainer):
         learnt = min(0.95, skill_of(start.path) + self.gain * len(rows)) if thinks else skill_of(start.path) / 2
         make_toy_model(into, learnt)
 
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
-
 
 @dataclass(frozen=True)
-class ToyPreference(Trainer):
+class ToyPreference(Trainer, OpenTrainer):
     """Adds `gain` to the start's skill for every pair."""
 
     gain: float = 0.02
@@ -119,14 +114,9 @@ class ToyPreference(Trainer):
             yield TrainingStep(step, len(rows), 0.69, 1e-6, 20 * step, {"margin": 0.1 * step})
         make_toy_model(into, min(0.95, skill_of(start.path) + self.gain * len(rows)))
 
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
-
 
 @dataclass(frozen=True)
-class ToyPractice(Reinforcer):
+class ToyPractice(Reinforcer, OpenTrainer):
     """Answers every prompt twice in each step, once correctly, and adds `gain` to the start's skill for every answer the verifiers accept."""
 
     gain: float = 0.01
@@ -149,11 +139,6 @@ class ToyPractice(Reinforcer):
         opened.close()
         make_toy_model(into, min(0.95, skill_of(start.path) + self.gain * right))
 
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
-
 
 def toy_workflow(model: Path, **changes: object) -> Workflow:
     """A workflow of toy parts; `changes` replaces its fields."""
@@ -168,5 +153,6 @@ def toy_workflow(model: Path, **changes: object) -> Workflow:
         verifier=Exact(),
         trainer=ToyTrainer(),
         generations=2,
+        answer_only_baseline=True,
     )
     return replace(workflow, **changes)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import SIGNS
 
-from selfimprove.process_reward.rollouts import Boundary, Rollouts, Tally, Unlabelled, next_round, posterior_width, unlabelled
+from selfimprove.process_reward.rollouts import Boundary, RolloutCounts, Rollouts, Unlabelled, next_round, posterior_width, unlabelled
 from selfimprove.records import JudgedTrace, Outcome, Problem, Request, Trace, Verdict
 
 PROBLEM = Problem("p", "1 + 1 =", "2", "toy")
@@ -18,28 +18,28 @@ ASKED = ({"role": "user", "content": "1 + 1 ="},)
 def trace(name: str, thoughts: str, right: bool = False) -> Unlabelled:
     text = f"<think>\n{thoughts}\n</think>\n2"
     written = Trace(name, "p", "m", (1,), tuple(map(SIGNS.index, text)), text, (), "stop", 0.8, 0)
-    verdict = Verdict(name, Outcome.CORRECT if right else Outcome.WRONG, "2", "toy", "1")
+    verdict = Verdict(name, Outcome.CORRECT if right else Outcome.WRONG, "2", "toy", "1", float(right))
     return unlabelled(JudgedTrace(written, verdict), PROBLEM, ASKED, lambda ids: "".join(SIGNS[token] for token in ids))
 
 
-def roll(traces: list[Unlabelled], rule: Rollouts, right: Callable[[Request], bool]) -> tuple[dict[Boundary, Tally], list[list[Request]]]:
-    """All rounds, each answered as `right` says."""
-    tallies: dict[Boundary, Tally] = {}
+def roll(traces: list[Unlabelled], rule: Rollouts, right: Callable[[Request], bool]) -> tuple[dict[Boundary, RolloutCounts], list[list[Request]]]:
+    """All rounds, with outcomes given by `right`."""
+    counts: dict[Boundary, RolloutCounts] = {}
     rounds = []
-    while wanted := next_round(traces, tallies, rule, seed=3):
-        assert next_round(traces, tallies, rule, seed=3) == wanted
+    while wanted := next_round(traces, counts, rule, seed=3):
+        assert next_round(traces, counts, rule, seed=3) == wanted
         for boundary, requests in wanted.items():
-            old = tallies.get(boundary, Tally())
-            tallies[boundary] = Tally(old.asked + len(requests), old.decided + len(requests), old.right + sum(map(right, requests)))
+            old = counts.get(boundary, RolloutCounts())
+            counts[boundary] = RolloutCounts(old.asked + len(requests), old.decided + len(requests), old.right + sum(map(right, requests)))
         rounds.append([request for several in wanted.values() for request in several])
-    return tallies, rounds
+    return counts, rounds
 
 
 def said(request: Request) -> str:
     return "".join(SIGNS[token] for token in request.prefix)
 
 
-def test_every_boundary_is_gone_on_from_where_its_thought_ends() -> None:
+def test_rollouts_continue_from_the_end_of_each_thought() -> None:
     one = trace("p/g1/s0", "a.\nb.\nc.")
     assert one.thoughts == ("\na.\n", "b.\n", "c.\n") and "".join(one.thoughts) == "\na.\nb.\nc.\n"
     _, rounds = roll([one], Rollouts(least=2, most=2), lambda request: True)
@@ -48,36 +48,36 @@ def test_every_boundary_is_gone_on_from_where_its_thought_ends() -> None:
     assert all(len(request.prefix) + request.max_tokens == 256 and request.messages == ASKED for request in rounds[0])
 
 
-def test_a_label_is_the_share_of_rollouts_that_end_right() -> None:
+def test_a_label_is_the_share_of_rollouts_with_a_right_answer() -> None:
     one = trace("p/g1/s0", "a.\nb.\nc.")
-    tallies, _ = roll([one], Rollouts(least=4, most=4), lambda request: len(said(request)) < 12 or request.id.endswith("/r0"))
-    found = one.labelled(tallies)
+    counts, _ = roll([one], Rollouts(least=4, most=4), lambda request: len(said(request)) < 12 or request.id.endswith("/r0"))
+    found = one.labelled(counts)
     assert found.labels == (1.0, 0.25, 0.25) and found.counts == (4, 4, 4)
     assert (found.trace_id, found.problem_id, found.prompt) == ("p/g1/s0", "p", "1 + 1 =")
 
 
-def test_what_could_not_be_judged_is_no_label() -> None:
+def test_undecided_rollouts_do_not_count() -> None:
     one = trace("p/g1/s0", "a.\nb.")
     first, second = one.boundaries
-    found = one.labelled({first: Tally(asked=4, decided=3, right=1), second: Tally(asked=4)})
+    found = one.labelled({first: RolloutCounts(asked=4, decided=3, right=1), second: RolloutCounts(asked=4)})
     assert found.labels == (pytest.approx(1 / 3), None) and found.counts == (3, 0)
 
 
-def test_clear_boundaries_get_few_rollouts_and_doubtful_ones_get_more() -> None:
+def test_uncertain_boundaries_get_more_rollouts() -> None:
     one = trace("p/g1/s0", "a.\nb.\nc.")
     rule = Rollouts(least=4, most=16, width=0.36)
-    tallies, rounds = roll([one], rule, lambda request: len(said(request)) < 12 or (len(said(request)) < 14 and int(request.id[-1]) % 2 == 0))
-    assert [tallies[boundary].asked for boundary in one.boundaries] == [4, 12, 4]
+    counts, rounds = roll([one], rule, lambda request: len(said(request)) < 12 or (len(said(request)) < 14 and int(request.id[-1]) % 2 == 0))
+    assert [counts[boundary].asked for boundary in one.boundaries] == [4, 12, 4]
     assert [len(requests) for requests in rounds] == [12, 4, 4]
-    assert all(posterior_width(tally.right, tally.decided) < rule.width for tally in tallies.values())
+    assert all(posterior_width(one.right, one.decided) < rule.width for one in counts.values())
     fixed, _ = roll([one], Rollouts(least=4, most=16, width=0), lambda request: True)
-    assert {tally.asked for tally in fixed.values()} == {16}
+    assert {one.asked for one in fixed.values()} == {16}
 
 
 def test_traces_that_begin_alike_share_their_rollouts() -> None:
     pair = [trace("p/g1/s0", "a.\nb."), trace("p/g1/s1", "a.\nc.")]
-    tallies, rounds = roll(pair, Rollouts(least=4, most=4), lambda request: True)
-    assert len(tallies) == 3 and len(rounds[0]) == 12
+    counts, rounds = roll(pair, Rollouts(least=4, most=4), lambda request: True)
+    assert len(counts) == 3 and len(rounds[0]) == 12
     assert pair[0].boundaries[0] == pair[1].boundaries[0]
 
 
@@ -86,15 +86,15 @@ def test_binary_search_finds_the_first_hopeless_thought_in_few_questions(case: t
     size, first_bad = case
     one = trace("p/g1/s0", "\n".join(f"{number}." for number in range(size + 1)))
     rule = Rollouts(least=2, most=2, first_error=True)
-    tallies, rounds = roll([one], rule, lambda request: said(request).count(".") <= first_bad)
-    labels = one.labelled(tallies).labels
+    counts, rounds = roll([one], rule, lambda request: said(request).count(".") <= first_bad)
+    labels = one.labelled(counts).labels
     assert len(rounds) <= log2(size + 2) + 1
     assert first_bad == 0 or labels[first_bad - 1] == 1.0
     assert labels[first_bad] == 0.0 or first_bad > size
     assert all(label is None or label == float(number < first_bad) for number, label in enumerate(labels))
 
 
-def test_in_a_trace_with_a_right_answer_there_is_no_error_to_search_for() -> None:
+def test_a_trace_with_a_right_answer_is_not_searched_for_errors() -> None:
     one = trace("p/g1/s0", "a.\nb.\nc.", right=True)
-    tallies, rounds = roll([one], Rollouts(least=2, most=2, first_error=True), lambda request: True)
-    assert len(rounds) == 1 and one.labelled(tallies).counts == (2, 2, 2)
+    counts, rounds = roll([one], Rollouts(least=2, most=2, first_error=True), lambda request: True)
+    assert len(rounds) == 1 and one.labelled(counts).counts == (2, 2, 2)

@@ -31,7 +31,7 @@ def fit(folder: Path, into: Path, rows: list[LabelledTrace] = ROWS, **settings: 
     return list(RewardTrainer(**{**QUICK, **settings}).open().train(start, rows, into, seed=5))
 
 
-def test_good_thoughts_of_problems_never_seen_are_told_from_bad_ones(tiny_model: Path, tmp_path: Path) -> None:
+def test_good_thoughts_of_unseen_problems_score_higher_than_bad_ones(tiny_model: Path, tmp_path: Path) -> None:
     from pydantic import TypeAdapter
     from safetensors.torch import load_file
 
@@ -40,7 +40,7 @@ def test_good_thoughts_of_problems_never_seen_are_told_from_bad_ones(tiny_model:
     quality = TypeAdapter(StepQuality).validate_json((tmp_path / "out" / QUALITY).read_text())
     assert quality.problems == 5 and quality.thoughts == 20
     assert quality.auroc is not None and quality.auroc > 0.95 and quality.brier < quality.brier_constant
-    # Three in four thoughts are good; training counts both kinds alike, and calibration knows.
+    # Three in four thoughts are good. Training gives both kinds the same weight, and calibration undoes that.
     assert sum(one.observed * one.thoughts for one in quality.reliability) / 20 == pytest.approx(0.7)
 
     weights = load_file(tmp_path / "out" / "model.safetensors")
@@ -54,7 +54,7 @@ def test_good_thoughts_of_problems_never_seen_are_told_from_bad_ones(tiny_model:
     assert all((again[name] == tensor).all() for name, tensor in weights.items())
 
 
-def test_only_labelled_thoughts_take_a_loss_and_every_token_is_counted_once(tiny_model: Path) -> None:
+def test_only_labelled_thoughts_have_a_loss_and_every_token_is_counted_once(tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
     from selfimprove.process_reward.step_trainer import collate
@@ -79,7 +79,7 @@ def test_a_problem_is_either_trained_on_or_held_out() -> None:
         split(ROWS[:2], 0.25, seed=1)
 
 
-def test_positions_that_are_not_the_thoughts_ends_are_refused(tiny_model: Path) -> None:
+def test_positions_other_than_the_ends_of_thoughts_are_refused(tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer, row = AutoTokenizer.from_pretrained(tiny_model), ROWS[0]
@@ -90,15 +90,21 @@ def test_positions_that_are_not_the_thoughts_ends_are_refused(tiny_model: Path) 
             require_thought_ends(tokenizer, row, ids, shifted)
 
 
-def test_a_trace_that_is_too_long_is_named_and_an_optimizer_is_not_for_choice(tiny_model: Path, tmp_path: Path) -> None:
-    long = replace(ROWS[0], thoughts=("yes " * 80, "no."))
-    with pytest.raises(UserError, match=r"trace p0/g1/s0 has \d+ tokens, more than max_length=64"):
-        fit(tiny_model, tmp_path / "out", [long, *ROWS[1:]])
+def test_traces_that_are_too_long_are_left_out(tiny_model: Path, tmp_path: Path) -> None:
+    long = replace(ROWS[0], trace_id="long", thoughts=("yes " * 80, "no."))
+    opened, start = RewardTrainer(**QUICK).open(), Checkpoint("base", str(tiny_model), None, 0, "", "")
+    assert opened.fitting(start, [long, *ROWS]) == list(range(1, 49))
+    assert fit(tiny_model, tmp_path / "some", [long, *ROWS], epochs=1) == fit(tiny_model, tmp_path / "all", epochs=1)
+    with pytest.raises(UserError, match="all 1 traces are longer than max_length=64"):
+        fit(tiny_model, tmp_path / "out", [long])
+
+
+def test_choosing_another_optimizer_is_refused() -> None:
     with pytest.raises(UserError, match="optim"):
         RewardTrainer(options={"optim": "sgd"}).open()
 
 
-def test_a_language_model_is_no_reward_model(tiny_model: Path) -> None:
-    with pytest.raises(UserError, match="is no process reward model"):
+def test_a_language_model_is_not_a_reward_model(tiny_model: Path) -> None:
+    with pytest.raises(UserError, match="is not a process reward model"):
         reading(tiny_model)
     assert "process_reward" not in json.loads((tiny_model / "config.json").read_text())

@@ -50,7 +50,7 @@ def test_each_round_has_half_the_candidates_on_twice_the_problems_and_costs_abou
 
 def test_one_candidate_needs_no_round_and_too_few_problems_are_told() -> None:
     assert schedule(1, 5) == []
-    with pytest.raises(UserError, match="9 candidates want at least 8 problems to be told apart on, not 7"):
+    with pytest.raises(UserError, match="9 candidates need at least 8 problems, not 7"):
         schedule(9, 7)
 
 

@@ -1,4 +1,4 @@
-"""What the table and the plot of budget curves show."""
+"""The table and the plot of budget curves."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_table_fits_a_terminal_and_draws_every_interval_around_its_accuracy(
     assert any(line.split()[:5] == ["at", "most", "8", "0.000", "0.00–0.16"] and "100%" in line for line in nothing)
 
 
-def test_the_plot_is_a_picture_with_both_methods_and_what_has_no_length_left_out(curves, tmp_path):
+def test_the_plot_shows_both_methods_and_leaves_out_settings_without_a_length(curves, tmp_path):
     from matplotlib.image import imread
 
     plot(curves, tmp_path / "curve.png")

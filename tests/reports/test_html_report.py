@@ -1,4 +1,4 @@
-"""The page of a run, as the command writes it and as a browser shows it."""
+"""The HTML page of a run, as the command writes it and as a browser shows it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTILE = "</script><script>owned = 1</script><img src=x onerror='owned = 1'>\u2
 
 @dataclass(frozen=True)
 class Hostile(ToySampler):
-    """Turns back once, and would like to run something."""
+    """Revises once, and tries to run a script."""
 
     def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
         trace = super()._trace(checkpoint, request)
@@ -38,7 +38,7 @@ class Hostile(ToySampler):
 
 
 def until(locator: Locator) -> LocatorAssertions:
-    """Waits for what is asserted of it: without `wait_for_function`, whose code the page's policy does not let run."""
+    """Assertions that wait. `wait_for_function` cannot: the page's security policy does not run its code."""
     from playwright.sync_api import expect
 
     expect.set_options(timeout=120_000)
@@ -47,10 +47,10 @@ def until(locator: Locator) -> LocatorAssertions:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """Two generations, with evaluations of several samples and a budget curve."""
+    """A run of two generations, with several samples per evaluation problem and a budget curve."""
     folder = tmp_path_factory.mktemp("html")
     evaluation = Sampling(n=4, temperature=0.8, max_tokens=32)
-    workflow = toy_workflow(make_toy_model(folder / "model", 0.3), problems=Sums(30), eval_problems=10, sampler=Hostile(), evaluation=evaluation)
+    workflow = toy_workflow(make_toy_model(folder / "model", 0.3), problems=Sums(30), eval_problems=10, sampler=Hostile(), eval_sampling=evaluation)
     improve(workflow, folder / "run", InlineCluster)
     run = RunFolder(folder / "run")
     tries = {"p": [Attempt(True, 8)], "q": [Attempt(False, 80)]}
@@ -63,17 +63,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture
 def opened(browser: Browser, run: RunFolder) -> Iterator[Callable[..., Page]]:
-    """Opens a page of this width and colours; nothing may be fetched, and nothing may be said on its console."""
-    complaints: list[str] = []
+    """Opens a page in this width and colour scheme; the page may fetch nothing and log nothing."""
+    messages: list[str] = []
     pages = []
 
     def call(file: Path = run.root / "report.html", width: int = 1440, scheme: Any = "light") -> Page:
         shown = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         shown.set_default_timeout(120_000)
         pages.append(shown)
-        shown.on("console", lambda message: complaints.append(message.text))
-        shown.on("pageerror", lambda error: complaints.append(str(error)))
-        shown.on("request", lambda request: request.url == file.as_uri() or complaints.append(request.url))
+        shown.on("console", lambda message: messages.append(message.text))
+        shown.on("pageerror", lambda error: messages.append(str(error)))
+        shown.on("request", lambda request: request.url == file.as_uri() or messages.append(request.url))
         shown.goto(file.as_uri())
         until(shown.locator('script[type="application/gzip"]')).to_have_count(0)
         return shown
@@ -81,10 +81,10 @@ def opened(browser: Browser, run: RunFolder) -> Iterator[Callable[..., Page]]:
     yield call
     for shown in pages:
         shown.close()
-    assert complaints == []
+    assert messages == []
 
 
-def test_the_command_says_where_the_page_is_and_the_same_run_gives_the_same_page(
+def test_the_command_prints_the_path_of_the_page_and_the_same_run_gives_the_same_page(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (run.root / "report.html").read_bytes()
@@ -92,25 +92,25 @@ def test_the_command_says_where_the_page_is_and_the_same_run_gives_the_same_page
     assert re.search(r"report\.html: 0\.\d MB, 200 of 200 traces", capsys.readouterr().out)
     assert (run.root / "report.html").read_bytes() == before
     assert main(["report", str(run.root), "--html", str(tmp_path / "it.html"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told == {"file": str(tmp_path / "it.html"), "bytes": len(before), "traces": 200, "shown": 200}
+    result = json.loads(capsys.readouterr().out)
+    assert result == {"file": str(tmp_path / "it.html"), "bytes": len(before), "traces": 200, "shown": 200}
     assert str(run.root) not in before.decode(), "the page names no folder"
     assert main(["report", str(tmp_path), "--html"]) == 2 and "holds no run" in capsys.readouterr().err
 
 
-def test_a_run_ends_with_its_page_which_the_tracker_gets(tmp_path: Path) -> None:
-    told = []
+def test_a_run_ends_with_its_page_and_logs_it(tmp_path: Path) -> None:
+    logged = []
 
     class Listening(NoTracker):
-        def measured(self, name, figures, files, folder):  # type: ignore[no-untyped-def]
-            told.append((name, [file.name for file in files if file.exists()], folder))
+        def log_figures(self, name, figures, files):  # type: ignore[no-untyped-def]
+            logged.append((name, [file.name for file in files if file.exists()]))
 
     workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), generations=1, answer_only_baseline=False)
     improve(workflow, tmp_path / "run", InlineCluster, Listening())
-    assert told == [("report", ["report.html"], tmp_path / "run")]
+    assert logged == [("report", ["report.html"])]
 
 
-def test_of_too_much_text_every_second_trace_is_shown_and_long_ones_are_shortened(
+def test_a_page_of_too_much_text_shows_every_second_trace_and_shortens_long_ones(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[..., Page]
 ) -> None:
     characters = sum(map(html_report._characters, html_report._stages(run)))
@@ -120,7 +120,7 @@ def test_of_too_much_text_every_second_trace_is_shown_and_long_ones_are_shortene
     assert (written["traces"], written["shown"]) == (200, 100)
     shown = opened(tmp_path / "short.html")
     assert "1 in 2 of 200 traces" in shown.inner_text("#browser-how")
-    assert "more characters are left out" in shown.inner_text("#trace")
+    assert "more characters are not on this page" in shown.inner_text("#trace")
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -128,7 +128,7 @@ def test_of_too_much_text_every_second_trace_is_shown_and_long_ones_are_shortene
 def test_every_chart_is_drawn_and_nothing_is_wider_than_the_screen(run: RunFolder, opened: Callable[..., Page], width: int, scheme: str) -> None:
     shown = opened(width=width, scheme=scheme)
     assert shown.evaluate("document.documentElement.scrollWidth") == width
-    assert "In 2 generations, model went from" in shown.inner_text("#story")
+    assert re.search("In 2 generations, model went from .* of 10 evaluation problems", shown.inner_text("#story"))
     for chart in ("improvement", "wide", "lengths", "budget-curve"):
         box = shown.locator(f"#{chart} svg").bounding_box()
         assert box and box["width"] > 0.7 * min(width, 600) and box["height"] > 200
@@ -140,7 +140,7 @@ def test_every_chart_is_drawn_and_nothing_is_wider_than_the_screen(run: RunFolde
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
 
 
-def test_what_a_model_wrote_is_shown_and_not_run(opened: Callable[..., Page]) -> None:
+def test_scripts_in_a_trace_are_shown_and_not_run(opened: Callable[..., Page]) -> None:
     shown = opened()
     thought = shown.locator("#trace .thought", has_text="Wait, is it?")
     assert "</script><script>owned = 1</script><img src=x onerror='owned = 1'>\\u{202e}gnp.exe\\u{7}" in thought.inner_text()
@@ -148,7 +148,7 @@ def test_what_a_model_wrote_is_shown_and_not_run(opened: Callable[..., Page]) ->
     assert shown.locator("img").count() == 0 and shown.evaluate("typeof owned") == "undefined"
 
 
-def test_keys_move_through_the_traces_and_fields_filter_them(opened: Callable[..., Page]) -> None:
+def test_keys_move_through_the_traces_and_filters_apply(opened: Callable[..., Page]) -> None:
     shown = opened()
     shown.focus("#list")
     heading = shown.locator("#trace h3")
@@ -167,16 +167,16 @@ def test_keys_move_through_the_traces_and_fields_filter_them(opened: Callable[..
     assert 0 < accepted < 60 and "/g1/" in heading.inner_text()
     shown.fill("[name=text]", "no trace says this")
     until(shown.locator("#found")).to_contain_text(re.compile("^0 of"))
-    assert shown.inner_text("#trace") == "No trace is so."
+    assert shown.inner_text("#trace") == "No trace matches."
 
 
-def test_the_ledger_is_read_by_keys_and_leads_to_the_traces_of_a_problem(opened: Callable[..., Page]) -> None:
+def test_keys_explore_the_ledger_and_open_the_traces_of_a_problem(opened: Callable[..., Page]) -> None:
     shown = opened()
     shown.locator("#ledger canvas").first.focus()
     shown.keyboard.press("ArrowRight")
     said = shown.locator("#ledger .readout").first.inner_text()
     problem = said.split()[0]
-    assert re.match(r"sum-\d+ right samples, base: \d of 4, generation 1: \d of 4, generation 2: \d of 4\. What is", said)
+    assert re.match(r"sum-\d+ correct samples, base: \d of 4, generation 1: \d of 4, generation 2: \d of 4\. What is", said)
     shown.keyboard.press("Enter")
     until(shown.locator("#found")).to_contain_text(re.compile("^12 of"))
     assert shown.input_value("[name=text]") == f"problem:{problem}"
@@ -184,12 +184,12 @@ def test_the_ledger_is_read_by_keys_and_leads_to_the_traces_of_a_problem(opened:
 
 
 def figures_of(file: Path) -> dict[str, Any]:
-    """The data of its charts."""
+    """The data of the charts on a page."""
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8").partition('id="data">')[2].partition("</script>")[0])
     return found
 
 
-def test_under_thinking_is_drawn_where_thoughts_were_probed(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
+def test_under_thinking_is_drawn_if_thoughts_were_probed(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
     figures = figures_of(run.root / "report.html")
     figures["generations"][2]["anatomy"] |= {"under_thinking": 0.4, "under_thinking_low": 0.3, "under_thinking_high": 0.5, "under_thinking_traces": 9}
     (tmp_path / "probed.html").write_text(page("probed", figures, []), encoding="utf-8")
@@ -198,7 +198,7 @@ def test_under_thinking_is_drawn_where_thoughts_were_probed(opened: Callable[...
     assert "over-thinking" not in shown.inner_text("#under .legend")
 
 
-def test_many_traces_are_a_list_of_the_rows_in_sight(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
+def test_a_long_list_renders_only_visible_rows(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
     figures = figures_of(run.root / "report.html")
     trace = {"before": "", "after": "4", "answer": "4", "outcome": "wrong", "finish_reason": "stop", "output_tokens": 9, "problem": 0}
     trace |= {"generation": 1, "evaluation": False, "accepted": False, "left": 0}

@@ -1,4 +1,4 @@
-"""The traces of a run to read: which are shown, how, and what is said where there are none."""
+"""Reading the traces of a run: filters, display and errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOSTILE = "[bold red]4[/] [link=http://x]l[/link] \x1b[2J\x1b]0;t\x07 \r:smile: 
 
 @dataclass(frozen=True)
 class Musing(ToySampler):
-    """Thinks twice, once in colour."""
+    """Adds a plan, hostile control characters and a revision."""
 
     def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
         trace = super()._trace(checkpoint, request)
@@ -62,7 +62,7 @@ def test_thoughts_are_shown_beside_their_behaviours_with_answer_and_verdict(run:
     assert out.count("revision     Wait, is it?") == 2 and "answer       -1" in out and "2 traces; there are more (--limit)" in out
 
 
-def test_json_holds_the_thinking_to_the_letter_and_filters_leave_out_the_rest(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
+def test_json_holds_the_thinking_to_the_letter_and_filters_apply(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
     status, out, _ = shown(run, "--generation", 1, "--json", "--limit", 1000)
     found = json.loads(out)
     stored = {trace.id: trace for file in (run / "generation-01/traces").iterdir() for trace in read_records(file, Trace)}
@@ -78,7 +78,7 @@ def test_json_holds_the_thinking_to_the_letter_and_filters_leave_out_the_rest(ru
     assert find(RunFolder(run), outcome="crash") == {"generation": 2, "limited": False, "traces": []}
 
 
-def test_nothing_that_a_model_wrote_is_obeyed(run: Path) -> None:
+def test_control_characters_and_markup_of_a_model_are_not_interpreted(run: Path) -> None:
     screen = StringIO()
     show_traces(find(RunFolder(run), limit=1), Console(file=screen, force_terminal=True, width=200, color_system="standard"))
     text = screen.getvalue()
@@ -90,14 +90,14 @@ def test_nothing_that_a_model_wrote_is_obeyed(run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--generation", 7], "generation 7 of .* holds no sampled traces; there are those of 1, 2"),
+        (["--generation", 7], "generation 7 of .* holds no sampled traces; available: 1, 2"),
         (["--generation", 0], "generation 0 of .* holds no sampled traces"),
-        (["--outcome", "bad"], "there is no outcome 'bad'; the outcomes are correct, wrong, unparseable, timeout, crash"),
-        (["--problem", "sun-3"], "samples no problem 'sun-3'; did you mean sum-"),
-        (["--limit", 0], "--limit 0: at least 1"),
+        (["--outcome", "bad"], "there is no outcome 'bad'; choose correct, wrong, unparseable, timeout, crash"),
+        (["--problem", "sun-3"], "has no problem 'sun-3'; did you mean sum-"),
+        (["--limit", 0], "--limit 0: give at least 1"),
     ],
 )
-def test_what_is_not_there_is_said_in_one_line(run: Path, shown: Callable[..., tuple[int, str, str]], arguments: list[object], line: str) -> None:
+def test_unknown_values_are_refused_in_one_line(run: Path, shown: Callable[..., tuple[int, str, str]], arguments: list[object], line: str) -> None:
     status, out, error = shown(run, *arguments)
     assert status == 2 and out == "" and error.count("\n") == 1 and re.match(f"selfimprove: .*{line}", error)
 
@@ -118,7 +118,7 @@ def test_each_generation_is_reported_with_its_anatomy(run: Path, capsys: pytest.
     assert json.loads(capsys.readouterr().out)["generations"][1]["anatomy"] == first.anatomy.figures()
     assert main(["report", str(run)]) == 0
     out = capsys.readouterr().out
-    assert out.count("  4.0 thoughts, 12 tokens a trace; reflection in 0%, revision in 100%\n  1.0 switches to another thought a trace\n") == 2
+    assert out.count("  4.0 thoughts, 12 tokens per trace; reflection in 0%, revision in 100%\n  1.0 switches to another thought per trace\n") == 2
 
 
 def test_cues_of_the_workflow_mark_its_traces(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+import selfimprove
+
 
 def blocks(page: Path) -> list[str]:
     """The blocks of a page that are in no language."""
@@ -18,13 +20,17 @@ def blocks(page: Path) -> list[str]:
 
 def test_the_tree_names_every_file_and_folder_of_the_package() -> None:
     tree = next(block for block in blocks(ROOT / "docs" / "explanation" / "code.md") if block.startswith("selfimprove/\n"))
-    named = set(re.findall(r"^  ([a-z_]+(?:\.py|/))", tree, flags=re.MULTILINE))
+    named = set(re.findall(r"^  ([a-z_]+(?:\.py|/)) ", tree, flags=re.MULTILINE))
     package = ROOT / "selfimprove"
     there = {
         path.name if path.is_file() else f"{path.name}/" for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
-    unexplained = {"__init__.py", "__main__.py", "errors.py", "resources.py", "seeds.py", "settings.py", "workflow_files.py"}
-    assert named == there - unexplained
+    assert named == there - {"__init__.py"}
+
+
+def test_the_api_page_shows_every_public_name() -> None:
+    shown = re.findall(r"^::: selfimprove\.(\w+)$", (ROOT / "docs" / "reference" / "api.md").read_text(), flags=re.MULTILINE)
+    assert sorted(shown) == sorted([*selfimprove.__all__, "protocols", "records"])
 
 
 @pytest.mark.parametrize("command", ["run", "check", "report", "traces", "fork", "audit", "reverify"])

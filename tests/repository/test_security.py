@@ -21,7 +21,7 @@ from selfimprove.commands.second_verdicts import OUTCOMES, show_audit
 from selfimprove.protocols import WorkerPart
 from selfimprove.records import AcceptedTrace, Checkpoint
 from selfimprove.settings.paths import describe
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 from selfimprove.tracking.mlflow import MLflow
 
 SOURCES = sorted(Path(selfimprove.__file__).parent.rglob("*.py"))
@@ -63,8 +63,8 @@ class Nothing(WorkerPart):
 
 
 def test_the_mlflow_page_is_served_on_loopback(tmp_path: Path) -> None:
-    tracker = MLflow(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    link = tracker.start("toy", {}, tmp_path / "run")
+    tracker = MLflow(f"sqlite:///{tmp_path / 'mlflow.db'}").open("toy", {}, tmp_path / "run")
+    link = tracker.start()
     tracker.finish("FINISHED")
     assert link is not None and "http://127.0.0.1:" in link and "--host" not in link
 
@@ -131,7 +131,7 @@ def test_audit_escapes_model_output() -> None:
 
 def test_progress_shows_messages_as_plain_text() -> None:
     screen = io.StringIO()
-    Show(Console(file=screen, force_terminal=False, width=200)).say(HOSTILE)
+    TerminalProgress(Console(file=screen, force_terminal=False, width=200)).say(HOSTILE)
     assert "\x1b" not in screen.getvalue() and "\x07" not in screen.getvalue()
     assert "[link=http://example.org][red]" in screen.getvalue()
 

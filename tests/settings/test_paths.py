@@ -1,4 +1,4 @@
-"""Settings as data: told, compared, and changed by path."""
+"""Settings as data: described, compared, and changed by path."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_change_shows_in_the_description_at_its_path_and_nowhere_else(change: 
 
 
 @given(st.lists(CHANGES, max_size=4))
-def test_a_description_is_json_and_tells_two_workflows_apart_exactly_if_they_differ(changes: list[tuple[str, Any]]) -> None:
+def test_descriptions_are_json_and_differ_exactly_if_the_workflows_do(changes: list[tuple[str, Any]]) -> None:
     changed = WORKFLOW
     for path, value in changes:
         changed = override(changed, f"{path}={json.dumps(value)}")
@@ -75,7 +75,7 @@ def test_text_needs_no_quotes() -> None:
     assert override(WORKFLOW, 'base_model="7"').base_model == "7"
 
 
-def test_what_is_in_a_tuple_is_reached_by_its_place() -> None:
+def test_elements_of_a_tuple_are_reached_by_number() -> None:
     workflow = toy_workflow(Path("model"), rounds=(Round(), Round(problems_per_generation=9)))
     changed = override(workflow, "rounds.2.problems_per_generation=5")
     assert changed.rounds == (Round(), Round(problems_per_generation=5))
@@ -84,14 +84,14 @@ def test_what_is_in_a_tuple_is_reached_by_its_place() -> None:
             override(workflow, f"rounds.{place}.problems_per_generation=5")
 
 
-def test_the_workflow_that_is_changed_stays_as_it_is() -> None:
+def test_a_change_leaves_the_original_workflow_alone() -> None:
     before = describe(WORKFLOW)
     override(WORKFLOW, "sampler.engine.max_model_len=1")
     assert describe(WORKFLOW) == before
 
 
 @pytest.mark.parametrize("assignment", ["nothing=1", "sampling.nothing=1", "name.nothing=1", "sampling.temperature=-1", "seed=x", "=1", "seed"])
-def test_what_does_not_fit_is_refused_in_one_line(assignment: str) -> None:
+def test_an_invalid_assignment_is_refused_in_one_line(assignment: str) -> None:
     with pytest.raises(UserError) as error:
         override(WORKFLOW, assignment)
     assert str(error.value).startswith(f"--set {assignment}: ") and "\n" not in str(error.value)
@@ -108,15 +108,15 @@ def test_what_does_not_fit_is_refused_in_one_line(assignment: str) -> None:
         ("temprature=1", "did you mean sampling.temperature or eval_sampling.temperature?"),
         ("sampler.engin.x=1", "did you mean engine?"),
         ("rounds.3.seed=1", "tuple has no field '3'; it has 1"),
-        ("teacher.model=x", "no part is given there"),
+        ("teacher.model=x", "no part is set there"),
     ],
 )
-def test_a_wrong_path_is_answered_with_the_nearest_right_one(assignment: str, hint: str) -> None:
+def test_a_wrong_path_is_refused_with_the_nearest_valid_one(assignment: str, hint: str) -> None:
     with pytest.raises(UserError, match=re.escape(hint)):
         override(toy_workflow(Path("model"), sampler=VLLM(engine={"max_model_len": 512}), rounds=(Round(),)), assignment)
 
 
-def test_an_object_without_fields_is_told_by_its_attributes() -> None:
+def test_an_object_without_fields_is_described_by_its_attributes() -> None:
     class Plain:
         def __init__(self) -> None:
             self.path, self.inner = Path("here"), [1, (2, None)]

@@ -126,7 +126,7 @@ def test_problems_with_right_and_wrong_traces_are_drawn_first(context: RunContex
 
 def test_labels_of_other_rollouts_are_not_taken_for_these(context: RunContext, judged: list[JudgedTrace]) -> None:
     label(context, judged)
-    with pytest.raises(UserError, match="was made from other rollouts"):
+    with pytest.raises(UserError, match="was made with different rollouts"):
         label(context, judged, replace(RULE, most=8))
 
 

@@ -126,7 +126,7 @@ def test_the_report_tells_how_good_the_predictions_were(finished: Finished, caps
     assert main(["report", str(finished.folder)]) == 0
     out = capsys.readouterr().out
     assert f"difficulty, out of fold: Brier {found['brier']:.3f} (base rate {found['base_brier']:.3f}), AUROC" in out
-    assert "difficulty, as it came: Brier" in out
+    assert "difficulty, forecast: Brier" in out
 
 
 def test_the_model_of_difficulty_is_kept_with_the_hash_of_the_checkpoint_it_reads(finished: Finished) -> None:
@@ -171,7 +171,7 @@ def test_predictions_of_another_ledger_are_refused(finished: Finished, tmp_path:
     (tmp_path / "run" / "generation-02" / "report.json").unlink()
     manifest = tmp_path / "run" / "generation-02" / "difficulty" / "predicted.manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"ledgers": "others"}))
-    with pytest.raises(UserError, match="was made from other ledgers"):
+    with pytest.raises(UserError, match="was made with different ledgers"):
         improve(workflow_of(finished.model), tmp_path / "run", InlineCluster)
 
 

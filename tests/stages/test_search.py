@@ -111,7 +111,7 @@ def test_a_stopped_search_goes_on_where_it_stopped_and_ends_the_same(cluster: In
     Stepwise.calls.clear()
     SeesErrors.asked.clear()
     assert searched(cluster, tmp_path / "stopped", method) == expected and not Stepwise.calls and not SeesErrors.asked
-    with pytest.raises(UserError, match="search was made from other search"):
+    with pytest.raises(UserError, match="search was made with different search"):
         searched(cluster, tmp_path / "stopped", Search(width=2, expansions=3))
 
 
@@ -121,7 +121,7 @@ def test_a_token_limit_holds_for_the_whole_trace(cluster: InlineCluster, tmp_pat
 
 
 def test_a_budget_and_a_search_exclude_each_other(cluster: InlineCluster, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="take the budget out"):
+    with pytest.raises(UserError, match="remove the budget from sampling"):
         searched(cluster, tmp_path, Search(), budget=Budget(max_tokens=4))
 
 

@@ -173,7 +173,7 @@ def test_fixed_k_leaves_the_same_files_as_a_list_of_requests(model: Path, shuffl
 
 def test_traces_of_another_allocator_are_refused(model: Path, shuffling: Shuffling, tmp_path: Path) -> None:
     sampled(context(model, tmp_path, shuffling))
-    with pytest.raises(UserError, match="was made from other allocation"):
+    with pytest.raises(UserError, match="was made with different allocation"):
         sampled(context(model, tmp_path, shuffling, replace(ALLOCATOR, cap=3)))
 
 

@@ -1,4 +1,4 @@
-"""Budgets by difficulty against one budget for all on a finished run, from the workflow file to MLflow, with toy parts in this process."""
+"""Budgets by difficulty compared with one budget for all, from the workflow file to MLflow, with toy parts in this process."""
 
 from __future__ import annotations
 
@@ -72,9 +72,7 @@ def measure(module: ModuleType, run: Path, **changes: object) -> ThinkingByDiffi
     return result
 
 
-def test_rules_are_judged_by_what_each_problem_came_to_under_its_limit(
-    run: Path, workflow_file: ModuleType, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rule_is_scored_by_the_attempts_under_its_limits(run: Path, workflow_file: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
     result = measure(workflow_file, run)
     rates = read_json(run / "thinking-by-difficulty/difficulty/predicted.json", dict[str, float])
@@ -88,20 +86,20 @@ def test_rules_are_judged_by_what_each_problem_came_to_under_its_limit(
             assert found.one_for_all == pytest.approx(sum(needed(number) <= rule.mean for number in problems.values()) / 40)
             assert found.difference == pytest.approx(found.accuracy - found.one_for_all) and found.low <= found.difference <= found.high
     shown = capfd.readouterr().out
-    assert "one budget for all: generation-1, 40 problems" in shown and "9–0 (3)" in shown and "held out: Brier" in shown
+    assert "one budget for all: generation-1, 40 problems" in shown and "9–0 (3)" in shown and "evaluation problems: Brier" in shown
 
 
-def test_giving_up_the_hopeless_wins_here_and_by_lot_nothing_is_won(run: Path, workflow_file: ModuleType) -> None:
+def test_less_thinking_on_hopeless_problems_gains_here_and_a_random_assignment_gains_nothing(run: Path, workflow_file: ModuleType) -> None:
     result = measure(workflow_file, run)
     assert result.out_of_fold.auroc is not None and result.out_of_fold.auroc > 0.7
-    assert result.held_out.auroc is not None and result.held_out.auroc > 0.9, "half of the sums take longer than it ever thinks in the evaluation"
+    assert result.evaluation.auroc is not None and result.evaluation.auroc > 0.9, "half of the sums need more thinking than the evaluation allows"
     shorter, lot, longer = (result.differences[kind][1] for kind in ("shorter", "shorter, by lot", "longer"))
     assert shorter.low > 0 and longer.high < 0 and abs(lot.difference) < shorter.difference
     assert lot.thinking_tokens == pytest.approx(6)
     assert {one.method for one in result.curves} == {"one budget for all", "longer", "longer, by lot", "shorter", "shorter, by lot"}
 
 
-def test_a_problem_is_asked_once_under_each_limit_and_an_interrupted_sweep_goes_on(run: Path, workflow_file: ModuleType) -> None:
+def test_a_problem_is_asked_once_under_each_limit_and_an_interrupted_study_continues(run: Path, workflow_file: ModuleType) -> None:
     ObedientSampler.patience.append(300)
     with pytest.raises(KeyboardInterrupt):
         measure(workflow_file, run)
@@ -114,12 +112,12 @@ def test_a_problem_is_asked_once_under_each_limit_and_an_interrupted_sweep_goes_
     ObedientSampler.calls.clear()
     assert measure(workflow_file, run) == result and not ObedientSampler.calls
     assert json.loads((run / "thinking-by-difficulty/result.json").read_text())["differences"]["shorter"][1]["accuracy"]
-    with pytest.raises(UserError, match="thinking-by-difficulty was made from other requests"):
+    with pytest.raises(UserError, match="thinking-by-difficulty was made with different requests"):
         measure(workflow_file, run, limits=range(0, OWN + 2))
 
 
 @pytest.mark.slow
-def test_mlflow_shows_the_comparison_on_the_run_of_the_campaign(run: Path, workflow_file: ModuleType) -> None:
+def test_mlflow_shows_the_comparison_on_the_run(run: Path, workflow_file: ModuleType) -> None:
     from mlflow import MlflowClient
 
     ids = json.loads((run / "mlflow.json").read_text())
@@ -127,7 +125,7 @@ def test_mlflow_shows_the_comparison_on_the_run_of_the_campaign(run: Path, workf
     result = measure(workflow_file, run)
     history = client.get_metric_history(ids["run_id"], "thinking_by_difficulty/shorter_difference")
     assert [(point.step, point.value) for point in history] == [(round(one.thinking_tokens), one.difference) for one in result.differences["shorter"]]
-    assert client.get_run(ids["run_id"]).data.metrics["thinking_by_difficulty/brier"] == result.held_out.brier
+    assert client.get_run(ids["run_id"]).data.metrics["thinking_by_difficulty/brier"] == result.evaluation.brier
     files = {Path(file.path).name for file in client.list_artifacts(ids["run_id"], "thinking_by_difficulty")}
     assert files == {"result.json", "result.png", "reliability.png"}
 

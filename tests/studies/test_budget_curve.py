@@ -82,7 +82,7 @@ def test_accuracy_rises_with_the_budget_by_as_much_as_the_problems_ask_for(
     assert "budget forcing: generation-1, 15 problems" in shown and f"performance {forced.performance:.3f}" in shown
 
 
-def test_a_sweep_that_was_interrupted_goes_on_where_it_stopped_and_ends_the_same(run: Path, workflow_file: ModuleType) -> None:
+def test_an_interrupted_study_continues_where_it_stopped_with_the_same_result(run: Path, workflow_file: ModuleType) -> None:
     ObedientSampler.patience.append(290)
     with pytest.raises(KeyboardInterrupt):
         measure(workflow_file, run)
@@ -105,18 +105,16 @@ def test_the_report_of_the_run_tells_of_the_curve(run: Path, workflow_file: Modu
     assert json.loads(capsys.readouterr().out)["budget_curve"] is None
     forced, _ = measure(workflow_file, run)
     assert main(["report", str(run), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["budget_curve"]
-    assert [one["method"] for one in told] == ["budget forcing", "rejection sampling"]
-    assert told[0]["scaling"] == forced.scaling and told[0]["points"][1]["setting"] == "at most 4"
+    curves = json.loads(capsys.readouterr().out)["budget_curve"]
+    assert [one["method"] for one in curves] == ["budget forcing", "rejection sampling"]
+    assert curves[0]["scaling"] == forced.scaling and curves[0]["points"][1]["setting"] == "at most 4"
     assert main(["report", str(run)]) == 0
     out = capsys.readouterr().out
     assert "rejection sampling: generation-1, 15 problems" in out and "●" in out
 
 
 @pytest.mark.slow
-def test_mlflow_shows_the_curve_on_the_run_of_the_campaign_once(
-    run: Path, workflow_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_mlflow_shows_the_curve_on_the_run_once(run: Path, workflow_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     ids = json.loads((run / "mlflow.json").read_text())
@@ -140,15 +138,15 @@ def test_mlflow_shows_the_curve_on_the_run_of_the_campaign_once(
     assert not (tmp_path / "another.db").exists()
 
 
-def test_a_folder_with_other_settings_is_left_alone(run: Path, workflow_file: ModuleType) -> None:
+def test_a_folder_made_with_other_settings_is_refused(run: Path, workflow_file: ModuleType) -> None:
     measure(workflow_file, run)
-    with pytest.raises(UserError, match="budget-curve was made from other requests"):
+    with pytest.raises(UserError, match="budget-curve was made with different requests"):
         measure(workflow_file, run, budgets={"own length": None})
 
 
-def test_a_champion_whose_tokens_cannot_be_counted_is_refused_before_it_is_asked(run: Path, workflow_file: ModuleType) -> None:
+def test_a_champion_whose_tokens_cannot_be_counted_is_refused_before_sampling(run: Path, workflow_file: ModuleType) -> None:
     (run / "champion" / "tokenizer.json").write_text("{}")
-    with pytest.raises(UserError, match=r"no tokenizer\.json that can be read"):
+    with pytest.raises(UserError, match=r"no readable tokenizer\.json"):
         measure(workflow_file, run)
     (run / "champion").unlink()
     with pytest.raises(UserError, match="has no champion"):

@@ -24,7 +24,7 @@ from selfimprove.storage.files import read_records
 
 @pytest.fixture
 def distill(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, as Python loads it when the file is run: its own folder is on the path."""
+    """The workflow's module, loaded as Python loads it as a script, with its folder on the path."""
     monkeypatch.syspath_prepend(str(WORKFLOWS))
     spec = importlib.util.spec_from_file_location("distill", WORKFLOWS / "distill.py")
     assert spec and spec.loader
@@ -35,7 +35,7 @@ def distill(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 class Counting(ToySampler):
-    """Remembers what it was asked, and of whom."""
+    """Records the checkpoint and the id of every request."""
 
     asked: list[tuple[str, str]] = []  # noqa: RUF012
 
@@ -45,7 +45,7 @@ class Counting(ToySampler):
 
 
 class Recording(ToyTrainer):
-    """Remembers what it trained, from what, on which rows."""
+    """Records what it trained from, and on which rows."""
 
     trained: list[tuple[Checkpoint, Sequence[AcceptedTrace]]] = []  # noqa: RUF012
 
@@ -58,26 +58,26 @@ class Recording(ToyTrainer):
         (into / "config.json").write_text(json.dumps({**config, "skill": skill_of(into)}))
 
 
-class Told(NoTracker):
-    """Remembers the baselines and the end."""
+class Recorder(NoTracker):
+    """Records the baselines and the final status."""
 
-    told: list[Any] = []  # noqa: RUF012
+    calls: list[Any] = []  # noqa: RUF012
 
-    def baseline(self, name: str, score: Score) -> None:
-        self.told.append((name, score.pass_at_1))
+    def log_baseline(self, name: str, score: Score) -> None:
+        self.calls.append((name, score.pass_at_1))
 
     def finish(self, status: str) -> None:
-        self.told.append(status)
+        self.calls.append(status)
 
 
 @pytest.fixture(autouse=True)
 def forget() -> None:
-    for memory in (Counting.asked, Recording.trained, Told.told):
+    for memory in (Counting.asked, Recording.trained, Recorder.calls):
         memory.clear()
 
 
 def layered(folder: Path, skill: float, layers: int = 6) -> Path:
-    """A toy model with layers to leave out."""
+    """A toy model with layers to drop."""
     import numpy
     from safetensors.numpy import save_file
 
@@ -95,11 +95,11 @@ def toys(tmp_path: Path, **changes: object) -> Workflow:
 
 
 def run(distill: ModuleType, tmp_path: Path, teacher: Path, sizes: Sequence[int] = (4, 3), **changes: object) -> list[Any]:
-    costs: list[Any] = distill.main(str(teacher), toys(tmp_path, **changes), sizes, tmp_path / "run", InlineCluster, Told())
+    costs: list[Any] = distill.main(str(teacher), toys(tmp_path, **changes), sizes, tmp_path / "run", InlineCluster, Recorder())
     return costs
 
 
-def test_students_learn_what_the_teacher_wrote_and_the_table_tells_what_each_costs(
+def test_students_train_on_the_teacher_s_traces_and_the_table_shows_what_each_costs(
     distill: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     costs = run(distill, tmp_path, layered(tmp_path / "reasoner", 0.9))
@@ -115,19 +115,19 @@ def test_students_learn_what_the_teacher_wrote_and_the_table_tells_what_each_cos
         assert any(line.split()[:2] == [cost.name, str(cost.layers)] and f"{cost.score.pass_at_1:.3f}" in line for line in shown.splitlines())
     written = json.loads((tmp_path / "run" / "result.json").read_text())
     assert [row["accuracy"] for row in written] == [cost.score.pass_at_1 for cost in costs]
-    assert Told.told == [*((cost.name, cost.score.pass_at_1) for cost in costs), "FINISHED"]
+    assert Recorder.calls == [*((cost.name, cost.score.pass_at_1) for cost in costs), "FINISHED"]
 
-    # Twenty problems, two samples each, of the teacher alone; what is right of them taught all three.
+    # The teacher alone sampled twenty problems twice; its correct traces trained all three students.
     assert len({name for model, name in Counting.asked if "/teacher/" in name}) == 40
     assert {model for model, name in Counting.asked if "/teacher/" in name} == {"teacher"}
     rows = read_records(tmp_path / "run" / "teacher" / "rows.parquet", AcceptedTrace)
     assert {row.origin for row in rows} == {"teacher"} and {row.completion_token_ids for row in rows} == {None}
     assert 20 < len(rows) <= 40
-    assert all(list(taught) == rows for _, taught in Recording.trained)
+    assert all(list(trained) == rows for _, trained in Recording.trained)
     assert [start.parent_id for start, _ in Recording.trained] == ["base", "base", "teacher"]
 
 
-def test_all_models_take_the_same_evaluation(distill: ModuleType, tmp_path: Path) -> None:
+def test_all_models_get_the_same_evaluation(distill: ModuleType, tmp_path: Path) -> None:
     run(distill, tmp_path, layered(tmp_path / "reasoner", 0.9))
     asked = {model: {name.split("/")[0] for of, name in Counting.asked if of == model and "-exam/" in name} for model in ("teacher", "4-layers")}
     assert asked["teacher"] == asked["4-layers"] and len(asked["teacher"]) == 15
@@ -145,7 +145,7 @@ def test_the_same_command_again_reads_what_is_there_and_more_sizes_add_to_it(dis
     assert {model for model, _ in Counting.asked} == {"2-layers"} and len(Recording.trained) == 1
 
 
-def test_a_measurement_that_was_stopped_begins_anew_and_nothing_else_does(
+def test_a_measurement_that_was_stopped_starts_over_and_nothing_else_does(
     distill: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reasoner, patience = layered(tmp_path / "reasoner", 0.9), 20
@@ -159,23 +159,23 @@ def test_a_measurement_that_was_stopped_begins_anew_and_nothing_else_does(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Counting, "_trace", stopped)
         run(distill, tmp_path, reasoner)
-    assert Told.told[-1] == "KILLED"
+    assert Recorder.calls[-1] == "KILLED"
     Counting.asked.clear()
     Recording.trained.clear()
     costs = run(distill, tmp_path, reasoner)
     assert len(costs) == 4 and not Recording.trained
-    # One for the engine to start, ten alone, then the evaluation.
+    # One request starts the engine, ten are asked alone, then the whole evaluation.
     assert [model for model, _ in Counting.asked] == ["3-layers"] * (1 + 10 + 15) + ["3-layers-teacher"] * (1 + 10 + 15)
 
 
 def test_another_teacher_is_refused_in_the_folder_of_the_first(distill: ModuleType, tmp_path: Path) -> None:
     run(distill, tmp_path, layered(tmp_path / "reasoner", 0.9))
-    with pytest.raises(UserError, match="was made from other weights"):
+    with pytest.raises(UserError, match="was made with different weights"):
         run(distill, tmp_path, layered(tmp_path / "other", 0.8))
 
 
-def test_a_teacher_that_is_never_right_is_an_error_the_user_can_mend(distill: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not one of the teacher's traces was accepted \(40 wrong\): take a teacher that solves"):
+def test_a_teacher_that_is_never_right_is_refused(distill: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none of the teacher's traces was accepted \(40 wrong\): choose a teacher that solves"):
         run(distill, tmp_path, layered(tmp_path / "reasoner", 0.0))
 
 

@@ -1,4 +1,4 @@
-"""Ways of asking, evaluated and searched with toy parts in this process, and the two workflow files that do it."""
+"""Prompters evaluated and searched with toy parts in this process, and the two workflow files that do so."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROPOSALS = (BEST, f'"{KOJIMA}"', "Let's add.", "y" * 200)
 
 
 class Heeding(ToySampler):
-    """Right with the chance that its system prompt states, else by its trigger; proposes four triggers. Breaks when its patience ends."""
+    """Right with the probability in its system prompt, or else by its trigger; proposes four triggers. Fails once its patience is used up."""
 
     asked: list[str] = []  # noqa: RUF012
     patience = 10**9
@@ -61,7 +61,7 @@ def fresh_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def new_context(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[RunContext]]:
-    """Campaigns in folders of their own, which share a warm cluster."""
+    """Contexts of new runs, which share one warm cluster."""
     shared = InlineCluster()
     end, shared.close = shared.close, lambda: None  # type: ignore[method-assign]
 
@@ -125,13 +125,13 @@ def test_exemplar_sets_are_searched_the_same_way(new_context: Iterator[RunContex
 
 def test_a_problem_of_the_evaluation_and_an_empty_search_are_refused(new_context: Iterator[RunContext]) -> None:
     context = next(new_context)
-    with pytest.raises(UserError, match=f"problem {context.eval_problems[0].id} is in the evaluation; search on others"):
+    with pytest.raises(UserError, match=f"problem {context.eval_problems[0].id} is an evaluation problem; search on others"):
         search_prompters(context, {"a": stating(0.5)}, context.eval_problems[:1])
     with pytest.raises(UserError, match="nothing to search"):
         search_prompters(context, {}, context.problems)
 
 
-def test_ways_are_asked_in_one_batch_and_compared_problem_by_problem(new_context: Iterator[RunContext]) -> None:
+def test_prompters_are_asked_in_one_batch_and_compared_problem_by_problem(new_context: Iterator[RunContext]) -> None:
     context = next(new_context)
     found = evaluate_prompters(context, {"never": stating(0.0), "always": stating(1.0)}, context.eval_problems, "evaluation")
     never, always = rows(found, against="never")
@@ -164,7 +164,7 @@ def test_the_chain_of_thought_workflow_compares_every_way_with_the_answer_alone(
     assert module.EVALUATION.base_model == "smollm2-135m-instruct" and module.main.__defaults__[0] is module.EVALUATION
 
 
-def test_the_trigger_search_workflow_finds_the_proposal_that_is_better_and_goes_on_where_it_stopped(
+def test_the_trigger_search_workflow_finds_the_proposal_that_is_better_and_continues_where_it_stopped(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = load_workflow("trigger_search", monkeypatch)
@@ -182,7 +182,7 @@ def test_the_trigger_search_workflow_finds_the_proposal_that_is_better_and_goes_
     assert re.search(rf"{BEST} +winner +48 ", printed) and all(trigger in " ".join(printed.split()) for trigger in ("Let's add.", "logically."))
 
     everything = list(Heeding.asked)
-    assert run(tmp_path / "run") == result and Heeding.asked == everything, "a finished search is only read"
+    assert run(tmp_path / "run") == result and Heeding.asked == everything, "a finished search is read from disk"
 
     Heeding.asked.clear()
     monkeypatch.setattr(Heeding, "patience", 4 + 7 * 12 + 10)
@@ -191,4 +191,4 @@ def test_the_trigger_search_workflow_finds_the_proposal_that_is_better_and_goes_
     monkeypatch.setattr(Heeding, "patience", 10**9)
     Heeding.asked.clear()
     assert run(tmp_path / "stopped") == result
-    assert len(Heeding.asked) == len(everything) - 4 - 7 * 12, "the proposals and the first round are not made again"
+    assert len(Heeding.asked) == len(everything) - 4 - 7 * 12, "the proposals and the first round are not sampled again"

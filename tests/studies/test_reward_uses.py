@@ -1,4 +1,4 @@
-"""The workflow of a process reward model, from labels to the plot and to MLflow, with toy parts in this process."""
+"""The process reward workflow, from labels to the plot and MLflow, with toy parts in this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from selfimprove.__main__ import main
 from selfimprove.evaluation.equal_tokens import PLAIN, RewardUses
 from selfimprove.process_reward.rollouts import Rollouts
 from selfimprove.process_reward.search import Search
-from selfimprove.protocols import Trainer
+from selfimprove.protocols import OpenTrainer, Trainer
 from selfimprove.records import Checkpoint, LabelledTrace, TrainingStep
 from selfimprove.storage.files import read_json
 from selfimprove.studies.reward_uses import Uses
@@ -50,23 +50,18 @@ USES = Uses(
 
 
 @dataclass(frozen=True)
-class Learner(Trainer):
-    """Remembers what it was to learn."""
+class Learner(Trainer, OpenTrainer):
+    """Records the rows that it was given."""
 
-    learnt: ClassVar[list[LabelledTrace]] = []
+    rows: ClassVar[list[LabelledTrace]] = []
 
     def open(self) -> Learner:
         return self
 
     def train(self, start: Checkpoint, rows: Sequence[LabelledTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
-        self.learnt[:] = rows
+        self.rows[:] = rows
         make_toy_model(into, 0.0)
         yield TrainingStep(1, 1, 0.5, 1e-4, 100)
-
-    def agreement(self, start: Checkpoint, rows: object, asked: object) -> int:
-        return 0
-
-    def close(self) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +75,7 @@ def workflow_file() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, workflow_file: ModuleType) -> Path:
-    """A finished run with everything measured."""
+    """A finished run with all uses measured."""
     folder = tmp_path_factory.mktemp("uses")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -99,9 +94,9 @@ def measure(module: ModuleType, run: Path) -> RewardUses:
     return result
 
 
-def test_every_thought_of_the_labelled_traces_is_learnt_with_its_rollouts(run: Path) -> None:
-    assert len(Learner.learnt) == 12 and all(len(row.labels) == LINES and set(row.counts) == {2} for row in Learner.learnt)
-    for row in Learner.learnt:
+def test_the_trainer_gets_every_thought_of_the_labelled_traces_with_its_rollouts(run: Path) -> None:
+    assert len(Learner.rows) == 12 and all(len(row.labels) == LINES and set(row.counts) == {2} for row in Learner.rows)
+    for row in Learner.rows:
         assert all(label == 0 for thought, label in zip(row.thoughts, row.labels, strict=True) if "bad" in thought)
 
 
@@ -118,19 +113,19 @@ def test_a_reward_model_that_sees_every_error_is_worth_many_samples(run: Path) -
     assert 0 < stop.hopeless < stop.traces == 8 * result.problems and stop.tokens < stop.plain_tokens
     assert stop.right_per_1000 > stop.plain_right_per_1000
     (sifted,) = result.sifted
-    assert sifted.dropped == 0 < sifted.kept, "an error spoils the answer, so that no right trace has one"
+    assert sifted.dropped == 0 < sifted.kept, "an error makes the answer wrong, so no correct trace has one"
 
 
-def test_it_is_shown_and_drawn(run: Path, workflow_file: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_result_is_printed_and_plotted(run: Path, workflow_file: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     calls = len(Stepwise.calls)
     measure(workflow_file, run)
-    assert len(Stepwise.calls) == calls, "what was done is only read"
+    assert len(Stepwise.calls) == calls, "finished work is read from disk"
     shown = capfd.readouterr().out
     assert "at equal sampled tokens" in shown and "traces given up" in shown and "lowest_step 0.5: keeps" in shown
     assert (run / "process-reward" / "uses" / "result.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_mlflow_shows_it_on_the_run_of_the_campaign(run: Path) -> None:
+def test_mlflow_shows_the_result_on_the_run(run: Path) -> None:
     from mlflow import MlflowClient
 
     ids = json.loads((run / "mlflow.json").read_text())

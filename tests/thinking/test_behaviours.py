@@ -112,7 +112,7 @@ def test_a_table_of_ones_own_replaces_the_shipped_one() -> None:
     mine = Behaviours(cues=(Cue(Behaviour.REVISION, "scrap that"), *CUES))
     assert mine.mark(["Scrap that, it is 4.", "Right."]) == [Behaviour.REVISION, Behaviour.CONFIRMATION]
     assert Behaviours(cues=()).mark(["Wait, no.", "So the answer is 4."]) == [Behaviour.STEP, Behaviour.STEP]
-    with pytest.raises(ValidationError, match="no regular expression"):
+    with pytest.raises(ValidationError, match="not a regular expression"):
         Cue(Behaviour.PLAN, "(")
 
 

@@ -39,13 +39,13 @@ def fit(folder: Path, into: Path, pairs: Sequence[Pair] = PAIRS, **settings: Any
     return list(DPO(**{**QUICK, **settings}).open().train(start, pairs, into, 0))
 
 
-def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_nothing(tiny_model: Path, tmp_path: Path) -> None:
+def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_zero(tiny_model: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
     steps = fit(tiny_model, tmp_path / "out")
     assert [step.step for step in steps] == list(range(1, 9)) and {step.steps for step in steps} == {8}
-    # DPO's loss is log 2 where the model is still the one that it is held to.
+    # DPO's loss is log 2 while the model is still the reference.
     assert steps[0].loss == pytest.approx(0.6931, abs=1e-3) and steps[0].figures["margin"] == pytest.approx(0.0, abs=1e-3)
     assert steps[-1].loss < 0.6 and steps[-1].figures["margin"] > 0.2 and steps[-1].figures["accuracy"] == 1
     assert steps[-1].figures["margin"] == pytest.approx(steps[-1].figures["chosen_reward"] - steps[-1].figures["rejected_reward"], abs=1e-3)
@@ -64,8 +64,8 @@ def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_nothing(t
     assert (tmp_path / "out/tokenizer.json").read_bytes() == (tiny_model / "tokenizer.json").read_bytes()
 
 
-def test_tokens_that_the_decoding_loop_wrote_do_not_count(tiny_model: Path, tmp_path: Path) -> None:
-    """With all that differs forced, there is nothing to prefer."""
+def test_forced_tokens_do_not_count(tiny_model: Path, tmp_path: Path) -> None:
+    """If all tokens that differ are forced, there is nothing to prefer."""
     ids = tuple(range(10, 14))
     pairs = [
         replace(pair, chosen_token_ids=(*ids, 20, 21), rejected_token_ids=(*ids, 30, 31), chosen_forced=((4, 7),), rejected_forced=((4, 7),))
@@ -76,10 +76,17 @@ def test_tokens_that_the_decoding_loop_wrote_do_not_count(tiny_model: Path, tmp_
     assert fit(tiny_model, tmp_path / "free", [replace(pair, chosen_forced=(), rejected_forced=()) for pair in pairs])[-1].figures["margin"] > 0.1
 
 
-def test_no_pairs_and_pairs_that_are_too_long_are_errors_the_user_can_mend(tiny_model: Path, tmp_path: Path) -> None:
+def test_pairs_with_a_trace_that_is_too_long_are_left_out(tiny_model: Path, tmp_path: Path) -> None:
+    long = [replace(PAIRS[0], rejected="1" * 200), replace(PAIRS[0], chosen="1" * 200)]
+    start = Checkpoint("base", str(tiny_model), None, 0, "", "")
+    assert DPO(**QUICK).open().fitting(start, [*long, *PAIRS]) == list(range(2, 10))
+    assert fit(tiny_model, tmp_path / "some", [*long, *PAIRS], epochs=1) == fit(tiny_model, tmp_path / "all", epochs=1)
+
+
+def test_what_cannot_be_trained_on_is_an_error_with_a_fix(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no pairs to train on"):
         fit(tiny_model, tmp_path / "out", [])
-    with pytest.raises(UserError, match=r"trace p1/g1/s1 has \d+ tokens with its prompt, more than max_length=64"):
+    with pytest.raises(UserError, match=r"all 1 pairs are longer than max_length=64; the shortest has \d+ tokens: raise max_length of DPO"):
         fit(tiny_model, tmp_path / "out", [replace(PAIRS[0], rejected="1" * 200)])
     with pytest.raises(UserError, match="optim"):
         DPO(options={"optim": "sgd"}).open()

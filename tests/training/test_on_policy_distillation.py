@@ -23,7 +23,7 @@ QUICK = {"batch_size": 4, "steps": 30, "max_tokens": 8, "learning_rate": 3e-3, "
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights, but sure of themselves: the head's embeddings are long."""
+    """Random weights with peaked distributions: the embeddings of the head are scaled up."""
     from safetensors.torch import load_file, save_file
 
     folder = make_tiny_model(tmp_path_factory.mktemp("teacher") / "model", seed=1, layers=3)
@@ -54,15 +54,15 @@ def test_a_smaller_student_comes_closer_to_its_teacher(teacher: Path, tmp_path: 
     assert torch.equal(saved["lm_head.weight"], saved["model.embed_tokens.weight"])
 
 
-def test_a_student_that_is_its_teacher_has_nothing_to_learn(teacher: Path, tmp_path: Path) -> None:
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn(teacher: Path, tmp_path: Path) -> None:
     (step,) = fit(teacher, teacher, tmp_path / "out", steps=1)
     assert step.loss == pytest.approx(0.0, abs=1e-4)
 
 
-def test_what_cannot_be_is_an_error_the_user_can_mend(teacher: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_is_an_error_with_a_fix(teacher: Path, tiny_model: Path, tmp_path: Path) -> None:
     other = shutil.copytree(tiny_model, tmp_path / "other")
     (other / "tokenizer.json").write_text((other / "tokenizer.json").read_text().replace("<|im_end|>", "<|over|>"))
-    with pytest.raises(UserError, match="has another vocabulary than the student: train on its traces instead"):
+    with pytest.raises(UserError, match="and the student have different vocabularies: train on the teacher's traces instead"):
         fit(other, tiny_model, tmp_path / "out")
     with pytest.raises(UserError, match="no questions"):
         fit(teacher, tiny_model, tmp_path / "out", [])

@@ -49,12 +49,12 @@ def test_training_lowers_the_loss_and_counts_every_token(tiny_model: Path, tmp_p
     assert steps[-1].loss < 3
 
 
-def test_few_rows_are_gone_over_until_the_fewest_steps_are_done(tiny_model: Path, tmp_path: Path) -> None:
+def test_few_rows_are_repeated_until_the_minimum_number_of_steps(tiny_model: Path, tmp_path: Path) -> None:
     assert fit(tiny_model, tmp_path / "few", ROWS[:4], min_steps=5)[-1].step == 5
     assert fit(tiny_model, tmp_path / "enough", min_steps=5)[-1].step == 6
 
 
-def test_the_checkpoint_is_complete_and_loads_without_a_word(tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_checkpoint_is_complete_and_loads_without_a_warning(tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -87,8 +87,8 @@ def test_the_same_rows_and_seed_give_the_same_weights_and_another_seed_does_not(
     assert first != other
 
 
-def test_a_step_is_that_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path, tmp_path: Path) -> None:
-    """In float32, packed rows and masters against padded rows and torch's optimizer: the losses of every step agree. What budgets forced has none."""
+def test_losses_equal_those_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path, tmp_path: Path) -> None:
+    """In float32, packed rows and masters give the losses of padded rows and torch's optimizer. Tokens forced by a budget have no loss."""
     import torch
     from datasets import Dataset
     from transformers import AutoTokenizer
@@ -149,7 +149,7 @@ def test_an_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path: Path)
 
 
 def test_an_adapter_without_peft_is_refused_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selfimprove.training.supervised.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("selfimprove.training.sft.importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs the package peft"):
         SFT(lora={"r": 8}).open()
 
@@ -176,15 +176,27 @@ def test_another_architecture_trains_on_trls_own_path(tmp_path: Path) -> None:
     assert steps[-1].tokens == 8 * steps[2].tokens
 
 
-def test_no_rows_are_an_error_the_user_can_mend(tiny_model: Path, tmp_path: Path) -> None:
+def test_no_rows_are_an_error_with_a_fix(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no rows to train on"):
         fit(tiny_model, tmp_path / "out", rows=[])
 
 
-def test_a_row_that_is_too_long_is_named_and_nothing_is_written(tiny_model: Path, tmp_path: Path) -> None:
-    long = AcceptedTrace("long/g1/s0", "long", ROWS[0].messages, "1" * 200, "sampled", 1)
-    with pytest.raises(UserError, match=r"row long/g1/s0 has \d+ tokens, more than max_length=64"):
-        fit(tiny_model, tmp_path / "out", rows=[*ROWS, long])
+LONG = AcceptedTrace("long/g1/s0", "long", ROWS[0].messages, "1" * 200, "sampled", 1)
+
+
+def test_rows_that_are_too_long_are_left_out(tiny_model: Path, tmp_path: Path) -> None:
+    opened = SFT(**QUICK).open()
+    assert opened.fitting(base(tiny_model), [LONG, *ROWS, LONG]) == list(range(1, 13))
+    assert opened.fitting(base(tiny_model), []) == []
+    assert fit(tiny_model, tmp_path / "some", rows=[LONG, *ROWS, LONG]) == fit(tiny_model, tmp_path / "all")
+
+
+def test_rows_that_are_all_too_long_are_an_error_and_nothing_is_written(tiny_model: Path, tmp_path: Path) -> None:
+    complaint = r"all 2 rows are longer than max_length=64; the shortest has \d+ tokens: raise max_length of SFT"
+    with pytest.raises(UserError, match=complaint):
+        SFT(**QUICK).open().fitting(base(tiny_model), [LONG, LONG])
+    with pytest.raises(UserError, match=complaint):
+        fit(tiny_model, tmp_path / "out", rows=[LONG, LONG])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -194,7 +206,7 @@ def test_an_error_while_training_reaches_the_caller(tmp_path: Path, tiny_model: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_no_half_checkpoint_and_keeps_the_one_before(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_half_checkpoint_and_keeps_the_previous_one(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoModelForCausalLM
 
     from selfimprove.checkpoints.saving import save_checkpoint

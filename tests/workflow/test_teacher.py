@@ -202,9 +202,8 @@ def test_a_length_limit_uses_the_token_count_of_the_endpoint(model: Path, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [
-        ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot keep a budget of thinking"),
+        ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot enforce a budget of thinking"),
         ({"key_from": "NO_SUCH_KEY"}, "the environment variable NO_SUCH_KEY holds no key"),
-        ({"trainer": SFT(max_length=200)}, "traces of up to 256 tokens exceed trainer.max_length=200"),
     ],
 )
 def test_check_rejects_an_unusable_teacher(changes: dict[str, Any], detail: str, tiny_model: Path) -> None:
@@ -213,6 +212,13 @@ def test_check_rejects_an_unusable_teacher(changes: dict[str, Any], detail: str,
     found = check(taught_by(endpoint, tiny_model, **{"sampling": Sampling(), **fields}))
     (failure,) = (finding for finding in found["findings"] if not finding["passed"])
     assert failure["name"] == "teacher" and detail in failure["detail"]
+
+
+def test_check_notes_that_long_traces_of_the_teacher_are_dropped(tiny_model: Path) -> None:
+    endpoint = Endpoint("https://example.org/v1", "m", key_from=None)
+    found = check(taught_by(endpoint, tiny_model, sampling=Sampling(), trainer=SFT(max_length=200)))
+    (finding,) = (finding for finding in found["findings"] if finding["name"] == "teacher")
+    assert finding["passed"] and "up to 256 tokens, and rows longer than trainer.max_length=200 are dropped" in finding["detail"]
 
 
 def test_check_names_the_teacher(tiny_model: Path, strong: Path) -> None:
@@ -232,4 +238,4 @@ def test_a_teacher_with_no_model_or_two_is_refused_in_one_line(fields: str, tmp_
     file.write_text(f"from selfimprove import *\nfrom toy import *\nteacher = Teacher({fields})\n")
     assert main(["check", str(file)]) == 2
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and "line 3: Teacher: Value error, a teacher's model is named either by its Endpoint or" in line
+    assert line.count("\n") == 1 and "line 3: Teacher: Value error, name a teacher's model either by its Endpoint or" in line

@@ -1,9 +1,9 @@
 "use strict";
-// What every chart is drawn with. Text reaches the page as text only: nothing here reads HTML.
+// Functions that draw the charts. Text is only ever inserted as text: nothing here parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element with properties (`class`, `style` by name, attributes) and children: elements or text. */
+/** An element with properties (attributes, or an object for `style`) and children: elements or text. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   return dress(element, properties, children);
@@ -15,7 +15,7 @@ function shape(tag, properties = {}, ...children) {
 
 function dress(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
-    // Not the attribute `style`, which the page's policy forbids.
+    // Not the `style` attribute, which the page's security policy forbids.
     if (name === "style") Object.assign(element.style, value);
     else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
   }
@@ -29,7 +29,7 @@ const count = (number) => number.toLocaleString("en");
 const named = (generation) => (generation === 0 ? "base" : String(generation));
 const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
-/** Draw now, and again whenever the element has another width. */
+/** Draw now, and again whenever the width of the element changes. */
 function drawn(element, draw) {
   let width = 0;
   new ResizeObserver(() => {
@@ -51,12 +51,12 @@ function rounded(most, wanted) {
 }
 
 /**
- * Points with spans, joined by lines, over a grid.
- * series: [{name, colour, points: [{x, y, low, high, label, hollow, apart}], dashed, unjoined}]; a point that is `apart` is not on the line.
- * rules: [{y, name}], lines all across. ticks: [[x, text]]. top: the highest y; format: how y is told; across: what x is.
+ * Draws points with intervals, connected by lines, on a grid.
+ * series: [{name, colour, points: [{x, y, low, high, label, hollow, apart}], dashed, unjoined}]; a point that is `apart` is off the line.
+ * rules: [{y, name}], horizontal lines. ticks: [[x, text]]. top: the highest y. format: formats y. across: label of the x axis.
  */
 function lines(element, { series, rules = [], ticks, top = 1, format = percent, across, height = 280 }) {
-  const told = series.flatMap((one) => one.points.map((p) => `${one.name} ${p.label ?? p.x}: ${format(p.y)}`)).join("; ");
+  const label = series.flatMap((one) => one.points.map((p) => `${one.name} ${p.label ?? p.x}: ${format(p.y)}`)).join("; ");
   const holder = make("div");
   element.append(holder);
   drawn(holder, (width) => {
@@ -66,7 +66,7 @@ function lines(element, { series, rules = [], ticks, top = 1, format = percent, 
     const inset = Math.min(40, width / 12);
     const atX = (x) => left + inset + ((x - from) / (to - from)) * (width - left - right - 2 * inset);
     const atY = (y) => above + (1 - y / top) * (height - above - below);
-    const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": told });
+    const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
     for (const y of rounded(top, 5)) {
       svg.append(shape("line", { class: "grid", x1: left, x2: width - right, y1: atY(y), y2: atY(y) }));
       svg.append(shape("text", { x: left - 8, y: atY(y) + 4, "text-anchor": "end" }, format(y)));
@@ -78,7 +78,7 @@ function lines(element, { series, rules = [], ticks, top = 1, format = percent, 
       svg.append(shape("text", { class: "rule-name", x: width - right, y: atY(rule.y) - 5, "text-anchor": "end" }, rule.name));
     }
     series.forEach((one, number) => {
-      // Side by side where they stand at the same place.
+      // Points at the same place are drawn side by side.
       const shift = series.length > 1 ? (number - (series.length - 1) / 2) * Math.min(6, inset / series.length) : 0;
       plot(svg, one, (x) => atX(x) + shift, atY, format);
     });
@@ -104,7 +104,7 @@ function plot(svg, one, atX, atY, format) {
   }
 }
 
-/** One horizontal bar of parts: [[size, colour, title]], of which `whole` fills it. */
+/** A horizontal bar of parts, [[size, colour, title]]; a total size of `whole` fills it. */
 function track(parts, whole) {
   const pieces = parts.map(([size, colour, title]) => make("span", { title, style: { width: `${(100 * size) / whole}%`, background: colour } }));
   return make("span", { class: "track" }, ...pieces);

@@ -1,4 +1,4 @@
-// The figures of the run, drawn.
+// The charts of the run.
 
 const run = JSON.parse(place("data").textContent);
 const grown = run.generations.filter((row) => row.generation > 0);
@@ -6,18 +6,18 @@ const colourOf = (behaviour) => `var(--${behaviour})`;
 
 function story() {
   const [base, kept] = [run.generations[0], run.generations.find((row) => row.generation === run.kept_generation)];
-  if (!base) return place("story").append("No generation is complete yet: the charts come with the first one.");
+  if (!base) return place("story").append("No generation is complete yet. The charts appear after the first one.");
   const done = plural(grown.length, "generation");
-  const went = `of ${run.eval_problems} held-out problems solved at the first attempt`;
+  const went = `of ${run.eval_problems} evaluation problems solved at the first attempt`;
   let text = `In ${done}, ${run.base_model} went from ${percent(base.pass_at_1)} to ${percent(kept.pass_at_1)} ${went}.`;
-  if (!grown.length) text = `${run.base_model} begins with ${percent(base.pass_at_1)} ${went}.`;
-  else if (kept === base) text = `None of ${done} was better than ${run.base_model}, with ${percent(base.pass_at_1)} ${went}.`;
-  else text += " Each was trained on traces whose answers verified.";
+  if (!grown.length) text = `${run.base_model} starts with ${percent(base.pass_at_1)} ${went}.`;
+  else if (kept === base) text = `After ${done}, ${run.base_model} is still the champion, with ${percent(base.pass_at_1)} ${went}.`;
+  else text += " Each generation was trained on traces with verified answers.";
   const [examples, answers] = [run.baselines.few_shot, run.baselines.answer_only];
   const others = [];
-  if (examples !== null) others.push(`the base model, prompted as in generation 1, solves ${percent(examples)}`);
-  if (answers !== null) others.push(`trained on the answers alone, it solves ${percent(answers)}`);
-  if (others.length) text += ` For comparison: ${others.join("; ")}.`;
+  if (examples !== null) others.push(`the base model with the prompt of generation 1 solves ${percent(examples)}`);
+  if (answers !== null) others.push(`trained on answers without reasoning, it solves ${percent(answers)}`);
+  if (others.length) text += ` For comparison, ${others.join("; ")}.`;
   if (run.stopped_early) text += ` Stopped early: ${run.stopped_early}.`;
   if (!run.complete) text += " The run is not complete.";
   place("story").append(text);
@@ -31,8 +31,8 @@ function tiles(base, kept) {
   const shown = [
     ["pass@1 of the champion", percent(kept.pass_at_1), `${percent(kept.interval[0])} to ${percent(kept.interval[1])}; base ${percent(base.pass_at_1)}`],
     ["champion", kept === base ? "base" : `generation ${kept.generation}`, `of ${grown.length}`],
-    ["traces accepted", count(accepted), sampled ? `${percent(accepted / sampled)} of ${count(sampled)} sampled` : "none was sampled"],
-    ["time", seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`, "stages of all generations"],
+    ["traces accepted", count(accepted), sampled ? `${percent(accepted / sampled)} of ${count(sampled)} sampled` : "no traces were sampled"],
+    ["time", seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`, "all stages of all generations"],
   ];
   place("tiles").append(...shown.map(([name, value, note]) => make("div", {}, make("dt", {}, name), make("dd", {}, value, make("small", {}, note)))));
 }
@@ -45,15 +45,15 @@ function improvement() {
     const refused = row.generation > 0 && !row.promoted;
     return { ...spanned(row, row.pass_at_1, row.interval), hollow: refused, apart: refused, value: true };
   });
-  const rules = [["few_shot", "base, few-shot"], ["answer_only", "answers alone"]].filter(([name]) => run.baselines[name] !== null);
+  const rules = [["few_shot", "base, few-shot"], ["answer_only", "answers only"]].filter(([name]) => run.baselines[name] !== null);
   const series = [{ name: "pass@1", colour: "var(--accent)", points }];
   lines(place("improvement"), { series, rules: rules.map(([key, name]) => ({ y: run.baselines[key], name })), ticks: ticks(), across: "generation" });
-  if (points.some((p) => p.hollow)) place("improvement").append(make("p", { class: "how" }, "Hollow: a candidate that the gate refused."));
+  if (points.some((p) => p.hollow)) place("improvement").append(make("p", { class: "how" }, "Hollow points: candidates that the gate refused."));
 }
 
 function wide() {
   const most = Math.max(...run.generations.map((row) => Object.keys(row.pass_at_k).length));
-  // One sample of each problem: pass@1 is all there is, and has its chart.
+  // With one sample per problem there is only pass@1, which has its own chart.
   if (most < 2) return;
   place("pass-at-k").hidden = false;
   const shown = (k) => Number.isInteger(Math.log2(k)) || k === most;
@@ -69,6 +69,8 @@ function wide() {
 
 function funnel() {
   const outcomes = new Set(run.outcomes);
+  // Rows are dropped for their length after selection, earlier generations' rows among them.
+  const tooLong = (reason) => reason.endsWith("longer than trainer.max_length");
   for (const row of grown.filter((one) => one.sampled)) {
     const steps = [["sampled", row.sampled], ["verified", row.verified], ["accepted", row.accepted], ["distinct", row.distinct]];
     const reasons = Object.entries(row.drops).sort(([, one], [, other]) => other - one);
@@ -80,21 +82,21 @@ function funnel() {
     place("funnel").append(make("div", { class: "card" },
       make("h3", {}, `generation ${row.generation}`),
       sampled, ...listed((reason) => outcomes.has(reason)),
-      verified, ...listed((reason) => !outcomes.has(reason)),
-      accepted, distinct,
-      make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}, earlier generations included.`)));
+      verified, ...listed((reason) => !outcomes.has(reason) && !tooLong(reason)),
+      accepted, distinct, ...listed(tooLong),
+      make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}, including earlier generations.`)));
   }
-  if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "Nothing has been sampled."));
+  if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "No traces have been sampled."));
 }
 
 function lengths() {
-  const kinds = [[true, "right", "var(--right)"], [false, "wrong or undecided", "var(--wrong)"]];
+  const kinds = [[true, "correct", "var(--right)"], [false, "not correct", "var(--wrong)"]];
   const series = kinds.map(([right, name, colour]) => ({
     name,
     colour,
     points: run.lengths.filter((one) => one.right === right).map((one) => ({ x: one.generation, y: one.middle, low: one.low, high: one.high })),
   })).filter((one) => one.points.length);
-  if (!series.length) return place("lengths").append(make("p", { class: "quiet" }, "Nothing has been sampled."));
+  if (!series.length) return place("lengths").append(make("p", { class: "quiet" }, "No traces have been sampled."));
   place("lengths").append(legend(series.map((one) => [one.name, one.colour])));
   const top = 1.05 * Math.max(...run.lengths.map((one) => one.high));
   const at = [...new Set(run.lengths.map((one) => one.generation))].map((generation) => [generation, String(generation)]);
@@ -103,14 +105,14 @@ function lengths() {
 
 function behaviours() {
   const rows = grown.filter((row) => "thoughts" in row.anatomy);
-  if (!rows.length) return place("behaviours").append(make("p", { class: "quiet" }, "Nothing has been sampled."));
+  if (!rows.length) return place("behaviours").append(make("p", { class: "quiet" }, "No traces have been sampled."));
   const most = Math.max(...rows.map((row) => row.anatomy.thoughts));
   place("behaviours").append(legend(run.behaviours.map((behaviour) => [behaviour, colourOf(behaviour)])));
   for (const row of rows) {
-    const parts = run.behaviours.map((m) => [row.anatomy[m], colourOf(m), `${m}: ${row.anatomy[m].toFixed(2)} a trace, in ${percent(row.anatomy[`${m}_share`])} of traces`]);
+    const parts = run.behaviours.map((m) => [row.anatomy[m], colourOf(m), `${m}: ${row.anatomy[m].toFixed(2)} per trace, in ${percent(row.anatomy[`${m}_share`])} of traces`]);
     place("behaviours").append(bar(`generation ${row.generation}`, parts, most || 1, row.anatomy.thoughts.toFixed(1)));
   }
-  const shares = table(["share of traces with a", ...run.behaviours.slice(0, -1)],
+  const shares = table(["share of traces with", ...run.behaviours.slice(0, -1)],
     rows.map((row) => [`generation ${row.generation}`, ...run.behaviours.slice(0, -1).map((m) => percent(row.anatomy[`${m}_share`]))]));
   place("behaviours").append(make("div", { class: "wide", style: { marginTop: "14px" } }, shares));
 }

@@ -1,10 +1,10 @@
-// The coverage ledger: a heat map of problems by generations that is read by pointer and by keys.
+// The coverage ledger: a heat map of problems by generations, explored with the pointer or the keyboard.
 
 function heat(element, title, set) {
   const { generations, problems, solves } = set;
   const [left, rowHeight] = [46, 24];
   const canvas = make("canvas", { tabindex: "0", role: "img", "aria-label": `${title}; arrow keys move from problem to problem` });
-  const readout = make("p", { class: "readout", "aria-live": "polite" }, "Point at a column, or move with the arrow keys, to see which problem it is; click or Enter shows its traces.");
+  const readout = make("p", { class: "readout", "aria-live": "polite" }, "Point at a column or use the arrow keys to see a problem; click or press Enter to show its traces.");
   let [chosen, width] = [-1, 0];
   const share = (cell) => (cell ? cell[0] / cell[1] : null);
   const columnAt = (x) => Math.min(problems.length - 1, Math.max(0, Math.floor(((x - left) / (width - left)) * problems.length)));
@@ -28,12 +28,12 @@ function heat(element, title, set) {
       pen.fillStyle = colour("quiet");
       pen.fillText(named(generation), 0, top + rowHeight / 2);
       for (let column = 0; column < columns; column++) {
-        // Where there are more problems than pixels, a column shows the mean of its problems.
+        // With more problems than pixels, each column shows the mean of several problems.
         const from = Math.floor((column * problems.length) / columns);
         const cells = solves[row].slice(from, Math.max(from + 1, Math.floor(((column + 1) * problems.length) / columns))).filter(Boolean);
         if (!cells.length) continue;
         const mean = cells.reduce((total, cell) => total + share(cell), 0) / cells.length;
-        // On whole pixels of the screen: else edges blur, and columns seem to differ.
+        // Aligned to whole screen pixels: otherwise edges blur and columns seem to differ.
         const [x, end] = [column, column + 1].map((edge) => left + Math.round(((width - left) * sharp * edge) / columns) / sharp);
         const size = end - x - gap;
         pen.globalAlpha = 1;
@@ -57,9 +57,9 @@ function heat(element, title, set) {
     const [id, question] = run.problems[problems[column]];
     const history = generations.map((generation, row) => {
       const cell = solves[row][column];
-      return `${generation ? `generation ${generation}` : "base"}: ${cell ? `${cell[0]} of ${cell[1]}` : "not asked"}`;
+      return `${generation ? `generation ${generation}` : "base"}: ${cell ? `${cell[0]} of ${cell[1]}` : "not sampled"}`;
     });
-    readout.replaceChildren(make("b", {}, id), ` right samples, ${history.join(", ")}. `, make("span", { class: "quiet text" }, visible(question.trim()).slice(0, 300)));
+    readout.replaceChildren(make("b", {}, id), ` correct samples, ${history.join(", ")}. `, make("span", { class: "quiet text" }, visible(question.trim()).slice(0, 300)));
     draw();
   }
 
@@ -78,12 +78,12 @@ function heat(element, title, set) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 
-/** Control signs and signs that turn the direction of writing, as their codes: a page would obey them. */
+/** The text with control characters, and characters that change the writing direction, replaced by their codes: a browser would obey them. */
 function visible(text) {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, (sign) => (sign === "\n" || sign === "\t" ? sign : `\\u{${sign.codePointAt(0).toString(16)}}`));
 }
 
-for (const [name, title] of [["eval", "held-out problems, in the evaluation"], ["train", "problems to learn from, in sampling"]]) {
+for (const [name, title] of [["eval", "evaluation problems"], ["train", "training problems, as sampled"]]) {
   const set = run.ledger[name];
   if (set.problems.length) heat(place("ledger"), `${count(set.problems.length)} ${title}`, set);
 }
@@ -92,4 +92,4 @@ for (const row of grown.filter((one) => one.coverage)) {
   const solved = `${newly_solved.length} newly solved, ${forgotten.length} forgotten, ${never_solved.length} never solved`;
   place("ledger").append(make("div", { class: "quiet" }, `generation ${row.generation}: ${trend}: ${solved}`));
 }
-if (!place("ledger").children.length) place("ledger").append(make("p", { class: "quiet" }, "No evaluation is complete."));
+if (!place("ledger").children.length) place("ledger").append(make("p", { class: "quiet" }, "No evaluation is complete yet."));

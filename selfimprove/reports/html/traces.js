@@ -1,8 +1,8 @@
 "use strict";
-// The traces: unpacked block by block, filtered in slices of time, and a list that holds only the rows in sight.
+// The traces: unpacked block by block, filtered in time slices, in a list that renders only visible rows.
 
 const ROW = 58;
-const ONE = "problem:"; // what a search for the traces of one problem begins with
+const ONE = "problem:"; // prefix of a search for the traces of one problem
 const all = [];
 let found = [];
 let chosen = 0;
@@ -15,7 +15,7 @@ const fields = {
   evaluation: choice("from", [["", "sampling and evaluations"], ["false", "sampling"], ["true", "evaluations"]]),
   outcome: choice("outcome", [["", "all"], ...run.outcomes.map((outcome) => [outcome, outcome])]),
   accepted: choice("accepted", [["", "all"], ["true", "accepted"], ["false", "not accepted"]]),
-  behaviour: choice("with a moment of", [["", "any"], ...run.behaviours.map((behaviour) => [behaviour, behaviour])]),
+  behaviour: choice("behaviour", [["", "any"], ...run.behaviours.map((behaviour) => [behaviour, behaviour])]),
   text: make("input", { type: "search", name: "text", placeholder: "words, an answer, problem:ID", autocomplete: "off", spellcheck: "false" }),
 };
 
@@ -30,7 +30,7 @@ for (const [name, field] of Object.entries(fields)) {
 }
 place("filters").addEventListener("submit", (event) => event.preventDefault());
 
-/** What tells whether a trace is shown. */
+/** A function that says whether a trace passes the filters. */
 function wanted() {
   const { generation, evaluation, outcome, accepted, behaviour, text } = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field.value]));
   const problem = text.startsWith(ONE) && text.slice(ONE.length);
@@ -46,7 +46,7 @@ function wanted() {
     && (!behaviour || trace.thoughts.some(([of]) => of === behaviour)) && (!words || says(trace));
 }
 
-/** Look through all traces, for at most some milliseconds at a time; a later search ends an earlier one. */
+/** Filter all traces, a few milliseconds at a time; a new search cancels the one before it. */
 async function filter() {
   const [mine, wants, matching] = [++search, wanted(), []];
   chosen = 0;
@@ -60,13 +60,13 @@ async function filter() {
   }
   found = matching;
   list.scrollTop = 0;
-  tell();
+  showCount();
   select(0);
 }
 
-function tell() {
+function showCount() {
   height.style.height = `${found.length * ROW}px`;
-  const there = all.length < run.shown ? `, ${count(run.shown - all.length)} are still being unpacked` : "";
+  const there = all.length < run.shown ? `, ${count(run.shown - all.length)} still unpacking` : "";
   place("found").textContent = `${count(found.length)} of ${plural(all.length, "trace")}${there}`;
 }
 
@@ -94,16 +94,16 @@ function select(number) {
   if (top < list.scrollTop) list.scrollTop = top;
   else if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
   rows();
-  place("trace").replaceChildren(...(found.length ? told(found[chosen]) : [make("p", { class: "quiet" }, "No trace is so.")]));
+  place("trace").replaceChildren(...(found.length ? details(found[chosen]) : [make("p", { class: "quiet" }, "No trace matches.")]));
   place("trace").scrollTop = 0;
 }
 
-/** A trace in full; every word of it is text. */
-function told(trace) {
+/** A trace in full; all its content is inserted as text. */
+function details(trace) {
   const [id, question, reference] = run.problems[trace.problem];
   const facts = [trace.evaluation ? "evaluation" : "sampled", `generation ${named(trace.generation)}`, plural(trace.output_tokens, "token")];
   if (trace.accepted) facts.push("accepted");
-  if (trace.finish_reason !== "stop") facts.push(`ended by ${trace.finish_reason}`);
+  if (trace.finish_reason !== "stop") facts.push(`finish reason: ${trace.finish_reason}`);
   const body = make("dl");
   const say = (name, ...content) => body.append(make("dt", {}, name), make("dd", {}, ...content));
   const text = (words, kind = "") => make("div", { class: `text ${kind}` }, visible(words));
@@ -111,8 +111,8 @@ function told(trace) {
   say("question", text(question.trim()));
   if (trace.before.trim()) say("before", text(trace.before.trim()));
   const thoughts = trace.thoughts.map(([behaviour, words, probed]) => make("div", { class: "thought", style: { color: colourOf(behaviour) } },
-    make("small", {}, behaviour + (probed ? ` → ${probed} right` : "")), text(words.replace(/^\n+|\n+$/g, ""))));
-  if (trace.left) thoughts.push(make("p", { class: "quiet" }, `${count(trace.left)} more characters are left out of this page.`));
+    make("small", {}, behaviour + (probed ? ` → ${probed} correct` : "")), text(words.replace(/^\n+|\n+$/g, ""))));
+  if (trace.left) thoughts.push(make("p", { class: "quiet" }, `${count(trace.left)} more characters are not on this page.`));
   if (thoughts.length) say("thoughts", ...thoughts);
   if (trace.after.trim() && trace.after.trim() !== trace.answer) say("after", text(trace.after.trim()));
   say("answer", trace.answer === null ? make("span", { class: "quiet" }, "none") : text(trace.answer, trace.outcome));
@@ -160,8 +160,8 @@ async function unpack() {
       all.push(trace);
       if (wants(trace)) found.push(trace);
     }
-    tell();
-    // The rows in sight stay as they are, where there are enough of them.
+    showCount();
+    // Visible rows need no redraw once the list is full.
     if (before === 0) select(0);
     else if (before < 100) rows();
     await rest();
@@ -169,7 +169,7 @@ async function unpack() {
   if (!found.length) select(0);
 }
 
-place("browser-how").append("Each thought is in the colour of what it does. Up and down move from trace to trace, Enter goes to the trace.",
-  run.every > 1 ? ` The page holds 1 in ${run.every} of ${count(run.traces)} traces; \`selfimprove traces\` shows them all.` : "");
+place("browser-how").append("Each thought has the colour of its reasoning behaviour. Up and Down move through the list; Enter opens the trace.",
+  run.every > 1 ? ` The page shows 1 in ${run.every} of ${count(run.traces)} traces; \`selfimprove traces\` shows all of them.` : "");
 place("browser-how").append(legend(run.behaviours.map((behaviour) => [behaviour, colourOf(behaviour)])));
 unpack();
