@@ -79,9 +79,19 @@ def share_exact_pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands run without MLflow, which adds several seconds to a toy run."""
-    from selfimprove.protocols import NoTracker
+    from selfimprove.protocols.no_tracker import NoTracker
 
-    monkeypatch.setattr("selfimprove.tracking.mlflow.MLflow", lambda uri: NoTracker())
+    for place in ("selfimprove.MLflow", "selfimprove.tracking.mlflow.MLflow"):
+        monkeypatch.setattr(place, lambda uri=None: NoTracker())
+
+
+@pytest.fixture
+def tracked_if_slow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run with MLflow, in one store, only in tests marked slow."""
+    if request.node.get_closest_marker("slow"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+    else:
+        request.getfixturevalue("untracked")
 
 
 @pytest.fixture(scope="session")

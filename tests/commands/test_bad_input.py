@@ -21,10 +21,7 @@ from selfimprove.__main__ import main
 Refused = Callable[..., str]
 
 
-@pytest.fixture(autouse=True)
-def one_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One MLflow store for all tests: creating one takes longer than a toy run."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+pytestmark = pytest.mark.usefixtures("untracked")
 
 
 @pytest.fixture
@@ -220,6 +217,7 @@ def test_debug_shows_the_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_with_one_line_and_the_same_command_continues_later(workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     alone = ["unshare", "--mount", "--map-root-user"]
     if subprocess.run([*alone, "true"], capture_output=True).returncode:
@@ -232,7 +230,7 @@ def test_a_full_disk_ends_with_one_line_and_the_same_command_continues_later(wor
         {sys.executable} -m selfimprove run "$1" --inline --run-dir disk/run --json; echo "second $?"
     """
     file = workflow_file("problems=Sums(400)")
-    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
     ended = subprocess.run([*alone, "sh", "-c", script, "sh", file], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     first, _, second = ended.stdout.partition("first 2\n")
     assert ended.stderr.splitlines()[0].startswith("selfimprove: no space left") and "Traceback" not in ended.stderr

@@ -87,6 +87,7 @@ def written(root: Path) -> set[str]:
     return {name for shard in shards for name in parquet.read_table(shard, columns=["trace_id"]).column("trace_id").to_pylist()}
 
 
+@pytest.mark.slow
 def test_a_driver_killed_at_any_moment_continues_where_it_was(model: Path, tmp_path: Path, warm_starts: ForkServerContext, started: Started) -> None:
     finish(command(tmp_path, model, "whole", "--inline"), environment(tmp_path))
     total, chance = count_files(tmp_path / "whole"), random.Random(20)
@@ -226,6 +227,7 @@ def eventually(holds: Callable[[], bool], seconds: float) -> bool:
     return holds()
 
 
+@pytest.mark.slow
 def test_a_run_whose_mlflow_server_was_killed_continues_and_logs_the_rest_later(model: Path, tmp_path: Path, started: Started) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

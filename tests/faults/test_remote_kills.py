@@ -19,6 +19,8 @@ from toy import make_toy_model
 pytest.importorskip("s3fs", reason="s3fs is not installed: it comes with the dev extra")
 pytest.importorskip("moto", reason="moto is not installed: it comes with the dev extra")
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_DEFAULT_REGION": "us-east-1"}
 
 

@@ -136,6 +136,7 @@ def test_progress_shows_messages_as_plain_text() -> None:
     assert "[link=http://example.org][red]" in screen.getvalue()
 
 
+@pytest.mark.trl
 def test_a_checkpoint_holds_no_code_and_no_pickle(tiny_model: Path, tmp_path: Path) -> None:
     row = AcceptedTrace("p/g1/s0", "p", ({"role": "user", "content": "4 + 3 ="},), "<think>\n4 + 3 = 7.\n</think>\n7", "sampled", 1)
     list(SFT(epochs=1).open().train(Checkpoint("base", str(tiny_model), None, 0, "", ""), [row], tmp_path / "out", 0))

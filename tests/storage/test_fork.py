@@ -19,9 +19,8 @@ workflow = toy_workflow(Path({model!r}), answer_only_baseline=False)
 
 
 @pytest.fixture
-def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(tmp_path: Path, untracked: None) -> Path:
     """A finished run of two generations."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
     file = tmp_path / "toys.py"
     file.write_text(WORKFLOW.format(model=str(make_toy_model(tmp_path / "model", 0.2))))
     assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run"), "--set", "sampling.n=3"]) == 0

@@ -129,8 +129,7 @@ def test_a_continued_run_fetches_no_checkpoint_but_the_champion(workflow: Workfl
 
 
 @pytest.fixture
-def command(tmp_path: Path, workflow: Workflow, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+def command(tmp_path: Path, workflow: Workflow, untracked: None) -> list[str]:
     file = tmp_path / "toys.py"
     file.write_text(
         f"from pathlib import Path\nfrom toy import toy_workflow\nworkflow = toy_workflow(Path({workflow.base_model!r}), generations=1)\n"

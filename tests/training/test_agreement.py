@@ -60,7 +60,10 @@ def sampled(tokenizer: Any, text: str, canonical: bool = True) -> tuple[Accepted
     return AcceptedTrace(trace.id, "p", MESSAGES, text, "sampled", 1, trace.output_token_ids), trace
 
 
-@pytest.mark.parametrize("template", ["smollm2", QWEN3, DEEPSEEK_R1, CHAT_TEMPLATE], ids=["smollm2", "qwen3", "deepseek-r1", "tiny"])
+SMOLLM2 = pytest.param("smollm2", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("template", [SMOLLM2, QWEN3, DEEPSEEK_R1, CHAT_TEMPLATE], ids=["smollm2", "qwen3", "deepseek-r1", "tiny"])
 @pytest.mark.parametrize("text", ["thinks", "<think>\n\n</think>\n\n7"], ids=["thinks", "empty block"])
 def test_what_is_trained_on_is_what_was_sampled(template: str, text: str, tiny_model: Path, tmp_path: Path) -> None:
     folder, tokenizer = folder_with(template, tiny_model, tmp_path)

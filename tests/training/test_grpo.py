@@ -70,6 +70,7 @@ def test_reinforcement_raises_the_reward_and_every_rollout_is_counted(tiny_model
     assert steps[-1].tokens > sum(step.figures["rollout_tokens"] for step in steps)
 
 
+@pytest.mark.trl
 def test_vllm_stays_out_of_the_training_process() -> None:
     script = "import selfimprove.training.generating_trainers, sys; print('vllm.engine' in sys.modules or 'vllm.sampling_params' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "False"

@@ -54,6 +54,7 @@ def trace(number: int, answer: str) -> Trace:
     return Trace(f"t{number}", "p", "c", (), (), f"<think></think>{answer}", (), "stop", 0.0, 0)
 
 
+@mark.slow
 @mark.parametrize("name", VERIFIERS)
 def test_no_hostile_text_passes(name: str) -> None:
     verifier, problem, right = VERIFIERS[name]
@@ -89,6 +90,7 @@ def pools(started: Started) -> Iterator[dict[float, OpenVerifierPool]]:
             pool.close()
 
 
+@mark.slow
 @mark.parametrize("kind", codes(Path("/"), MARK, 0))
 def test_no_hostile_code_passes_or_gets_out(kind: str, pools: dict[float, OpenVerifierPool], started: Started, tmp_path: Path) -> None:
     seconds = 3.0 if kind == "holding up" else 30.0
