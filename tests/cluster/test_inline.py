@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from selfimprove import InlineCluster
+from selfimprove.protocols import WorkerPart
 
 
 @dataclass(frozen=True)
-class Noting:
+class Noting(WorkerPart):
     """A part that notes when it is opened and closed."""
 
     name: str
