@@ -46,8 +46,8 @@ class VerifierPool(Verifiers):
     """Seconds of wall time for one answer."""
     processes: Annotated[int, Field(gt=0)] | None = None
     """Answers verified at once; None: one per CPU that this process may use."""
-    resources: Resources = Resources(cpus=0)
-    """No CPU is reserved by default: verification fits between the steps of the sampler."""
+    resources: Resources = Resources(cpus=0, gpus=0)
+    """Nothing is reserved by default: verification needs no GPU, and fits between the steps of the sampler."""
 
     def open(self) -> OpenVerifierPool:
         """Load the verifier in its own process. Raises UserError if it does not load."""

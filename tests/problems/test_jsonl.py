@@ -63,7 +63,7 @@ def test_a_file_that_is_missing_empty_or_not_text_is_named(tmp_path: Path) -> No
         Jsonl(tmp_path / "binary.jsonl").load()
 
 
-def test_a_misspelt_path_or_field_is_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_a_misspelt_path_or_field_gets_a_suggestion(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD)
     with raises(UserError, match=r"did you mean .*/train\.jsonl\?"):
         Jsonl(path.with_name("trian.jsonl")).load()

@@ -74,7 +74,7 @@ def line_of(error: pytest.ExceptionInfo[UserError]) -> str:
     return str(error.value)
 
 
-def test_what_is_asked_is_the_request_and_what_comes_back_is_a_trace_with_its_usage_and_cost(serve: Serve) -> None:
+def test_a_request_becomes_a_body_and_its_answer_a_trace_with_usage_and_cost(serve: Serve) -> None:
     served = serve(lambda body, number: says("<think>\n0.\n</think>\n0"), price_per_million_in=1.0, price_per_million_out=4.0, extra={"min_p": 0.1})
     (request,) = requests(1, temperature=0.7, top_p=0.9, max_tokens=99)
     (trace,) = served.traces([request]).values()
@@ -120,7 +120,7 @@ def test_a_field_that_the_server_does_not_know_is_left_out(serve: Serve) -> None
         (says(None, finish_reason="length"), "", {"missing"}),
     ],
 )
-def test_reasoning_wherever_it_stands_becomes_the_trace_s_thinking(serve: Serve, reply: Reply, text: str, flags: set[str]) -> None:
+def test_reasoning_in_any_field_becomes_the_trace_s_thinking(serve: Serve, reply: Reply, text: str, flags: set[str]) -> None:
     trace = serve(lambda body, number: reply).one()
     assert (trace.text, parsed(trace).flags) == (text, flags)
 
@@ -131,7 +131,7 @@ def test_reasoning_is_put_between_the_delimiters_of_the_request(serve: Serve) ->
     assert trace.text == "[T]4 + 3.[/T]7" and parsed(trace).thinking == "4 + 3."
 
 
-def test_many_requests_are_under_way_at_once_but_no_more_than_told(serve: Serve) -> None:
+def test_requests_run_concurrently_up_to_the_limit(serve: Serve) -> None:
     under_way, lock = [0, 0], threading.Lock()
 
     def behaviour(body: dict[str, Any], number: int) -> Reply:
@@ -170,7 +170,7 @@ def test_traces_are_handed_over_as_they_finish(serve: Serve) -> None:
     ],
     ids=["429", "500", "half", "html", "error-as-200", "hanging"],
 )
-def test_what_passes_is_tried_again(serve: Serve, trouble: Reply) -> None:
+def test_temporary_failures_are_retried(serve: Serve, trouble: Reply) -> None:
     served = serve(lambda body, number: says("7") if number else trouble, retries=1, timeout=2.0 if trouble.seconds else 60.0)
     assert served.one().text == "7"
     assert served.server.bodies[0] == served.server.bodies[1] and len(served.server.bodies) == 2
@@ -207,7 +207,7 @@ def test_a_server_that_is_not_there_is_named(serve: Serve) -> None:
     assert line_of(error).startswith(f"{gone.url} cannot be reached (All connection attempts failed)")
 
 
-def test_what_finished_before_a_failure_is_handed_over_and_nothing_more_is_asked(serve: Serve) -> None:
+def test_traces_before_a_failure_are_handed_over_and_no_more_requests_follow(serve: Serve) -> None:
     served = serve(lambda body, number: fails(400, "no") if number == 5 else Reply(says("7").body, seconds=0.05), concurrency=1)
     kept: list[Trace] = []
     with pytest.raises(UserError):
@@ -276,7 +276,7 @@ def test_a_key_may_go_to_this_machine_and_over_https(url: str) -> None:
     assert Endpoint(url, "m").key_from == "OPENAI_API_KEY"
 
 
-def test_pace_price_and_key_are_no_part_of_what_a_run_is() -> None:
+def test_pace_price_and_key_are_not_part_of_a_run_s_settings() -> None:
     slow = Endpoint("https://example.org/v1", "m", key_from="OTHER", concurrency=1, requests_per_minute=3, retries=99, price_per_million_in=7)
     assert describe(slow) == describe(Endpoint("https://example.org/v1", "m"))
     assert describe(slow) != describe(Endpoint("https://example.org/v1", "n"))

@@ -92,14 +92,14 @@ def test_a_model_of_fewer_layers_gets_an_engine_of_its_own(sampler: OpenSampler,
     assert all(before[name] != ids for name, ids in deeper.items())
 
 
-def test_a_question_that_does_not_fit_is_named_and_the_engine_goes_on(sampler: OpenSampler, base: Checkpoint) -> None:
+def test_a_problem_that_does_not_fit_is_named_and_the_engine_continues(sampler: OpenSampler, base: Checkpoint) -> None:
     long = Problem("endless", "word " * 300, "1", "test")
     with pytest.raises(UserError, match=r"problem endless does not fit: a prompt of \d+ tokens and an output of up to 10 exceed the context of 256"):
         traces(sampler, base, Sampling(n=1, max_tokens=10), [*PROBLEMS[:3], long])
     assert len(traces(sampler, base, Sampling(n=1, max_tokens=10))) == 12
 
 
-def test_reloaded_weights_sample_as_those_of_a_fresh_engine(sampler: OpenSampler, base: Checkpoint, other: Checkpoint) -> None:
+def test_reloaded_weights_sample_like_a_fresh_engine(sampler: OpenSampler, base: Checkpoint, other: Checkpoint) -> None:
     # The tied output head is what an engine on the CPU may leave behind. Last in this file: an engine that closes takes the process's groups with it.
     greedy = Sampling(n=1, temperature=0.0, max_tokens=12)
     traces(sampler, base, greedy)
@@ -133,7 +133,7 @@ def test_a_stop_string_ends_the_trace_and_its_text_is_what_its_tokens_say(sample
     ("extra", "reason"),
     [({"topk": 20}, "Unexpected keyword argument 'topk'"), ({"top_k": -3}, "top_k must be 0 .disable., or at least 1, got -3")],
 )
-def test_what_vllm_does_not_know_is_refused_in_one_line_and_the_engine_goes_on(
+def test_unknown_extra_is_refused_in_one_line_and_the_engine_continues(
     sampler: OpenSampler, base: Checkpoint, extra: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(UserError, match=rf"vLLM does not accept Sampling\(extra=.*\): {reason}.*see vllm.SamplingParams for its keys") as error:
