@@ -70,7 +70,8 @@ def test_the_tour_of_the_package_runs(toy: Workflow, tmp_path: Path) -> None:
     exec(imports, namespace)
     namespace |= {**toys, "Workflow": partial(Workflow, base_model=toy.base_model)}
     exec(assignment + tour, namespace)
-    assert namespace["champion"].generation == 2 and (tmp_path / "runs" / "sums" / "champion").is_dir()  # type: ignore[attr-defined]
+    run = RunFolder(tmp_path / "runs" / "sums")
+    assert [report.generation for report in run.reports()] == [0, 1, 2] and namespace["champion"] == run.reports()[-1].kept
 
 
 def test_help_opens_with_the_tour_and_types_and_templates_are_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
