@@ -1,42 +1,61 @@
-# make run    install what is missing, then run workflows/quickstart.py to the end
-# make test   install what is missing, then every test that needs no GPU
-# make lint   formatting, lints, types, direction of imports
-# make bench  side-by-side speed measurements
-# make settings  docs/reference/settings.md from the docstrings
-# make docs   install what that takes into .venv-docs, then build the documentation's site into site/
-# make pins   resolve the pin lists in requirements/ anew
-# EXTRA=gpu   the ordinary build of vLLM in place of the CPU build
+# Every target first installs the pinned dependencies into .venv, if they are missing.
+#
+# make run       run workflows/quickstart.py to the end
+# make quick     lint, and all tests without vLLM, Ray, TRL, a browser or the mark `slow`: about 90 s on two cores
+# make test      all tests that need no GPU
+# make lint      formatting, lints, types, direction of imports
+# make bench     side-by-side speed measurements
+# make settings  write docs/reference/settings.md from the docstrings
+# make docs      build the documentation site into site/, with its own .venv-docs
+# make pins      resolve the pin lists in requirements/ again
+#
+# EXTRA=gpu      install the default build of vLLM instead of the CPU build
 
 EXTRA ?= cpu
 PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/installed-$(EXTRA)
-# Where pip looks for wheels beside the registry; uv has to be told.
+# uv does not read pip's setting for local wheels.
 WHEELS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 UV := UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv pip
-# Bytecode is compiled with the installation, not within the first run.
+# Compile bytecode at installation, not during the first run.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: run test lint bench settings docs pins install
+.PHONY: help run quick quick-tests test lint format types bench settings docs pins install
+help:
+	@sed -n '/^# make /s/^# //p' Makefile
+
 install: $(INSTALLED)
 
 run: install
 	$(BIN)/python -m selfimprove run workflows/quickstart.py
 
+# Ruff is the fastest and comes first; types are checked beside the tests.
+quick: format
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types quick-tests
+
+quick-tests: export HYPOTHESIS_PROFILE := quick
+quick-tests: install
+	$(BIN)/python -m pytest -q --numprocesses $$(nproc) --dist loadfile -m "not (vllm or ray or trl or browser or slow)"
+
 test: install
-	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --ignore tests/cluster/test_jobs.py
+	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --durations=20 --ignore tests/cluster/test_jobs.py
 	$(BIN)/python -m pytest tests/cluster/test_jobs.py
 
-lint: install
+lint: format types
+
+format: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+
+types: install
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 bench: install
 	$(BIN)/python -m benchmarks
 
-# The torch of the CPU build comes first and apart: the ordinary registry holds only the CUDA build of the same version.
+# torch comes first: the default registry has only the CUDA build of this version.
 .venv/installed-cpu: requirements/cpu.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -31,9 +31,9 @@ def evaluate_base(context: RunContext) -> GenerationReport:
     """Generation 0: the base model's evaluation on the bare question, and with exemplars where generation 1 gets them."""
     folder = context.run.generation(0)
     report = context.run.report(0) or _evaluated_base(context)
-    context.tracker.record(report, folder)
+    context.tracker.log_generation(report, folder)
     if (baseline := few_shot(context)) is not None:
-        context.tracker.baseline("few_shot", baseline)
+        context.tracker.log_baseline("few_shot", baseline)
     return report
 
 
@@ -69,7 +69,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
     """
     report = context.run.report(number) or _ran_generation(number, past, context.of_generation(number))
     context.run.set_champion(context.here(report.kept))
-    context.tracker.record(report, context.run.generation(number))
+    context.tracker.log_generation(report, context.run.generation(number))
     context.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
     return report
 
@@ -93,7 +93,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         pairs = pair_wrong_traces(context, selection.accepted, collected.shards, number)
     with watch.time(Stage.TRAIN):
         trained = train_candidate(context, start, rows, pairs, collected, number)
-        context.tracker.training(number, trained.steps)
+        context.tracker.log_training(number, trained.steps)
     with watch.time(Stage.EVALUATE):
         result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
     rationalization = collected.rationalized.figures(rows)

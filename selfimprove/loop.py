@@ -54,7 +54,7 @@ def improve(
 def final_report(context: RunContext, reports: Sequence[GenerationReport]) -> None:
     """The answer-only baseline, where the workflow asks for it, and the run on one HTML page."""
     if context.workflow.answer_only_baseline:
-        context.tracker.baseline("answer_only", answer_only(context, reports))
+        context.tracker.log_baseline("answer_only", answer_only(context, reports))
     page = Path(write_html(context.run)["file"])
     context.progress.say(f"report: {page}")
-    context.tracker.measured("report", (), (page,), context.run.root)
+    context.tracker.log_figures("report", (), (page,))

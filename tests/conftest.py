@@ -1,4 +1,4 @@
-"""Fixtures that every folder of tests may use."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -16,18 +17,81 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from told import Told
 
-# A first import counts as the time of the example that needs it.
-hypothesis.settings.register_profile("noisy", deadline=None)
-hypothesis.settings.load_profile("noisy")
+    from selfimprove.verification.pool import OpenVerifierPool
 
-# Side by side, each process of tests keeps to a core of its own, with all that it starts: threads of two that wait for each other by spinning
-# would slow both down many times over.
+# No deadline: the first example may include an import.
+hypothesis.settings.register_profile("full", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full"))
+
+# Each xdist worker, with every process that it starts, keeps to one core: spinning threads of two workers on the same cores would slow both
+# down many times over.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
-# Tests are imported by path, so that the makers beside this file are found only if their folder is named.
+# With --import-mode=importlib, pytest does not add this folder to sys.path.
 sys.path.insert(0, str(Path(__file__).parent / "makers"))
+
+MARKER_OF_FIXTURE = {"browser": "browser", "served": "vllm"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures that start something slow."""
+    for item in items:
+        for name in MARKER_OF_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKER_OF_FIXTURE[name])
+
+
+@pytest.fixture(scope="session")
+def exact_pool() -> Iterator[OpenVerifierPool]:
+    """An open pool of `Exact` verifiers, which toy runs use."""
+    from selfimprove import Exact
+    from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
+
+    pool = OpenVerifierPool(VerifierPool(Exact()))
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(autouse=True)
+def share_exact_pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all toy runs in this process use one pool: starting one takes longer than the rest of a toy run.
+
+    Tests of the pool itself, and tests that count processes, start their own.
+    """
+    if request.path.parent.name in ("verification", "confined", "faults", "cluster", "benchmarks"):
+        return
+    from selfimprove import Exact
+    from selfimprove.verification.pool import VerifierPool
+
+    open_own = VerifierPool.open
+
+    def open_shared(self: VerifierPool) -> OpenVerifierPool | SimpleNamespace:
+        if self != VerifierPool(Exact()):
+            return open_own(self)
+        pool: OpenVerifierPool = request.getfixturevalue("exact_pool")
+        return SimpleNamespace(verify=pool.verify, verify_answers=pool.verify_answers, close=lambda: None)
+
+    monkeypatch.setattr(VerifierPool, "open", open_shared)
+
+
+@pytest.fixture
+def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run without MLflow, which adds several seconds to a toy run."""
+    from selfimprove.protocols.no_tracker import NoTracker
+
+    for place in ("selfimprove.MLflow", "selfimprove.tracking.mlflow.MLflow"):
+        monkeypatch.setattr(place, lambda uri=None: NoTracker())
+
+
+@pytest.fixture
+def tracked_if_slow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run with MLflow, in one store, only in tests marked slow."""
+    if request.node.get_closest_marker("slow"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+    else:
+        request.getfixturevalue("untracked")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +104,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def documented(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages speak of, such as the run `runs/quickstart`; do not write into it."""
+    """A folder with the files that the documentation names, such as the run `runs/quickstart`; do not write into it."""
     from documented import make_documented_folder
 
     return make_documented_folder(tmp_path_factory.mktemp("documented"), tiny_model)
@@ -48,7 +112,7 @@ def documented(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def published(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `export` makes of a run whose champion has learnt one answer by heart; do not write into it."""
+    """The export of a run whose champion has memorized one answer; do not write into it."""
     from published import publish
 
     return publish(tiny_model, tmp_path_factory.mktemp("published"))
@@ -56,7 +120,7 @@ def published(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def served(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The published model behind vLLM's own server: the address up to `/v1`, and the folder, which is the model's name there."""
+    """The published model on a vLLM server: the address up to `/v1`, and the model folder, which is also its name there."""
     from vllm_server import vllm_server
 
     with vllm_server(published / "model", tmp_path_factory.mktemp("served") / "server.log", "--reasoning-parser", "hf") as url:
@@ -65,7 +129,7 @@ def served(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """What two toy campaigns told MLflow; they are complete."""
+    """An MLflow store with two finished toy runs."""
     from told import tell_two
 
     return tell_two(tmp_path_factory.mktemp("told"))
@@ -73,16 +137,16 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium: the machine's own, or the one that `playwright install chromium` has fetched.
+    """A headless Chromium: the system's, or the one that `playwright install chromium` fetches.
 
-    It ends with its module: minutes later it would start helpers of its own, which tests that count processes would take for theirs.
+    It lives for one module: after some minutes it starts helper processes, which would confuse tests that count processes.
     """
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with the dev extra")
     with sync_api.sync_playwright() as playwright:
         here = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), playwright.chromium.executable_path)
         if not Path(here).exists():
-            pytest.skip("there is no Chromium here: install one, or run `playwright install chromium`")
-        # The sandbox of Chromium itself does not start as root, nor in most containers; the pages are our own.
+            pytest.skip("no Chromium found: install one, or run `playwright install chromium`")
+        # Chromium's sandbox does not start as root, nor in most containers; the pages are our own.
         started = playwright.chromium.launch(executable_path=here, args=["--no-sandbox"])
         yield started
         started.close()

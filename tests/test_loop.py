@@ -157,7 +157,11 @@ def test_a_run_that_broke_while_training_ends_as_an_undisturbed_one(model: Path,
         improve(workflow, tmp_path / "broken", InlineCluster)
     improve(workflow, tmp_path / "broken", InlineCluster)
     broken, whole = files_of(tmp_path / "broken"), files_of(tmp_path / "whole")
-    assert {Path(name).name for name in broken if broken[name] != whole.get(name)} == {"workflow.json", "training.manifest.json"}
+    assert {Path(name).name for name in broken if broken[name] != whole.get(name)} == {
+        "workflow.json",
+        "training.manifest.json",
+        "fitting.manifest.json",
+    }
 
 
 def test_a_finished_run_is_only_read(model: Path, tmp_path: Path) -> None:
@@ -296,11 +300,12 @@ def test_problems_at_the_cap_of_accepted_traces_are_not_sampled_again(model: Pat
     assert len(rows) == len(set(rows)) and solved <= set(rows)
 
 
-def test_a_users_own_gate_and_selector_need_no_base_class(model: Path, tmp_path: Path) -> None:
+def test_a_users_own_gate_and_selector(model: Path, tmp_path: Path) -> None:
     from selfimprove import KeepCorrect
+    from selfimprove.protocols import Selector
     from selfimprove.records import Decision, Selection
 
-    class Shortest:
+    class Shortest(Selector):
         def select(self, judged, prompts, generation):  # type: ignore[no-untyped-def]
             kept: list[JudgedTrace] = [item for item in judged if item.verdict.outcome is Outcome.CORRECT][:3]
             return Selection(KeepCorrect().select(kept, prompts, generation).accepted, {"fourth or later": 1})

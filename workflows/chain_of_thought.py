@@ -18,7 +18,7 @@ from selfimprove.reports.prompt_search import show_ways
 from selfimprove.storage.files import write_json
 from selfimprove.studies.prompt_search import evaluate_prompters, rows
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 
 # The same system prompt for all, so that only the way of asking differs.
 SYSTEM = "You are a helpful assistant."
@@ -50,7 +50,7 @@ def main(
 ) -> list[dict[str, Any]]:
     """Return the rows of the table; the others are compared with the first way."""
     console, against = Console(), next(iter(ways))
-    with open_run_context(workflow, folder, start_cluster, progress=Show(console)) as context:
+    with open_run_context(workflow, folder, start_cluster, progress=TerminalProgress(console)) as context:
         result = rows(evaluate_prompters(context, ways, context.eval_problems, "evaluation"), against)
     write_json(folder / "result.json", result)
     show_ways(result, against, console)

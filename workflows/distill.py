@@ -17,9 +17,9 @@ from selfimprove.protocols import Cluster, Tracker
 from selfimprove.reports.costs import show_costs
 from selfimprove.storage.files import write_json
 from selfimprove.studies.distillation import Cost, evaluate_cost, learn, rows, teach
-from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.captured_output import capture_output
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 
 WORKFLOW = replace(
     quickstart,
@@ -41,9 +41,9 @@ def main(
     tracker: Tracker | None = None,
 ) -> list[Cost]:
     """Return the costs of teacher and students. Students named `-teacher` keep layers of the teacher, the others layers of the base model."""
-    with noise_into(folder / "logs" / "distill.log") as console:
+    with capture_output(folder / "logs" / "distill.log") as console:
         reasoner = describe_folder(resolve_model(teacher), "teacher")
-        with open_run_context(workflow, folder, start_cluster, tracker or MLflow(), Show(console)) as context:
+        with open_run_context(workflow, folder, start_cluster, tracker or MLflow(), TerminalProgress(console)) as context:
             lesson = teach(context, reasoner)
             students = [learn(context, context.base, layers, lesson, f"{layers}-layers") for layers in sizes]
             students += [learn(context, reasoner, layers, lesson, f"{layers}-layers-teacher") for layers in sizes[1:2]]

@@ -16,7 +16,7 @@ from selfimprove.problems.addition import Addition, question, scratchpad
 from selfimprove.protocols import Cluster
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 
 SHOWN = ((4, 3), (9, 5), (6, 8), (25, 31), (47, 85), (268, 174))
 """Sums of the exemplars."""
@@ -41,7 +41,7 @@ def main(workflow: Workflow = workflow, folder: Path = Path("runs/star-arithmeti
     """Run both, or continue where they stopped; then print the table and write `digits.svg` into the folder."""
     ways = {"with": replace(workflow, rationalization=Rationalization(samples=2, share=1.0)), "without": workflow}
     for name, chosen in ways.items():
-        improve(replace(chosen, name=f"{workflow.name}-{name}"), folder / name, start_cluster, MLflow(), Show(Console()))
+        improve(replace(chosen, name=f"{workflow.name}-{name}"), folder / name, start_cluster, MLflow(), TerminalProgress(Console()))
     found = {name: by_digits(RunFolder(folder / name)) for name in ways}
     for name, table in found.items():
         for digits, rates in table.items():

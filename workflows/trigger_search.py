@@ -19,7 +19,7 @@ from selfimprove.reports.prompt_search import show_rounds, show_ways
 from selfimprove.storage.files import write_json
 from selfimprove.studies.prompt_search import evaluate_prompters, propose_triggers, round_rows, rows, search_prompters
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 
 WORKFLOW = replace(EVALUATION, name="trigger-search")
 PROPOSALS = Sampling(n=16, temperature=0.7, max_tokens=40)
@@ -35,7 +35,7 @@ def main(
 ) -> dict[str, Any]:
     """Return the rounds, the winner, and its comparison with `KOJIMA` on the evaluation problems."""
     console = Console()
-    with open_run_context(workflow, folder, start_cluster, progress=Show(console)) as context:
+    with open_run_context(workflow, folder, start_cluster, progress=TerminalProgress(console)) as context:
         proposed, drops = propose_triggers(context, EXEMPLARS, proposals, by_hand)
         candidates = {trigger: ZeroShot(trigger, SYSTEM) for trigger in (*by_hand, *proposed)}
         winner, rounds = search_prompters(context, candidates, context.problems[:development])

@@ -20,7 +20,7 @@ from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.terminal.exit_codes import in_one_line
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 from selfimprove.workflow.files import load_workflow
 
 TRAINER = DPO(learning_rate=1e-5, epochs=2)
@@ -43,7 +43,7 @@ def main(
     pairs, folder = pairs[:most_pairs], folder.absolute()
     write_records(folder / "pairs.parquet", pairs, Pair)
     with closing(start_cluster()) as cluster:
-        context = of_finished_run(run, workflow, cluster, progress=Show(Console()))
+        context = of_finished_run(run, workflow, cluster, progress=TerminalProgress(Console()))
         student, _ = train(context, context.base, pairs, folder, "student", trainer=trainer)
         before, after = (evaluate(context, model, folder / f"evaluation-{model.id}") for model in (context.base, student))
     found = compare(before, after)

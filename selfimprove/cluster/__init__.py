@@ -1,1 +1,1 @@
-"""Where work runs."""
+"""Where parts run: in this process or in Ray actors."""

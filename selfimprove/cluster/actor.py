@@ -1,4 +1,4 @@
-"""What runs in a worker's process: one open part, its heartbeat, and its end when the cluster has lost its head."""
+"""The body of a Ray actor: one open part, its heartbeat, and its end when the cluster loses its head node."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 
-class Host:
-    """The body of an actor: one open part."""
+class PartActor:
+    """One open part in a process of its own."""
 
     def __init__(self, part: Any, role: str, log_folder: str | None) -> None:
         _send_output_to(log_folder, role)
@@ -32,13 +32,13 @@ class Host:
     def stream(self, method: str, arguments: tuple[object, ...]) -> Iterator[Any]:
         """Run a generator method of the part."""
         self._note(f"began {method}")
-        # Not `yield from`: Ray sends into its generators, and not every iterator takes that.
+        # Not `yield from`: Ray calls `send` on its generators, which not every iterator has.
         for number, item in enumerate(getattr(self._opened, method)(*arguments), start=1):
             yield item
             self._note(f"handed over batch {number} of {method}")
 
     def heartbeat(self) -> str:
-        """The last thing it did, and how long ago; answered by a thread of its own while the others work."""
+        """The last thing it did, and how long ago. Answers from its own thread while others work."""
         return f"process {os.getpid()} {self._did} {time.monotonic() - self._when:.0f} s ago"
 
     def _note(self, did: str) -> None:
@@ -46,14 +46,14 @@ class Host:
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent, Ray's daemon: one that computes would else go on when the cluster has lost its head."""
+    """End this process soon after its parent, Ray's daemon. Otherwise a computing process would outlive the cluster's head node."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)
 
 
 def _send_output_to(log_folder: str | None, role: str) -> None:
-    """What libraries print goes into the run folder, where this machine can reach it."""
+    """Write what libraries print into the run folder, if this machine can reach it."""
     if log_folder and Path(log_folder).is_dir():
         stream = (Path(log_folder) / f"{role}.log").open("a")
         os.dup2(stream.fileno(), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Which copy of a part gets which call, and when: each is kept full, and none is given what another could begin sooner."""
+"""Which copy of a part gets which call, and when: every copy stays full, and each call goes to the copy that can start it first."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from selfimprove.protocols import Load
 
 MOST_CALLS = 64
-"""The most calls that are open with one copy: each holds a thread of its actor until its last result has come."""
+"""Maximum number of open calls per copy: each holds a thread of the actor until its last result."""
 
 TWO_CALLS = Load(2)
-"""Two calls at once: the next is there before the last one ends."""
+"""Two calls at once, so that the next one waits when the last one ends."""
 
 
 @dataclass(eq=False)
@@ -22,20 +22,20 @@ class Call:
     copy: int
     arguments: tuple[object, ...]
     results: int
-    """That it will bring."""
+    """Number of results that it brings."""
     missing: int
-    """Results that have not come yet."""
+    """Number of results that have not arrived."""
     attempt: int = 0
-    """How often its copy died on it."""
+    """Number of times that its copy died."""
 
 
 class Dispatch:
-    """The calls that are still to be made, and how full each copy is.
+    """The calls that wait, and how full each copy is.
 
     Args:
-        calls: read as copies come to have room; None in it says that the next one waits for results.
-        copies: the numbers of those that can work.
-        load: how full to keep them.
+        calls: Arguments of each call, read when a copy has room. None says that the next call waits for results.
+        copies: Numbers of the copies that can work.
+        load: How full to keep each copy.
     """
 
     def __init__(self, calls: Iterable[tuple[object, ...] | None], copies: Iterable[int], load: Load | None) -> None:
@@ -44,12 +44,12 @@ class Dispatch:
         self._missing: dict[int, int] = {}
         self._open: dict[int, list[Call]] = {}
         self.room: set[int] = set()
-        """The copies that can take another call."""
+        """Copies that can take another call."""
         for copy in copies:
             self.join(copy)
 
     def next(self) -> Call | None:
-        """The call to begin now, with the copy that has least to do; None where all are full or none can be made."""
+        """The call to start now, on the copy with the least work; None if all copies are full or no call is ready."""
         if not self.room:
             return None
         if self._again:
@@ -65,18 +65,18 @@ class Dispatch:
         return call
 
     def came(self, call: Call, item: Any) -> None:
-        """A call brought this."""
+        """Count a result of a call."""
         came = min(call.missing, self._load.of_item(item))
         call.missing -= came
         self._count(call.copy, -came)
 
     def ended(self, call: Call) -> None:
-        """A call brought its last."""
+        """Count a call as ended."""
         self._open[call.copy].remove(call)
         self._count(call.copy, -call.missing)
 
     def lost(self, copy: int) -> None:
-        """A copy died: all that it worked on begins anew, before anything else, on whichever copy has least to do."""
+        """Count a copy as dead. Its calls start again, before all others, on the copies with the least work."""
         for call in self._open.pop(copy):
             call.attempt += 1
             call.missing = call.results
@@ -85,7 +85,7 @@ class Dispatch:
         self.room.discard(copy)
 
     def join(self, copy: int) -> None:
-        """A copy can work."""
+        """Count a copy as ready."""
         self._open[copy] = []
         self._missing[copy] = 0
         self._count(copy, 0)

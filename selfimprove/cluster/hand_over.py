@@ -1,13 +1,11 @@
-"""Who computes now: the sampler's engine frees its memory before another part takes the accelerator."""
+"""Takes turns on the accelerator: the sampler's engine frees its memory before another part uses it."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from selfimprove.protocols import Cluster, Sampler, Worker
+from selfimprove.protocols import Cluster, Sampler, Worker, WorkerPart
 
 
-def hand_over(cluster: Cluster, sampler: Sampler, role: str, part: Any) -> Worker:
+def hand_over(cluster: Cluster, sampler: Sampler, role: str, part: WorkerPart) -> Worker:
     """The worker of `part`, after the sampler has freed the accelerator; the sampler's next call wakes it."""
     cluster.open("sampler", sampler).call("rest")
     return cluster.open(role, part)

@@ -1,4 +1,4 @@
-"""Everything in this process, one call after another: for tests, debugging, and looking at one stage alone."""
+"""Parts run in this process, one call after another: for tests, debugging, and single stages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class InlineWorker:
         return getattr(self._opened, method)(*arguments)
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Any]]:
-        """Run the generator method once for each call, in order; none of them ever has to wait for those before it."""
+        """Run the generator method once for each call, in order. No call has to wait for earlier results."""
         for arguments in calls:
             if arguments is not None:
                 for item in getattr(self._opened, method)(*arguments):
@@ -28,13 +28,13 @@ class InlineWorker:
 
 
 class InlineCluster:
-    """Opens parts in this process."""
+    """A cluster that opens parts in this process."""
 
     def __init__(self) -> None:
         self._workers: dict[str, tuple[WorkerPart, InlineWorker]] = {}
 
     def open(self, role: str, part: WorkerPart) -> InlineWorker:
-        """The worker of this part, warm from its first call on; another part in this role is closed first."""
+        """The worker of this part, opened once. Another part in this role is closed first."""
         if role in self._workers:
             known, worker = self._workers[role]
             if known == part:
@@ -46,7 +46,7 @@ class InlineCluster:
         return worker
 
     def end(self, part: WorkerPart) -> None:
-        """Close this part, where it is open."""
+        """Close this part if it is open."""
         for role in [role for role, (known, _) in self._workers.items() if known == part]:
             self._workers.pop(role)[1].call("close")
 

@@ -17,14 +17,14 @@ from selfimprove.protocols import WorkerPart
 
 
 class RayCluster(AbstractContextManager["RayCluster"]):
-    """Opens parts in Ray actors; a context manager that ends what it started.
+    """A cluster that opens parts in Ray actors; a context manager that ends what it started.
 
     Args:
-        log_folder: where actors write what their libraries print; None leaves it to Ray.
-        ship: modules that workers cannot import, such as a workflow file loaded by its path.
-        deadline: seconds without a result after which a worker is given up; one that does not answer is ended after a third,
-            and its call run again.
-        retries: how often a call whose worker died is run again.
+        log_folder: Folder for what the actors' libraries print; None leaves it to Ray.
+        ship: Modules that workers cannot import, such as a workflow file loaded by its path.
+        deadline: Seconds without a result after which a worker fails. One that does not answer is killed after a third of that, and its call is
+            run again.
+        retries: Number of times that a call is run again after its worker died.
     """
 
     def __init__(self, log_folder: Path | None = None, ship: Iterable[Any] = (), deadline: float = 900.0, retries: int = 2) -> None:
@@ -39,10 +39,10 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             ray.cloudpickle.register_pickle_by_value(module)
 
     def open(self, role: str, part: WorkerPart) -> RayWorker:
-        """The actors of this part, warm from their first call on; those of another part in this role end first.
+        """The actors of this part, opened once. Those of another part in this role end first.
 
         Raises:
-            UserError: the cluster can never give what the part reserves.
+            UserError: the cluster can never provide what the part reserves.
         """
         if role in self._workers:
             known, worker = self._workers[role]
@@ -55,7 +55,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             "num_cpus": resources.cpus,
             "num_gpus": gpus,
             "max_concurrency": MOST_CALLS + 1,
-            # Unless told, Ray fills one node before it takes the next.
+            # By default Ray fills one node before it uses the next.
             "scheduling_strategy": "SPREAD" if resources.copies > 1 else "DEFAULT",
             "runtime_env": {"env_vars": part.environment()},
         }
@@ -66,7 +66,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         return worker
 
     def _require_room(self, role: str, part: WorkerPart) -> None:
-        """Refuse what the cluster can never hold: such an actor would wait for ever. Nodes started on demand count only when asked for."""
+        """Refuse a part that the cluster can never hold: its actor would wait for ever. `SELFIMPROVE_AUTOSCALE` allows for nodes on demand."""
         import ray
 
         total = ray.cluster_resources()
@@ -78,12 +78,12 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         for name, amount in reserved.items():
             if amount > total.get(name, 0.0) and not os.environ.get("SELFIMPROVE_AUTOSCALE"):
                 raise UserError(
-                    f"with the {role} this run reserves {amount:g} {name} and the cluster has {total.get(name, 0.0):g}; "
-                    f"lower the parts' resources, or set SELFIMPROVE_AUTOSCALE=1 where nodes are started on demand"
+                    f"with the {role} this run reserves {amount:g} {name}, but the cluster has {total.get(name, 0.0):g}; "
+                    f"lower the parts' resources, or set SELFIMPROVE_AUTOSCALE=1 if nodes are started on demand"
                 )
 
     def _gpus(self, part: WorkerPart) -> float:
-        """Of each copy. All GPUs of one actor are on one node and given at once, so that no copy waits for the rest of its own."""
+        """GPUs of each copy. Ray reserves all GPUs of an actor at once and on one node, so no copy holds some while it waits for others."""
         import ray
 
         if part.resources.gpus is not None:
@@ -92,12 +92,12 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         return float(part.devices if part.devices > 1 and total else min(1.0, total / 2))
 
     def end(self, part: WorkerPart) -> None:
-        """End the actors of this part, where there are any; what they reserved is free for others."""
+        """End the actors of this part, if any, and free what they reserved."""
         for role in [role for role, (known, _) in self._workers.items() if known == part]:
             self._workers.pop(role)[1].close()
 
     def close(self) -> None:
-        """End every actor, and the local cluster if this object started it."""
+        """End every actor, and the local cluster if it was started here."""
         import ray
 
         while self._workers:
@@ -116,14 +116,14 @@ def _connect() -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get("RAY_ADDRESS")
     if not address:
-        # Ray's own switch for systems where a cluster is this machine alone: every port is then on loopback. There is no public name for it.
+        # Ray's switch for clusters of this machine alone, which keeps every port on loopback. It has no public name.
         ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
         ray.init(address="local", include_dashboard=False, object_store_memory=256 << 20, **quiet)
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if port.isdigit():
-            # Where nobody answers, Ray tries for two minutes and then ends this process.
+            # Without an answer Ray tries for two minutes and then ends this process.
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         ray.init(address=address, **quiet)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The copies of one part, each in a Ray actor: calls, streams, deadlines, and what happens when a process dies."""
+"""The copies of one part, each in a Ray actor: calls, streams, deadlines, and recovery when a process dies."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import pydantic
 
-from selfimprove.cluster.actor import Host
+from selfimprove.cluster.actor import PartActor
 from selfimprove.cluster.dispatch import Call, Dispatch
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.protocols import Load
 
 BEAT_SECONDS = 10.0
-"""How often a worker that says nothing is asked what it does."""
+"""Seconds between heartbeats of a worker that sends nothing."""
 
 log = logging.getLogger(__name__)
 
@@ -23,26 +23,26 @@ log = logging.getLogger(__name__)
 class RayWorker:
     """The copies of one part.
 
-    What a dead copy worked on goes to whichever copy is free first. Another is started in its place and joins in when it shows a sign of life, so
-    that a cluster that has lost a node goes on with the copies that are left.
+    The calls of a dead copy go to the next free copy. A replacement is started and joins after its first sign of life, so that a cluster that lost
+    a node continues with the remaining copies.
     """
 
     def __init__(self, role: str, options: dict[str, Any], arguments: tuple[Any, ...], copies: int, deadline: float, retries: int) -> None:
         import ray
 
         self._role, self._deadline, self._retries = role, deadline, retries
-        self._actor_class = ray.remote(Host).options(**options)
+        self._actor_class = ray.remote(PartActor).options(**options)
         self._arguments = arguments
         self._lost = ray.exceptions.RayActorError, ray.exceptions.ObjectLostError
         self._actors = [self._start() for _ in range(copies)]
         self._coming: dict[int, tuple[Any, int]] = {}
-        """Of each copy that was started in place of a dead one: its first sign of life, and how often it has died at the same work."""
+        """For each copy that replaces a dead one: its first sign of life, and how often it has died at the same work."""
 
     def _start(self) -> Any:
         return self._actor_class.remote(*self._arguments)
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Run the method on every copy; the first result."""
+        """Run the method on every copy and return the first result."""
         import ray
 
         refs = [actor.call.remote(method, arguments) for actor in self._actors]
@@ -64,7 +64,7 @@ class RayWorker:
         raise AssertionError("unreachable")
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Any]]:
-        """Run the generator method for every call, on copies that are kept so full; items come as they are made, those that are there together."""
+        """Run the generator method for every call, and yield items as they arrive, in lists; `load` says how full copies are kept."""
         import ray
 
         dispatch = Dispatch(calls, self._there(), load)
@@ -102,16 +102,16 @@ class RayWorker:
                 raise _cause(failure) from failure
 
     def _there(self) -> list[int]:
-        """The copies that need not be waited for."""
+        """Copies that are ready."""
         return [copy for copy in range(len(self._actors)) if copy not in self._coming]
 
     def _joined(self, sign: Any, method: str) -> list[int]:
-        """The copy whose first sign of life this is; none where it is not one, or the copy has died since it was started."""
+        """The copy whose first sign of life this is; empty if it is none, or if the copy has died since."""
         import ray
 
         found = next(((copy, deaths) for copy, (ref, deaths) in self._coming.items() if ref == sign), None)
         if found is None:
-            # A call of a copy that died a moment ago.
+            # A call of a copy that has just died.
             return []
         copy, deaths = found
         try:
@@ -123,17 +123,17 @@ class RayWorker:
         return [copy]
 
     def _replace(self, copy: int, deaths: int, method: str, error: BaseException) -> None:
-        """Start another in place of a copy that has died.
+        """Replace a copy that has died.
 
         Raises:
-            WorkerFailed: it has died too often.
+            WorkerFailed: it died too often.
         """
         import ray
 
         if deaths > self._retries:
             raise WorkerFailed(f"the {self._role} died {deaths} times in {method}: {_first_line(error)}") from error
-        log.warning("the %s died in %s and is started again: %s", self._role, method, _first_line(error))
-        # Where it was only out of reach.
+        log.warning("the %s died in %s and is restarted: %s", self._role, method, _first_line(error))
+        # It may only be out of reach.
         ray.kill(self._actors[copy])
         self._actors[copy] = self._start()
         self._coming[copy] = self._actors[copy].heartbeat.remote(), deaths
@@ -154,10 +154,10 @@ class RayWorker:
             ray.kill(actor)
 
     def _wait(self, refs: list[Any], method: str, wanted: int = 1) -> list[Any]:
-        """Those of the results that are there, as soon as `wanted` are; a worker that does not answer is ended, which its calls then report.
+        """The results that are there, as soon as there are `wanted`. A worker that does not answer is killed, which its calls then report.
 
         Raises:
-            WorkerFailed: nothing came within the deadline.
+            WorkerFailed: nothing arrived within the deadline.
         """
         import ray
 
@@ -172,13 +172,13 @@ class RayWorker:
                 error = self._overdue(method)
                 self._kill_all()
                 raise error
-            # One that is still to come may wait for room in the cluster.
+            # A copy that has not joined may be waiting for room in the cluster.
             for actor in (self._actors[copy] for copy in self._there()):
                 ref, since = asked.get(actor, (None, 0.0))
                 if ref is None or ray.wait([ref], timeout=0)[0]:
                     asked[actor] = actor.heartbeat.remote(), time.monotonic()
                 elif time.monotonic() - since > self._deadline / 3:
-                    log.warning("the %s does not answer in %s and is ended", self._role, method)
+                    log.warning("the %s does not answer in %s and is killed", self._role, method)
                     ray.kill(actor)
                     del asked[actor]
 

@@ -29,10 +29,10 @@ def add(commands: Commands) -> None:
 
 def _ask(options: argparse.Namespace) -> int:
     from selfimprove.commands.answer import answer, budget_of
-    from selfimprove.terminal.captured_output import noise_into
+    from selfimprove.terminal.captured_output import capture_output
 
     budget = budget_of(options.min_thinking, options.max_thinking, options.thoughts, not options.no_think)
-    with tempfile.TemporaryDirectory() as folder, noise_into(Path(folder) / "ask.log") as console:
+    with tempfile.TemporaryDirectory() as folder, capture_output(Path(folder) / "ask.log") as console:
         shown = None if options.json else console
         result = answer(options.model, options.question, budget, options.max_tokens, options.temperature, options.seed, shown, options.hide_thinking)
     if options.json:

@@ -19,11 +19,11 @@ def add(commands: Commands) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     from selfimprove.commands.findings import check, show
-    from selfimprove.terminal.captured_output import noise_into
+    from selfimprove.terminal.captured_output import capture_output
     from selfimprove.workflow.files import load_workflow
 
     workflow, _ = load_workflow(Path(options.workflow), options.set)
-    with tempfile.TemporaryDirectory() as folder, noise_into(Path(folder) / "check.log"):
+    with tempfile.TemporaryDirectory() as folder, capture_output(Path(folder) / "check.log"):
         findings = check(workflow)
     print_result(findings, options, show)
     return 0 if findings["passed"] else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,7 +24,7 @@ Lengths: TypeAlias = Mapping[str, Sequence[tuple[int, str]]]
 
 
 def estimate(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Problem]], lengths: Lengths) -> dict[str, float]:
-    """Upper bounds of the tokens to sample and to train on, and minutes at the matrix speed of this machine, which is measured now."""
+    """Upper bounds of the tokens to sample and to train on, and minutes at the measured matrix speed of this machine."""
     from safetensors import safe_open
 
     problems, eval_problems = sets
@@ -46,8 +47,9 @@ def estimate(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Pr
     return {"sampled_tokens": round(sampled), "trained_tokens": round(trained), "minutes": flops / (ACHIEVED * _matrix_speed()) / 60}
 
 
+@cache
 def _matrix_speed() -> float:
-    """FLOP/s of a bfloat16 matrix product, measured for a quarter of a second."""
+    """FLOP/s of a bfloat16 matrix product, measured for a quarter of a second, once in this process."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +21,14 @@ from selfimprove.prompting.chat import FewShot
 from selfimprove.protocols import Prompter
 from selfimprove.records import Outcome, Problem
 from selfimprove.records.delimiters import Delimiters
+from selfimprove.sampling.engine_options import engine_context
+from selfimprove.sampling.sampling_parameters import require_known
+from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.terminal.safe_text import printable
 from selfimprove.thinking.traces import parse
 from selfimprove.training.sft import SFT
 from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
-from selfimprove.verification.references import rejected_references
+from selfimprove.verification.reference_check import rejected_references
 from selfimprove.workflow.teacher import Teacher
 from selfimprove.workflow.workflow import Workflow
 
@@ -59,6 +63,8 @@ def check(workflow: Workflow) -> dict[str, Any]:
         findings.append(Finding("model", True, str(model)))
     if workflow.teacher is not None:
         findings.append(_teacher(workflow, workflow.teacher))
+    if any(one.extra for one in (workflow.sampling, workflow.eval_sampling)) and isinstance(workflow.sampler, VLLM):
+        findings.append(_extra(workflow))
     if sets is not None and model is not None:
         lengths = _prompt_lengths(workflow, model, sets)
         findings.append(_room(workflow, model, lengths))
@@ -139,7 +145,7 @@ def _exemplars(
 def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
     """Whether the teacher can be asked. Traces that may be dropped for their length are noted, since they are paid for."""
     decoding = teacher.sampling or workflow.sampling
-    longest = min(decoding.max_tokens, getattr(workflow.selector, "max_tokens", None) or math.inf)
+    longest = min(decoding.max_tokens, workflow.selector.max_tokens or math.inf)
     try:
         detail = teacher.checkpoint(decoding).path
     except UserError as error:
@@ -189,10 +195,18 @@ def _room(workflow: Workflow, model: Path, lengths: Lengths) -> Finding:
     return Finding("context", True, f"the longest prompt has {longest} tokens and fits the context of {context} with its output")
 
 
+def _extra(workflow: Workflow) -> Finding:
+    """Whether vLLM accepts the sampling's further settings."""
+    os.environ.update(workflow.sampler.environment())
+    try:
+        for sampling in (workflow.sampling, workflow.eval_sampling):
+            require_known(sampling.extra)
+    except UserError as error:
+        return Finding("sampling", False, str(error))
+    return Finding("sampling", True, "vLLM accepts its further settings")
+
+
 def _context_length(workflow: Workflow, model: Path) -> int:
     """Maximum number of tokens of prompt and output together."""
-    from selfimprove.sampling.engine_options import engine_context
-    from selfimprove.sampling.vllm_engine import VLLM
-
     sampler = workflow.sampler
     return engine_context(model, sampler.engine if isinstance(sampler, VLLM) else {})

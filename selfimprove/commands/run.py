@@ -52,13 +52,13 @@ def run_workflow(workflow: Workflow, module: ModuleType, run: RunFolder, options
     from selfimprove.cluster.ray_cluster import RayCluster
     from selfimprove.loop import improve
     from selfimprove.reports.table import show, summarize
-    from selfimprove.terminal.captured_output import noise_into
-    from selfimprove.terminal.progress import Show
+    from selfimprove.terminal.captured_output import capture_output
+    from selfimprove.terminal.progress import TerminalProgress
     from selfimprove.tracking.mlflow import MLflow
 
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    with noise_into(run.logs / "driver.log", screen=2 if options.json else 1) as console:
-        progress = Show(console)
+    with capture_output(run.logs / "driver.log", screen=2 if options.json else 1) as console:
+        progress = TerminalProgress(console)
 
         def ray_cluster() -> RayCluster:
             cluster = RayCluster(run.logs, ship=[module])

@@ -1,1 +1,1 @@
-"""How well a checkpoint does: pure functions over judged traces."""
+"""Measures how well a checkpoint does: pure functions over judged traces."""

@@ -1,4 +1,4 @@
-"""Accuracy against thinking tokens: the points of a budget curve, and s1's three figures of it."""
+"""Accuracy by thinking tokens: the points of a budget curve and the three figures that s1 derives from it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from selfimprove.evaluation.scores import interval
 
 RESAMPLES = 1000
 APART = 1.0
-"""Thinking tokens between two points that have a slope: of nearer ones it would be noise over next to nothing."""
+"""Minimum distance in thinking tokens between two points with a slope; between nearer points it would be noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What counts of one trace."""
+    """One trace, reduced to its result and length."""
 
     right: bool
     thinking_tokens: int
@@ -24,63 +24,63 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What was asked, and the attempts that count for it."""
+    """One budget and the attempts that count for it."""
 
     name: str
     least: int
-    """Thinking tokens."""
+    """Minimum thinking tokens."""
     most: int | None
-    """Thinking tokens; None for no maximum."""
+    """Maximum thinking tokens; None: no maximum."""
     attempts: Mapping[str, Sequence[Attempt]]
-    """By problem; a problem without any is not solved."""
+    """Attempts by problem. A problem without attempts counts as not solved."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetPoint:
-    """One setting, measured."""
+    """The measurements of one setting."""
 
     setting: str
     least: int
     most: int | None
     accuracy: float
-    """Mean over problems of the share of right attempts; 0 for a problem without any."""
+    """Mean over problems of the share of right attempts; 0 for a problem without attempts."""
     interval: tuple[float, float]
     """95 % interval of `accuracy` over problems."""
     thinking_tokens: float | None
-    """Mean over problems of the mean of their attempts, problems without any left out; None where all are."""
+    """Mean over problems of the mean of their attempts, without problems that have none; None if no problem has any."""
     within: float | None
-    """Share of attempts of `least` to `most` thinking tokens; None where there is no attempt."""
+    """Share of attempts with `least` to `most` thinking tokens; None without attempts."""
     unanswered: float
     """Share of problems without an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetCurve:
-    """One method at all its settings."""
+    """All settings of one method."""
 
     method: str
     checkpoint_id: str
     problems: int
     points: tuple[BudgetPoint, ...]
     control: float | None
-    """Mean of `within` over the settings that limit the tokens (s1: Control); None where none does."""
+    """Mean of `within` over the settings that limit tokens (s1: Control); None if no setting does."""
     scaling: float | None
-    """Accuracy gained per 100 thinking tokens, as `scaling` tells it."""
+    """Accuracy gained per 100 thinking tokens, as the function `scaling` computes it."""
     scaling_interval: tuple[float, float] | None
-    """95 % interval of `scaling`: a percentile bootstrap over problems."""
+    """95 % interval of `scaling`, by a percentile bootstrap over problems."""
     performance: float
-    """The best accuracy of all settings (s1: Performance); the best of several is an optimistic figure."""
+    """Best accuracy of all settings (s1: Performance). As a maximum of several, it is optimistic."""
 
 
 def fitting(attempts: Mapping[str, Sequence[Attempt]], least: int, most: int | None) -> dict[str, list[Attempt]]:
-    """What rejection sampling takes: who samples until an attempt fits gets any of the fitting ones with the same chance, so all of them count."""
+    """The attempts that rejection sampling may return: sampling until one fits returns each of the fitting ones with equal probability."""
     return {problem: [one for one in several if _fits(one, least, most)] for problem, several in attempts.items()}
 
 
 def curve(method: str, checkpoint_id: str, settings: Sequence[Setting], seed: int = 0) -> BudgetCurve:
-    """The points and the three figures of Muennighoff et al. 2025, "s1: Simple test-time scaling", section 3.2, for these settings.
+    """The points of these settings, and the three figures of Muennighoff et al. 2025, "s1: Simple test-time scaling", section 3.2.
 
-    ValueError where two settings were not tried on the same problems.
+    Raises ValueError if the settings were not tried on the same problems.
     """
     problems = sorted(settings[0].attempts)
     if any(sorted(setting.attempts) != problems for setting in settings):
@@ -102,7 +102,7 @@ def curve(method: str, checkpoint_id: str, settings: Sequence[Setting], seed: in
 def scaling(points: Sequence[tuple[float, float]]) -> float | None:
     """Accuracy gained per 100 thinking tokens: 100 times the mean of (f(b) - f(a)) / (b - a) over all pairs of points, b > a (s1: Scaling).
 
-    `points` are (mean thinking tokens, accuracy). Pairs less than `APART` tokens apart are left out, where s1 has none; None where no pair is left.
+    `points` are (mean thinking tokens, accuracy). Unlike s1, it skips pairs less than `APART` tokens apart; None if no pair is left.
     """
     import numpy
 
@@ -115,7 +115,7 @@ def _point(setting: Setting) -> BudgetPoint:
     attempts = [one for several in setting.attempts.values() for one in several]
     rates = [_rate(several) for several in setting.attempts.values()]
     lengths = [_length(several) for several in setting.attempts.values() if several]
-    # A problem without an attempt is one observation, too: not solved.
+    # A problem without attempts is one observation: not solved.
     observed = sum(max(1, len(several)) for several in setting.attempts.values())
     return BudgetPoint(
         setting=setting.name,
@@ -130,12 +130,12 @@ def _point(setting: Setting) -> BudgetPoint:
 
 
 def _slopes(tokens: Any, accuracy: Any) -> Any:
-    """`scaling` of many curves at once, those without any left out; arrays of points by curves, NaN tokens where there is no point."""
+    """`scaling` of many curves at once, without those that have none. Both arrays are points by curves; tokens are NaN for missing points."""
     import numpy
 
     one, other = numpy.triu_indices(len(tokens), 1)
     gap = tokens[other] - tokens[one]
-    # NaN is not apart from anything.
+    # Comparisons with NaN are false, so missing points count as not apart.
     apart = numpy.abs(gap) >= APART
     slopes = numpy.divide(accuracy[other] - accuracy[one], gap, out=numpy.zeros_like(gap), where=apart)
     count = apart.sum(axis=0)
@@ -143,7 +143,7 @@ def _slopes(tokens: Any, accuracy: Any) -> Any:
 
 
 def _scaling_interval(settings: Sequence[Setting], problems: Sequence[str], seed: int) -> tuple[float, float] | None:
-    """Every setting of a resample has the same problems, as the settings of the evaluation have."""
+    """The bootstrap interval. All settings of one resample share the same problems."""
     import numpy
 
     rates = numpy.array([[_rate(setting.attempts[problem]) for problem in problems] for setting in settings])

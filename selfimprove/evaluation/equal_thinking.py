@@ -1,4 +1,4 @@
-"""Budgets of one kind against one budget for all, at equal mean thinking tokens."""
+"""Compares budgets that vary by problem with one budget for all, at equal mean thinking tokens."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from selfimprove.evaluation.paired import RESAMPLES
 
 @dataclass(frozen=True, slots=True)
 class EqualTokens:
-    """One setting beside one budget for all that takes as many thinking tokens."""
+    """One setting compared with one budget for all that takes as many thinking tokens."""
 
     setting: str
     thinking_tokens: float
-    """Mean over problems."""
+    """Mean thinking tokens over problems."""
     accuracy: float
     one_for_all: float
-    """Accuracy of one budget for all with this mean: linear between the two nearest budgets, which is a draw by lot between them."""
+    """Accuracy of one budget for all with this mean: interpolated between the two nearest budgets, as if a coin chose between them."""
     difference: float
     low: float
-    """Lower end of the 95 % interval of `difference`: a percentile bootstrap over problems, paired, the tokens made equal in each resample."""
+    """Lower end of the 95 % interval of `difference`: a paired percentile bootstrap over problems, with tokens made equal in each resample."""
     high: float
     """Upper end of that interval."""
 
 
 def at_equal_tokens(setting: Setting, one_for_all: Sequence[Setting], seed: int = 0) -> EqualTokens:
-    """The setting against budgets for all, given from the shortest to the longest; beyond these it is compared with the shortest or the longest.
+    """Compare a setting with budgets for all, given from the shortest to the longest. Beyond their range, it is compared with the nearest.
 
-    ValueError where they were not tried on the same problems.
+    Raises ValueError if they were not tried on the same problems.
     """
     import numpy
 

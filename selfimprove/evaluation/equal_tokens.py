@@ -1,4 +1,4 @@
-"""Ways to spend sampled tokens on a problem, compared where they spend equally many."""
+"""Compares ways to spend sampled tokens on a problem, at equal numbers of tokens."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from selfimprove.evaluation.paired import bootstrap
-from selfimprove.evaluation.reranking import CHOICES, Candidate, Choice, any_one
+from selfimprove.evaluation.reranking import CHOICES, Choice, ScoredAnswer, any_one
 from selfimprove.evaluation.scores import interval
 
 PLAIN = "plain samples"
-Pool = Mapping[str, Sequence[Candidate]]
-"""Independent samples of each problem, in the order they were asked for."""
+Pool = Mapping[str, Sequence[ScoredAnswer]]
+"""Independent samples of each problem, in the order of their requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a way to use a process reward model came to on every problem."""
+    """The result of one way to use a process reward model, on every problem."""
 
     name: str
-    candidates: Mapping[str, Sequence[Candidate]]
-    """What it ended with, by problem."""
+    answers: Mapping[str, Sequence[ScoredAnswer]]
+    """Answers it ended with, by problem."""
     tokens: Mapping[str, int]
-    """All tokens sampled for a problem, those of what was dropped on the way included."""
+    """All tokens sampled for a problem, including those of branches dropped on the way."""
     scored: int
-    """How many beginnings and traces were scored."""
+    """Number of partial and whole traces that were scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One way and one choice, measured."""
+    """The accuracy of one way with one choice."""
 
     way: str
     choice: str
     tokens: float
-    """Sampled per problem, on average."""
+    """Mean tokens sampled per problem."""
     samples: float
-    """Plain samples that take as many tokens."""
+    """Number of plain samples that take as many tokens."""
     accuracy: float
     interval: tuple[float, float]
     """95 % interval of `accuracy` over problems."""
@@ -45,15 +45,15 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One point against plain samples, by the choice that is named, at equal sampled tokens and on the same problems."""
+    """One point compared with plain samples and the choice `against`, at equal sampled tokens and on the same problems."""
 
     way: str
     choice: str
     against: str
     samples: float
-    """Of the plain samples; fewer tokens than the way took where the pool ends before."""
+    """Number of plain samples; with a pool too small, they take fewer tokens than the way did."""
     difference: float
-    """Accuracy of the way less that of the plain samples."""
+    """Accuracy of the way minus that of the plain samples."""
     low: float
     """Lower end of the 95 % interval of `difference`: a paired percentile bootstrap over problems."""
     high: float
@@ -61,14 +61,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class EarlyStop:
-    """What was saved by giving up hopeless traces, against plain samples of the same number."""
+    """What giving up hopeless traces saved, compared with the same number of plain samples."""
 
     way: str
     traces: int
     hopeless: int
-    """Given up."""
+    """Traces that were given up."""
     tokens: float
-    """Sampled per problem, on average."""
+    """Mean tokens sampled per problem."""
     plain_tokens: float
     right_per_1000: float
     """Right traces per 1,000 sampled tokens."""
@@ -77,19 +77,20 @@ class EarlyStop:
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """What selection by step rewards makes of the right ones among the plain samples, beside a look at their equations."""
+    """The effect of selection by step rewards on the correct plain samples, with a check of their equations."""
 
     lowest_step: float
     kept: int
     dropped: int
     false_kept: int
-    """Of those kept: how many state a false equation of plain numbers."""
+    """Kept samples that state a false equation of plain numbers."""
     false_dropped: int
+    """Dropped samples that do."""
 
 
 @dataclass(frozen=True, slots=True)
 class RewardUses:
-    """What a process reward model is good for, by one checkpoint on the same problems."""
+    """How useful a process reward model is, measured with one checkpoint on the same problems."""
 
     checkpoint_id: str
     problems: int
@@ -100,9 +101,9 @@ class RewardUses:
 
 
 def solve_rates(pool: Pool, choice: Choice, samples: float) -> dict[str, float]:
-    """How far each problem is solved by so many of its samples, averaged over groups of consecutive ones.
+    """Solve rate of each problem with this number of samples, averaged over groups of consecutive samples.
 
-    Between two whole numbers: the lower one, or with the chance of what is left the higher one. At least 1, at most all of the pool.
+    A fractional number interpolates between the two whole ones. It is limited to the range from 1 to the size of the pool.
     """
     most = min(map(len, pool.values()))
     low = max(1, min(int(samples), most))
@@ -114,7 +115,7 @@ def solve_rates(pool: Pool, choice: Choice, samples: float) -> dict[str, float]:
 
 
 def curves(pool: Pool) -> list[Point]:
-    """Every choice at 1, 2, 4, … plain samples, up to all of the pool; a choice at random only at 1, as it gains nothing from more."""
+    """Every choice with 1, 2, 4, … plain samples, up to the whole pool. The random choice only with 1: more samples do not change it."""
     most = min(map(len, pool.values()))
     sizes = [2**power for power in range(most.bit_length())]
     each = tokens_per_sample(pool)
@@ -128,30 +129,30 @@ def curves(pool: Pool) -> list[Point]:
 
 
 def point(spent: Spent, choice: str, pool: Pool) -> Point:
-    """A way by one choice."""
-    rates = [CHOICES[choice](candidates) for candidates in spent.candidates.values()]
+    """The point of one way with one choice."""
+    rates = [CHOICES[choice](answers) for answers in spent.answers.values()]
     tokens = fmean(spent.tokens.values())
     return Point(spent.name, choice, tokens, tokens / tokens_per_sample(pool), fmean(rates), interval(rates, len(rates)))
 
 
 def difference(spent: Spent, choice: str, against: str, pool: Pool, seed: int = 0) -> Difference:
-    """A way by one choice against as many tokens' worth of plain samples by a choice of their own.
+    """One way with one choice compared with plain samples worth as many tokens, with their own choice.
 
-    ValueError where the two were not tried on the same problems.
+    Raises ValueError if the two were not tried on the same problems.
     """
-    if spent.candidates.keys() != pool.keys():
+    if spent.answers.keys() != pool.keys():
         raise ValueError(f"{spent.name} and the plain samples were tried on different problems")
     samples = min(point(spent, choice, pool).samples, float(min(map(len, pool.values()))))
     theirs = solve_rates(pool, CHOICES[against], 1 if CHOICES[against] is any_one else samples)
-    gains = [CHOICES[choice](spent.candidates[problem]) - theirs[problem] for problem in sorted(pool)]
+    gains = [CHOICES[choice](spent.answers[problem]) - theirs[problem] for problem in sorted(pool)]
     low, high, _ = bootstrap(gains, seed, level=0.95)
     return Difference(spent.name, choice, against, samples, fmean(gains), low, high)
 
 
 def early_stop(spent: Spent, hopeless: int, pool: Pool) -> EarlyStop:
-    """What a way that gave up so many traces saved."""
+    """What was saved by a way that gave up this many traces."""
     every = [one for several in pool.values() for one in several]
-    ended = [one for several in spent.candidates.values() for one in several]
+    ended = [one for several in spent.answers.values() for one in several]
     tokens = sum(spent.tokens.values())
     return EarlyStop(
         way=spent.name,
@@ -169,5 +170,5 @@ def tokens_per_sample(pool: Pool) -> float:
     return fmean(fmean(one.tokens for one in several) for several in pool.values())
 
 
-def _in_groups(several: Sequence[Candidate], choice: Choice, size: int) -> float:
+def _in_groups(several: Sequence[ScoredAnswer], choice: Choice, size: int) -> float:
     return fmean(choice(several[start : start + size]) for start in range(0, len(several) - size + 1, size))

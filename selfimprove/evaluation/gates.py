@@ -1,4 +1,4 @@
-"""Whether a candidate becomes champion."""
+"""Decides whether a candidate becomes champion."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from selfimprove.records import Decision, Score
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class StrictGate:
-    """Promotes a candidate that is better by a paired test on the same held-out problems: McNemar exact, or paired bootstrap."""
+    """Promotes a candidate that is better by a paired test on the evaluation problems: McNemar exact, or paired bootstrap."""
 
     level: Annotated[float, Field(gt=0, lt=1)] = LEVEL
-    """The largest p-value that counts as better."""
+    """Significance level: the p-value below which a candidate counts as better."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def decide(self, champion: Score, candidate: Score) -> Decision:
         """Compare problem by problem."""
@@ -29,18 +29,19 @@ class StrictGate:
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class NotWorse:
-    """Promotes a candidate that is shown not to be worse by more than a margin: the lower end of the paired difference stays above it.
+    """Promotes a candidate that does not do worse than the champion, if a loss larger than a margin can be ruled out.
 
-    A small true gain passes that `StrictGate` could not tell from chance; a loss does not pass.
+    The lower end of the paired difference must stay above the negative margin. A small true gain passes even if `StrictGate` could not tell it from
+    chance; a measured loss does not pass.
     """
 
     margin: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """The loss of pass@1 that is to be ruled out with a chance of 95 %."""
+    """Loss of pass@1 that must be ruled out with 95 % confidence."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def decide(self, champion: Score, candidate: Score) -> Decision:
-        """Compare problem by problem, by 10,000 resamples of the problems."""
+        """Compare problem by problem, with 10,000 resamples of the problems."""
         found = compare(champion, candidate, self.seed)
         promote = found.low > -self.margin and found.difference >= 0
         return Decision(promote, f"{_figures(champion, candidate, found)}; at worst {found.low:+.3f} (limit {-self.margin:+.3g})")
@@ -51,7 +52,7 @@ class AlwaysPromote:
     """Promotes every candidate, as STaR does."""
 
     def decide(self, champion: Score, candidate: Score) -> Decision:
-        """No comparison."""
+        """Promote without a comparison."""
         return Decision(True, "every candidate is promoted")
 
 

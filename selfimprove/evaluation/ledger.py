@@ -1,4 +1,4 @@
-"""The coverage ledger: which problem was solved how often in which generation, and what that says of the generation."""
+"""The coverage ledger: how often each problem was solved in each generation, and what a generation changed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from selfimprove.records import Coverage, LedgerEntry, Score
 
 
 def coverage(earlier: Sequence[Score], before: Score, now: Score) -> Coverage:
-    """What the evaluation `now` changed.
+    """The change in coverage that the evaluation `now` shows.
 
     Args:
-        earlier: all evaluations before this one, of champions and of candidates that were refused; `before` is among them.
-        before: the champion's.
-        now: the candidate's.
+        earlier: scores of all earlier evaluations, of champions and refused candidates, including `before`.
+        before: the champion's score.
+        now: the candidate's score.
     """
     solved_before = set().union(*(_solved(score) for score in earlier))
     solved = _solved(now)
@@ -27,10 +27,10 @@ def coverage(earlier: Sequence[Score], before: Score, now: Score) -> Coverage:
 
 
 def trend(before: Score, now: Score) -> str:
-    """One word for what training did, from paired bootstraps of pass@1 and of pass@k at the largest k of both evaluations.
+    """One word for the effect of training, from paired bootstraps of pass@1 and of pass@k at the largest k of both evaluations.
 
-    Does training teach what sampling could not find, or only to find it at once (Yue et al. 2025)? With one sample a problem pass@k is
-    pass@1, so that `sharpening` cannot be told from `expansion` and the latter is said.
+    Does training teach what sampling could not find, or only to find it at the first try (Yue et al. 2025)? With one sample per problem, pass@k is
+    pass@1: `sharpening` cannot be told from `expansion`, and the result is `expansion`.
     """
     k = max(before.pass_at_k.keys() & now.pass_at_k.keys())
     first, wide = change_at_k(before, now, 1), change_at_k(before, now, k)
@@ -42,7 +42,7 @@ def trend(before: Score, now: Score) -> str:
 
 
 def entries(solves: Mapping[str, tuple[int, int]], of: str, generation: int) -> list[LedgerEntry]:
-    """One generation's rows of the ledger for the set `of`."""
+    """The ledger rows of one generation for the set `of`: `train` or `eval`."""
     return [LedgerEntry(problem, of, generation, right, samples) for problem, (right, samples) in solves.items()]
 
 

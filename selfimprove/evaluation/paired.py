@@ -1,4 +1,4 @@
-"""Two checkpoints in the same evaluation, compared problem by problem."""
+"""Compares two checkpoints problem by problem in the same evaluation."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from selfimprove.records import Score
 
 RESAMPLES = 10_000
 LEVEL = 0.05
-"""The chance of seeing a difference where there is none that is put up with."""
+"""Accepted probability of seeing a difference where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What one evaluation says of two checkpoints."""
+    """The comparison of two checkpoints in one evaluation."""
 
     gained: int
     """Problems that the candidate solves more often than the champion."""
     lost: int
-    """Problems that it solves less often."""
+    """Problems that the candidate solves less often."""
     difference: float
-    """Mean over problems of the candidate's solve rate less the champion's."""
+    """Mean over problems of the candidate's solve rate minus the champion's."""
     low: float
-    """Lower end of the 90 % interval of `difference`: with a chance of 95 % the true one is above."""
+    """Lower end of the 90 % interval of `difference`: the true one is above it with 95 % confidence."""
     high: float
     """Upper end of that interval."""
     p_better: float
-    """Chance of at least such a gain if the candidate were no better."""
+    """Probability of at least this gain if the candidate were no better."""
     test: str
-    """`McNemar exact`, or `paired bootstrap` where a problem has several samples."""
+    """`McNemar exact`, or `paired bootstrap` if a problem has several samples."""
 
 
 def compare(champion: Score, candidate: Score, seed: int = 0) -> Comparison:
     """The paired comparison of two scores of one evaluation.
 
-    One sample a problem: McNemar's exact test (McNemar 1947), one-sided, which is the binomial test on the problems that only one of the two
-    solves. Several: the share of 10,000 bootstrap resamples of the problems (Efron 1979) whose mean difference is not above zero. The
-    interval is from that bootstrap in both cases. ValueError where the two did not sit the same problems.
+    With one sample per problem: McNemar's exact test (McNemar 1947), one-sided, which is the binomial test on the problems that only one of the two
+    solves. With several: the share of 10,000 bootstrap resamples of the problems (Efron 1979) whose mean difference is not above zero. The interval
+    is from that bootstrap in both cases. Raises ValueError if the two were evaluated on different problems.
     """
     if champion.solved.keys() != candidate.solved.keys():
         raise ValueError(f"{champion.checkpoint_id} and {candidate.checkpoint_id} were evaluated on different problems")
@@ -54,24 +54,25 @@ def compare(champion: Score, candidate: Score, seed: int = 0) -> Comparison:
 
 
 def change_at_k(before: Score, after: Score, k: int, seed: int = 0) -> int:
-    """+1, -1 or 0: whether pass@k rose or fell by more than chance, at a 95 % interval of the paired bootstrap."""
+    """+1, -1 or 0: whether pass@k rose or fell by more than chance, by a 95 % interval of the paired bootstrap."""
     differences = _differences(before, after, lambda right, samples: pass_at_k(samples, right, k))
     low, high, _ = bootstrap(differences, seed, level=0.95)
     return (low > 0) - (high < 0)
 
 
 def smallest_improvement(problems: int, churn: float = 0.2, power: float = 0.8) -> tuple[float, float]:
-    """What McNemar's exact test can show with one sample of each of so many problems, as differences of pass@1.
+    """What McNemar's exact test can show with one sample per problem, as two differences of pass@1.
 
-    The first: the smallest that counts at all, no problem being lost. The second: the smallest true one that is found with the chance
-    `power`, when the two checkpoints disagree on the share `churn` of the problems or, where that is more, on those gained. Above 1: none is.
+    The first is the smallest that can be significant, if no problem is lost. The second is the smallest true difference that is found with the
+    probability `power`, if the two checkpoints disagree on the share `churn` of the problems (or on all that are gained, if these are more). A value
+    above 1 means that there is none.
     """
     from scipy.stats import binom
 
     fewest = next(n for n in range(1, 64) if 0.5**n < LEVEL)
     for net in range(fewest, problems + 1):
         disagree = max(round(churn * problems), net)
-        # As many gained as the test wants, of those on which the two disagree.
+        # The gained problems that the test requires, among those on which the two disagree.
         wanted = int(binom.isf(LEVEL, disagree, 0.5)) + 1
         if binom.sf(wanted - 1, disagree, (disagree + net) / (2 * disagree)) >= power:
             return fewest / problems, net / problems
@@ -83,7 +84,7 @@ def _differences(before: Score, after: Score, rate: Callable[[int, int], float])
 
 
 def bootstrap(differences: list[float], seed: int, level: float = 1 - 2 * LEVEL) -> tuple[float, float, float]:
-    """The interval of the mean, and the share of resamples in which it is not above zero."""
+    """The interval of the mean, and the share of resamples whose mean is not above zero."""
     if len(set(differences)) == 1:
         return differences[0], differences[0], float(differences[0] <= 0)
     import numpy
@@ -99,6 +100,6 @@ def bootstrap(differences: list[float], seed: int, level: float = 1 - 2 * LEVEL)
         rng=numpy.random.default_rng(seed % 2**63),
     )
     interval = result.confidence_interval
-    # The resample that is the sample itself counts too: no p-value is zero.
+    # The sample itself counts as a resample, so no p-value is zero.
     share = (int((result.bootstrap_distribution <= 0).sum()) + 1) / (RESAMPLES + 1)
     return float(interval.low), float(interval.high), share

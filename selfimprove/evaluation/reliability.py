@@ -1,4 +1,4 @@
-"""How good predicted solve rates are: Brier score against the base rate's, AUROC, and a reliability table."""
+"""Measures predicted solve rates: Brier score compared with the base rate's, AUROC, and a reliability table."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ from selfimprove.evaluation.scores import interval
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What was predicted for one problem, and what came."""
+    """The prediction for one problem, and the result."""
 
     predicted: float
-    """Solve rate."""
+    """Predicted solve rate."""
     right: int
     samples: int
-    """At least 1."""
+    """Number of samples, at least 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Problems of like prediction."""
+    """Problems with similar predictions."""
 
     problems: int
     samples: int
     predicted: float
-    """Mean over samples."""
+    """Mean prediction over samples."""
     observed: float
     """Share of right samples."""
     interval: tuple[float, float]
-    """95 % interval of `observed`, problems as the unit."""
+    """95 % interval of `observed`, with problems as the unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Predictions beside outcomes; the sample is the unit."""
+    """Predictions compared with outcomes; the sample is the unit."""
 
     problems: int
     samples: int
     brier: float
-    """Mean of (prediction - outcome)² over samples, an outcome being 1 or 0 (Brier 1950); lower is better."""
+    """Mean of (prediction - outcome)² over samples, where an outcome is 1 or 0 (Brier 1950); lower is better."""
     base_brier: float
-    """That of the best constant, which is the share of right samples, known only afterwards."""
+    """Brier score of the best constant prediction: the share of right samples, known only afterwards."""
     auroc: float | None
-    """Chance that a right sample was given the higher rate than a wrong one, ties half; None where all are right, or all wrong."""
+    """Probability that a right sample was given a higher rate than a wrong one, ties counted half; None if all are right, or all wrong."""
     calibration_error: float
-    """Mean over samples of the distance between what was predicted and observed in their bin (ECE, Naeini et al. 2015)."""
+    """Mean over samples of the distance between the predicted and the observed rate of their bin (ECE, Naeini et al. 2015)."""
     bins: tuple[ReliabilityBin, ...]
-    """Of as many problems each as can be, from the lowest prediction to the highest."""
+    """Bins of equal numbers of problems, as far as possible, from the lowest prediction to the highest."""
 
 
 def reliability(forecasts: Sequence[Forecast], bins: int = 8) -> Reliability:
-    """How good these predictions are; ValueError where there is none."""
+    """How good these predictions are. Raises ValueError if there are none."""
     if not forecasts:
-        raise ValueError("nothing was predicted, so nothing can be said of predictions")
+        raise ValueError("there are no predictions to measure")
     right, samples = (sum(getattr(one, name) for one in forecasts) for name in ("right", "samples"))
     rate = right / samples
     ordered = sorted(forecasts, key=lambda one: (one.predicted, one.right / one.samples))
@@ -87,7 +87,7 @@ def _bin(forecasts: Sequence[Forecast]) -> ReliabilityBin:
 def _auroc(forecasts: Sequence[Forecast]) -> float:
     from sklearn.metrics import roc_auc_score
 
-    # Each problem stands twice, for its right samples and for its wrong ones.
+    # Each problem appears twice: for its right samples and for its wrong ones.
     outcomes = [1] * len(forecasts) + [0] * len(forecasts)
     weights = [one.right for one in forecasts] + [one.samples - one.right for one in forecasts]
     return float(roc_auc_score(outcomes, [one.predicted for one in forecasts] * 2, sample_weight=weights))

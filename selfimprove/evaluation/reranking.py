@@ -1,4 +1,4 @@
-"""One answer out of several traces of a problem: by vote, by reward, or by both."""
+"""Chooses one answer from several traces of a problem: by vote, by reward, or by both."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """What counts of one trace."""
+class ScoredAnswer:
+    """One trace, reduced to its answer, reward and cost."""
 
     answer: str | None
-    """As it was extracted; None where there is none."""
+    """The extracted answer; None if there is none."""
     right: bool
     reward: float
-    """Of the trace as a whole: its step rewards, aggregated."""
+    """Reward of the whole trace: its step rewards, aggregated."""
     tokens: int
-    """Sampled for it."""
+    """Tokens sampled for the trace."""
 
 
-Choice = Callable[[Sequence[Candidate]], float]
-"""How far a problem is solved by these candidates: 1 where the answer that is chosen is right, else 0."""
+Choice = Callable[[Sequence[ScoredAnswer]], float]
+"""Solve rate of a problem by this way to choose: 1 if the chosen answer is right, else 0."""
 
 
-def any_one(candidates: Sequence[Candidate]) -> float:
-    """The share of right ones: what a choice at random solves, which is pass@1."""
-    return sum(one.right for one in candidates) / len(candidates) if candidates else 0.0
+def any_one(answers: Sequence[ScoredAnswer]) -> float:
+    """The share of right answers: a random choice, which is pass@1."""
+    return sum(one.right for one in answers) / len(answers) if answers else 0.0
 
 
-def majority(candidates: Sequence[Candidate]) -> float:
-    """The answer that most candidates give (self-consistency, Wang et al. 2023); the earliest wins a tie."""
-    return _solved(candidates, Counter(one.answer for one in candidates if one.answer is not None))
+def majority(answers: Sequence[ScoredAnswer]) -> float:
+    """The most frequent answer (self-consistency, Wang et al. 2023); the earliest wins a tie."""
+    return _solved(answers, Counter(one.answer for one in answers if one.answer is not None))
 
 
-def best_of(candidates: Sequence[Candidate]) -> float:
-    """The answer of the candidate with the highest reward among those with an answer (best-of-N); the earliest wins a tie."""
-    answered = [one for one in candidates if one.answer is not None]
+def best_of(answers: Sequence[ScoredAnswer]) -> float:
+    """The answer with the highest reward (best-of-N); the earliest wins a tie."""
+    answered = [one for one in answers if one.answer is not None]
     return float(max(answered, key=lambda one: one.reward).right) if answered else 0.0
 
 
-def weighted_majority(candidates: Sequence[Candidate]) -> float:
-    """The answer whose candidates have the highest sum of rewards (weighted best-of-N, Li et al. 2023); the earliest wins a tie."""
+def weighted_majority(answers: Sequence[ScoredAnswer]) -> float:
+    """The answer with the highest sum of rewards (weighted best-of-N, Li et al. 2023); the earliest wins a tie."""
     votes: dict[str, float] = {}
-    for one in candidates:
+    for one in answers:
         if one.answer is not None:
             votes[one.answer] = votes.get(one.answer, 0.0) + one.reward
-    return _solved(candidates, votes)
+    return _solved(answers, votes)
 
 
 CHOICES: Mapping[str, Choice] = {
@@ -57,7 +57,7 @@ CHOICES: Mapping[str, Choice] = {
 }
 
 
-def _solved(candidates: Sequence[Candidate], votes: Mapping[str, float]) -> float:
-    # The first of equals is the earliest: votes are in the order of first appearance.
+def _solved(answers: Sequence[ScoredAnswer], votes: Mapping[str, float]) -> float:
+    # max returns the earliest of equals: votes are in the order of first appearance.
     winner = max(votes, key=lambda answer: votes[answer]) if votes else None
-    return float(winner is not None and any(one.right for one in candidates if one.answer == winner))
+    return float(winner is not None and any(one.right for one in answers if one.answer == winner))

@@ -1,4 +1,4 @@
-"""An evaluation's judged traces into one `Score`: solve rate with its interval, pass@k, majority@k."""
+"""Turns the judged traces of an evaluation into a `Score`: solve rate with its interval, pass@k, majority@k."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from selfimprove.records import JudgedTrace, Outcome, Score
 
 
 def score(checkpoint_id: str, judged: Sequence[JudgedTrace]) -> Score:
-    """The score of one checkpoint in one evaluation, whatever the order of `judged`.
+    """The score of one checkpoint in one evaluation; the order of `judged` does not matter.
 
-    A trace is right when its outcome is `correct`; one whose verdict is undecided (`timeout`, `crash`) counts as not right and
-    stays visible in `outcomes`. pass@k and majority@k go up to the smallest number of samples that any problem has. ValueError
-    where there is no trace.
+    A trace is right if its outcome is `correct`. An undecided one (`timeout`, `crash`) counts as not right and stays visible in `outcomes`. pass@k
+    and majority@k go up to the smallest number of samples of any problem. Raises ValueError if there are no traces.
     """
     if not judged:
         raise ValueError("an evaluation without traces has no score")
@@ -44,22 +43,21 @@ def score(checkpoint_id: str, judged: Sequence[JudgedTrace]) -> Score:
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Chance that at least one of k samples, drawn without replacement from n of which c are right, is right: 1 - C(n-c, k) / C(n, k).
+    """Probability that at least one of k samples is right, drawn without replacement from n samples with c right ones: 1 - C(n-c, k) / C(n, k).
 
-    The unbiased estimate of Chen et al. 2021, "Evaluating Large Language Models Trained on Code", equation 1; 1 ≤ k ≤ n. The
-    binomials are exact integers, so no product of fractions is needed.
+    The unbiased estimator of Chen et al. 2021, "Evaluating Large Language Models Trained on Code", equation 1; 1 ≤ k ≤ n. The binomials are exact
+    integers, so no product of fractions is needed.
     """
     return 1 - comb(n - c, k) / comb(n, k)
 
 
 def interval(rates: Sequence[float], samples: int) -> tuple[float, float]:
-    """95 % interval of the mean of `rates`, the share of right samples of each problem, over problems; `samples` counts all of them.
+    """95 % interval of the mean over problems of `rates`, the share of right samples of each problem; `samples` is the number of all samples.
 
-    Wilson's score interval (Wilson 1927) at the effective sample size p(1-p)/Var(mean), as for clustered surveys (Korn and
-    Graubard 1998): samples of one problem resemble each other, so problems are the unit. With one sample a problem it is plain
-    Wilson. Unlike a t interval it stays within [0, 1]; unlike a bootstrap it has width where every problem has the same rate, and
-    needs no seed. The effective size is held between the number of problems, the most cautious view, and the number of samples,
-    as if they were independent.
+    Wilson's score interval (Wilson 1927) at the effective sample size p(1-p)/Var(mean), as for clustered surveys (Korn and Graubard 1998): samples of
+    one problem resemble each other, so problems are the unit. With one sample per problem it is the plain Wilson interval. Unlike a t interval it
+    stays within [0, 1]; unlike a bootstrap it has width even if every problem has the same rate, and needs no seed. The effective size is limited to
+    the range from the number of problems, the most cautious view, to the number of samples, as if they were independent.
     """
     n, p = len(rates), _mean(rates)
     spread = fsum((rate - p) ** 2 for rate in rates) / n
@@ -67,7 +65,7 @@ def interval(rates: Sequence[float], samples: int) -> tuple[float, float]:
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(p * size, size, method="wilson")
-    # Rounding must not push a bound past the estimate or out of [0, 1].
+    # Rounding must not move a bound past the estimate or out of [0, 1].
     return max(0.0, min(float(low), p)), min(1.0, max(float(high), p))
 
 
@@ -81,7 +79,7 @@ def _is_right(one: JudgedTrace) -> bool:
 
 
 def _majority_is_right(traces: Sequence[JudgedTrace]) -> bool:
-    """Whether the most frequent answer is right; the earliest wins a tie, and a trace without an answer has no vote."""
+    """Whether the most frequent answer is right. The earliest wins a tie; a trace without an answer has no vote."""
     votes = Counter(one.verdict.answer for one in traces if one.verdict.answer is not None)
     # most_common keeps the order of first appearance among equals.
     winner = votes.most_common(1)[0][0] if votes else None

@@ -1,4 +1,4 @@
-"""When more generations are not worth it."""
+"""Decides when more generations are not worth it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from selfimprove.records import GenerationReport
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class StopEarly:
-    """Ends a run after generations that bring nothing."""
+    """Ends a run when generations stop improving."""
 
     patience: PositiveInt | None = 2
-    """So many refused candidates in a row end the run: a plateau; None waits for ever."""
+    """Number of refused candidates in a row that end the run as a plateau; None: never."""
     on_contraction: bool = True
-    """Whether a candidate that solves clearly less than the champion ends the run at once."""
+    """Whether to end the run at once when a candidate solves significantly less than the champion (a contraction)."""
 
     def reason(self, reports: Sequence[GenerationReport]) -> str | None:
-        """Why to stop after the last of these generations, the base model's own first; None to go on."""
+        """Why to stop after the last of these generations, which begin with the base model's; None to continue."""
         last = reports[-1]
         if self.on_contraction and last.coverage is not None and last.coverage.trend == "contraction":
             return f"generation {last.generation} is a contraction"

@@ -1,4 +1,4 @@
-"""Where questions come from."""
+"""Sources of problems."""
 
 from selfimprove.problems.hub import HubDataset
 from selfimprove.problems.jsonl import Jsonl

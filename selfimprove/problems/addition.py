@@ -13,15 +13,15 @@ from selfimprove.records import Problem
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Addition:
-    """`38 + 7 =` and the like, both numbers of the same number of digits, which the metadata names as `digits`."""
+    """Sums such as `38 + 47 =` of two numbers with the same number of digits, which the metadata holds as `digits`."""
 
     digits: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 3, 4)
     size: PositiveInt = 200
-    """Problems of each number of digits; of one digit there are no more than 81."""
+    """Number of problems for each number of digits; at most 81 for one digit."""
     seed: int = 1
 
     def load(self) -> list[Problem]:
-        """Distinct problems, those of fewer digits first."""
+        """Distinct problems, fewer digits first."""
         return [
             Problem(f"add-{digits}-{number}", question(left, right), str(left + right), "addition", {"digits": digits})
             for digits in self.digits
@@ -35,7 +35,7 @@ class Addition:
 
 
 def question(left: int, right: int) -> str:
-    """How a sum is asked."""
+    """The question for a sum."""
     return f"{left} + {right} ="
 
 

@@ -22,27 +22,27 @@ log = logging.getLogger(__name__)
 class HubDataset:
     """Problems from a data set of the Hugging Face hub, or from a local folder of Parquet or JSON Lines files.
 
-    Data only: code that a data set brings along is not run.
+    Only data is read; a data set's own code is not run.
     """
 
     name: str
     """`owner/name` on the hub, or the path of a folder."""
     split: str = "train"
-    """Which of the data set's splits."""
+    """Split of the data set."""
     config: str | None = None
-    """Which of the data set's configurations, where it has several."""
+    """Configuration of the data set, if it has several."""
     question: str = "question"
-    """The column that holds the question."""
+    """Column that holds the question."""
     answer: str = "answer"
-    """The column that holds the reference answer, text or a number. All other columns become metadata."""
+    """Column that holds the reference answer, text or a number. All other columns become metadata."""
     limit: Annotated[int, Field(gt=0)] | None = None
-    """The most problems to take, from the beginning."""
+    """Maximum number of problems, from the beginning; None for all."""
 
     def load(self) -> list[Problem]:
-        """The problems in the order of the rows; a question that an earlier row has is left out, and the log says how many were.
+        """The problems in the order of the rows, without repeated questions; the log gives their number.
 
-        Raises UserError where the data set cannot be reached or has no such split, configuration or column, where it is
-        empty, and for the first row without a question or answer.
+        Raises:
+            UserError: the data set cannot be reached, has no such split, configuration or column, is empty, or has a row without question or answer.
         """
         from datasets import load_dataset
 
@@ -54,7 +54,7 @@ class HubDataset:
         for column in (self.question, self.answer):
             if column not in table.column_names:
                 close = difflib.get_close_matches(column, table.column_names, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "name one"
+                hint = f"did you mean {close[0]!r}?" if close else "name one of them"
                 raise UserError(f"the data set {self.name} has no column {column!r}, only {', '.join(map(repr, table.column_names))}; {hint}")
         problems = self._problems(table)
         if not problems:
@@ -73,5 +73,5 @@ class HubDataset:
             if problems.setdefault(question_key(problem.question), problem) is not problem:
                 repeated += 1
         if repeated:
-            log.warning("%s: left out %d rows whose question an earlier row asks", self.name, repeated)
+            log.warning("%s: left out %d rows with the question of an earlier row", self.name, repeated)
         return list(problems.values())

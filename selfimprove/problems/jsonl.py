@@ -1,4 +1,4 @@
-"""Problems from a file of JSON objects, one a line."""
+"""Problems from a file with one JSON object per line."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from selfimprove.records import Problem
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Jsonl:
-    """Problems from a file of JSON objects, one a line; empty lines are passed over."""
+    """Problems from a file with one JSON object per line. Empty lines are ignored."""
 
     path: Path | str
-    """The file, from the current folder on."""
+    """Path of the file."""
     question: str = "question"
-    """The field that holds the question."""
+    """Field that holds the question."""
     answer: str | None = "answer"
-    """The field that holds the reference answer, text or a number; None where there are no reference answers. All other fields become metadata."""
+    """Field that holds the reference answer, text or a number; None if there are no reference answers. All other fields become metadata."""
     id: str | None = None
-    """The field that holds the id; without it, ids are the file's name and the line's number: `train-17`."""
+    """Field that holds the id; None numbers the problems by file and line: `train-17`."""
 
     def load(self) -> list[Problem]:
         """The problems in the order of the lines.
 
-        Raises UserError naming the file, and the line where there is one: no such file, not UTF-8, not a JSON object, a
-        question or answer that is absent or empty, an id or question that an earlier line has, no problems at all.
+        Raises:
+            UserError: the file cannot be read, is not UTF-8 or holds no problems; or a line is not a JSON object, lacks the question or answer, or
+                repeats an id or question. Names the file and the line.
         """
         path = Path(self.path)
         problems: list[Problem] = []
@@ -43,17 +44,17 @@ class Jsonl:
             problem = self._problem(path, number, line)
             for what, key in (("id", problem.id), ("question", question_key(problem.question))):
                 if (what, key) in seen:
-                    raise UserError(f"{path}, line {number}: the {what} is that of line {seen[what, key]}; remove one of the two")
+                    raise UserError(f"{path}, line {number}: the {what} repeats that of line {seen[what, key]}; remove one of the two")
                 seen[what, key] = number
             problems.append(problem)
         if not problems:
-            raise UserError(f"{path}: the file holds no problems; give it one JSON object a line")
+            raise UserError(f"{path}: the file holds no problems; it needs one JSON object per line")
         return problems
 
     @staticmethod
     def _lines(path: Path) -> list[str]:
         try:
-            # Not splitlines(): JSON strings may hold U+2028 and its like, which that takes for ends of lines.
+            # Not splitlines(): it also splits at U+2028 and the like, which JSON strings may contain.
             return path.read_text(encoding="utf-8-sig").split("\n")
         except OSError as error:
             close = difflib.get_close_matches(path.name, (file.name for file in path.parent.glob("*")), n=1)
@@ -74,5 +75,5 @@ class Jsonl:
         if self.id is not None:
             id = str(row.pop(self.id, None) or "").strip()
             if not id:
-                raise UserError(f"{where}: has no {self.id!r}; name the field that holds the id, or leave `id` out")
+                raise UserError(f"{where}: has no {self.id!r}; name the field that holds the id, or omit `id`")
         return problem_from_row(row, self.question, self.answer, id, f"jsonl:{path.name}", where)

@@ -1,4 +1,4 @@
-"""Problems made by a task of reasoning-gym."""
+"""Problems from a reasoning-gym task."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ MOST_DRAWS_PER_PROBLEM = 20
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class ReasoningGym:
-    """As many distinct problems of a reasoning-gym task as asked for.
+    """Distinct problems from a reasoning-gym task.
 
-    The same settings give the same problems in the same order, and a larger `size` goes on where a smaller one ends. A few
-    tasks (`word_ladder`, `ransom_note` and their like) go through Python sets as they draw: they need a fixed `PYTHONHASHSEED`.
+    The same settings give the same problems in the same order, and a larger `size` continues a smaller one. A few tasks, such as `word_ladder` and
+    `ransom_note`, iterate over Python sets: they need a fixed `PYTHONHASHSEED`.
     """
 
     task: str = "chain_sum"
-    """Its name in reasoning-gym."""
+    """Name of the task in reasoning-gym."""
     size: Annotated[int, Field(gt=0)] = 500
-    """How many problems, no two with the same question."""
+    """Number of problems, all with different questions."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Another seed draws other problems."""
+    """Seed of the draw."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The task's own, all but `size` and `seed`: `{"min_terms": 2, "max_terms": 3}`. JSON values only."""
+    """The task's own settings other than `size` and `seed`: `{"min_terms": 2, "max_terms": 3}`. JSON values only."""
 
     def load(self) -> list[Problem]:
         """The problems, `chain_sum-0` first.
 
-        Metadata holds what the task's own scorer needs: `task`, `settings`, and `entry`, the task's metadata as JSON values
-        (a tuple is written `{"tuple": [...]}`).
+        The metadata holds what the task's scorer needs: `task`, `settings`, and `entry`, the task's metadata as JSON values (a tuple becomes
+        `{"tuple": [...]}`).
 
-        Raises UserError for an unknown task, settings that the task refuses, a task without reference answers, and a task
-        that runs out of distinct questions.
+        Raises:
+            UserError: the task is unknown, refuses its settings, has no reference answers, or runs out of distinct questions.
         """
         problems: dict[str, Problem] = {}
         for entry in itertools.islice(self._entries(), self.size * MOST_DRAWS_PER_PROBLEM):
             if not isinstance(entry["answer"], str) or not entry["answer"].strip():
-                raise UserError(f"the reasoning-gym task {self.task} gives no reference answers; choose another")
+                raise UserError(f"the reasoning-gym task {self.task} gives no reference answers; choose another task")
             metadata = {"task": self.task, "settings": dict(self.settings), "entry": _as_json(entry["metadata"])}
             problem = Problem(f"{self.task}-{len(problems)}", entry["question"], entry["answer"], f"reasoning-gym:{self.task}", metadata)
             problems.setdefault(question_key(problem.question), problem)
@@ -59,7 +59,7 @@ class ReasoningGym:
         )
 
     def _entries(self) -> Iterator[dict[str, Any]]:
-        """One entry after another, without end."""
+        """An endless sequence of entries."""
         import reasoning_gym
 
         known = reasoning_gym.factory.DATASETS
@@ -68,13 +68,13 @@ class ReasoningGym:
             raise UserError(f"reasoning-gym has no task {self.task!r}; did you mean {', '.join(close)}?")
         if clash := {"size", "seed"} & set(self.settings):
             raise UserError(f"`settings` of the reasoning-gym task {self.task} holds {min(clash)!r}; give it as a field of ReasoningGym")
-        # A task's entry depends on seed + index alone, so that the next `size` seeds go on where this data set ends.
+        # An entry depends on seed + index alone, so the next `size` seeds continue this data set.
         for seed in itertools.count(self.seed, self.size):
             try:
                 entries = reasoning_gym.create_dataset(self.task, size=self.size, seed=seed, **self.settings)
                 yield from (entries[index] for index in range(self.size))
-            except Exception as error:  # Tasks check their settings by assertions, or fail on them as they draw.
-                raise UserError(f"the reasoning-gym task {self.task} fails with settings {dict(self.settings)}: {error!r}; mend them") from error
+            except Exception as error:  # Tasks check their settings by assertions, or fail while drawing.
+                raise UserError(f"the reasoning-gym task {self.task} fails with settings {dict(self.settings)}: {error!r}; correct them") from error
 
 
 def _as_json(value: Any) -> Any:
@@ -84,5 +84,5 @@ def _as_json(value: Any) -> Any:
         return {"tuple": [_as_json(item) for item in value]}
     if isinstance(value, list):
         return [_as_json(item) for item in value]
-    # Subclasses of str (NumPy has one) become plain ones; what JSON does not know is written out.
+    # Subclasses of str, such as NumPy's, become plain strings; so does everything that JSON does not know.
     return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -1,4 +1,4 @@
-"""Turns one row of a table into a problem."""
+"""Converts a row of a table into a problem."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from selfimprove.records import Problem
 def problem_from_row(row: Mapping[str, Any], question: str, answer: str | None, id: str, source: str, where: str) -> Problem:
     """The problem in the columns named `question` and `answer`; the other columns become its metadata.
 
-    `answer` None: it has no reference answer. `where` names the row in messages. Raises UserError where one of the two is absent, empty, or neither
-    text nor number.
+    Without `answer`, it has no reference answer. `where` names the row in error messages.
+
+    Raises:
+        UserError: question or answer is absent, empty, or neither text nor number.
     """
     asked, reference = _text(row, question, where), "" if answer is None else _text(row, answer, where)
     metadata = {column: value for column, value in row.items() if column not in (question, answer)}

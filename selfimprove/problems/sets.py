@@ -1,4 +1,4 @@
-"""The two sets of a workflow: problems to learn from, and problems of the evaluation, disjoint by question."""
+"""The two sets of a workflow: training problems and evaluation problems, with no question in both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfimprove.records import Problem
 def load_sets(
     source: ProblemSource, eval_problems: ProblemSource | int, seed: int, needs_reference: bool = True
 ) -> tuple[list[Problem], list[Problem]]:
-    """Training and held-out problems. Unless `needs_reference`, those of training may have an empty reference answer; those held out never.
+    """Training and evaluation problems. Unless `needs_reference`, training problems may lack a reference answer; evaluation problems never.
 
     Raises:
         UserError: a set is empty, repeats a question, lacks a question or an answer, or the two share a question.
@@ -29,7 +29,7 @@ def load_sets(
         if question_key(problem.question) in asked:
             twin = asked[question_key(problem.question)]
             raise UserError(
-                f"problem {problem.id} asks the same as held-out problem {twin}; training on the evaluation proves nothing: remove one of them"
+                f"problem {problem.id} asks the same as evaluation problem {twin}; the model must not train on the evaluation: remove one of them"
             )
     ids = {problem.id for problem in evaluation} & {problem.id for problem in problems}
     if ids:

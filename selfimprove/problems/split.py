@@ -1,4 +1,4 @@
-"""Checks a set of problems and divides it into one to train on and one to evaluate with."""
+"""Checks a set of problems, and splits it into training and evaluation problems."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from selfimprove.records import Problem
 
 
 def question_key(question: str) -> str:
-    """The question by which two problems are the same: case and white space do not count."""
+    """The question without differences in case and white space: problems with equal keys count as the same."""
     return " ".join(question.split()).casefold()
 
 
 def check_problems(problems: Sequence[Problem], what: str, needs_reference: bool = True) -> None:
-    """Refuse what no run should start with; `what` names the set in the message.
+    """Refuse an unsuitable set; `what` names it in the message.
 
-    Raises UserError for an empty set, and for the first problem without a question or reference answer, or with the id or
-    the question of an earlier one.
+    Raises:
+        UserError: the set is empty, or a problem lacks its question or reference answer, or repeats an id or question.
     """
     if not problems:
         raise UserError(f"{what}: there are no problems; give at least one")
@@ -38,13 +38,18 @@ def check_problems(problems: Sequence[Problem], what: str, needs_reference: bool
 
 
 def split(problems: Sequence[Problem], eval_problems: int, seed: int) -> tuple[list[Problem], list[Problem]]:
-    """The problems to train on, and those of `eval` questions drawn by `seed`; both in the order given.
+    """The training problems, and those of `eval_problems` questions drawn by `seed`; both in the order given.
 
-    No question is on both sides, whatever its case and white space. Raises UserError where nothing would be left to train on.
+    No question is in both sets, ignoring case and white space.
+
+    Raises:
+        UserError: no problem would be left for training.
     """
     questions = list(dict.fromkeys(question_key(problem.question) for problem in problems))
     if not 0 <= eval_problems < len(questions):
-        raise UserError(f"cannot hold out {eval_problems} of {len(questions)} distinct questions; hold out fewer or give more problems")
+        raise UserError(
+            f"cannot use {eval_problems} of {len(questions)} distinct questions for evaluation; lower eval_problems or give more problems"
+        )
     chosen = set(random.Random(seed).sample(questions, eval_problems))
     training = [problem for problem in problems if question_key(problem.question) not in chosen]
     return training, [problem for problem in problems if question_key(problem.question) in chosen]

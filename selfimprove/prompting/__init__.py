@@ -1,1 +1,1 @@
-"""From a problem to the chat that asks it."""
+"""Turns problems into chats."""

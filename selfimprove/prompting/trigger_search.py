@@ -1,4 +1,4 @@
-"""What a search for a better way of asking is made of: candidate triggers, and the schedule by which worse candidates drop out."""
+"""Search for a better prompt: candidate triggers, and the schedule by which worse candidates drop out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfimprove.records import Problem, Trace
 from selfimprove.thinking.traces import parsed
 
 KOJIMA = "Let's think step by step."
-"""The trigger of Kojima et al. 2022, which others are compared with."""
+"""The trigger of Kojima et al. 2022, with which others are compared."""
 
 BY_HAND = (
     KOJIMA,
@@ -20,14 +20,14 @@ BY_HAND = (
     "Let's think about this logically.",
     "Let's work this out in a step by step way to be sure we have the right answer.",
 )
-"""Triggers that people have tried: four of Kojima et al. 2022, and the one that Zhou et al. 2022 found for a far larger model."""
+"""Known triggers: four of Kojima et al. 2022, and the one that Zhou et al. 2022 found for a far larger model."""
 
 LONGEST = 120
-"""Characters of a proposed trigger."""
+"""Maximum number of characters in a proposed trigger."""
 
 
 def induction(exemplars: Sequence[Exemplar]) -> Problem:
-    """The question to a proposing model: which instruction leads to these solutions? The forward template of Zhou et al. 2022, for a trigger."""
+    """The question to a model that proposes triggers: which instruction leads to these solutions? Forward template of Zhou et al. 2022."""
     shown = "\n\n".join(f"Problem: {one.question}\nSolution: {' '.join(one.rationale.split())} The answer is {one.answer}." for one in exemplars)
     question = (
         f'Here are problems and their solutions:\n\n{shown}\n\nWrite one short instruction, beginning with "Let\'s", '
@@ -37,10 +37,10 @@ def induction(exemplars: Sequence[Exemplar]) -> Problem:
 
 
 def distinct_triggers(proposals: Iterable[Trace], known: Iterable[str] = ()) -> tuple[list[str], dict[str, int]]:
-    """The proposals that can be tried, in order, and how many are left out for which reason.
+    """The usable proposals in order, and the number left out for each reason.
 
-    Reasons: `empty`, `cut` (the token limit ended it), `long` (over 120 characters), `duplicate` (of an earlier one or of one in `known`; case, white
-    space and punctuation do not count).
+    Reasons: `empty`, `cut` (by the token limit), `long` (over 120 characters), `duplicate` (of an earlier one or of one in `known`, ignoring case,
+    white space and punctuation).
     """
     seen, kept, drops = {_key(trigger) for trigger in known}, list[str](), Counter[str]()
     for trace in proposals:
@@ -65,13 +65,14 @@ def _key(trigger: str) -> str:
 
 
 def schedule(candidates: int, problems: int) -> list[tuple[int, int]]:
-    """How many candidates are in each round, and on how many problems each is scored by its end: half as many on twice as many, on all in the last.
+    """The number of candidates in each round, and of problems on which each is scored by its end. Each round halves the candidates and doubles the
+    problems; the last uses all of them.
 
-    Successive halving (Jamieson and Talwalkar 2016). The problems of a round include those of the round before, so that only new ones are asked and
-    every round costs about the same. One candidate has nothing to win: no rounds.
+    Successive halving (Jamieson and Talwalkar 2016). A round includes the problems of the previous one, so that only new ones are asked and all
+    rounds cost about the same. A single candidate needs no round.
 
     Raises:
-        UserError: too few problems for each round to add one.
+        UserError: there are too few problems to add one in each round.
     """
     counts = []
     while candidates > 1:
@@ -79,14 +80,12 @@ def schedule(candidates: int, problems: int) -> list[tuple[int, int]]:
         candidates = (candidates + 1) // 2
     last = len(counts) - 1
     if counts and problems >> last == 0:
-        raise UserError(
-            f"{counts[0]} candidates want at least {1 << last} problems to be told apart on, not {problems}; give more, or fewer candidates"
-        )
+        raise UserError(f"{counts[0]} candidates need at least {1 << last} problems, not {problems}; give more problems or fewer candidates")
     return [(count, problems >> (last - number)) for number, count in enumerate(counts)]
 
 
 def better_half(rates: Mapping[str, float]) -> list[str]:
-    """The names of the better half by their rates, rounded up, in the order given; the earlier of two equals is taken."""
+    """The names with the better half of the rates, rounded up, in the order given. Among equals, the earlier one is kept."""
     # Sorting is stable.
     best = set(sorted(rates, key=lambda name: -rates[name])[: (len(rates) + 1) // 2])
     return [name for name in rates if name in best]

@@ -1,4 +1,4 @@
-"""Protocols of every part that a user may replace, and of the runtime that the loop works with."""
+"""Protocols of the parts that a user may replace, and of the runtime: cluster, tracker and progress."""
 
 from selfimprove.protocols.parts import (
     Allocator,
@@ -19,7 +19,7 @@ from selfimprove.protocols.parts import (
     Verifier,
     Verifiers,
 )
-from selfimprove.protocols.runtime import Cluster, Load, Progress, Tracker, Worker
+from selfimprove.protocols.runtime import Cluster, Load, OpenTracker, Progress, Tracker, Worker
 from selfimprove.protocols.worker_part import Resources, WorkerPart
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Mixture",
     "OpenSampler",
     "OpenStepScorer",
+    "OpenTracker",
     "OpenTrainer",
     "OpenVerifiers",
     "ProblemSource",

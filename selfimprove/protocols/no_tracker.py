@@ -1,4 +1,4 @@
-"""A tracker that tells nobody."""
+"""A tracker that logs nothing."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from selfimprove.records import GenerationReport, Score, TrainingStep
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class NoTracker:
-    """Every call does nothing: the run folder alone tells of the run."""
+    """Logs nothing: the run folder is the only account of the run."""
 
-    def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:
-        """There is nowhere to look: None."""
+    def open(self, name: str, settings: Mapping[str, Any], folder: Path) -> NoTracker:
+        """Return itself: it has no state."""
+        return self
+
+    def start(self) -> str | None:
+        """Return None: there is nothing to look at."""
         return None
 
-    def training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
-        """Nothing is told."""
+    def log_training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
+        """Do nothing."""
 
-    def record(self, report: GenerationReport, folder: Path) -> None:
-        """Nothing is told."""
+    def log_generation(self, report: GenerationReport, folder: Path) -> None:
+        """Do nothing."""
 
-    def baseline(self, name: str, score: Score) -> None:
-        """Nothing is told."""
+    def log_baseline(self, name: str, score: Score) -> None:
+        """Do nothing."""
 
-    def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
-        """Nothing is told."""
+    def log_figures(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
+        """Do nothing."""
 
     def finish(self, status: str) -> None:
-        """Nothing is told."""
+        """Do nothing."""

@@ -1,6 +1,6 @@
-"""Every part that a user may replace.
+"""The parts that a user may replace.
 
-Parts must be picklable: they hold settings, not connections. What is heavy is opened on the worker by `open()`.
+Parts must be picklable: they hold settings, not connections. `open()` loads what is heavy, on the worker.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from selfimprove.records import (
     Checkpoint,
     Decision,
     GenerationReport,
+    Grade,
     Message,
     Outcome,
     Problem,
@@ -31,19 +32,19 @@ from selfimprove.records import (
 
 @runtime_checkable
 class ProblemSource(Protocol):
-    """Where questions come from."""
+    """A source of problems."""
 
     def load(self) -> Sequence[Problem]:
-        """All problems, in an order that is the same every time; ids and questions are unique."""
+        """All problems, in the same order every time, with unique ids and questions."""
         ...
 
 
 @runtime_checkable
 class Prompter(Protocol):
-    """How a problem is put to the model."""
+    """Turns a problem into a chat."""
 
     def messages(self, problem: Problem) -> tuple[Message, ...]:
-        """The chat that ends with the question."""
+        """The chat, which ends with the question."""
         ...
 
 
@@ -51,9 +52,9 @@ class OpenSampler(Protocol):
     """A sampler on its worker, warm for the whole run."""
 
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
-        """One trace of this checkpoint for every request, in batches, as they finish.
+        """One trace of this checkpoint for every request, in batches as they finish.
 
-        Weights are reloaded in place when another checkpoint was served before.
+        Weights are reloaded in place after another checkpoint.
         """
         ...
 
@@ -62,13 +63,13 @@ class OpenSampler(Protocol):
         ...
 
     def close(self) -> None:
-        """End for good, with every process it started."""
+        """End, with every process that it started."""
         ...
 
 
 @runtime_checkable
 class Sampler(WorkerPart, Protocol):
-    """Writes traces with a checkpoint."""
+    """Samples traces from a checkpoint."""
 
     @property
     def sequences(self) -> int:
@@ -85,49 +86,59 @@ class Allocator(Protocol):
     """Decides how many traces of each problem are sampled, wave by wave."""
 
     def allot(self, tries: Sequence[Tries], n: int) -> Sequence[int] | None:
-        """How many more traces of each problem the next wave asks for; None where no wave follows, whatever verdicts are still to come.
+        """Number of further traces of each problem in the next wave; None if no wave follows, whatever the pending verdicts.
 
-        A pure function: a run that is continued asks it again. While a wave is sampled the next one is with the sampler already, so that `tries` lack
-        the verdicts of the last one. A wave of nothing waits for these; where there are none to come, it is the end.
+        Must be a pure function: a continued run calls it again. The sampler holds the next wave while it samples one, so `tries` lacks the verdicts
+        of the last wave. An empty wave waits for them; if none are pending, it ends the sampling.
 
         Args:
-            tries: the problems of the generation, in the order in which they were drawn.
-            n: that of `Workflow.sampling`: what may be spent in the mean.
+            tries: The problems of the generation, in the order in which they were drawn.
+            n: The mean number of traces per problem that may be sampled: `n` of `Workflow.sampling`.
         """
         ...
 
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Tells a right answer from a wrong one. It may fail or hang on an answer: it is run in a process that is killed at its deadline.
+    """Tells right answers from wrong ones.
 
-    A method `prepare()`, where there is one, is called once and outside the deadline: the place for slow imports.
-    `needs_reference = False` says that it judges without the problem's reference answer; else problems without one are not put to it.
+    It may fail or hang on an answer: it runs in a process that is killed at its deadline. Inherit from this class (`class MyVerifier(Verifier)`) to
+    get its defaults.
     """
 
     name: str
     version: str
+    """Change it whenever the verdicts change: `selfimprove reverify` compares versions."""
 
-    def verify(self, problem: Problem, answer: str) -> Outcome:
-        """Whether `answer`, the text after the thinking, solves the problem."""
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it needs the problem's reference answer. If so, traces of a problem without one are `unparseable`."""
+        return True
+
+    def prepare(self) -> None:
+        """Load what is slow to import; called once, outside the deadline. Leave no threads running: workers are forked from this process."""
+        return None
+
+    def verify(self, problem: Problem, answer: str) -> Outcome | Grade:
+        """Whether `answer`, the text after the thinking, solves the problem; a `Grade` gives partial credit."""
         ...
 
 
 class OpenVerifiers(Protocol):
-    """A verifier that is loaded, and judges traces."""
+    """A loaded verifier, ready for traces."""
 
     def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
-        """One verdict per trace, in the order given."""
+        """One verdict per trace, in order."""
         ...
 
     def close(self) -> None:
-        """End for good."""
+        """Shut down for good."""
         ...
 
 
 @runtime_checkable
 class Verifiers(WorkerPart, Protocol):
-    """A verifier with its deadline, to be opened where answers come up: `verification.pool.VerifierPool`."""
+    """A verifier with its deadline, opened where answers are verified: `verification.pool.VerifierPool`."""
 
     def open(self) -> OpenVerifiers:
         """Load the verifier; called on the worker."""
@@ -136,19 +147,34 @@ class Verifiers(WorkerPart, Protocol):
 
 @runtime_checkable
 class Selector(Protocol):
-    """Chooses which traces are good enough to train on."""
+    """Chooses which traces are good enough to train on. Inherit from this class (`class MySelector(Selector)`) to get its defaults."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether training problems need a reference answer. False for a selector that compares all traces of a problem with each other."""
+        return True
+
+    @property
+    def needs_step_rewards(self) -> bool:
+        """Whether it looks at the rewards of thoughts, which take `Workflow.process_reward`."""
+        return False
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens of the longest output that it accepts; None: any length."""
+        return None
 
     def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
-        """Accepted traces and counted drops; `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
+        """Accepted traces and counted drops. `prompts` maps a problem's id to the prompt that training will show (the bare question)."""
         ...
 
 
 @runtime_checkable
 class Mixture(Protocol):
-    """Puts the rows of one training run together from the accepted traces of this and earlier generations."""
+    """Collects the rows of one training from the accepted traces of this and earlier generations."""
 
     def rows(self, accepted: Sequence[Sequence[AcceptedTrace]], seed: int) -> list[AcceptedTrace]:
-        """The rows to train on; `accepted` has one sequence per generation, the oldest first."""
+        """The rows to train on. `accepted` has one sequence per generation, oldest first."""
         ...
 
 
@@ -176,7 +202,7 @@ class OpenTrainer(Protocol):
         return 0
 
     def close(self) -> None:
-        """End for good."""
+        """End."""
         return None
 
 
@@ -198,7 +224,7 @@ class Reinforcer(WorkerPart, Protocol):
 
     @property
     def verifiers(self) -> Verifiers | None:
-        """Who says what is right; None: the workflow puts in its own."""
+        """Verifiers of the traces; None for the workflow's."""
         ...
 
     def open(self) -> OpenTrainer:
@@ -210,17 +236,17 @@ class OpenStepScorer(Protocol):
     """A step scorer on its worker."""
 
     def score(self, asked: Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]) -> list[tuple[float, ...]]:
-        """For each chat with the thoughts that answer it so far: the chance, after each of the thoughts, that the answer will be right."""
+        """For each chat and its thoughts so far: the probability, after each thought, that the answer will be right."""
         ...
 
     def close(self) -> None:
-        """End for good."""
+        """End."""
         ...
 
 
 @runtime_checkable
 class StepScorer(WorkerPart, Protocol):
-    """Tells good thoughts from bad ones: `process_reward.scoring.RewardModel`."""
+    """Scores thoughts: `process_reward.scoring.RewardModel`."""
 
     def open(self) -> OpenStepScorer:
         """Load the model; called on the worker."""
@@ -229,7 +255,7 @@ class StepScorer(WorkerPart, Protocol):
 
 @runtime_checkable
 class Gate(Protocol):
-    """Decides whether a candidate becomes champion."""
+    """Decides whether a candidate becomes the champion."""
 
     def decide(self, champion: Score, candidate: Score) -> Decision:
         """Both scores are from the same evaluation."""
@@ -238,8 +264,8 @@ class Gate(Protocol):
 
 @runtime_checkable
 class Stop(Protocol):
-    """Decides whether more generations are worth it."""
+    """Decides whether to stop before the last generation."""
 
     def reason(self, reports: Sequence[GenerationReport]) -> str | None:
-        """Why to stop after the last of these generations, in a few words; None to go on."""
+        """Reason to stop after the last of these generations, in a few words; None to continue."""
         ...

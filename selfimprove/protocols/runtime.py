@@ -1,4 +1,4 @@
-"""The seams to the outside: where work runs, who is told, and what is shown meanwhile."""
+"""Runtime protocols: where work runs, where a run is logged, and what the terminal shows."""
 
 from __future__ import annotations
 
@@ -13,31 +13,30 @@ from selfimprove.records import GenerationReport, Score, TrainingStep
 
 @dataclass(frozen=True)
 class Load:
-    """How full each copy of a part is kept while it streams."""
+    """How full each copy of a part is kept during a stream."""
 
     most: int
-    """A copy that has fewer results than this to bring gets another call."""
+    """Number of pending results below which a copy gets another call."""
     of_call: Callable[[tuple[Any, ...]], int] = lambda arguments: 1
-    """How many results a call brings."""
+    """Number of results of a call, given its arguments."""
     of_item: Callable[[Any], int] = lambda item: 0
-    """How many of them are in one item of its stream; what is missing at its end counts as brought."""
+    """Number of results in one item of the stream. Results that are missing at the end count as arrived."""
 
 
 class Worker(Protocol):
-    """One or more open copies of a part, in processes of their own or in this one."""
+    """One or more open copies of a part, in their own processes or in this one."""
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Run the method on every copy and give the first one's result."""
+        """Run the method on every copy and return the first result."""
         ...
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Any]]:
-        """Run a generator method once for each tuple of arguments, spread over the copies; yield what they yield, as it comes, in lists of all items
-        that are there.
+        """Run a generator method once for each tuple of arguments, spread over the copies. Yields items as they arrive, in lists.
 
-        `load` says how full each copy is kept; None: with two calls.
+        `load` says how full each copy is kept; None keeps two calls with each.
 
-        A call whose copy died is run again from its start, so an item can come twice: join by id. `calls` is read as copies become free; None in it
-        stands for a call that waits for the items of those before it: it is asked for again when another call has ended.
+        A call whose copy died runs again from its start, so an item can arrive twice: join by id. `calls` is read as copies become free. A None in it
+        says that the next call depends on earlier items; it is requested again when another call has ended.
         """
         ...
 
@@ -47,7 +46,7 @@ class Cluster(Protocol):
     """Where work runs."""
 
     def open(self, role: str, part: WorkerPart) -> Worker:
-        """The worker of this part: started at the first call, the same warm one at every later call with an equal part.
+        """The worker of this part: started by the first call, returned by every later call with an equal part.
 
         A role holds one part at a time: the worker of another part in the same role ends first, so that two engines or two trainers never compete
         for memory.
@@ -55,7 +54,7 @@ class Cluster(Protocol):
         ...
 
     def end(self, part: WorkerPart) -> None:
-        """End the worker of this part, where there is one, so that its memory is free; the next `open` starts another."""
+        """End the worker of this part, if any, to free its memory; the next `open` starts another."""
         ...
 
     def close(self) -> None:
@@ -65,48 +64,56 @@ class Cluster(Protocol):
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Who is told. The run folder is the truth: a tracker that fails never stops a run."""
+    """Where runs are logged. A tracker is configuration: frozen and picklable; `open` gives the object that does the work."""
 
-    def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:
-        """A run begins or is continued; where people can look at it, if anywhere."""
+    def open(self, name: str, settings: Mapping[str, Any], folder: Path) -> OpenTracker:
+        """Return the tracker of the run in `folder`. Nothing is sent yet."""
         ...
 
-    def training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
-        """Optimizer steps of the candidate of this generation, since the last call."""
+
+class OpenTracker(Protocol):
+    """One run in a tracker. The run folder is the truth: no method raises an exception because the tracker failed."""
+
+    def start(self) -> str | None:
+        """Log that the run begins or continues; returns where people can look at it, or None."""
         ...
 
-    def record(self, report: GenerationReport, folder: Path) -> None:
-        """A generation is complete; `folder` holds what it left on disk."""
+    def log_training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
+        """Log the optimizer steps of this generation's candidate since the last call."""
         ...
 
-    def baseline(self, name: str, score: Score) -> None:
-        """A baseline has been evaluated."""
+    def log_generation(self, report: GenerationReport, folder: Path) -> None:
+        """Log a complete generation; `folder` holds its files."""
         ...
 
-    def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
-        """Something was measured of the run in `folder`, mostly after its end and without `start`: figures with their steps, files that show them."""
+    def log_baseline(self, name: str, score: Score) -> None:
+        """Log the evaluation of a baseline."""
+        ...
+
+    def log_figures(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
+        """Log figures that were measured on the run, each set with its step, and files that show them; usually after its end, without `start`."""
         ...
 
     def finish(self, status: str) -> None:
-        """The run ends: `FINISHED`, `FAILED` or `KILLED` (interrupted)."""
+        """End the run with the status `FINISHED`, `FAILED` or `KILLED` (interrupted)."""
         ...
 
 
 class Progress(Protocol):
-    """What is shown while a stage works."""
+    """What the terminal shows while a stage works."""
 
     def begin(self, stage: str, total: int) -> None:
-        """A stage with `total` items begins."""
+        """Begin a stage of `total` items; 0 if the number is not known yet."""
         ...
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
-        """So many more items are done, with so many tokens, so many of them right; `total` where it becomes known only now."""
+        """Count `items` more as done, with their tokens and the number of correct ones; `total` replaces the number given before."""
         ...
 
     def end(self) -> None:
-        """The stage is done."""
+        """End the stage."""
         ...
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         ...

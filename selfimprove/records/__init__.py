@@ -4,7 +4,7 @@ from selfimprove.records.figures import DifficultyFigures, Estimate, ForecastQua
 from selfimprove.records.generations import Checkpoint, Coverage, Decision, GenerationReport, LedgerEntry, Score, TrainingStep
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow
-from selfimprove.records.traces import AnnotatedTrace, JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
+from selfimprove.records.traces import AnnotatedTrace, Grade, JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
 
 __all__ = [
     "AcceptedTrace",
@@ -17,6 +17,7 @@ __all__ = [
     "ForecastQuality",
     "GenerationCounts",
     "GenerationReport",
+    "Grade",
     "JudgedTrace",
     "LabelledTrace",
     "LedgerEntry",

@@ -56,3 +56,5 @@ class Request:
     """Tokens of the answer that are given: the model continues after them. A budget counts from there."""
     stop_after_thoughts: int | None = None
     """Number of thoughts, as `thinking.thoughts` splits them, after which the turn is ended; None: the model ends it."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of the sampler, passed on untouched; see `Sampling.extra`."""

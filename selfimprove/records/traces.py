@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Real
 
 from selfimprove.records.delimiters import THINK, Delimiters
 
@@ -19,6 +20,30 @@ class Outcome(StrEnum):
     """The verifier was killed at its deadline; the answer is undecided."""
     CRASH = "crash"
     """The verifier failed or died on this answer; the answer is undecided."""
+
+    @property
+    def score(self) -> float:
+        """Score of an answer with this outcome, unless the verifier grades it: 1 for `correct`, else 0."""
+        return float(self is Outcome.CORRECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What a verifier returns in place of an `Outcome` to give partial credit."""
+
+    score: float
+    """From 0 to 1. Only 1 is `correct`; anything below is `wrong`."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a score that is not a number from 0 to 1."""
+        score: object = self.score
+        if not (isinstance(score, Real) and 0 <= float(score) <= 1):
+            raise ValueError(f"a score must be a number from 0 to 1, not {self.score!r}")
+
+    @property
+    def outcome(self) -> Outcome:
+        """CORRECT or WRONG."""
+        return Outcome.CORRECT if self.score == 1 else Outcome.WRONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +99,8 @@ class Verdict:
     """The extracted answer; None where there is none."""
     verifier: str
     version: str
+    score: float
+    """From 0 to 1: 1 for `correct`, partial credit for a `wrong` answer that the verifier graded, else 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How many traces of each problem are sampled: as many of each, or more where another one is worth more."""
+"""How many traces of each problem are sampled: equally many, or more where another trace is worth more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from selfimprove.records import Tries
 
 MEANS = (0.005, 0.01, 0.02, *(step / 20 for step in range(1, 20)), 0.98, 0.99)
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Of the Betas among which the likeliest is looked for: alpha / (alpha + beta), and alpha + beta."""
+"""Grid of Beta distributions: alpha / (alpha + beta), and alpha + beta."""
 VARIETIES = tuple(2.0**power for power in range(-7, 11))
 
 
@@ -24,35 +24,35 @@ class FixedK:
     """`n` traces of every problem, in one wave."""
 
     def allot(self, tries: Sequence[Tries], n: int) -> list[int] | None:
-        """Everything at once, then nothing."""
+        """All traces in the first wave."""
         return None if not tries or tries[0].asked else [n] * len(tries)
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class ExpectedGain:
-    """Each trace is asked of the problem where it is expected to gain most: the chance that it is accepted and says something new, per token.
+    """Each trace goes to the problem with the highest expected gain: the probability that it is accepted and new, per token.
 
-    The rate at which a problem's traces are accepted has a Beta posterior. Its prior is the predicted solve rate where there is one, else the Beta
-    under which this generation's verdicts so far are likeliest (empirical Bayes). In all, no more traces are sampled than by `FixedK`: what easy
-    problems leave is spent on hard ones. What counts as accepted is what the selector keeps of each wave by itself.
+    A problem's acceptance rate has a Beta posterior. Its prior is the predicted solve rate, or else the Beta that makes this generation's verdicts so
+    far most likely (empirical Bayes). The total is at most that of `FixedK`: what easy problems leave is spent on hard ones. A trace counts as
+    accepted if the selector keeps it from its wave alone.
     """
 
     cap: PositiveInt = 4
-    """A problem with so many accepted traces of different text gets no more; those in flight may add to them."""
+    """Number of accepted traces with different text after which a problem gets no more. Traces in progress may exceed it."""
     most: PositiveInt = 32
-    """The most traces of one problem."""
+    """Maximum number of traces per problem."""
     first: PositiveFloat = 4.0
-    """What the first accepted trace of a problem is worth, in later ones: the more, the more is spent on problems that are not solved yet."""
+    """Worth of a problem's first accepted trace, in later ones. Higher values spend more on problems without a solution."""
     worth: NonNegativeFloat = 0.01
-    """The least that a trace of mean length is sampled for, in accepted traces that are new; the rest of what may be spent is saved."""
+    """Minimum expected gain of a trace of mean length, in new accepted traces. Below it, the remaining traces are not sampled."""
     strength: PositiveFloat = 2.0
-    """How many samples a predicted solve rate counts for."""
+    """Number of samples that a predicted solve rate counts for."""
     wave: PositiveInt | None = None
-    """Traces that are decided on together; None: an eighth of all that may be sampled, at most 256. Two waves are with the sampler at any time: with
-    less than 256 for each of its copies, an engine is not full; with more, decisions are later."""
+    """Traces per wave; None: an eighth of the total, at most 256. The sampler holds two waves at any time: fewer than 256 traces per copy do not fill
+    an engine, and larger waves delay decisions."""
 
     def allot(self, tries: Sequence[Tries], n: int) -> list[int] | None:
-        """The next wave, one trace after another to whatever gains most then; among equals, to the first."""
+        """The next wave: one trace after another to the problem with the highest gain, the first among equals."""
         total = n * len(tries)
         left = total - sum(one.asked for one in tries)
         if left <= 0:
@@ -70,13 +70,13 @@ class ExpectedGain:
         return given
 
     def _gain(self, one: Tries, more: int, known: Known) -> float:
-        """What one more trace brings, beside those in flight and `more` of this wave, for the tokens of a mean trace."""
+        """Expected gain of one more trace per tokens of a mean trace, beside those in progress and `more` of this wave."""
         if one.distinct >= self.cap or one.asked + more >= self.most:
             return 0.0
         right, wrong = self._prior(one, known)
         right, wrong = right + one.accepted, wrong + one.judged - one.accepted
         chance, flying = right / (right + wrong), one.asked - one.judged + more
-        # That all in flight fail, and then this one does not.
+        # All in progress fail, and then this one does not.
         opens = 0.0 if one.distinct else chance_of_failures(right, wrong, flying) - chance_of_failures(right, wrong, flying + 1)
         novel = known.variety / (known.variety + max(1.0, one.accepted + flying * chance))
         full = self.cap == 1 or one.distinct + flying * chance * novel >= self.cap
@@ -92,30 +92,30 @@ class ExpectedGain:
 
 @record(frozen=True)
 class Known:
-    """What all problems together tell of any one of them."""
+    """Estimates from all problems together."""
 
     prior: tuple[float, float]
-    """The Beta of their acceptance rates."""
+    """Beta of the acceptance rates."""
     variety: float
-    """Of their texts, as `fit_variety` has it."""
+    """Variety of the texts; see `fit_variety`."""
     tokens: float
-    """Of a mean output."""
+    """Mean tokens of an output."""
 
     @classmethod
     def of(cls, tries: Sequence[Tries]) -> Known:
-        """From everything that is judged so far."""
+        """Estimate from all verdicts so far."""
         judged = sum(one.judged for one in tries)
         prior = fit_beta((one.accepted, one.judged) for one in tries)
         variety = fit_variety((one.distinct, one.accepted) for one in tries)
         return cls(prior, variety, sum(one.tokens for one in tries) / judged if judged else 1.0)
 
     def length(self, one: Tries) -> float:
-        """The expected tokens of another output of this problem, over those of a mean one."""
+        """Expected tokens of another output of this problem, relative to the mean."""
         return (one.tokens / self.tokens + 1) / (one.judged + 1)
 
 
 def chance_of_failures(alpha: float, beta: float, samples: int) -> float:
-    """The chance that so many samples all fail, where the success rate is Beta(alpha, beta): B(alpha, beta + samples) / B(alpha, beta)."""
+    """Probability that all samples fail under a success rate of Beta(alpha, beta): B(alpha, beta + samples) / B(alpha, beta)."""
     chance = 1.0
     for drawn in range(samples):
         chance *= (beta + drawn) / (alpha + beta + drawn)
@@ -123,10 +123,10 @@ def chance_of_failures(alpha: float, beta: float, samples: int) -> float:
 
 
 def fit_beta(counts: Iterable[tuple[int, int]]) -> tuple[float, float]:
-    """The alpha and beta of the solve rates over problems under which these counts are likeliest (empirical Bayes), on a grid; 1 and 1 without any.
+    """The alpha and beta of the solve rates over problems that make these counts most likely (empirical Bayes), on a grid; 1 and 1 without counts.
 
     Args:
-        counts: successes and samples of each problem. That a problem was sampled until it was solved does not matter to the likelihood.
+        counts: Successes and samples of each problem. Sampling a problem until it is solved does not change the likelihood.
     """
     seen = Counter((right, samples) for right, samples in counts if samples)
     if not seen:
@@ -143,12 +143,13 @@ def fit_beta(counts: Iterable[tuple[int, int]]) -> tuple[float, float]:
 
 
 def fit_variety(counts: Iterable[tuple[int, int]]) -> float:
-    """The θ under which these counts are likeliest, on a grid, where a trace is of new text with the chance θ / (θ + traces before it).
+    """The θ that makes these counts most likely, on a grid. A trace has a new text with probability θ / (θ + traces before it).
 
-    That is Ewens's sampling formula (Ewens 1972), for which the number of different texts tells all that there is to know of θ.
+    This is Ewens's sampling formula (Ewens 1972): the number of different texts is sufficient for θ.
 
     Args:
-        counts: different texts and accepted traces of each problem. A problem of two equal and one of two different ones are added: 1 without any.
+        counts: Different texts and accepted traces of each problem. Two problems are added, one with two equal and one with two different texts; they
+            alone give 1.
     """
     import numpy
     from scipy.special import gammaln

@@ -1,6 +1,6 @@
-"""Budget forcing, stops after a thought and the thought-switching penalty inside vLLM's decoding loop: a whole batch in one pass.
+"""Budget forcing, stops after a thought and the thought-switching penalty inside vLLM's decoding loop, for a whole batch in one pass.
 
-Imports vLLM: to be imported where the engine runs.
+Imports vLLM, so import it where the engine runs.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
 
 KEY = "thinking"
-"""Where a request's `extra_args` hold what is asked of its thinking."""
+"""Key of the thinking settings in a request's `extra_args`."""
 GREEDY = 1e-5
-"""vLLM takes a temperature below this for greedy decoding."""
+"""Temperature below which vLLM decodes greedily."""
 LEAST, MOST = 4, 8
-"""Tokens of thinking that an engine is asked for when it has to prove that it obeys."""
+"""Limits on the thinking tokens in the test that an engine obeys."""
 
 
 def carried(request: Request, opened: bool, begun: str) -> dict[str, Any] | None:
-    """What a request asks of its thinking, as `extra_args`, None where it asks for nothing; `opened` and `begun` are those of `Writing`."""
+    """The thinking settings of a request as `extra_args`; None without any. `opened` and `begun` are those of `Writing`."""
     if request.budget is None and request.switch_penalty is None and request.stop_after_thoughts is None:
         return None
     penalty = asdict(request.switch_penalty) if request.switch_penalty else None
@@ -51,10 +51,10 @@ def carried(request: Request, opened: bool, begun: str) -> dict[str, Any] | None
 
 
 class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
-    """Writes what must come next, and moves the probability of every token that may not come yet onto the continuation."""
+    """Forces the tokens that must come next, and moves the probability of tokens that must not come yet to the continuation."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
-        """As vLLM calls it."""
+        """Called by vLLM."""
         self._config = vllm_config.model_config
         self._rows: dict[int, _Row] = {}
 
@@ -65,7 +65,7 @@ class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
             _read(plain)
 
     def is_argmax_invariant(self) -> bool:
-        """It changes what greedy decoding writes."""
+        """False: it changes greedy decoding."""
         return False
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
@@ -73,7 +73,7 @@ class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
         process_dict_updates(self._rows, batch_update, lambda parameters, _, written: self._row(parameters, written))
 
     def apply(self, logits: Tensor) -> Tensor:
-        """Change the rows of those requests whose budget asks for it."""
+        """Change the rows of requests whose budget requires it."""
         due: dict[int, int] = {}
         moved: defaultdict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
         for number, row in self._rows.items():
@@ -106,13 +106,13 @@ class _Row:
         self.switches = _switches(_vocabulary(model.tokenizer, model.model), self.penalty.words) if self.penalty else ()
 
     def catch_up(self) -> None:
-        """Read what has been written since; all of it, for a request that comes back after its cache was taken from it."""
+        """Read the tokens written since the last call; all of them for a request that returns after preemption."""
         for token in self._written[self.writing.position :]:
             self.writing.read(token)
 
 
 def _move(logits: Tensor, numbers: list[int], temperatures: list[float], target: int, held: tuple[int, ...]) -> None:
-    """Give the probability of the held tokens, at the temperature that the sampler will use, to the target."""
+    """Move the probability of the held tokens, at the sampler's temperature, to the target."""
     rows = torch.tensor(numbers, device=logits.device)[:, None]
     columns = torch.tensor([*held, *(() if target in held else (target,))], device=logits.device)
     heat = torch.tensor(temperatures, device=logits.device)[:, None]
@@ -123,12 +123,12 @@ def _move(logits: Tensor, numbers: list[int], temperatures: list[float], target:
 
 
 def written(model: Any, request: Request, opened: bool, begun: str, tokens: Sequence[int]) -> tuple[tuple[tuple[int, int], ...], bool]:
-    """The half-open spans of an output that the decoding loop wrote, and whether it ended the turn after a thought.
+    """The half-open spans of an output that were forced, and whether the turn was ended after a thought.
 
     `model` is the engine's model configuration.
 
     Raises:
-        UserError: the output is not what was asked for, so that the engine did not obey.
+        UserError: the output breaks the budget, so the engine did not obey it.
     """
     asked = carried(request, opened, begun)
     if asked is None:
@@ -137,7 +137,7 @@ def written(model: Any, request: Request, opened: bool, begun: str, tokens: Sequ
     if writing.violations:
         raise UserError(
             f"vLLM did not obey the budget of {request.id} at token {writing.violations[0]} of its output: {request.budget}; "
-            "this version calls logits processors in another way: take the budgets out, or install the pinned version"
+            "this version calls logits processors differently: remove the budgets, or install the pinned version"
         )
     found: list[tuple[int, int]] = []
     for position in writing.forced:
@@ -149,12 +149,12 @@ def written(model: Any, request: Request, opened: bool, begun: str, tokens: Sequ
 
 
 def prove(engine: Any) -> None:
-    """Let an engine with nothing else to do write a few tokens under a budget, and look whether it obeys.
+    """Let an idle engine write a few tokens under a budget, and check that it obeys.
 
-    Some versions of vLLM take budgets and ignore them.
+    Some versions of vLLM accept budgets and ignore them.
 
     Raises:
-        UserError: it does not obey.
+        UserError: it does not.
     """
     from vllm import TokensPrompt
 
@@ -166,13 +166,13 @@ def prove(engine: Any) -> None:
     writing = _replayed(model, plain, output.token_ids)
     if writing.violations or not LEAST <= writing.thinking_tokens <= MOST or output.finish_reason != "stop":
         raise UserError(
-            f"this vLLM does not obey budgets: asked for {LEAST} to {MOST} tokens of thinking it wrote {writing.thinking_tokens} and ended by "
-            f"{output.finish_reason}; take budgets out of the workflow, or install the pinned version with VLLM_USE_V2_MODEL_RUNNER=0"
+            f"this vLLM does not obey budgets: asked for {LEAST} to {MOST} tokens of thinking, it wrote {writing.thinking_tokens} and ended by "
+            f"{output.finish_reason}; remove the budgets from the workflow, or install the pinned version with VLLM_USE_V2_MODEL_RUNNER=0"
         )
 
 
 def start(model: Any, plain: dict[str, Any]) -> Writing:
-    """An output of which nothing is written yet, under what `carried` gives; `model` is the engine's model configuration."""
+    """An output without tokens so far, under the settings from `carried`; `model` is the engine's model configuration."""
     budget, delimiters, _ = _read(plain)
     return Writing(_forcing(_vocabulary(model.tokenizer, model.model), budget, delimiters), plain["opened"], plain["begun"], plain["stop_after"])
 
@@ -185,7 +185,7 @@ def _replayed(model: Any, plain: dict[str, Any], tokens: Sequence[int]) -> Writi
 
 
 def _read(plain: dict[str, Any]) -> tuple[Budget, Delimiters, SwitchPenalty | None]:
-    """What `carried` wrote; tuples may have become lists on their way."""
+    """The settings from `carried`. Tuples may have become lists in transit."""
     budget, penalty = dict(plain["budget"]), plain["penalty"]
     budget["continuations"] = tuple(budget["continuations"])
     return Budget(**budget), Delimiters(**plain["delimiters"]), SwitchPenalty(**{**penalty, "words": tuple(penalty["words"])}) if penalty else None

@@ -10,29 +10,76 @@ from selfimprove.errors import UserError
 from selfimprove.records import Request
 
 SEQUENCES = 256
-"""That an engine works on at once, where the user has not chosen."""
+"""Default number of requests that an engine works on at once."""
+CACHE_BYTES = 1 << 30
+"""Default size of the cache of keys and values on the CPU."""
+BLOCK = 32
+"""Default tokens per cache block on the CPU. Finer than vLLM's 128, so that shorter prefixes are shared."""
+UNSCALED = frozenset({"default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
+"""Kinds of RoPE scaling whose factor `max_position_embeddings` includes already."""
+FIT_MEMORY = -1
+"""vLLM's `max_model_len` for the longest context, up to the model's own, that fits its memory."""
 
 
 def engine_context(model: Path, chosen: dict[str, Any]) -> int:
-    """Tokens that prompt and output may take together: `max_model_len` where it is chosen, else at most 2,048."""
-    limit = json.loads((model / "config.json").read_text()).get("max_position_embeddings", 2048)
-    return int(chosen.get("max_model_len", min(limit, 2048)))
+    """Maximum number of tokens of prompt and output together.
+
+    `max_model_len` where it is chosen. Otherwise the model's own context; on the CPU, at most as much as the cache holds. On a GPU the engine may
+    still shorten it when it knows its memory.
+    """
+    import torch
+
+    length = chosen.get("max_model_len") or FIT_MEMORY
+    if length != FIT_MEMORY:
+        return int(length)
+    own = model_context(model)
+    return own if torch.cuda.is_available() else min(own, _tokens_in_cache(model, chosen))
+
+
+def model_context(model: Path) -> int:
+    """The model's own context in tokens, RoPE scaling included, as vLLM reads it from `config.json`; 2,048 where that does not say."""
+    config = _text_config(model)
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "longrope" and (original := config.get("original_max_position_embeddings")):
+        return int(original)
+    scale = 1.0 if kind in UNSCALED else rope.get("factor") or 1.0
+    return int(config.get("max_position_embeddings", 2048) * scale)
+
+
+def _tokens_in_cache(model: Path, chosen: dict[str, Any]) -> int:
+    """Tokens of one sequence that the CPU's cache holds, with full attention in every layer; vLLM keeps one block to itself."""
+    config = _text_config(model)
+    heads = config.get("num_attention_heads", 1)
+    width = config.get("head_dim") or config.get("hidden_size", 1) // heads
+    size = 4 if chosen.get("dtype") in ("float32", "float") else 2
+    per_token = int(2 * config.get("num_hidden_layers", 1) * (config.get("num_key_value_heads") or heads) * width * size)
+    block = int(chosen.get("block_size") or BLOCK)
+    room = int(chosen.get("kv_cache_memory_bytes") or CACHE_BYTES) // (per_token * block)
+    blocks = int(chosen.get("num_gpu_blocks_override") or room)
+    return max(1, blocks - 1) * block
+
+
+def _text_config(model: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((model / "config.json").read_text())
+    own: dict[str, Any] = config.get("text_config", {})
+    return config | own
 
 
 def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `vllm.LLM` for this kind of machine, where the user has not chosen."""
+    """Arguments of `vllm.LLM` for this kind of machine, which those that are chosen override."""
     import torch
 
-    length = engine_context(model, chosen)
-    defaults = {"model": str(model), "dtype": "bfloat16", "max_model_len": length, "max_num_seqs": SEQUENCES, "use_tqdm_on_load": False}
+    defaults = {"model": str(model), "dtype": "bfloat16", "max_num_seqs": SEQUENCES, "use_tqdm_on_load": False}
     if torch.cuda.is_available():
         # The trainer may share the device; asleep, the engine leaves it alone.
-        return defaults | {"enable_sleep_mode": True, "gpu_memory_utilization": 0.45}
+        return defaults | {"max_model_len": FIT_MEMORY, "enable_sleep_mode": True, "gpu_memory_utilization": 0.45}
+    length = engine_context(model, chosen)
     return defaults | {
+        "max_model_len": length,
         "enforce_eager": True,
-        "kv_cache_memory_bytes": 1 << 30,
-        # Finer than the default of 128: a prefix is shared sooner.
-        "block_size": 32,
+        "kv_cache_memory_bytes": CACHE_BYTES,
+        "block_size": BLOCK,
         # A seeded request whose prompt is split crashes the CPU sampler.
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(length, 4096),
@@ -40,10 +87,10 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_room(request: Request, prompt_tokens: int, context: int) -> None:
-    """Refuse a request whose prompt and longest output do not fit the context together.
+    """Refuse a request whose prompt and longest output exceed the context together.
 
     Raises:
-        UserError: naming the problem and the lengths, in tokens.
+        UserError: names the problem and the lengths, in tokens.
     """
     if prompt_tokens + request.max_tokens > context:
         raise UserError(

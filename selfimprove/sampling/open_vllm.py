@@ -1,4 +1,4 @@
-"""A vLLM engine in its worker: warm for the whole run, fed continuously, its weights reloaded in place."""
+"""A vLLM engine in its worker: it stays warm for the whole run, is fed continuously, and reloads weights in place."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from typing import Any
 from selfimprove.checkpoints.folders import architecture
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Request, Trace
-from selfimprove.sampling.beginning import beginning, prompt_key
 from selfimprove.sampling.engine_options import engine_defaults, require_room
+from selfimprove.sampling.prompts import prompt_key, thinking_begun
+from selfimprove.sampling.sampling_parameters import sampling_parameters
 
 GATHER_SECONDS = 0.2
-"""Finished traces are handed over together for so long: a hand-over costs milliseconds, a trace does not."""
+"""Seconds over which finished traces are collected into one batch: handing over costs milliseconds, far more than a trace."""
 
 
 class OpenVLLM:
-    """The engine, on a thread of its own that alone touches it; everything else reaches it through a queue."""
+    """The engine. Only its own thread touches it; all others reach it through a queue."""
 
     def __init__(self, engine: dict[str, Any]) -> None:
         self._options = engine
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._owners: dict[str, tuple[Request, tuple[bool, str], queue.SimpleQueue[Any]]] = {}
-        """Each request that is being sampled, how far its thinking has begun, and where its trace goes."""
+        """The requests in progress: each with the thinking before its output, and the queue for its trace."""
         self._llm: Any = None
         self._served: Checkpoint | None = None
         self._built: tuple[Any, ...] = ()
-        """What the engine was started for: the architecture and the tokenizer."""
+        """The architecture and the tokenizer that the engine was started with."""
         self._asleep = False
         self._proven = False
-        """The engine was seen to obey a budget."""
+        """Whether the engine has shown that it obeys budgets."""
         self._thread = threading.Thread(target=self._work, name="vllm-engine", daemon=True)
         self._thread.start()
 
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
-        """One trace for every request, in batches, as they finish."""
+        """One trace for every request, in batches as they finish."""
         finished: queue.SimpleQueue[Trace | BaseException] = queue.SimpleQueue()
         self._run(lambda: self._submit(checkpoint, requests, finished))
         missing = len(requests)
@@ -58,7 +59,7 @@ class OpenVLLM:
             yield traces
 
     def watch(self, checkpoint: Checkpoint, request: Request) -> Iterator[tuple[str, bool] | Trace]:
-        """What is written so far and whether the prompt opens the thinking, after every step; the trace at the end."""
+        """The text so far and whether the prompt opens the thinking, after every step; the trace at the end."""
         written: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._run(lambda: self._submit(checkpoint, [request], written, watched=True))
         while True:
@@ -78,7 +79,7 @@ class OpenVLLM:
         self._commands.put(None)
         self._thread.join(timeout=30)
 
-    # What follows runs on the engine's thread.
+    # The methods below run on the engine's thread.
 
     def _work(self) -> None:
         while True:
@@ -111,8 +112,7 @@ class OpenVLLM:
                     finished.put(error)
 
     def _submit(self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Any], watched: bool = False) -> None:
-        from vllm import SamplingParams, TokensPrompt
-        from vllm.sampling_params import RequestOutputKind
+        from vllm import TokensPrompt
 
         from selfimprove.sampling.budget_forcing import carried
 
@@ -126,24 +126,15 @@ class OpenVLLM:
             if (key := prompt_key(request)) not in prompts:
                 prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
             require_room(request, len(prompts[key]) + len(request.prefix), room)
-        for request in requests:
-            begun = beginning(tokenizer, prompts[prompt_key(request)], request)
-            parameters = SamplingParams(
-                temperature=request.temperature,
-                top_p=request.top_p,
-                max_tokens=request.max_tokens,
-                seed=request.seed,
-                output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
-                # Delimiters may be special tokens.
-                skip_special_tokens=False,
-                extra_args=carried(request, *begun),
-            )
-            self._owners[request.id] = (request, begun, finished)
+        begun = [thinking_begun(tokenizer, prompts[prompt_key(request)], request) for request in requests]
+        parameters = [sampling_parameters(request, carried(request, *so_far), watched) for request, so_far in zip(requests, begun, strict=True)]
+        for request, so_far, chosen in zip(requests, begun, parameters, strict=True):
+            self._owners[request.id] = (request, so_far, finished)
             prompt = TokensPrompt(prompt_token_ids=[*prompts[prompt_key(request)], *request.prefix])
-            self._llm.llm_engine.add_request(request.id, prompt, parameters)
+            self._llm.llm_engine.add_request(request.id, prompt, chosen)
 
     def _prove_budgets(self) -> None:
-        """Before the first budget of this engine; what is being sampled is finished before."""
+        """Test that the engine obeys budgets, before its first one and after finishing all requests in progress."""
         from selfimprove.sampling.budget_forcing import prove
 
         while self._owners and not self._proven:
@@ -153,7 +144,7 @@ class OpenVLLM:
             self._proven = True
 
     def _serve(self, checkpoint: Checkpoint) -> None:
-        """Make the engine hold these weights: reloaded in place where nothing else differs, else by an engine started anew."""
+        """Make the engine hold these weights: reload them in place if nothing else differs, else start another engine."""
         if self._asleep:
             self._llm.wake_up()
             self._asleep = False
@@ -163,7 +154,7 @@ class OpenVLLM:
             raise RuntimeError(f"asked for {checkpoint.id} while traces of {self._served.id} are being sampled")
         built = architecture(Path(checkpoint.path)), checkpoint.tokenizer_hash
         if built != self._built:
-            # Reloaded in place, a model of fewer layers would keep the others of the one before, without a word.
+            # Reloaded in place, a model with fewer layers would silently keep the other layers of the previous one.
             self._shut_down()
         if self._llm is None:
             import torch
@@ -171,15 +162,15 @@ class OpenVLLM:
 
             from selfimprove.sampling.budget_forcing import BudgetForcing
 
-            # vLLM's attention uses AMX without asking the kernel for it: where nothing else has asked, as with one short prompt, the process dies.
-            # There is no public name for it; it does nothing where there is no AMX.
+            # vLLM's attention uses AMX without asking the kernel for it; if nothing else has asked, as with one short prompt, the process dies.
+            # The function has no public name. It does nothing on a machine without AMX.
             torch.cpu._init_amx()
 
             processors = [BudgetForcing, *self._options.get("logits_processors", ())]
             self._llm = LLM(**(engine_defaults(Path(checkpoint.path), self._options) | self._options | {"logits_processors": processors}))
         else:
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": checkpoint.path})
-            # Its blocks were computed with the weights before.
+            # Its blocks were computed with the previous weights.
             self._llm.reset_prefix_cache()
         self._served, self._built = checkpoint, built
 
@@ -200,7 +191,10 @@ class OpenVLLM:
             checkpoint_id=self._served.id,
             prompt_token_ids=tuple(output.prompt_token_ids),
             output_token_ids=tuple(completion.token_ids),
-            text=completion.text,
+            # vLLM's text ends before a stop string, its tokens behind it; a trace's text is what its tokens say.
+            text=self._llm.get_tokenizer().decode(list(completion.token_ids), clean_up_tokenization_spaces=False)
+            if isinstance(completion.stop_reason, str)
+            else completion.text,
             forced=forced,
             finish_reason="thought" if stopped else completion.finish_reason or "unknown",
             temperature=request.temperature,
@@ -213,7 +207,7 @@ class OpenVLLM:
         if self._llm is not None:
             self._llm.llm_engine.engine_core.shutdown()
             self._llm, self._served, self._proven = None, None, False
-            # The cache of keys and values goes with the last reference, before another engine takes as much.
+            # Frees the cache of keys and values before another engine allocates its own.
             gc.collect()
 
     def _run(self, command: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""Requests that are made when they are looked at: a million of them take no more memory than their problems."""
+"""Requests that are built when they are accessed: a million of them take no more memory than their problems."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from selfimprove.records import Request
 
 
 class Requests(Sequence[Request]):
-    """Groups of requests, one after another; a slice is a list, and what has the same requests in the same order is equal.
+    """A sequence of groups of requests. A slice is a list; sequences with the same requests in the same order are equal.
 
     Args:
-        counts: how many requests each group has.
-        make: makes one of them, from the number of its group and its place in there.
+        counts: Number of requests in each group.
+        make: Builds a request from the number of its group and its place in the group.
     """
 
     def __init__(self, counts: Iterable[int], make: Callable[[int, int], Request]) -> None:

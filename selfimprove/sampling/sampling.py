@@ -1,12 +1,12 @@
-"""How traces are decoded: what is asked of a sampler, whichever it is."""
+"""How traces are sampled, by whichever sampler."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Annotated
+from dataclasses import field, replace
+from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Prompter
@@ -16,23 +16,41 @@ from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.sampling.requests import Requests
 from selfimprove.seeds import derive_seed
 
+OWNED = frozenset({"n", "temperature", "top_p", "max_tokens", "seed"})
+"""Settings with a field of their own, here or in each request."""
+LOOP = frozenset({"extra_args", "logits_processors", "output_kind", "detokenize", "skip_special_tokens", "model", "messages", "stream"})
+"""Settings that the sampler itself depends on."""
+
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Sampling:
-    """How many traces of a problem are sampled, and how."""
+    """How many traces of each problem are sampled, and how."""
 
     n: PositiveInt = 4
-    """Traces asked of each problem."""
+    """Traces per problem."""
     temperature: NonNegativeFloat = 0.8
-    """0 is greedy."""
+    """Sampling temperature; 0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Tokens are drawn from the likeliest ones that have so much probability together (nucleus sampling); 1: from all."""
+    """Nucleus sampling: tokens are drawn from the most likely ones that together have this probability; 1 draws from all."""
     max_tokens: PositiveInt = 256
-    """The most tokens of one output, thinking and answer."""
+    """Maximum number of tokens in one output, thinking and answer together."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further sampling settings, passed untouched to vLLM's `SamplingParams` (`top_k`, `min_p`, `stop`, `repetition_penalty`, …), or by an `Endpoint`
+    in the request's body. Qwen3's recommendation is `Sampling(temperature=0.6, top_p=0.95, extra={"top_k": 20, "min_p": 0})`."""
     budget: Budget | BudgetByDifficulty | None = None
-    """How long each trace thinks; None: as long as it does. By difficulty needs `Workflow.difficulty`."""
+    """How long each trace thinks; None sets no limit. A `BudgetByDifficulty` needs `Workflow.difficulty`."""
     switch_penalty: SwitchPenalty | None = None
-    """How much the beginning of another thought is held back (TIP); None: not at all."""
+    """Penalty on starting another thought (TIP); None for no penalty."""
+
+    @field_validator("extra")
+    @classmethod
+    def _leaves_ours_alone(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        for name in sorted(extra.keys() & OWNED):
+            where = "the seed follows from the run's seed" if name == "seed" else f"set Sampling({name}=…)"
+            raise ValueError(f"{name} cannot be set in extra: {where}")
+        for name in sorted(extra.keys() & LOOP):
+            raise ValueError(f"{name} cannot be set in extra: sampling depends on it; leave it out")
+        return extra
 
     def requests(
         self,
@@ -43,10 +61,10 @@ class Sampling:
         delimiters: Delimiters = THINK,
         predicted: Mapping[str, float] | None = None,
     ) -> Sequence[Request]:
-        """The requests for these problems; the seed of each follows from the run's seed and the request's id alone.
+        """The requests for these problems. Each request's seed follows from the run's seed and the request's id alone.
 
-        `predicted` holds solve rates by problem id, for a budget by difficulty. Its mean is over all of them: ask for a part of the problems with
-        the predictions of all, and the budgets are those of asking for all at once.
+        `predicted` holds solve rates by problem id, for a budget by difficulty. The budget's mean is over all predictions: pass them all, even with
+        some of the problems, and each problem gets the same budget.
         """
         by_difficulty = self.budget.budgets(predicted or {}) if isinstance(self.budget, BudgetByDifficulty) else {}
         same = self.budget.unpredicted if isinstance(self.budget, BudgetByDifficulty) else self.budget
@@ -62,6 +80,7 @@ class Sampling:
                 temperature=self.temperature,
                 top_p=self.top_p,
                 max_tokens=self.max_tokens,
+                extra=self.extra,
                 seed=derive_seed(seed, trace_id),
                 delimiters=delimiters,
                 budget=by_difficulty.get(name, same),
@@ -72,7 +91,7 @@ class Sampling:
 
 
 def another(request: Request, sample: int, seed: int) -> Request:
-    """The same asked once more, as this sample of its problem; `seed` is the run's."""
+    """The same request for another sample of its problem; `seed` is the run's."""
     trace_id = f"{request.id.rpartition('/s')[0]}/s{sample}"
     return replace(request, id=trace_id, seed=derive_seed(seed, trace_id))
 

@@ -1,4 +1,4 @@
-"""Traces from vLLM: how its engine is set up on this kind of machine."""
+"""vLLM as a sampler: the part and its settings."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class VLLM(Sampler):
-    """Samples with a vLLM engine inside its worker."""
+    """Samples with a vLLM engine inside its worker.
+
+    Without `max_model_len`, the context is the model's own, shortened to what the memory holds.
+    """
 
     engine: dict[str, Any] = field(default_factory=dict)
-    """Arguments of `vllm.LLM`, passed through untouched; they come before the defaults for this kind of machine."""
+    """Arguments of `vllm.LLM`, passed untouched. They override the defaults for this kind of machine."""
     resources: Resources = Resources()
 
     @property
     def sequences(self) -> int:
-        """Requests that it works on at once."""
+        """Requests that each copy works on at once."""
         return int(self.engine.get("max_num_seqs", SEQUENCES))
 
     @property
@@ -45,11 +48,11 @@ class VLLM(Sampler):
         return int(self.engine.get("tensor_parallel_size", 1)) * int(self.engine.get("pipeline_parallel_size", 1))
 
     def environment(self) -> dict[str, str]:
-        """What has to stand in the worker's environment before vLLM is imported."""
+        """Environment variables that vLLM reads when it is imported."""
         return dict(ENVIRONMENT)
 
     def open(self) -> OpenVLLM:
-        """An engine that starts with the first checkpoint it is asked for."""
+        """An engine that starts with the first checkpoint that it samples from."""
         from selfimprove.sampling.open_vllm import OpenVLLM
 
         return OpenVLLM(self.engine)

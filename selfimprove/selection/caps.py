@@ -1,4 +1,4 @@
-"""Which of the traces that may be trained on are, where there are too many or they are too much alike."""
+"""Limits on accepted traces: near-duplicates, traces per problem, difficulty."""
 
 from __future__ import annotations
 
@@ -15,70 +15,70 @@ from selfimprove.records import AcceptedTrace
 from selfimprove.seeds import derive_seed
 
 PERMUTATIONS = 128
-"""Of a MinHash: the standard error of a similarity is at most 0.045."""
+"""Hash functions of a MinHash; with 128, the standard error of a similarity is at most 0.045."""
 SHINGLE = 3
-"""Words that are looked at together."""
+"""Words in an n-gram."""
 
 
 @record(frozen=True, slots=True)
-class Candidate:
-    """A row that selection would keep, with what the caps look at."""
+class EligibleRow:
+    """A row that selection would keep, with what the caps consider."""
 
     row: AcceptedTrace
     tokens: int
-    """Of the output."""
+    """Tokens of the output."""
     switches: int
-    """To another thought."""
+    """Switches to another thought."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Caps:
-    """Limits on a generation's accepted traces, taken in the order of the fields."""
+    """Limits on the accepted traces of a generation, applied in the order of the fields."""
 
     near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Of traces of one problem whose completions share so much of their word 3-grams (Jaccard similarity, estimated by MinHash), only the first is
-    kept; the others are dropped as `duplicate`. 1 is for equal completions. None keeps all."""
+    """Similarity from which two completions of one problem are duplicates: the Jaccard similarity of their word 3-grams, estimated by MinHash. The
+    first is kept, the others are dropped as `duplicate`. 1 drops only equal completions; None drops none."""
     prefer: Literal["first", "short", "steady", "diverse"] = "first"
-    """Which traces of a problem come first: by id, those of the fewest tokens, those that switch thoughts least, or each the one that is least like
-    those before it."""
+    """Which traces of a problem come first: `first` orders them by id, `short` by tokens, `steady` by switches of thought; `diverse` takes next the
+    trace least like those before it."""
     per_problem: PositiveInt | None = None
-    """The most traces of one problem (ReST-EM: 10, Singh et al. 2024); the others are dropped as `over cap`. None for no cap."""
+    """Maximum number of traces of one problem (ReST-EM: 10, Singh et al. 2024); the others are dropped as `over cap`. None: no limit."""
     difficulty_bins: PositiveInt | None = None
-    """Problems fall into so many bins by the share of their samples that are right; no bin gives more than its even share of all traces, rounded up;
-    the others, a seeded choice, are dropped as `over bin`. None: easy problems may be in the majority."""
+    """Number of bins that group problems by solve rate. No bin gives more than its even share of all traces, rounded up; the rest, a seeded choice,
+    is dropped as `over bin`. None: easy problems may dominate."""
 
-    def keep(self, candidates: Sequence[Candidate], solve_rates: Mapping[str, float]) -> tuple[list[AcceptedTrace], dict[str, int]]:
-        """The rows that are kept, in the order of their ids, and counted drops; `solve_rates` holds each problem's share of right samples."""
+    def keep(self, eligible: Sequence[EligibleRow], solve_rates: Mapping[str, float]) -> tuple[list[AcceptedTrace], dict[str, int]]:
+        """The kept rows, ordered by id, and counted drops. `solve_rates` holds each problem's share of correct samples."""
         drops: Counter[str] = Counter()
-        of_problem: defaultdict[str, list[Candidate]] = defaultdict(list)
-        for candidate in sorted(candidates, key=lambda one: one.row.trace_id):
-            of_problem[candidate.row.problem_id].append(candidate)
+        of_problem: defaultdict[str, list[EligibleRow]] = defaultdict(list)
+        for one in sorted(eligible, key=lambda one: one.row.trace_id):
+            of_problem[one.row.problem_id].append(one)
         kept: list[AcceptedTrace] = []
         for group in of_problem.values():
             different = list(self._different(group))
             drops["duplicate"] += len(group) - len(different)
             chosen = self._ordered(different)[: self.per_problem]
             drops["over cap"] += len(different) - len(chosen)
-            kept += [candidate.row for candidate in chosen]
+            kept += [one.row for one in chosen]
         if self.difficulty_bins:
             kept, over = _balanced(kept, solve_rates, self.difficulty_bins)
             drops["over bin"] += over
         return sorted(kept, key=lambda row: row.trace_id), {reason: count for reason, count in drops.items() if count}
 
-    def _different(self, group: Sequence[Candidate]) -> Iterator[Candidate]:
+    def _different(self, group: Sequence[EligibleRow]) -> Iterator[EligibleRow]:
         if self.near_duplicates is None:
             yield from group
             return
         seen: list[tuple[str, Any]] = []
-        for candidate in group:
-            text, sketch = candidate.row.completion, _sketch(candidate.row.completion)
-            # MinHash only estimates, so that 1 is compared letter by letter.
+        for one in group:
+            text, sketch = one.row.completion, _sketch(one.row.completion)
+            # MinHash only estimates, so for 1 the texts themselves are compared.
             alike = (text == other if self.near_duplicates == 1 else sketch.jaccard(its) >= self.near_duplicates for other, its in seen)
             if not any(alike):
                 seen.append((text, sketch))
-                yield candidate
+                yield one
 
-    def _ordered(self, group: list[Candidate]) -> list[Candidate]:
+    def _ordered(self, group: list[EligibleRow]) -> list[EligibleRow]:
         if self.prefer == "short":
             return sorted(group, key=lambda one: one.tokens)
         if self.prefer == "steady":
@@ -96,24 +96,24 @@ def _sketch(text: str) -> Any:
     return sketch
 
 
-def _spread(group: list[Candidate]) -> list[Candidate]:
-    """The first, then always the one whose nearest among those before it is farthest."""
-    waiting = [(candidate, _sketch(candidate.row.completion)) for candidate in group]
+def _spread(group: list[EligibleRow]) -> list[EligibleRow]:
+    """The first row, then repeatedly the one that is least similar to its nearest among those before it."""
+    waiting = [(one, _sketch(one.row.completion)) for one in group]
     ordered, sketches = [waiting[0][0]], [waiting.pop(0)[1]]
     nearest = [sketches[0].jaccard(sketch) for _, sketch in waiting]
     while waiting:
         place = min(range(len(waiting)), key=lambda number: nearest[number])
-        candidate, sketch = waiting.pop(place)
+        one, sketch = waiting.pop(place)
         nearest.pop(place)
-        ordered.append(candidate)
+        ordered.append(one)
         nearest = [max(before, sketch.jaccard(other)) for before, (_, other) in zip(nearest, waiting, strict=True)]
     return ordered
 
 
 def _balanced(rows: Sequence[AcceptedTrace], solve_rates: Mapping[str, float], bins: int) -> tuple[list[AcceptedTrace], int]:
-    """Rows of which no bin has more than its share, and how many are left out."""
+    """Rows with no bin over its share, and the number left out."""
     most, kept, taken = math.ceil(len(rows) / bins), list[AcceptedTrace](), Counter[int]()
-    # An order of its own: that of the ids would leave out the same problems again and again.
+    # In the order of the ids, the same problems would be left out every time.
     for row in sorted(rows, key=lambda row: derive_seed(0, "bins", row.trace_id)):
         bin = min(bins - 1, int(solve_rates.get(row.problem_id, 1.0) * bins))
         if taken[bin] < most:

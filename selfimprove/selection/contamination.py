@@ -1,4 +1,4 @@
-"""Keeps what the evaluation asks out of what is trained on."""
+"""Keeps evaluation questions out of the training data."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ WORD = re.compile(r"\w+|[^\w\s]")
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Contamination:
-    """When a text gives a held-out question away: it holds most of the n-grams of that question.
+    """When a text gives away an evaluation question: it contains most of the question's n-grams.
 
-    13-grams of words and signs, as in GPT-3 (Brown et al. 2020, appendix C), where one in common is enough. Questions of one template share
-    n-grams without being the same, hence a share of them. A question shorter than n words is one n-gram, so that only the whole of it counts.
+    The n-grams are 13-grams of words and signs, as in GPT-3 (Brown et al. 2020, appendix C), where a single common one is enough. Here it takes a
+    share of them, because different questions of one template have n-grams in common. A question of fewer than n words is one n-gram: only the whole
+    question counts.
     """
 
     n: PositiveInt = 13
     """Words and signs in an n-gram."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Of the held-out question's n-grams, so many must be in the text."""
+    """Share of the question's n-grams that the text must contain."""
 
 
 class EvalIndex:
-    """The n-grams of the held-out questions."""
+    """The n-grams of the evaluation questions."""
 
     def __init__(self, rule: Contamination, eval_problems: Iterable[Problem]) -> None:
         self._rule = rule
@@ -47,7 +48,7 @@ class EvalIndex:
                 self._questions[gram].add(problem.id)
 
     def given_away(self, text: str) -> str | None:
-        """The id of a held-out problem whose question the text gives away; None where there is none."""
+        """The id of an evaluation problem whose question the text gives away; None if there is none."""
         words = _words(text)
         found: dict[str, int] = defaultdict(int)
         for length in self._lengths:
@@ -57,13 +58,13 @@ class EvalIndex:
         return min((problem for problem, grams in found.items() if grams >= self._rule.share * self._wanted[problem]), default=None)
 
     def clean_problems(self, problems: Sequence[Problem]) -> list[Problem]:
-        """The problems whose question gives no held-out question away."""
+        """The problems whose question gives away no evaluation question."""
         return [problem for problem in problems if self.given_away(problem.question) is None]
 
     def clean_rows(self, rows: Sequence[AcceptedTrace]) -> list[AcceptedTrace]:
-        """The rows of which neither the prompt's question nor the completion gives a held-out question away.
+        """The rows whose question and completion give away no evaluation question.
 
-        Exemplars and system prompts are not looked at: `check` refuses exemplars that are held out.
+        Exemplars and system prompts are not checked here: `selfimprove check` refuses exemplars that ask an evaluation question.
         """
         return [row for row in rows if self.given_away(row.messages[-1]["content"]) is None and self.given_away(row.completion) is None]
 

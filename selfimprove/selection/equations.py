@@ -1,4 +1,4 @@
-"""Finds equations of numbers in a text that are false: signs of a right answer that was reached by luck."""
+"""Finds false equations of numbers in a text, a sign that a right answer was reached by luck."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 NUMBER = r"[-−]?\$?\d{1,30}(?:,\d{3}){0,9}(?:\.\d{1,30})?"
-# Bounds keep the time linear in the length of the text; an equation that is longer is not looked at.
+# Bounds keep the time linear in the length of the text. Longer equations are not checked.
 EQUATION = re.compile(rf"(?<![\w.,)]) ?(?P<left>{NUMBER}(?: ?[-−+*×·/÷] ?{NUMBER}){{1,20}}) ?= ?(?P<right>{NUMBER})(?! ?[-−+*×·/÷^%!]|[\w()]|[.,]\d)")
 PART = re.compile(rf"({NUMBER})(?: ?([-−+*×·/÷]))?")
 BEFORE = re.compile(r"(?:^|[\n.,;:=>!?(]|[^\W\d_]{2})[ (]*$")
-"""What an equation may follow; after `x -` or `2 ^` it is a part of something longer."""
+"""What may precede an equation. After `x -` or `2 ^` it would be part of a longer expression."""
 
 
 def false_equations(text: str) -> Iterator[str]:
-    """Every `a + b = c` of plain numbers, with any of the four operations, where the two sides differ.
+    """Every equation like `a + b = c` of plain numbers and the four operations whose sides differ.
 
-    A right side with decimals may be rounded: `10 / 3 = 3.33` holds. What is divided by zero holds nothing and is not told.
+    A right side with decimals may be rounded: `10 / 3 = 3.33` is true. Equations that divide by zero are skipped.
     """
     for found in EQUATION.finditer(text):
         if BEFORE.search(text, max(0, found.start("left") - 8), found.start("left")):
@@ -31,7 +31,7 @@ def false_equations(text: str) -> Iterator[str]:
 
 
 def _value(expression: str) -> Fraction:
-    """Products and quotients first, each from the left."""
+    """The value of a sum of products, evaluated from the left."""
     terms, sign, operation = [Fraction(0)], 1, "+"
     for number, following in PART.findall(expression):
         value = _number(number)

@@ -1,4 +1,4 @@
-"""Rejection sampling: what is right and well formed is accepted, everything else is dropped for a counted reason."""
+"""Rejection sampling: correct, well-formed traces are accepted; every other trace is dropped for a counted reason."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from selfimprove.records import AcceptedTrace, AnnotatedTrace, Message, Outcome, Selection, Trace
-from selfimprove.selection.caps import Candidate, Caps
+from selfimprove.protocols import Selector
+from selfimprove.records import AcceptedTrace, AnnotatedTrace, Message, Outcome, Selection, Trace, Verdict
+from selfimprove.selection.caps import Caps, EligibleRow
 from selfimprove.selection.equations import false_equations
 from selfimprove.thinking.thoughts import split, switches
 from selfimprove.thinking.traces import parsed
@@ -18,26 +19,34 @@ from selfimprove.thinking.under_thinking import first_stable
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class KeepCorrect:
-    """Accepts a trace whose answer verifies and that thinks once, in one closed block."""
+class KeepCorrect(Selector):
+    """Accepts a trace with a correct answer that thinks once, in one closed block."""
 
     max_tokens: PositiveInt | None = None
-    """Longer outputs are dropped as `too long`; None keeps every length."""
+    """Maximum tokens of an output; longer ones are dropped as `too long`. None: no limit."""
     min_tokens: NonNegativeInt = 0
-    """Shorter outputs are dropped as `too short`."""
+    """Minimum tokens of an output; shorter ones are dropped as `too short`."""
     true_equations: bool = False
-    """Drop a trace whose thinking states an equation of plain numbers that is false, as in `4 - 7 = 3`: its answer is right by luck."""
+    """Whether to drop a trace whose thinking states a false equation of plain numbers, such as `4 - 7 = 3`: its answer is right by luck."""
     lowest_step: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Drop a trace with a thought whose reward is lower as `bad step`: its answer is right by luck, or in spite of it. Takes
-    `Workflow.process_reward`; None looks at no reward."""
+    """Minimum reward of every thought; a trace below it is dropped as `bad step`: its answer is right by luck. Needs `Workflow.process_reward`.
+    None: rewards are ignored."""
+    lowest_score: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Minimum score of an answer, for verifiers that give partial credit: with 0.5, a wrong answer that scores 0.5 is accepted too. None: only
+    correct answers."""
     cut: bool = False
-    """Of a trace that was probed, leave out the thoughts after the first from which on every probe was right."""
+    """Whether to shorten probed traces: leave out the thoughts after the first from which on every probe is correct."""
     caps: Caps = Caps()
-    """Which of them are kept where there are too many or they are too much alike."""
+    """Limits on the accepted traces: near-duplicates, traces per problem, difficulty."""
+
+    @property
+    def needs_step_rewards(self) -> bool:
+        """Whether `lowest_step` is set."""
+        return self.lowest_step is not None
 
     def select(self, judged: Iterable[AnnotatedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
-        """Accepted traces in the order of their ids, each on the prompt that training shows."""
-        candidates: list[Candidate] = []
+        """Accepted traces, ordered by id, each with the prompt that training shows."""
+        eligible: list[EligibleRow] = []
         drops: Counter[str] = Counter()
         right: Counter[str] = Counter()
         samples: Counter[str] = Counter()
@@ -49,31 +58,33 @@ class KeepCorrect:
             if reason is not None:
                 drops[reason] += 1
             else:
-                candidates.append(self.candidate(item, prompts[problem], generation))
-        kept, left = self.caps.keep(candidates, {problem: right[problem] / count for problem, count in samples.items()})
+                eligible.append(self.eligible_row(item, prompts[problem], generation))
+        kept, left = self.caps.keep(eligible, {problem: right[problem] / count for problem, count in samples.items()})
         return Selection(tuple(kept), dict(drops + Counter(left)))
 
-    def candidate(self, item: AnnotatedTrace, messages: tuple[Message, ...], generation: int) -> Candidate:
-        """The row that would be trained on."""
+    def eligible_row(self, item: AnnotatedTrace, messages: tuple[Message, ...], generation: int) -> EligibleRow:
+        """The row to train on, with what the caps consider."""
         thoughts = [thought for thought in split(parsed(item.trace).thinking or "") if thought.text.strip()]
-        return Candidate(self._row(item, messages, generation), item.trace.output_tokens, switches(thoughts))
+        return EligibleRow(self._row(item, messages, generation), item.trace.output_tokens, switches(thoughts))
 
     def _row(self, item: AnnotatedTrace, messages: tuple[Message, ...], generation: int) -> AcceptedTrace:
         trace, stable = item.trace, first_stable(item.probes)
-        # What the decoding loop wrote has to keep its place among the tokens, as no loss is taken on it.
+        # Tokens written by the decoding loop carry no loss, so their positions must not change.
         if self.cut and stable and stable.thought < item.probes[-1].thought and not any(begin < stable.tokens for begin, _ in trace.forced):
             return AcceptedTrace(trace.id, trace.problem_id, messages, _shortened(trace, stable.thought), "shortened", generation)
         return AcceptedTrace(trace.id, trace.problem_id, messages, trace.text, "sampled", generation, trace.output_token_ids, trace.forced)
 
     def reason_to_drop(self, judged: AnnotatedTrace) -> str | None:
-        """Why this trace is not trained on, in a word that becomes a metric; None to keep it."""
-        outcome = judged.verdict.outcome
+        """Why this trace is dropped, in a word that becomes a metric; None to keep it."""
         if judged.trace.finish_reason == "hopeless":
             return "hopeless"
-        return self.bad_form(judged) if outcome is Outcome.CORRECT else outcome.value
+        return self.bad_form(judged) if self._answers_well(judged.verdict) else judged.verdict.outcome.value
+
+    def _answers_well(self, verdict: Verdict) -> bool:
+        return verdict.outcome is Outcome.CORRECT or (self.lowest_score is not None and verdict.score >= self.lowest_score)
 
     def bad_form(self, judged: AnnotatedTrace) -> str | None:
-        """What is wrong with a trace, whatever its answer; None where nothing is."""
+        """What is wrong with the form of a trace, whatever its answer; None if nothing is."""
         if judged.trace.finish_reason != "stop":
             return "unfinished"
         parts = parsed(judged.trace)
@@ -91,7 +102,7 @@ class KeepCorrect:
 
 
 def _shortened(trace: Trace, last: int) -> str:
-    """The text without the thoughts after the one of this number."""
+    """The text without the thoughts after this one."""
     parts = parsed(trace)
     thinking = parts.thinking or ""
     thoughts = [thought for thought in split(thinking) if thought.text.strip()]

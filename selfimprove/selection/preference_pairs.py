@@ -1,4 +1,4 @@
-"""Puts wrong traces to use: each beside a right one of its problem, and both kinds as data for a verifier."""
+"""Uses wrong traces: in pairs with right ones of the same problem, and as training data for a verifier."""
 
 from __future__ import annotations
 
@@ -18,30 +18,33 @@ from selfimprove.seeds import derive_seed
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class PreferencePairs:
-    """Every generation leaves `pairs.parquet`, of its own traces, and `verifier.parquet`, of all traces so far."""
+    """Every generation writes `pairs.parquet` from its own traces and `verifier.parquet` from all traces so far."""
 
     trainer: Trainer | None = None
-    """Goes on with the pairs from the checkpoint that the rows have trained: `DPO()`. None: the pairs are only kept."""
+    """Trains on the pairs, starting from the checkpoint that the rows have trained: `DPO()`. None: the pairs are only stored."""
     pairs_per_problem: PositiveInt = 2
-    """The most pairs of one problem."""
+    """Maximum number of pairs of one problem."""
     verdicts_per_problem: Annotated[int, Field(ge=2)] = 8
-    """The most traces of one problem in `verifier.parquet`: half of them right, half wrong."""
+    """Maximum number of traces of one problem in `verifier.parquet`: half of them right, half wrong."""
 
 
 def pair_up(accepted: Sequence[AcceptedTrace], judged: Iterable[JudgedTrace], most: int, seed: int) -> list[Pair]:
-    """Pairs of an accepted trace and a wrong one of the same problem: a seeded draw from all that there are, at most so many of one problem.
+    """Pairs of an accepted trace and a wrong one of the same problem: a seeded draw from all pairs, at most `most` of one problem.
 
-    Both are on the prompt that training shows. A trace is wrong where its verdict says so: one without an answer, or without a verdict, is none,
-    and neither is one that the token limit cut. Traces of the same text count once.
+    Both have the prompt that training shows. A trace is wrong if its outcome is `wrong`, its turn ended, and it was not accepted (for partial credit,
+    or by a majority). Traces with the same text count once.
     """
+    taken = {row.trace_id for row in accepted}
     right: dict[str, dict[str, AcceptedTrace]] = defaultdict(dict)
     wrong: dict[str, dict[str, JudgedTrace]] = defaultdict(dict)
     for row in sorted(accepted, key=lambda row: row.trace_id):
         right[row.problem_id].setdefault(row.completion, row)
     for item in judged:
-        if item.trace.problem_id in right and item.verdict.outcome is Outcome.WRONG and item.trace.finish_reason == "stop":
-            known = wrong[item.trace.problem_id].setdefault(item.trace.text, item)
-            wrong[item.trace.problem_id][item.trace.text] = min(known, item, key=lambda one: one.trace.id)
+        trace = item.trace
+        may_reject = item.verdict.outcome is Outcome.WRONG and trace.finish_reason == "stop" and trace.id not in taken
+        if may_reject and trace.problem_id in right and trace.text not in right[trace.problem_id]:
+            known = wrong[trace.problem_id].setdefault(trace.text, item)
+            wrong[trace.problem_id][trace.text] = min(known, item, key=lambda one: one.trace.id)
     pairs: list[Pair] = []
     for problem in sorted(wrong):
         rejected = sorted(wrong[problem].values(), key=lambda item: item.trace.id)
@@ -69,14 +72,14 @@ def _pair(row: AcceptedTrace, item: JudgedTrace) -> Pair:
 
 
 def verifier_rows(judged: Iterable[tuple[int, JudgedTrace]], questions: Mapping[str, str], most: int, seed: int) -> list[VerifierRow]:
-    """Training data for a verifier, as V-STaR (Hosseini et al. 2024) gathers it: right and wrong traces of all generations.
+    """Training data for a verifier, as V-STaR (Hosseini et al. 2024) collects it: right and wrong traces of all generations.
 
-    Each problem has as many right traces as wrong ones, at most `most` in all, drawn with the seed from those of different text; a problem that has
-    only one kind is left out, as it cannot be paired. Traces without an answer or without a verdict are neither.
+    Each problem has as many right traces as wrong ones, at most `most` in all: a seeded draw from those with different texts. A problem with only one
+    kind is left out. Traces that are neither `correct` nor `wrong` are ignored.
 
     Args:
-        judged: traces with the generation in which each was sampled, the oldest first; they are read once, and few are kept.
-        questions: by problem id.
+        judged: traces with the generation that sampled them, oldest first. They are read once, and few are held in memory.
+        questions: questions by problem id.
     """
     kept: dict[str, dict[bool, dict[str, tuple[int, VerifierRow]]]] = defaultdict(lambda: {True: {}, False: {}})
     for generation, item in judged:

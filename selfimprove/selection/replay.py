@@ -1,4 +1,4 @@
-"""Which accepted traces make up one training run: this generation's alone, or all so far, without repeats and with caps."""
+"""Which accepted traces form one training run: those of this generation or all so far, without repeats and with limits."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from selfimprove.seeds import derive_seed
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Replay:
-    """Newer traces come first where a cap chooses; within a generation the choice is random and seeded."""
+    """Trains on accepted traces of this and earlier generations. Limits prefer newer traces; the choice within a generation is random and seeded."""
 
     earlier: bool = True
-    """Train on the accepted traces of all generations so far (AdaSTaR accumulates), or on the newest alone (STaR, ReST-EM)."""
+    """Whether to train on the accepted traces of all generations so far (as AdaSTaR does) or only on the newest (STaR, ReST-EM)."""
     per_problem: PositiveInt | None = None
-    """The most rows of one problem, so that easy problems do not crowd out the others; None for no cap."""
+    """Maximum number of rows of one problem, so that easy problems do not crowd out the others; None: no limit."""
     limit: PositiveInt | None = None
-    """The most rows in all; None for no cap."""
+    """Maximum number of rows in all; None: no limit."""
 
     def rows(self, accepted: Sequence[Sequence[AcceptedTrace]], seed: int) -> list[AcceptedTrace]:
-        """Rows for one training run; the same completion of the same problem is never there twice."""
+        """Rows for one training run. No completion of a problem appears twice."""
         kept: list[AcceptedTrace] = []
         seen: set[tuple[str, str]] = set()
         of_problem: Counter[str] = Counter()

@@ -89,8 +89,9 @@ def _nearest(part: Any, name: str) -> str:
     if part is None:
         return "no part is set there: set one in the workflow file"
     names, paths = list(_inside(part)), list(_paths(part))
-    deeper = {path.rpartition(".")[2] for path in paths}
-    meant = name if name in deeper else next(iter(difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(name, deeper, n=1)), "")
+    # Sorted, and outer names first among equally close ones, so that the suggestion is the same in every process.
+    known = [*names, *sorted({path.rpartition(".")[2] for path in paths} - set(names))]
+    meant = name if name in known else next(iter(difflib.get_close_matches(name, known, n=1)), "")
     close = sorted((path for path in paths if path.rpartition(".")[2] == meant), key=lambda path: path.count("."))[:3]
     return f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(names) or 'no fields'}"
 

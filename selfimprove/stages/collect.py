@@ -111,7 +111,7 @@ def sample_allocated(
     requests = ask(context, problems, f"g{number}", prompter, replace(workflow.sampling, n=1))
     waves = Waves(workflow, requests, problems, number, context.rates(problems) or earlier_rates(context, number))
     first = waves.next_wave() or []
-    if not waves.ended and not getattr(workflow.selector, "needs_reference", True):
+    if not waves.ended and not workflow.selector.needs_reference:
         selector, allocator = type(workflow.selector).__name__, type(workflow.allocator).__name__
         raise UserError(
             f"{selector} compares all traces of a problem, but {allocator} decides by what is accepted while they arrive; set allocator=FixedK()"

@@ -10,7 +10,7 @@ from pathlib import Path
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.problems.sets import load_sets
-from selfimprove.protocols import Cluster, Progress, Tracker
+from selfimprove.protocols import Cluster, OpenTracker, Progress, Tracker
 from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.records import Checkpoint, Problem
 from selfimprove.selection.contamination import EvalIndex
@@ -35,7 +35,7 @@ class RunContext:
     """Problems of the evaluation."""
     eval_index: EvalIndex | None = None
     """Index of the evaluation's questions, which keeps them out of the training rows; None where nothing is compared."""
-    tracker: Tracker = field(default_factory=NoTracker)
+    tracker: OpenTracker = field(default_factory=NoTracker)
     progress: Progress = field(default_factory=NoProgress)
     predicted: Mapping[str, float] = field(default_factory=dict)
     """Predicted solve rates of this generation's problems, by id."""
@@ -78,7 +78,7 @@ def open_run_context(
         UserError: The problems, the base model or the folder cannot be used; the message says what to change.
     """
     with writing(run_dir) as run:
-        tracker, progress = tracker or NoTracker(), run.watched(progress or NoProgress())
+        progress = progress or NoProgress()
         problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
         index = EvalIndex(workflow.contamination, eval_problems) if workflow.contamination else None
         clean = index.clean_problems(problems) if index else problems
@@ -91,9 +91,10 @@ def open_run_context(
         progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {counts}")
         if dropped := len(problems) - len(clean):
             progress.say(f"{dropped} problems are left out: they give evaluation problems away")
+        opened = (tracker or NoTracker()).open(workflow.name, settings, run.root)
         status, place = "FAILED", cluster()
         try:
-            if link := tracker.start(workflow.name, settings, run.root):
+            if link := opened.start():
                 progress.say(link)
             yield RunContext(
                 workflow=workflow,
@@ -103,7 +104,7 @@ def open_run_context(
                 problems=clean,
                 eval_problems=eval_problems,
                 eval_index=index,
-                tracker=tracker,
+                tracker=opened,
                 progress=progress,
             )
             status = "FINISHED"
@@ -112,7 +113,7 @@ def open_run_context(
             raise
         finally:
             place.close()
-            tracker.finish(status)
+            opened.finish(status)
 
 
 def of_finished_run(
@@ -130,6 +131,6 @@ def of_finished_run(
         base=run.champion(),
         problems=run.problems("train"),
         eval_problems=run.problems("eval"),
-        tracker=tracker or NoTracker(),
+        tracker=(tracker or NoTracker()).open(workflow.name, run.settings(), run.root),
         progress=progress or NoProgress(),
     )

@@ -116,10 +116,12 @@ def _features(context: RunContext, part: DifficultyModel, checkpoint: Checkpoint
     worker = hand_over(context.cluster, context.workflow.sampler, "embedder", part.embedder)
     context.progress.begin(label, len(prompts))
     for batches in worker.stream("embed", [(checkpoint, prompts)]):
+        context.run.check_store()
         for batch in batches:
             context.progress.advance(sum(name not in features for name, _ in batch))
             features.update(batch)
     context.progress.end()
+    context.run.settle()
     return features
 
 

@@ -92,9 +92,11 @@ def sample(
             traces = ([teacher.read(trace) for trace in batch] for batch in traces)
         for judged in stream_verdicts(workflow.verifier, problems, traces, context.cluster, workflow.verifier_deadline):
             shards.add(judged)
+            context.run.check_store()
             correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
             progress.advance(len(judged), tokens=sum(item.trace.output_tokens for item in judged), accepted=correct)
         progress.end()
+        context.run.settle()
         if teacher:
             context.cluster.end(teacher.sampler)
     return shards

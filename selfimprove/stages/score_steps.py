@@ -31,9 +31,11 @@ def score_steps(
     while shard := list(islice(traces, SHARD)):
         asked = {trace.id: (by_id[trace.problem_id], thoughts_of(trace)) for trace in shard}
         rewards |= rewards_of(context, part, asked, folder / "rewards" / f"shard-{number:05d}.parquet")
+        context.run.check_store()
         context.progress.advance(len(shard), total=len(rewards))
         number += 1
     context.progress.end()
+    context.run.settle()
     return rewards
 
 

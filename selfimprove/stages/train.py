@@ -92,12 +92,14 @@ def train(
         context.progress.begin(label or name, 0)
         on_step = _steps_into(context, steps)
         for several in worker.stream("train", [(start, fits, into, seed)]):
+            context.run.check_store()
             for step in several:
                 on_step(step)
         context.progress.end()
         return steps
 
     steps = keep(folder / "training.json", list[TrainingStep], made_from, make)
+    context.run.settle()
     return describe_folder(into, name, start.id, generation), steps
 
 

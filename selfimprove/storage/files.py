@@ -67,13 +67,13 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 def write_records(path: Path, records: Sequence[Any], kind: type[Any]) -> None:
     """Write records of one kind as a Parquet file that `datasets.load_dataset("parquet", data_files=…)` opens."""
-    from datasets import Dataset
-    from pyarrow import parquet
+    from datasets import Features
+    from pyarrow import Table, parquet
 
-    rows = [_adapter(kind).dump_python(record, mode="json") for record in records]
+    table = Table.from_pylist([_adapter(kind).dump_python(record, mode="json") for record in records])
     with complete_or_absent(path) as temporary:
-        # Not to_parquet, which draws a progress bar for every file.
-        parquet.write_table(Dataset.from_list(rows).data.table, temporary)
+        # The schema that a Dataset would have, without the fingerprint that making one computes.
+        parquet.write_table(table.cast(Features.from_arrow_schema(table.schema).arrow_schema), temporary)
         # The file never changes again, and forks of a run share it.
         temporary.chmod(0o444)
 

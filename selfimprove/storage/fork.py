@@ -1,4 +1,4 @@
-"""A new run that shares the first generations of another one."""
+"""A fork: a new run that shares the first generations of another."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ SHARED = (
     "contamination",
     "seed",
 )
-"""Settings that every generation rests on: with another one there is nothing to share."""
+"""Settings that every generation depends on: if one of them changes, no generation can be shared."""
 
 
 def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: dict[str, Any]) -> None:
-    """Let `target` begin with the generations of `source` before `from_generation`; what is there already is left.
+    """Start `target` with the generations of `source` before `from_generation`. Files that are there already stay as they are.
 
-    Files are hard links where both are on one disk, else copies; reports tell of the checkpoints in their new place.
+    Files are hard links if both folders are on one disk, copies otherwise. Reports get the new paths of the checkpoints.
 
     Raises:
-        UserError: those generations are not complete, or `settings` changes what they rest on.
+        UserError: those generations are not complete, or `settings` changes a setting that they depend on.
     """
     complete = [report.generation for report in source.reports()]
     if from_generation < 1 or from_generation - 1 not in complete:
@@ -43,7 +43,7 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
         raise UserError(f"cannot fork {source} from generation {from_generation}: {last}")
     changed = [line for line in differences(source.settings(), settings) if line.split(":")[0].split(".")[0] in SHARED]
     if changed:
-        raise UserError(f"a fork shares generations that rest on {changed[0]}; start a new run instead")
+        raise UserError(f"a fork shares generations that depend on {changed[0]}; start a new run instead")
     target.claim(settings)
     for file in _shared_files(source, range(from_generation)):
         place = target.root / file.relative_to(source.root)
@@ -58,7 +58,7 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
 
 
 def _shared_files(source: RunFolder, generations: Sequence[int]) -> Iterator[Path]:
-    """Everything of these generations; each report after the rest of its generation, which it completes."""
+    """The files of these generations. A report comes after the other files of its generation, as it marks the generation as complete."""
     folders = [source.baseline("few_shot"), *(source.generation(number) for number in generations)]
     for folder in folders:
         files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -1,8 +1,7 @@
-"""One writer for a run folder at a time: a lock that ends with its process, however that ends."""
+"""One writer at a time for a run folder: a lock that ends with its process."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import time
@@ -16,28 +15,26 @@ from pydantic import TypeAdapter
 from selfimprove.errors import UserError
 
 LOCK = ".lock"
-"""The file of a run folder that is locked while a process writes there."""
-_held: set[Path] = set()
-"""Folders that this process has locked: such a lock keeps out other processes only."""
+"""File of a run folder that is locked while a process writes there."""
 
 
 class BeingWritten(UserError):
-    """Another run writes there."""
+    """Another process writes there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """A process that writes into a run folder; this one unless told."""
+    """A process that writes into a run folder; by default, this one."""
 
     process: int = field(default_factory=os.getpid)
     host: str = field(default_factory=socket.gethostname)
     since: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M:%S"))
-    """In the local time of its host."""
+    """Start of the writing, in the local time of the host."""
 
     def refuse(self, place: object) -> BeingWritten:
-        """The error for another one that would write into `place`."""
+        """The error for a second process that wants to write to `place`."""
         who = f"process {self.process} on host {self.host} since {self.since}"
-        return BeingWritten(f"{place} is being written by {who}; wait for its end, or use another --run-dir")
+        return BeingWritten(f"{place} is being written by {who}; wait until it ends, or use another --run-dir")
 
 
 _adapter = TypeAdapter(Writer)
@@ -45,57 +42,42 @@ _adapter = TypeAdapter(Writer)
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing into the folder, which is made where it is missing.
+    """Keep everybody else from writing into the folder, which is created if it is missing.
 
-    The lock is one of POSIX records: a child does not inherit it, and the kernel ends it with the process, so that none is ever stale. Where the
-    file system knows no locks, nobody is kept out.
+    The kernel releases the lock when its process ends, however it ends, and a child does not inherit it. On a file system without locks, nobody is
+    kept out.
 
     Raises:
-        BeingWritten: another process has it.
+        BeingWritten: another process has the lock, or this process has it already.
     """
+    from filelock import FileLock, Timeout
+
     folder = folder.resolve()
-    if folder in _held:
-        raise Writer().refuse(folder)
-    new = not folder.exists()
+    new, file = not folder.exists(), folder / LOCK
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = _take(folder)
-    _held.add(folder)
+    # Not at once: a lock file that its last holder removes at this moment is replaced by another.
+    lock = FileLock(file, timeout=0.1, fallback_to_soft=False, thread_local=False)
+    try:
+        lock.acquire()
+        file.write_bytes(_adapter.dump_json(Writer()))
+    except Timeout as error:
+        raise _writer(file).refuse(folder) from error
+    except OSError:
+        pass
     try:
         yield
     finally:
-        _held.discard(folder)
-        # Before it is unlocked: who waits for this file then finds that it is gone and takes another.
-        (folder / LOCK).unlink(missing_ok=True)
-        os.close(descriptor)
+        # Before the release: otherwise the next holder's file could be removed.
+        file.unlink(missing_ok=True)
+        lock.release()
         if new:
             with suppress(OSError):
                 folder.rmdir()
 
 
-def _take(folder: Path) -> int:
-    """The descriptor that holds the lock."""
-    file = folder / LOCK
-    while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            noted = os.read(descriptor, 4096)
-            os.close(descriptor)
-            raise _writer(noted).refuse(folder) from error
-        except OSError:
-            return descriptor
-        with suppress(FileNotFoundError):
-            if os.fstat(descriptor).st_ino == file.stat().st_ino:
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, _adapter.dump_json(Writer()))
-                return descriptor
-        os.close(descriptor)
-
-
-def _writer(noted: bytes) -> Writer:
+def _writer(file: Path) -> Writer:
     try:
-        return _adapter.validate_json(noted)
-    except ValueError:
-        # It has the lock and has not said yet who it is.
+        return _adapter.validate_json(file.read_bytes())
+    except (OSError, ValueError):
+        # It has the lock but has not written its name yet.
         return Writer(process=0)

@@ -14,7 +14,6 @@ from typing import Any
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import BudgetCurve
-from selfimprove.protocols import Progress
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.settings.paths import differences
 from selfimprove.storage.files import complete_or_absent, put_link, read_json, write_json
@@ -54,9 +53,11 @@ class RunFolder:
         """The folder as the user knows it."""
         return str(self.root)
 
-    def watched(self, progress: Progress) -> Progress:
-        """What to show the progress of work in this folder with."""
-        return progress
+    def settle(self) -> None:
+        """Wait until everything in the folder is stored; a folder on this machine needs no wait. Stages call it when they end."""
+
+    def check_store(self) -> None:
+        """Raise UserError if nothing more can be stored, so that a long stage need not run to its end; a folder on this machine needs no check."""
 
     @property
     def logs(self) -> Path:

@@ -83,7 +83,7 @@ def thinking_by_difficulty(context: RunContext, limits: Sequence[int], rules: Ma
     files = [folder / "result.json", folder / "result.png"]
     write_json(files[0], result)
     plot(result.curves, files[1])
-    context.tracker.measured("thinking_by_difficulty", metrics(result), [*files, folder / "difficulty" / "reliability.png"], run.root)
+    context.tracker.log_figures("thinking_by_difficulty", metrics(result), [*files, folder / "difficulty" / "reliability.png"])
     return result
 
 

@@ -61,7 +61,7 @@ def budget_curve(context: RunContext, budgets: Mapping[str, Budget | None], reje
     files = [run.budget_curve / "curve.json", run.budget_curve / "curve.png"]
     write_json(files[0], curves)
     plot(curves, files[1])
-    context.tracker.measured("budget_curve", metrics(curves), files, run.root)
+    context.tracker.log_figures("budget_curve", metrics(curves), files)
     return curves
 
 

@@ -115,7 +115,7 @@ def _measured(context: RunContext, checkpoint: Checkpoint, name: str, folder: Pa
     result = score(checkpoint.id, judged)
     context.progress.advance(len(judged), tokens=result.tokens, accepted=result.outcomes["correct"])
     context.progress.end()
-    context.tracker.baseline(name, result)
+    context.tracker.log_baseline(name, result)
     layers, parameters = size(Path(checkpoint.path))
     return Cost(name, layers, parameters, result, result.tokens / len(judged), seconds / len(judged), alone, checkpoint.weights_hash)
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from selfimprove.protocols import Cluster
 from selfimprove.stages.context import RunContext, of_finished_run
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.captured_output import noise_into
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.captured_output import capture_output
+from selfimprove.terminal.progress import TerminalProgress
 from selfimprove.tracking.mlflow import MLflow
 from selfimprove.workflow.files import load_workflow
 
@@ -35,5 +35,5 @@ def open_study(run_dir: Path, name: str, start_cluster: Callable[..., Cluster]) 
     run = RunFolder(run_dir)
     workflow, module = load_workflow(*run.source())
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
-    with noise_into(run.logs / f"{name}.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        yield of_finished_run(run, workflow, cluster, tracker, Show(console)), console
+    with capture_output(run.logs / f"{name}.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
+        yield of_finished_run(run, workflow, cluster, tracker, TerminalProgress(console)), console

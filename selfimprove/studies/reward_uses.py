@@ -18,7 +18,7 @@ from selfimprove.evaluation.equal_tokens import (
     early_stop,
     point,
 )
-from selfimprove.evaluation.reranking import CHOICES, Candidate
+from selfimprove.evaluation.reranking import CHOICES, ScoredAnswer
 from selfimprove.process_reward.aggregation import Aggregation, aggregate
 from selfimprove.process_reward.search import HOPELESS, Search
 from selfimprove.process_reward.step_rewards import StepRewards
@@ -86,20 +86,20 @@ def compare_uses(context: RunContext, guidance: StepRewards, checkpoint: Checkpo
     files = [folder / "result.json", folder / "result.png"]
     write_json(files[0], result)
     plot(result, files[1])
-    context.tracker.measured("process_reward", metrics(result), files, context.run.root)
+    context.tracker.log_figures("process_reward", metrics(result), files)
     return result
 
 
-def candidates(judged: Iterable[AnnotatedTrace], how: Aggregation) -> dict[str, list[Candidate]]:
+def candidates(judged: Iterable[AnnotatedTrace], how: Aggregation) -> dict[str, list[ScoredAnswer]]:
     """Answer, correctness, reward and tokens of each trace, by problem; a trace that was given up has no answer."""
-    found: defaultdict[str, list[Candidate]] = defaultdict(list)
+    found: defaultdict[str, list[ScoredAnswer]] = defaultdict(list)
     for item in judged:
         right = item.verdict.outcome is Outcome.CORRECT
-        found[item.trace.problem_id].append(Candidate(item.verdict.answer, right, aggregate(item.rewards, how), item.trace.output_tokens))
+        found[item.trace.problem_id].append(ScoredAnswer(item.verdict.answer, right, aggregate(item.rewards, how), item.trace.output_tokens))
     return dict(found)
 
 
-def differences(spent: Sequence[Spent], pool: Mapping[str, Sequence[Candidate]], seed: int) -> Iterable[Difference]:
+def differences(spent: Sequence[Spent], pool: Mapping[str, Sequence[ScoredAnswer]], seed: int) -> Iterable[Difference]:
     """Compare votes by reward with the majority of the same plain samples, and each search's weighted majority with every choice of plain samples."""
     for choice in ("best of N", "weighted majority"):
         yield difference(spent[0], choice, "majority", pool, seed)

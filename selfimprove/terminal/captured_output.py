@@ -1,4 +1,4 @@
-"""Keeps what libraries print off the screen: it goes into a file of the run folder."""
+"""Sends what libraries print to a log file in the run folder instead of the screen."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rich.console import Console
 
 
 @contextmanager
-def noise_into(file: Path, screen: int = 1) -> Iterator[Console]:
-    """While the block runs, all output of this process goes into `file`, but for what is printed on the console that it gives.
+def capture_output(file: Path, screen: int = 1) -> Iterator[Console]:
+    """Redirect all output of this process to `file` while the block runs, except what is printed on the console it yields.
 
-    `screen` is where that console writes: 1 for standard output, 2 for standard error. However the block ends, both are as before.
+    `screen` is the descriptor that this console writes to: 1 for standard output, 2 for standard error. Both are restored when the block ends.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as ends:
@@ -37,18 +37,18 @@ def noise_into(file: Path, screen: int = 1) -> Iterator[Console]:
             ends.callback(os.dup2, saved, descriptor)
             ends.callback(_flush, stream)
             os.dup2(log.fileno(), descriptor)
-        # Where `sys.stderr` is not descriptor 2 (a notebook, a test), what is written to it would pass by.
+        # In a notebook or a test, `sys.stderr` is not descriptor 2, and what is written to it would still reach the screen.
         ends.enter_context(redirect_stdout(_writing_to(1)))
         ends.enter_context(redirect_stderr(_writing_to(2)))
         yield Console(file=terminal, force_terminal=None if terminal.isatty() else False)
 
 
 def _writing_to(descriptor: int) -> TextIO:
-    # By number and unbuffered: a log handler that took it within the block writes to the screen again afterwards.
+    # By number and unbuffered, so that a log handler created inside the block writes to the screen again after it.
     return TextIOWrapper(FileIO(descriptor, "w", closefd=False), write_through=True)
 
 
 def _flush(stream: TextIO) -> None:
-    # Where the disk is full, what is left of the noise is not worth an error.
+    # If the disk is full, the rest of the output is not worth an error.
     with suppress(OSError):
         stream.flush()

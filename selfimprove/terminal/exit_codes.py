@@ -1,4 +1,4 @@
-"""How a program ends that could not do its work: one line that says why, and an exit code."""
+"""How a program ends when it cannot do its work: one line that says why, and an exit code."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from selfimprove.errors import UserError, WorkerFailed
 
 INTERRUPTED = 130
-"""The exit code after Ctrl-C or SIGTERM."""
+"""Exit code after Ctrl-C or SIGTERM."""
 REFUSED = 2
-"""The exit code where the input is at fault or a worker failed."""
+"""Exit code if the input is wrong or a worker failed."""
 
 
 def one_line(error: Exception) -> str:
-    """What the error says, as one printable line."""
+    """The error's message as one printable line."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left{f' for {error.filename}' if error.filename else ''}: free some; the same command continues where it stopped"
     from selfimprove.terminal.safe_text import plain_text
@@ -26,7 +26,7 @@ def one_line(error: Exception) -> str:
 
 @contextmanager
 def in_one_line(name: str) -> Iterator[None]:
-    """Ends a script as the command line does: with a line in place of a traceback where a user can mend what is wrong, and after Ctrl-C."""
+    """End a script as the command line does: errors that the user can fix, and Ctrl-C, print one line instead of a traceback."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What is shown while a run works: a live line with rates in a terminal, a plain line every few seconds elsewhere."""
+"""The progress of a run: a live bar with rates in a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from selfimprove.terminal.safe_text import printable
 
 PLAIN_SECONDS = 10.0
-"""Between two plain lines."""
+"""Seconds between two plain lines."""
 
 
 class NoProgress:
-    """Shows nothing."""
+    """Prints nothing."""
 
     def begin(self, stage: str, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def end(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def say(self, line: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @dataclass
@@ -48,8 +48,8 @@ class _Stage:
         return ", ".join(parts)
 
 
-class Show:
-    """Shows the stage at work, one at a time, on a console."""
+class TerminalProgress:
+    """Shows the current stage on a console, one stage at a time."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -59,7 +59,7 @@ class Show:
         self._task = TaskID(0)
 
     def begin(self, stage: str, total: int) -> None:
-        """A stage begins; `total` 0 where it is not known yet."""
+        """Begin a stage of `total` items; 0 if the number is not known yet."""
         self._stage = _Stage(stage, total)
         self._last_line = time.monotonic()
         if self._console.is_terminal:
@@ -75,7 +75,7 @@ class Show:
             self._bar.start()
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
-        """More of the stage is done."""
+        """Count more items of the stage as done."""
         stage = self._stage
         if stage is None:
             return
@@ -90,18 +90,18 @@ class Show:
             self.say(f"{stage.name}: {stage.done}/{stage.total or '?'}, {stage.rates()}")
 
     def end(self) -> None:
-        """The stage is done: one line that stays says how it went."""
+        """End the stage with a line that stays and sums it up."""
         self.stop()
         stage, self._stage = self._stage, None
         if stage is not None:
             self.say(f"{stage.name}: {stage.done} in {time.monotonic() - stage.started:.0f} s, {stage.rates()}")
 
     def stop(self) -> None:
-        """Leave the terminal clean, whatever happened."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._console.print(printable(line), highlight=False, soft_wrap=True)

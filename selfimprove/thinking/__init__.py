@@ -1,1 +1,1 @@
-"""What a reasoning trace is."""
+"""Reasoning traces: their thinking, thoughts and behaviours."""

@@ -1,4 +1,4 @@
-"""What the traces of a generation are made of: how many thoughts, how long, and which behaviours."""
+"""Figures about the traces of a generation: number of thoughts, their length and their behaviours."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from selfimprove.thinking.traces import parsed
 
 
 def dissect(trace: Trace, behaviours: Behaviours) -> list[tuple[Thought, Behaviour]]:
-    """The thoughts of a trace, each with its behaviour; none where nothing is thought. A blank one is left out."""
+    """The thoughts of a trace, each with its behaviour, without blank thoughts; empty for a trace without thinking."""
     thoughts = [thought for thought in split(parsed(trace).thinking or "") if thought.text.strip()]
     return list(zip(thoughts, behaviours.mark([thought.text for thought in thoughts]), strict=True))
 
 
 def anatomy(traces: Iterable[Trace], behaviours: Behaviours, decode: Decode | None = None) -> ThinkingFigures | None:
-    """Figures over all traces, those without thinking included; one trace in memory at a time. None where there are no traces.
+    """Figures over all traces, including those without thinking, with one trace in memory at a time. None without traces.
 
-    Thinking tokens are counted where `decode` is given.
+    Thinking tokens are counted if `decode` is given.
     """
     count = 0
     totals: Counter[str] = Counter()

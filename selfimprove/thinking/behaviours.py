@@ -1,4 +1,4 @@
-"""Marks what each thought does: plans, confirms, reflects, revises, concludes, or takes a step."""
+"""Marks the reasoning behaviour of each thought: plan, confirmation, reflection, revision, conclusion or step."""
 
 from __future__ import annotations
 
@@ -15,52 +15,51 @@ from selfimprove.thinking.thoughts import LEAD, SENTENCE_END, WAIT
 
 
 class Behaviour(StrEnum):
-    """What a thought does in its trace."""
+    """A reasoning behaviour."""
 
     PLAN = "plan"
-    """Says what is asked, or what will be done: "Okay, so I need to…"."""
+    """States the task or what to do: "Okay, so I need to…"."""
     CONFIRMATION = "confirmation"
-    """Agrees with what was found, and goes on: "Right, …"."""
+    """Agrees with a result and continues: "Right, …"."""
     REFLECTION = "reflection"
-    """Examines what was found: "Is that…? Yeah", "Let me check"."""
+    """Examines a result: "Is that…? Yeah", "Let me check"."""
     REVISION = "revision"
-    """Turns away from what came before, or tries another way: "Wait", "But wait", "Alternatively"."""
+    """Rejects earlier thoughts or tries another way: "Wait", "But wait", "Alternatively"."""
     CONCLUSION = "conclusion"
     """States the answer: "So the answer is…"."""
     STEP = "step"
-    """All the rest: the work itself."""
+    """All other thoughts: the work itself."""
 
 
 def _compiles(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from error
+        raise ValueError(f"not a regular expression: {error}") from error
     return pattern
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Cue:
-    """Words that give a moment away."""
+    """Words that show a behaviour."""
 
     behaviour: Behaviour
     pattern: Annotated[str, AfterValidator(_compiles)]
-    """A regular expression, matched whatever the case, with `’` read as `'`. It is shown at most `LONGEST` characters at a time, so that one
-    that backtracks cannot stand still for long."""
+    """A regular expression, matched in any case, with `’` read as `'`. It sees at most `LONGEST` characters at a time, which bounds backtracking."""
     where: Literal["sentence", "thought", "anywhere", "last"] = "sentence"
-    """`sentence`: a sentence begins with it, words like "So," and "Okay," left out; `thought`: the first sentence of the thought does;
-    `anywhere`: a sentence holds it; `last`: a sentence of the trace's last thought begins with it, nothing left out."""
+    """`sentence`: a sentence begins with it, after words like "So," and "Okay,"; `thought`: the first sentence of a thought does; `anywhere`: a
+    sentence contains it; `last`: a sentence of the trace's last thought begins with it, without words before."""
 
 
 LONGEST = 300
-"""Characters of a sentence that are looked at, from its beginning."""
+"""Number of characters of a sentence, from its beginning, that are searched for cues."""
 OPENERS = re.compile(
     r"(?:(?:so|therefore|thus|hence|then|and|now|okay|ok|alright|all right|well|but|or|ah|oh|h++m++|um++)(?:,|\.\.\.|…|\.|, so)? )*+", re.IGNORECASE
 )
-"""What a sentence may begin with without being something else for it."""
+"""Words that may precede a cue at the beginning of a sentence."""
 
 MARKUP = " \t-*•_>#"
-"""What lists and emphasis put around a sentence."""
+"""Characters of lists and emphasis around a sentence."""
 
 _WILL = r"(?:let me|let's|let us|i'll|i will|i should|i'd better|i want to|i need to|we should|we can|i can)"
 _IS = r"(?:is|are|was|does|do|did|can|could|should|would|isn't|doesn't|didn't|have|am)"
@@ -136,20 +135,20 @@ CUES = (
         rf"{_THAT}(?:'s| is| are)(?: also| indeed| all)? (?:correct|right|consistent|what i expected)\b",
     ),
 )
-"""The cues that are shipped; of those that a sentence shows, the first in this order counts."""
+"""The default cues. If a sentence shows several, the first in this order counts."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Behaviours:
-    """A table of cues; a table of your own may hold these: `Behaviours(cues=(Cue(Behaviour.REVISION, "scrap that"), *CUES))`."""
+    """A table of cues. Your own may extend the default: `Behaviours(cues=(Cue(Behaviour.REVISION, "scrap that"), *CUES))`."""
 
     cues: tuple[Cue, ...] = CUES
-    """In their order: the first that a sentence shows gives its behaviour."""
+    """Cues in order of priority: the first that a sentence shows gives its behaviour."""
 
     def mark(self, thoughts: Sequence[str]) -> list[Behaviour]:
-        """The behaviour of each thought of a trace, given their texts in order: that of the first sentence that shows a cue, and else a step.
+        """The behaviour of each thought of a trace, given their texts in order: that of its first sentence with a cue, or else a step.
 
-        Only the last thought depends on where it stands, so that marks of complete thoughts stay when a trace grows.
+        Only the last thought depends on its position, so the behaviours of complete thoughts stay when a trace grows.
         """
         return [self._behaviour(text, number == len(thoughts)) for number, text in enumerate(thoughts, start=1)]
 
@@ -170,7 +169,7 @@ _compiled = cache(lambda pattern: re.compile(pattern, re.IGNORECASE))
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """The beginnings of its sentences, each with a line end after it; a new line begins one too."""
+    """The beginnings of its sentences, each followed by a line end. A new line begins a sentence too."""
     for line in text.splitlines():
         start = 0
         for end in SENTENCE_END.finditer(line):

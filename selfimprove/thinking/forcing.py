@@ -1,4 +1,4 @@
-"""Budget forcing, and stops after a thought, as a function of the tokens written so far: which token must come next, and which may not come yet."""
+"""Budget forcing and stops after a thought, as a function of the tokens so far: which token must come next, and which must not come yet."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from selfimprove.thinking.thoughts import Thought, complete, split
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """What forcing has to know of a tokenizer."""
+    """What forcing needs from a tokenizer."""
 
     texts: Sequence[str]
-    """What each token reads as in the middle of a text, by id."""
+    """The text of each token in the middle of a text, by id."""
     encode: Callable[[str], list[int]]
-    """Ids of a text, without special tokens around it."""
+    """Returns the ids of a text, without special tokens around it."""
     ends: tuple[int, ...]
-    """Ids that end the turn; the first is written where a turn is ended."""
+    """Ids that end the turn; the first one is written to end it."""
 
     def beginning(self, words: Sequence[str]) -> tuple[int, ...]:
-        """The tokens that write one of these words, whatever its case and the white space around it; the first token of a word that is no token."""
+        """Tokens that are one of these words, in any case and with any white space; for a word of several tokens, its first token."""
         wanted = {word.casefold() for word in words}
         whole = {token: text.strip().casefold() for token, text in enumerate(self.texts) if len(text) < 64}
         found = {token for token, text in whole.items() if text in wanted}
@@ -35,8 +35,8 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokenizer: Any, ends: Sequence[int]) -> Vocabulary:
-        """That of a transformers tokenizer."""
-        # After another token, as some tokenizers leave out a space at the beginning of a text.
+        """The vocabulary of a transformers tokenizer."""
+        # After another token, because some tokenizers drop a space at the beginning of a text.
         before = tokenizer.encode("a", add_special_tokens=False)
         lead = len(tokenizer.decode(before, clean_up_tokenization_spaces=False))
         texts = tokenizer.batch_decode([[*before, token] for token in range(len(tokenizer))], clean_up_tokenization_spaces=False)
@@ -53,35 +53,35 @@ class Forcing:
 
     @cached_property
     def end(self) -> list[int]:
-        """The end delimiter."""
+        """Tokens of the end delimiter."""
         return self.vocabulary.encode(self.delimiters.end)
 
     @cached_property
     def continuations(self) -> list[list[int]]:
-        """Each continuation."""
+        """Tokens of each continuation."""
         return [self.vocabulary.encode(text) for text in self.budget.continuations]
 
     @cached_property
     def closes(self) -> bool:
-        """A turn does not end within the thinking, which would leave it without an answer: so under every limit, and not without any."""
+        """Whether a turn that ends within the thinking is continued to an answer: with any limit, it is."""
         return replace(self.budget, continuations=("Wait",)) != Budget()
 
     @cached_property
     def head(self) -> int:
-        """Length of the end delimiter's first token: whoever has written so much of it is taken to be ending."""
+        """Length of the end delimiter's first token: a text that ends with so much of the delimiter counts as ending."""
         return max(1, min(len(self.vocabulary.texts[self.end[0]]), len(self.delimiters.end)))
 
     def tail(self, text: str, least: int = 1) -> str:
-        """The longest beginning of the end delimiter that a text ends with, short of all of it; nothing where that is shorter than `least`."""
+        """The longest proper prefix of the end delimiter that the text ends with; empty if it is shorter than `least`."""
         end = self.delimiters.end
         return next((end[:length] for length in range(len(end) - 1, least - 1, -1) if text.endswith(end[:length])), "")
 
     def held(self, tail: str) -> tuple[int, ...]:
-        """The tokens that may not follow while the end is held back: what ends the turn, and what completes the end delimiter or takes it as far as
-        its first token does, where `tail` of it stands there already."""
+        """The tokens that must not come while the end is held back: those that end the turn, and those that, after `tail`, complete the end delimiter
+        or write at least its first token's length."""
         if tail not in self._held:
             end = self.delimiters.end
-            # A look at its signs tells most tokens apart from those that could.
+            # Comparing single characters excludes most tokens.
             found = [
                 token
                 for token, text in enumerate(self.vocabulary.texts)
@@ -102,12 +102,12 @@ class _Phase(Enum):
 
 
 class Writing:
-    """One output as far as it is written. All here follows from what was asked and the tokens read, so that it can be told again afterwards."""
+    """One output so far. Its state follows from the settings and the tokens alone, so that it can be replayed afterwards."""
 
     def __init__(self, forcing: Forcing, opened: bool, begun: str = "", stop_after: int | None = None) -> None:
-        """`opened` says that what precedes the output has opened the thinking and not ended it.
+        """`opened` says that the text before the output has opened the thinking and not closed it.
 
-        `begun` is the thinking that precedes it, or where none is opened the text; its tokens and its complete thoughts do not count. After
+        `begun` is the thinking before the output, or the text before it if no thinking is open; its tokens and complete thoughts do not count. After
         `stop_after` more complete thoughts, the turn is ended within the thinking.
         """
         self._forcing = forcing
@@ -116,27 +116,27 @@ class Writing:
         self._queue: list[int] = []
         """Tokens that must come next."""
         self._text = begun
-        """Of this phase."""
+        """Text of this phase."""
         self._starts: list[int] = []
-        """Where each token of thinking begins in the text."""
+        """First character of each thinking token in the text."""
         self._thought = 0
-        """Where the last thought begins in the text, as far as it was looked at."""
+        """First character of the last thought found so far in the text."""
         self._thoughts_before = 0
-        """Thoughts before that one."""
+        """Number of thoughts before that one."""
         self._answer_tokens = 0
         self._closing = False
-        """The end is being brought about."""
+        """Whether the end is being forced."""
         self.position = 0
-        """How many tokens were read."""
+        """Number of tokens read."""
         self.forced: list[int] = []
-        """Positions of the tokens that were not the model's own: those after an end that was brought about, and continuations. A continuation
-        whose first token the model chose by itself while the end was held back counts as one."""
+        """Positions of the tokens that the model did not choose: forced ends and continuations. A continuation whose first token the model chose
+        while the end was held back counts too."""
         self.violations: list[int] = []
-        """Positions where a token was read that should have been another one, or held back."""
+        """Positions of tokens that should have been another one, or held back."""
         self.thinking_tokens = 0
-        """Tokens of thinking, those of the delimiters left out."""
+        """Number of thinking tokens, without delimiters."""
         self.extensions = 0
-        """How many continuations were begun."""
+        """Number of continuations begun."""
         self._stopping = False
         done = self._complete_thoughts() if opened else 0
         self._thoughts_before -= done
@@ -146,13 +146,13 @@ class Writing:
 
     @property
     def next(self) -> int | None:
-        """The token that must come next; None where the model chooses."""
+        """The token that must come next; None if the model chooses."""
         return self._queue[0] if self._queue else None
 
     @property
     def target(self) -> int | None:
-        """What takes the place of an end: of the thinking, the first token of a continuation; of the turn within the thinking, the first that is
-        left to write of the end delimiter; None where nothing is held back."""
+        """The token that replaces an end. For an end of the thinking, it is the first token of a continuation; for an end of the turn within the
+        thinking, the next token of the end delimiter. None if nothing is held back."""
         if self._queue or self._phase is not _Phase.THINKING:
             return None
         if not self._early:
@@ -162,7 +162,7 @@ class Writing:
 
     @property
     def held(self) -> tuple[int, ...]:
-        """The tokens whose probability goes to `target`."""
+        """The tokens whose probability moves to `target`."""
         return self._forcing.held(self._forcing.tail(self._text)) if self._early else self._forcing.vocabulary.ends
 
     @property
@@ -173,25 +173,25 @@ class Writing:
 
     @property
     def thoughts(self) -> int:
-        """How many thoughts have been begun; a continuation begins one."""
+        """Number of thoughts begun; a continuation begins one."""
         last = self._last_thought()
         return self._thoughts_before + _count(last)
 
     @property
     def stopped(self) -> bool:
-        """The turn was ended because it had as many complete thoughts as were asked for."""
+        """Whether the turn was ended after the requested number of complete thoughts."""
         return self._stopping and not self._queue
 
     @property
     def thought_tokens(self) -> int | None:
-        """Tokens of the thought that is being written, so far; None before and after the thinking, and where the next token is not chosen."""
+        """Number of tokens so far in the current thought; None outside the thinking, and if the next token is forced."""
         if self._queue or self._phase is not _Phase.THINKING:
             return None
         self._last_thought()
         return len(self._starts) - bisect_left(self._starts, self._thought)
 
     def read(self, token: int) -> None:
-        """Take the next token of the output."""
+        """Read the next token of the output."""
         target, due, early = self.target, self.next, self._early
         position, self.position = self.position, self.position + 1
         if due is not None:
@@ -217,7 +217,7 @@ class Writing:
         self._thought = len(self._text)
 
     def _add(self, token: int, due: bool) -> None:
-        """Its text, to the part of the output that it belongs to."""
+        """Add a token's text to its part of the output."""
         if self._phase is _Phase.AFTER:
             self._answer_tokens += not due
             return
@@ -237,10 +237,10 @@ class Writing:
         self.thinking_tokens = bisect_left(self._starts, own)
 
     def _plan(self) -> None:
-        """What the limits ask for now."""
+        """Queue what the limits now require."""
         budget = self._forcing.budget
         if self._phase is _Phase.THINKING and not self._closing:
-            # Those of an end that has begun count too: whatever came next could make thinking of them.
+            # Tokens of an end that has begun count too: the next token could make them thinking.
             full = budget.max_tokens is not None and len(self._starts) >= budget.max_tokens
             if full or (budget.max_thoughts and self._complete_thoughts() >= budget.max_thoughts):
                 self._queue, self._closing = self._ending(), True
@@ -250,23 +250,23 @@ class Writing:
             self._queue = [self._forcing.vocabulary.ends[0]]
 
     def _begun(self) -> str:
-        """What is written of the end delimiter."""
+        """The part of the end delimiter that is written."""
         return self._forcing.tail(self._text, self._forcing.head)
 
     def _ending(self) -> list[int]:
-        """What is left to write of the end delimiter, and what comes after it."""
+        """The rest of the end delimiter, and the tokens after it."""
         end, texts, begun = self._forcing.end, self._forcing.vocabulary.texts, self._begun()
         written = next((count for count in range(len(end)) if "".join(texts[token] for token in end[:count]) == begun), None)
         rest = self._forcing.vocabulary.encode(self._forcing.delimiters.end[len(begun) :]) if written is None else end[written:]
         return rest + (self._forcing.vocabulary.encode(self._forcing.budget.final) if self._forcing.budget.final else [])
 
     def _complete_thoughts(self) -> int:
-        # Those before the last are counted while it is looked for.
+        # Finding the last thought counts those before it.
         last = self._last_thought()
         return self._thoughts_before + sum(bool(thought.text.strip()) for thought in complete(last))
 
     def _last_thought(self) -> str:
-        """The text of the last thought; those before it are complete and are not looked at again."""
+        """The text of the last thought. Those before it are complete and are not split again."""
         *complete, last = split(self._text[self._thought :]) or (Thought("", 0),)
         self._thoughts_before += sum(bool(thought.text.strip()) for thought in complete)
         self._thought += last.start

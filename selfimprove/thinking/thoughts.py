@@ -10,30 +10,30 @@ LEAD = r"(?:(?:but|or|oh|ah|hm++|um++|no|okay|ok|so|and)(?:,|\.\.\.|…|\.)? )?"
 WAIT = (
     r"wait(?:(?=[,.!?…:;—–\n-])"
     r"|(?= (?:no|but|is|isn't|are|does|doesn't|do|did|was|that|that's|this|it|it's|if|i|i'm|maybe|actually|what|why|how|so|we|there|let)[^\w'])"
-    r"|(?= a (?:minute|second|behaviour)[,.!?…—–-]))"
+    r"|(?= a (?:minute|second|moment)[,.!?…—–-]))"
 )
 """The "Wait" of a second thought, not that of "Wait for 5 minutes" or "Wait times"."""
 SWITCH = re.compile(
     rf"{LEAD}(?:{WAIT}|hold on(?=[,.!?…:;—–-])|alternatively(?=\W)|actually(?=[,.…])|on second thoughts?(?=[,.…])|hm++(?=\W))", re.IGNORECASE
 )
-"""What turns to another thought where a sentence begins with it. Each way to match ends with a sign that was seen, so that no text that follows
-can undo a match."""
+"""Beginnings of sentences that start another thought. Every alternative ends at a character that was seen, so that later text cannot undo a
+match."""
 SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]*]*+[ \t]++|—[ ]?| - """)
 LINE = re.compile(r"\S[^\n]*")
 UNFINISHED = (":", ",", ";", "=", "+", "\\[", "{", "(", "[")
-"""A line that ends so goes on in the next one."""
+"""Line endings that continue in the next line."""
 CONTINUED = ("=", "≈", "≤", "≥", "→", "⇒", ")", "]", "}", "\\]")
-"""A line that begins so goes on with the one before."""
+"""Line beginnings that continue the previous line."""
 FENCE = "```"
 
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """One thought, with the white space that follows it."""
+    """One thought, including the white space after it."""
 
     text: str
     start: int
-    """Where it begins in the thinking, in characters."""
+    """Its first character in the thinking."""
 
     @property
     def end(self) -> int:
@@ -42,14 +42,13 @@ class Thought:
 
 
 def split(thinking: str) -> tuple[Thought, ...]:
-    """The thoughts, whose texts together are `thinking` to the letter; an empty text has none.
+    """The thoughts, whose texts together are exactly `thinking`; empty for an empty text.
 
-    A line is a thought, so that a paragraph is one and each step of a line-per-step rationale is one. Lines stay together in a fenced block of
-    code, after a line that announces more (`We have:`), and before one that goes on (`= 5`). Within a line a sentence that begins with a switch
-    ("Wait", "But wait", "Alternatively", "Hmm", "Actually, …") begins a new thought, and so does a line, whatever precedes it.
+    Each line is a thought: a paragraph is one, and so is each step of a rationale with one step per line. Lines stay together in a fenced block of
+    code, after a line that announces more (`We have:`), and before a continuation (`= 5`). A sentence or line that begins with a switch ("Wait",
+    "But wait", "Alternatively", "Hmm", "Actually, …") always begins a new thought.
 
-    Thoughts that are complete stay as they are: when the text grows, all but the last of the thoughts found so far are found again. The time is
-    linear in the length of the text, whatever it holds.
+    Complete thoughts are stable: when the text grows, all thoughts but the last are found again. The time is linear in the length of any text.
     """
     if not thinking:
         return ()
@@ -59,20 +58,20 @@ def split(thinking: str) -> tuple[Thought, ...]:
 
 
 def complete(thinking: str) -> tuple[Thought, ...]:
-    """The thoughts of a thinking that goes on, without the one that is being written.
+    """The thoughts of unfinished thinking, without the one in progress.
 
-    A line that has ended is complete where another line of plain text would not go on with it.
+    A line that has ended is complete unless a next line of plain text would continue it.
     """
     return split(thinking + "X" * thinking.endswith("\n"))[:-1]
 
 
 def switches(thoughts: Sequence[Thought]) -> int:
-    """How many of the thoughts after the first turn to something else ("Wait", "Alternatively", …) rather than go on."""
+    """Number of thoughts after the first that begin with a switch ("Wait", "Alternatively", …)."""
     return sum(SWITCH.match(thought.text.lstrip()) is not None for thought in thoughts[1:])
 
 
 def _boundaries(text: str) -> Iterator[int]:
-    """Where each thought but the first begins."""
+    """The beginnings of all thoughts but the first."""
     before, fenced = "", False
     for line in LINE.finditer(text):
         start, content = line.start(), line.group().rstrip()
@@ -88,7 +87,7 @@ def _boundaries(text: str) -> Iterator[int]:
 
 
 def _switches(text: str, start: int, end: int) -> Iterator[int]:
-    """Where a sentence that follows `start` begins with a switch; "Hmm... wait" is one switch, not two."""
+    """The beginnings of sentences after `start` that begin with a switch; "Hmm... wait" is one switch, not two."""
     covered = start
     for sentence in SENTENCE_END.finditer(text, start, end):
         if sentence.end() >= covered and (switch := SWITCH.match(text, sentence.end())):

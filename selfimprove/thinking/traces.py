@@ -1,4 +1,4 @@
-"""Takes the text of a reasoning trace apart into thinking and answer, and puts it together again."""
+"""Splits the text of a reasoning trace into thinking and answer, and joins them again."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from selfimprove.records.delimiters import THINK, Delimiters
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A trace in its parts: `before + opening + thinking + closing + after` is its text, to the letter."""
+    """The parts of a trace: `before + opening + thinking + closing + after` is exactly its text."""
 
     before: str
-    """What precedes the thinking; the whole text where there is no block of thinking."""
+    """Text before the thinking; the whole text if there is no block of thinking."""
     opening: str
-    """The begin delimiter; empty where the prompt holds it, and where there is no block."""
+    """The begin delimiter; empty if the prompt holds it or there is no block."""
     thinking: str | None
-    """What is inside the first block, up to the end of the text when it never ends; None where there is no block."""
+    """Text inside the first block, up to the end of the text if the block is not closed; None if there is no block."""
     closing: str
-    """The end delimiter; empty where the thinking never ends."""
+    """The end delimiter; empty if the block is not closed."""
     after: str
-    """All that follows the first block."""
+    """Text after the first block."""
     flags: frozenset[str]
-    """`missing`: no block; `unclosed`: it never ends; `empty`: nothing but white space in it; `nested`: it begins again inside;
-    `repeated`: a delimiter follows it."""
+    """`missing`: no block; `unclosed`: no end delimiter; `empty`: only white space inside; `nested`: another begin delimiter inside; `repeated`: a
+    delimiter after the block."""
 
     @property
     def answer(self) -> str | None:
-        """What follows the first block, or the whole text where there is no block, stripped.
+        """Text after the first block, stripped; the whole text if there is no block.
 
-        None where the thinking never ended, and where nothing but white space is left.
+        None if the block is not closed, or if only white space follows.
         """
         return (self.before if self.thinking is None else self.after).strip() or None
 
 
 def parse(text: str, delimiters: Delimiters = THINK, opened: bool = False) -> Parsed:
-    """The parts of a trace, for any text at all.
+    """The parts of any text.
 
-    The block runs from the first begin delimiter to the first end delimiter after it. `opened` says that the prompt
-    ended with the begin delimiter, so that the text starts inside the block.
+    The block runs from the first begin delimiter to the first end delimiter after it. `opened` says that the prompt ends with the begin delimiter, so
+    that the text starts inside the block.
     """
     before, opening, rest = ("", "", text) if opened else text.partition(delimiters.begin)
     if not (opened or opening):

@@ -1,4 +1,4 @@
-"""What each thought of a trace was worth: where a wrong one was right already, and where a right one could have stopped."""
+"""Under-thinking and over-thinking: where a wrong trace was right already, and where a right one could have stopped."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Encode = Callable[[str], list[int]]
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class ThinkingProbe:
-    """After each thought the thinking is ended, and the answers that come then are judged."""
+    """The truncated-thinking probe: the thinking is ended after each thought, and the answers that follow are judged."""
 
     samples: PositiveInt = 4
-    """Answers after each thought."""
+    """Number of answers after each thought."""
     temperature: NonNegativeFloat = 0.6
-    """At which they are sampled."""
+    """Sampling temperature of the answers."""
     answer_tokens: PositiveInt = 32
-    """The most tokens of such an answer."""
+    """Maximum number of tokens in an answer."""
     wrong: NonNegativeInt | None = 100
-    """So many traces without a right answer are probed in each generation, drawn by the seed; None for all."""
+    """Number of traces without a right answer that are probed in each generation, drawn by the seed; None for all."""
     correct: NonNegativeInt | None = 100
-    """So many traces with a right answer; None for all."""
+    """Number of traces with a right answer that are probed; None for all."""
 
 
 def probe_requests(
     trace: Trace, messages: tuple[Message, ...], probing: ThinkingProbe, decode: Decode, encode: Encode, seed: int
 ) -> Iterator[tuple[Probe, list[Request]]]:
-    """For each thought of a trace the requests that probe it, beside the probe without its answers; `messages` is what the trace was asked with.
+    """For each thought of a trace, the probe without its answers, and the requests for them. `messages` is the chat that the trace answered.
 
-    The thinking is ended as this trace ended it, token for token, or by its delimiter on a line of its own where it never did.
+    The thinking ends as it does in this trace, token for token; if it has no end, with the delimiter on its own line.
     """
     ending = _ending(trace, decode, encode)
     for number, count in enumerate(thought_ends(trace, decode)):
@@ -72,7 +72,7 @@ def _ending(trace: Trace, decode: Decode, encode: Encode) -> Sequence[int]:
 
 
 def answered(probes: Iterable[Probe], answers: Iterable[JudgedTrace]) -> dict[str, tuple[Probe, ...]]:
-    """The probes of each trace, by its id and in order, with how many of their answers were right."""
+    """The probes of each trace in order, by trace id, with the number of right answers."""
     right: defaultdict[str, int] = defaultdict(int)
     for answer in answers:
         right[answer.trace.id.rpartition("/s")[0]] += answer.verdict.outcome is Outcome.CORRECT
@@ -83,12 +83,12 @@ def answered(probes: Iterable[Probe], answers: Iterable[JudgedTrace]) -> dict[st
 
 
 def first_correct(probes: Sequence[Probe]) -> Probe | None:
-    """The first thought after which most answers are right."""
+    """The probe of the first thought after which most answers are right."""
     return next((probe for probe in probes if probe.correct), None)
 
 
 def first_stable(probes: Sequence[Probe]) -> Probe | None:
-    """The first thought from which on most answers are right, whatever was thought after it."""
+    """The probe of the first thought after which, and after every later one, most answers are right."""
     stable = None
     for probe in reversed(probes):
         if not probe.correct:
@@ -98,7 +98,7 @@ def first_stable(probes: Sequence[Probe]) -> Probe | None:
 
 
 def under_thinking(judged: AnnotatedTrace) -> float:
-    """1 − (output tokens to the end of the first correct thought ÷ all output tokens) of a wrong trace; 0 where no thought was correct.
+    """1 − (output tokens to the end of the first correct thought ÷ all output tokens) of a wrong trace; 0 if no thought was correct.
 
     The under-thinking score of Wang et al. 2025, "Thoughts are all over the place", equation 1, before its mean over traces.
     """
@@ -107,13 +107,13 @@ def under_thinking(judged: AnnotatedTrace) -> float:
 
 
 def over_thinking(probes: Sequence[Probe]) -> float:
-    """Share of the tokens up to the end of the last thought that come after the first stable correct one; 0 where there is none."""
+    """Share of the tokens up to the end of the last thought that follow the first stable correct one; 0 if there is none."""
     found = first_stable(probes)
     return 1 - found.tokens / probes[-1].tokens if found else 0.0
 
 
 def estimates(judged: Iterable[AnnotatedTrace]) -> tuple[Estimate | None, Estimate | None]:
-    """Mean under-thinking of the probed traces without a correct answer, and mean over-thinking of those with one; None without such traces.
+    """Mean under-thinking of the probed traces without a right answer, and mean over-thinking of those with one; None without such traces.
 
     The 95 % intervals are bootstrapped over traces.
     """

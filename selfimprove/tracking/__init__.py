@@ -1,1 +1,1 @@
-"""Who is told how a run goes."""
+"""Trackers: where the progress of runs is logged."""

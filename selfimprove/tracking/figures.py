@@ -1,4 +1,4 @@
-"""Reports and settings as the flat, legally named figures that trackers take."""
+"""Reports and settings as flat figures with names that trackers accept."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 from selfimprove.records import GenerationReport, Score, TrainingStep
 from selfimprove.thinking.behaviours import Behaviour
 
-EVALUATION, TRACES, THINKING, MOMENTS, SECONDS, TOKENS = "1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"
-"""What stands before the slash of most figures. Pages sort by it, so that these come first and in this order."""
+EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS = "1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"
+"""Sections of figures: the part before the slash. Pages sort by name, so these come first and in this order."""
 
-_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, f"{behaviour.value}_share")}
+_OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, f"{behaviour.value}_share")}
 
 
 def of_report(report: GenerationReport) -> dict[str, float]:
-    """One generation's figures; what stands before the slash is the section of the page that shows them.
+    """One generation's figures. The part before the slash is the section of the page that shows them.
 
-    `1_evaluation/…` is the candidate's score, `champion/pass_at_1` that of the checkpoint that was kept; `2_traces/accepted_share` is accepted
-    over sampled, `2_traces/distinct_per_1000_tokens` the yield of sampling; `3_thinking/…` and `4_behaviours/…` tell of thoughts in the sampled
-    traces, `5_seconds/…` and `6_tokens/…` of each stage, `rationalization/…` of what was asked again with a hint, `difficulty/…` of how well solve
-    rates were predicted, `spent/…` of what an endpoint counted.
+    `1_evaluation/…` is the candidate's score, `champion/pass_at_1` the score of the checkpoint that was kept. `2_traces/accepted_share` is accepted
+    over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and `4_behaviours/…` describe the thoughts in the
+    sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` problems that were asked again with a hint,
+    `difficulty/…` how well solve rates were predicted, `spent/…` what an endpoint counted.
     """
     figures = of_score(report.score)
     thinking = report.anatomy.figures() if report.anatomy else {}
@@ -34,8 +34,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         ("drops", report.drops),
         (SECONDS, report.seconds),
         (TOKENS, report.tokens),
-        (THINKING, {name: value for name, value in thinking.items() if name not in _BEHAVIOURS}),
-        (MOMENTS, {name: value for name, value in thinking.items() if name in _BEHAVIOURS}),
+        (THINKING, {name: value for name, value in thinking.items() if name not in _OF_BEHAVIOURS}),
+        (BEHAVIOURS, {name: value for name, value in thinking.items() if name in _OF_BEHAVIOURS}),
         ("rationalization", report.rationalization.figures() if report.rationalization else {}),
         ("difficulty", report.difficulty.figures() if report.difficulty else {}),
     ):
@@ -56,9 +56,9 @@ def of_report(report: GenerationReport) -> dict[str, float]:
 
 
 def of_score(score: Score) -> dict[str, float]:
-    """`1_evaluation/pass_at_<k>` and, from k = 2 on, `majority_at_k/<k>`, each with its interval (`_low`, `_high`), and the share undecided.
+    """`1_evaluation/pass_at_<k>` and, from k = 2 on, `majority_at_k/<k>`, each with its interval (`_low`, `_high`); and the undecided share.
 
-    Of the k above 1 those that are powers of two, and the largest.
+    Above 1, only powers of two and the largest k are shown.
     """
     figures = {f"{EVALUATION}/pass_at_1": score.pass_at_1, f"{EVALUATION}/undecided": score.undecided}
     figures |= _bounds(f"{EVALUATION}/pass_at_1", score.interval)
@@ -74,19 +74,19 @@ def _bounds(key: str, interval: tuple[float, float] | None) -> dict[str, float]:
 
 
 def of_baseline(name: str, score: Score) -> dict[str, float]:
-    """`baseline/<name>` is the baseline's pass@1; `_low` and `_high` are the bounds of its interval."""
+    """`baseline/<name>`, the baseline's pass@1, and the bounds of its interval (`_low`, `_high`)."""
     key = f"baseline/{legal(name)}"
     return {key: score.pass_at_1, **_bounds(key, score.interval)}
 
 
 def of_step(step: TrainingStep) -> dict[str, float]:
-    """One optimizer step: loss, learning rate, tokens so far, and what else its trainer measured."""
+    """The figures of one optimizer step: loss, learning rate, tokens so far, and whatever else its trainer measured."""
     measured = {f"train/{legal(name)}": value for name, value in step.figures.items()}
     return {"train/loss": step.loss, "train/learning_rate": step.learning_rate, "train/tokens": float(step.tokens), **measured}
 
 
 def of_round(settings: Mapping[str, Any], generation: int) -> dict[str, Any]:
-    """The settings as one generation follows them: those of its round in place of the workflow's."""
+    """The settings of one generation: its round's settings replace the workflow's."""
     rounds = settings.get("rounds") or []
     own = rounds[generation - 1] if 0 < generation <= len(rounds) else {}
     changed = {**settings, **{name: value for name, value in own.items() if value is not None}}
@@ -94,22 +94,22 @@ def of_round(settings: Mapping[str, Any], generation: int) -> dict[str, Any]:
 
 
 def of_settings(settings: Mapping[str, Any], most: int = 60, longest: int = 100) -> dict[str, str]:
-    """The first scalars of nested settings, outer ones before inner ones: `{"sampling": {"top_p": 0.9}}` gives `sampling.top_p`.
+    """The first `most` scalars of nested settings, outer before inner: `{"sampling": {"top_p": 0.9}}` gives `sampling.top_p`.
 
-    A part is shown under its role: `{"verifier": {"part": "Exact"}}` gives `verifier`. None is left out, and so are lists and what has more than
-    `longest` characters.
+    A part is shown under its role: `{"verifier": {"part": "Exact"}}` gives `verifier`. None, lists and values longer than `longest` characters are
+    left out.
     """
     scalars: dict[str, str] = {}
-    waiting: deque[tuple[str, Any]] = deque((str(key), value) for key, value in settings.items() if key != "part")
-    while waiting and len(scalars) < most:
-        path, value = waiting.popleft()
+    pending: deque[tuple[str, Any]] = deque((str(key), value) for key, value in settings.items() if key != "part")
+    while pending and len(scalars) < most:
+        path, value = pending.popleft()
         if isinstance(value, Mapping):
-            waiting.extend((path if key == "part" else f"{path}.{key}", inner) for key, inner in value.items())
+            pending.extend((path if key == "part" else f"{path}.{key}", inner) for key, inner in value.items())
         elif isinstance(value, (str, int, float)) and len(str(value)) <= longest:
             scalars[".".join(legal(name) for name in path.split("."))] = str(value)
     return scalars
 
 
 def legal(name: str) -> str:
-    """The name with `_` for everything but letters, digits, `_` and `-`."""
+    """The name with `_` in place of every character but letters, digits, `_` and `-`."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)

@@ -1,10 +1,10 @@
-"""A run mirrored to MLflow: one parent run for the parent, one nested run per generation, curves over generations on the parent."""
+"""A run mirrored to MLflow: a parent run with curves over generations, and a nested run for each generation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import NonNegativeInt
 from pydantic.dataclasses import dataclass
@@ -13,71 +13,77 @@ from selfimprove.records import GenerationReport, Score, TrainingStep
 from selfimprove.tracking.mlflow_address import store_address
 from selfimprove.tracking.mlflow_page import label
 from selfimprove.tracking.mlflow_runs import ParentRun, now
+from selfimprove.tracking.retry_queue import RetryQueue
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class MLflow:
-    """Tells an MLflow store or server. A failure is logged once and never raised; what could not be told is told at a later call.
+    """Logs runs to an MLflow store or server.
 
-    `mlflow.json` in the run's folder keeps the ids, so that a continued run goes on under the same ones; what is told twice is
-    stored once.
+    A failure is logged once and never raised; what could not be sent is sent at a later call. `mlflow.json` in the run folder keeps the ids of the
+    runs, so that a continued run goes on under the same ids. Logging something twice stores it once.
     """
 
     uri: str | None = None
-    """Where the store is; None for `MLFLOW_TRACKING_URI`, or else the SQLite file `runs/mlflow.db` of the current folder."""
+    """Address of the store. None means `MLFLOW_TRACKING_URI`, or the SQLite file `runs/mlflow.db` in the current folder if that is not set."""
     experiment: str = "selfimprove"
-    """The experiment of the store that its runs are in."""
+    """MLflow experiment that holds the runs."""
     traces: NonNegativeInt = 50
-    """How many sampled traces of each generation are shown, drawn by lot; the run folder has them all."""
-    _parent: ClassVar[ParentRun | None] = None
+    """Number of sampled traces to show for each generation, drawn at random; the run folder has all of them."""
 
-    def start(self, name: str, settings: Mapping[str, Any], folder: Path) -> str | None:
-        """Open or reopen the parent run; the link to it, or the command that serves it. None where the store does not answer."""
-        parent = ParentRun(store_address(self.uri), self.experiment, label(name, folder.name), settings, folder, self.traces)
-        object.__setattr__(self, "_parent", parent)
-        parent.retry_queue.put("the start", parent.log_settings)
-        parent.retry_queue.send()
-        return parent.link
+    def open(self, name: str, settings: Mapping[str, Any], folder: Path) -> OpenMLflow:
+        """Return the tracker of the run in `folder`. Nothing is sent yet."""
+        return OpenMLflow(ParentRun(store_address(self.uri), self.experiment, label(name, folder.name), settings, folder, self.traces))
 
-    def training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
-        """A point on the generation's training curve for each step; sent every few seconds."""
-        if parent := self._parent:
-            came = now()
-            parent.began.setdefault(generation, parent.since)
-            parent.pending_steps.setdefault(generation, []).extend((step, came) for step in steps)
-            parent.retry_queue.put(f"the training of generation {generation}", lambda: parent.log_training(generation))
-            parent.retry_queue.send(patiently=True)
 
-    def record(self, report: GenerationReport, folder: Path) -> None:
-        """The generation's figures on parent and child; its checkpoint as a version of the run's registered model, whose alias `champion`
-        moves to what the gate keeps; datasets, traces, report and accepted traces."""
-        if parent := self._parent:
-            ended = now()
-            parent.began.setdefault(report.generation, parent.since)
-            parent.since = ended
-            parent.reports[report.generation] = report
-            parent.retry_queue.put(f"the figures of generation {report.generation}", lambda: parent.log_figures(report))
-            parent.retry_queue.put(f"the files of generation {report.generation}", lambda: parent.log_files(report, folder, ended))
-            parent.retry_queue.put("the description", parent.log_story)
-            parent.retry_queue.send()
+class OpenMLflow:
+    """Sends one run to MLflow, with a queue for what the store could not take yet."""
 
-    def baseline(self, name: str, score: Score) -> None:
-        """The baseline's pass@1 with its interval, on the parent."""
-        if parent := self._parent:
-            parent.baselines[name] = score
-            parent.retry_queue.put(f"the baseline {name}", lambda: parent.log_baseline(name, score))
-            parent.retry_queue.put("the description", parent.log_story)
-            parent.retry_queue.send()
+    def __init__(self, run: ParentRun) -> None:
+        self._run = run
+        self._queue = RetryQueue("MLflow")
 
-    def measured(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path], folder: Path) -> None:
-        """Figures `<name>/<key>` and the files, on the parent; its status stays as it is, and where this store has no parent nothing is told."""
-        parent = self._parent or ParentRun(store_address(self.uri), self.experiment, name, {}, folder)
-        parent.retry_queue.put(f"the measurement {name}", lambda: parent.log_measured(name, figures, files))
-        parent.retry_queue.send()
+    def start(self) -> str | None:
+        """Create the parent run, or continue the one that `mlflow.json` names.
+
+        Returns the address of the charts, after the command that serves them if there is no server; None if the store does not answer.
+        """
+        self._queue.put("the settings", self._run.log_settings)
+        self._queue.send()
+        return self._run.link
+
+    def log_training(self, generation: int, steps: Sequence[TrainingStep]) -> None:
+        """Add a point to the generation's training curve for each step; sent every few seconds."""
+        self._run.add_steps(generation, steps)
+        self._queue.put(f"the training of generation {generation}", lambda: self._run.log_training(generation))
+        self._queue.send(patiently=True)
+
+    def log_generation(self, report: GenerationReport, folder: Path) -> None:
+        """Log the generation's figures on parent and child, its datasets, traces, report and accepted traces.
+
+        Its checkpoint becomes a version of the run's registered model, whose alias `champion` moves to the checkpoint that the gate keeps.
+        """
+        ended = now()
+        self._run.add_report(report, ended)
+        self._queue.put(f"the figures of generation {report.generation}", lambda: self._run.log_report(report))
+        self._queue.put(f"the files of generation {report.generation}", lambda: self._run.log_files(report, folder, ended))
+        self._queue.put("the description", self._run.log_description)
+        self._queue.send()
+
+    def log_baseline(self, name: str, score: Score) -> None:
+        """Log the baseline's pass@1 and its interval on the parent."""
+        self._run.baselines[name] = score
+        self._queue.put(f"the baseline {name}", lambda: self._run.log_baseline(name, score))
+        self._queue.put("the description", self._run.log_description)
+        self._queue.send()
+
+    def log_figures(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
+        """Log figures `<name>/<key>` and the files on the parent, whose status stays as it is; nothing is logged if this store does not have it."""
+        self._queue.put(f"the figures of {name}", lambda: self._run.log_figures(name, figures, files))
+        self._queue.send()
 
     def finish(self, status: str) -> None:
-        """Give the parent, and every generation that did not complete, its final status."""
-        if parent := self._parent:
-            ended = now()
-            parent.retry_queue.put("the end", lambda: parent.log_end(status, ended))
-            parent.retry_queue.send()
+        """Give the parent, and every generation that is not complete, its final status."""
+        ended = now()
+        self._queue.put("the end", lambda: self._run.log_end(status, ended))
+        self._queue.send()

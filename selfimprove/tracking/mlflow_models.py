@@ -1,4 +1,4 @@
-"""The checkpoints of a run in MLflow: a logged model for each, and a version of the run's registered model."""
+"""The checkpoints of a run in MLflow: each is a logged model and a version of the run's registered model."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from selfimprove.records import Checkpoint
 from selfimprove.tracking.figures import legal
 
 CHAMPION = "champion"
-"""The alias of the version that the gate kept last."""
+"""Alias of the version that the gate kept last."""
 
 
 @dataclass
 class Models:
-    """What can be called again: it makes no model and no version twice. Weights stay where they are."""
+    """Logs and registers checkpoints. Calling a method again makes no second model or version; weights stay where they are."""
 
     client: Any
     local: bool
-    """The store is reached without a server: a server takes no folder as the source of a version."""
+    """Whether the store is reached without a server. A server does not accept a folder as the source of a version."""
     experiment_id: str
     parent: str
-    """The id of the parent run."""
+    """Id of the parent run."""
     name: str
 
     def logged(self, checkpoint: Checkpoint, run_id: str) -> str:
-        """The id of the logged model that this run made: a name and its facts."""
+        """Log the checkpoint as a model of this run, if it is not logged yet; returns the model's id."""
         from mlflow.entities import LoggedModelOutput
 
         model_id = self.made_by(run_id) or self._create(checkpoint, run_id)
         self.client.finalize_logged_model(model_id, "READY")
-        # MLflow would list an output twice.
+        # Otherwise MLflow lists the output twice.
         if not self.client.get_run(run_id).outputs.model_outputs:
             self.client.log_outputs(run_id, [LoggedModelOutput(model_id, checkpoint.generation)])
         return model_id
@@ -49,12 +49,12 @@ class Models:
         return str(model.model_id)
 
     def made_by(self, run_id: str) -> str | None:
-        """The id of the logged model of this run; None where it has none yet."""
+        """The id of this run's logged model; None if it has none yet."""
         found = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run_id}'")
         return str(found[0].model_id) if found else None
 
     def register(self, checkpoint: Checkpoint, run_id: str, model_id: str, datasets: Mapping[str, str], description: str) -> None:
-        """Make the checkpoint a version, whose tags tell where it comes from; `datasets` has the digest of each set it was trained on, by name."""
+        """Make the checkpoint a version whose tags say where it comes from. `datasets` maps each training set to its digest."""
         versions = self.versions()
         if checkpoint.id in versions:
             return
@@ -69,18 +69,18 @@ class Models:
         self.client.create_model_version(self.registered, source, run_id, lineage, description=description, await_creation_for=0, model_id=model_id)
 
     def crown(self, checkpoint: Checkpoint) -> None:
-        """Move the alias to this checkpoint's version, where it has one."""
+        """Move the alias to this checkpoint's version, if it has one."""
         if version := self.versions().get(checkpoint.id):
             self.client.set_registered_model_alias(self.registered, CHAMPION, version)
 
     def versions(self) -> dict[str, str]:
-        """The versions by the id of their checkpoint."""
+        """Version numbers by checkpoint id."""
         found = self.client.search_model_versions(f"name = '{self.registered}'")
         return {version.tags["checkpoint"]: str(version.version) for version in found}
 
     @cached_property
     def registered(self) -> str:
-        """The name of the registered model: the run's, followed by a part of its run's id where another run has that name."""
+        """The name of the registered model: the run's name, followed by part of the parent run's id if another run has that name."""
         plain = legal(self.name)
         tags = {"run": self.parent}
         found = self.client.search_registered_models(f"name = '{plain}'")
@@ -88,10 +88,10 @@ class Models:
             plain = f"{plain}-{self.parent[:8]}"
             found = self.client.search_registered_models(f"name = '{plain}'")
         if not found:
-            self.client.create_registered_model(plain, tags, f"The checkpoints of the run {self.name}, a version for each generation.")
+            self.client.create_registered_model(plain, tags, f"The checkpoints of the run {self.name}, one version for each generation.")
         return plain
 
 
 def facts(checkpoint: Checkpoint) -> dict[str, str]:
-    """What tells one checkpoint from another."""
+    """What distinguishes one checkpoint from another."""
     return {"path": checkpoint.path, "parent": checkpoint.parent_id or "none", "weights_hash": checkpoint.weights_hash}

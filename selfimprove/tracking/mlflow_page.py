@@ -1,4 +1,4 @@
-"""What MLflow's pages show first: a run in words and as a table, and a view of charts over generations."""
+"""What MLflow's pages show first: a run in words and as a table, and a saved view with charts over generations."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfimprove.records import GenerationReport, Score
-from selfimprove.tracking.figures import EVALUATION, MOMENTS, SECONDS, THINKING, TOKENS, TRACES
+from selfimprove.records import GenerationReport, Score, Stage
+from selfimprove.tracking.figures import BEHAVIOURS, EVALUATION, SECONDS, THINKING, TOKENS, TRACES
 
 VIEW = "generations"
-"""The id of the view, in addresses and in the tag that keeps it."""
+"""Id of the view, used in addresses and in the tag that holds it."""
 RUNS = "tags.level = 'run'"
-"""The search that leaves the runs of single generations out."""
+"""Search that leaves out the runs of single generations."""
 CHARTS = (
     (f"{EVALUATION}/pass_at_1", f"{EVALUATION}/pass_at_1_low", f"{EVALUATION}/pass_at_1_high"),
     tuple(f"{EVALUATION}/pass_at_{k}" for k in (2, 4, 8, 16, 32)),
     (f"{TRACES}/accepted_share",),
     (f"{THINKING}/output_tokens", f"{THINKING}/thinking_tokens"),
-    tuple(f"{MOMENTS}/{behaviour}_share" for behaviour in ("plan", "reflection", "revision", "conclusion")),
+    tuple(f"{BEHAVIOURS}/{behaviour}_share" for behaviour in ("plan", "reflection", "revision", "conclusion")),
     (f"{THINKING}/under_thinking", f"{THINKING}/over_thinking"),
     ("coverage/newly_solved", "coverage/forgotten"),
-    tuple(f"{SECONDS}/{stage}" for stage in ("sample", "train", "evaluate")),
-    tuple(f"{TOKENS}/{stage}" for stage in ("sample", "train", "evaluate")),
+    tuple(f"{SECONDS}/{stage}" for stage in dict.fromkeys((Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE, *Stage))),
+    tuple(f"{TOKENS}/{stage}" for stage in (Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE)),
 )
-"""The figures of each chart of the view, in order; a chart without any of its figures is not shown."""
+"""Figures of each chart in the view, in order. A chart is hidden if the runs have none of its figures."""
 
 
 def view() -> str:
-    """A saved view of MLflow's runs page, as its tag keeps it: the runs alone, these charts first, then every other figure by section."""
-    names = [VIEW, EVALUATION, TRACES, THINKING, MOMENTS, SECONDS, TOKENS]
+    """A saved view of MLflow's runs page in the form its tag holds: parent runs only, `CHARTS` first, then every other figure by section."""
+    names = [VIEW, EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS]
     shown = {"display": True, "isReordered": False, "deleted": False, "isGenerated": True}
     sections: list[dict[str, Any]] = [{"uuid": name, "name": name, **shown} for name in names]
     # Wide enough for the names of the lines.
@@ -63,18 +63,18 @@ def view() -> str:
 
 
 def label(name: str, folder: str) -> str:
-    """What a run is called beside others: by its workflow, and by its run's folder where that tells more."""
+    """The name of a run: its workflow's, followed by its folder's unless the folder is named after the workflow."""
     return folder if folder.startswith(name) else f"{name} {folder}"
 
 
 def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str) -> str:
-    """The run as Markdown: a line that sums it up, then a row for each generation and each baseline.
+    """The run as Markdown: a summary line, then a table row for each generation and each baseline.
 
     `registered` is the name of the registered model.
     """
     first, last = reports[0], reports[-1]
     lines = [
-        f"pass@1 on {last.score.problems:,} held-out problems: **{first.kept_score.pass_at_1:.3f} → {last.kept_score.pass_at_1:.3f}** "
+        f"pass@1 on {last.score.problems:,} evaluation problems: **{first.kept_score.pass_at_1:.3f} → {last.kept_score.pass_at_1:.3f}** "
         f"by generation {last.generation}. Champion: {last.kept.id} (`models:/{registered}@champion`).",
         "",
         "| generation | pass@1 | 95 % interval | sampled | accepted | trained on | gate |",
@@ -85,7 +85,7 @@ def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Sco
         kept = "kept" if report.kept.id == report.candidate.id else "refused"
         lines.append(_row(str(report.generation or "base"), report.score, *counts, f"{kept}: {report.why}" if report.generation else ""))
     lines += [_row(name.replace("_", " "), score, "", "", "", "baseline") for name, score in baselines.items()]
-    lines += ["", "**Model metrics** has each figure against generation; the runs below this one are the generations."]
+    lines += ["", "**Model metrics** shows each figure over generations; the nested runs are the generations."]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""A run as MLflow has it: a parent run, and a nested run for each generation."""
+"""A run in MLflow: a parent run, and a nested run for each generation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from selfimprove.tracking.mlflow_address import artifacts_beside, link_to, make_
 from selfimprove.tracking.mlflow_generation import Generation, pretty
 from selfimprove.tracking.mlflow_models import Models, facts
 from selfimprove.tracking.mlflow_traces import Place
-from selfimprove.tracking.retry_queue import RetryQueue
 
 VIEW_TAG = f"mlflow.sharedViewState.{mlflow_page.VIEW}"
-"""The experiment's tag in which MLflow keeps a saved view."""
+"""Tag of the experiment in which MLflow keeps a saved view."""
 
 
 @dataclasses.dataclass
@@ -30,84 +29,96 @@ class _Child:
 
     run_id: str
     began: int
-    """Milliseconds since 1970. All its figures carry this time: MLflow stores a point once where key, step, value and time are equal."""
+    """Milliseconds since 1970. All figures of the run carry this time: MLflow stores points with equal key, step, value and time once."""
     complete: bool = False
     last_step: int = 0
-    """The last optimizer step that MLflow has."""
+    """Last optimizer step that MLflow has."""
 
 
 @dataclasses.dataclass
 class ParentRun:
-    """One parent run and its children. What fails halfway can be called again: it stores nothing twice."""
+    """One parent run and its children. A `log_…` method that failed halfway can be called again: nothing is stored twice."""
 
     uri: str
     experiment: str
     name: str
-    """Of the parent and of its registered model; generations add their number."""
+    """Name of the parent and of its registered model; generations add their number."""
     settings: Mapping[str, Any]
     folder: Path
     traces: int = 0
-    """How many sampled traces of each generation are told, at most."""
-    retry_queue: RetryQueue = dataclasses.field(default_factory=lambda: RetryQueue("MLflow"))
+    """Maximum number of sampled traces to log for each generation."""
     link: str | None = None
+    """Where people can look at the run, once the store has answered."""
     pending_steps: dict[int, list[tuple[TrainingStep, int]]] = dataclasses.field(default_factory=dict)
-    """By generation: each step with the time at which it came."""
+    """Steps not sent yet, by generation, each with the time at which it came."""
     since: int = dataclasses.field(default_factory=lambda: now())
-    """When the generation that is under way began."""
+    """When the generation under way began, in milliseconds since 1970."""
     began: dict[int, int] = dataclasses.field(default_factory=dict)
-    """By generation, in milliseconds since 1970."""
+    """When each generation began, in milliseconds since 1970."""
     reports: dict[int, GenerationReport] = dataclasses.field(default_factory=dict)
-    """By generation, as far as the parent has come."""
+    """Reports of the complete generations."""
     baselines: dict[str, Score] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """MLflow reads its environment when it is imported, so it is made ready here."""
+        """Set MLflow's environment before MLflow is imported, as it is read then."""
         make_ready()
 
+    def add_steps(self, generation: int, steps: Sequence[TrainingStep]) -> None:
+        """Take optimizer steps that `log_training` is to send."""
+        came = now()
+        self.began.setdefault(generation, self.since)
+        self.pending_steps.setdefault(generation, []).extend((step, came) for step in steps)
+
+    def add_report(self, report: GenerationReport, ended: int) -> None:
+        """Take the report of a generation that was complete at `ended`; the next generation begins then."""
+        self.began.setdefault(report.generation, self.since)
+        self.since = ended
+        self.reports[report.generation] = report
+
     def log_settings(self) -> None:
-        """All settings as one artifact, the short ones as params; and the view that the link opens, where the experiment has none yet."""
-        self._tell_params(self.parent, self.settings, level="run")
+        """Log all settings as one artifact and the short ones as params; give the experiment the view that the link opens, if it has none."""
+        self._log_params(self.parent, self.settings, level="run")
         self.client.log_text(self.parent.info.run_id, pretty(self.settings), "workflow.json")
         known = self.client.get_experiment(self.parent.info.experiment_id).tags
-        # Without the second, MLflow takes an experiment that has traces for one about applications, and opens other pages.
+        # Without the second tag, MLflow takes an experiment with traces for one about applications and opens other pages.
         for key, value in ((VIEW_TAG, mlflow_page.view()), ("mlflow.experimentKind", "custom_model_development")):
             if key not in known:
                 self.client.set_experiment_tag(self.parent.info.experiment_id, key, value)
 
     def log_training(self, generation: int) -> None:
-        """The steps that came since the last time; a training that is begun again repeats steps that are on the curve."""
+        """Log the steps that came since the last call. A training that is started again repeats steps that are on the curve already."""
         child, steps = self._child(generation), list(self.pending_steps[generation])
-        # MLflow takes 1000 points at once: up to ten for each step.
+        # MLflow takes 1000 points in one call, and a step has up to ten.
         for first in range(0, len(steps), 100):
             points = [(figures.of_step(step), step.step, came) for step, came in steps[first : first + 100] if step.step > child.last_step]
             self._log(child.run_id, *points)
         child.last_step = max([child.last_step, *(step.step for step, _ in steps)])
         del self.pending_steps[generation][: len(steps)]
 
-    def log_figures(self, report: GenerationReport) -> None:
-        """The same figures on the child, as a dot, and on the parent, as one more point of the line over generations."""
+    def log_report(self, report: GenerationReport) -> None:
+        """Log the same figures on the child, as a dot, and on the parent, as one more point of the line over generations."""
         child = self._child(report.generation)
         if not child.complete:
             own = {"generation": report.generation, **figures.of_round(self.settings, report.generation)}
-            self._tell_params(self.client.get_run(child.run_id), own, level="generation")
+            self._log_params(self.client.get_run(child.run_id), own, level="generation")
             for run_id in (child.run_id, self.parent.info.run_id):
                 self._log(run_id, (figures.of_report(report), report.generation, child.began))
 
     def log_baseline(self, name: str, score: Score) -> None:
-        """At the time when the parent began, so that telling it again changes nothing."""
+        """Log the baseline at the time when the parent began, so that logging it again changes nothing."""
         self._log(self.parent.info.run_id, (figures.of_baseline(name, score), 0, self.parent.info.start_time))
 
-    def log_measured(self, name: str, measured: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
-        """At the time when the parent began, as a baseline; LookupError where this store does not have the parent."""
+    def log_figures(self, name: str, measured: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
+        """Log figures at the time when the parent began, like a baseline. Raises LookupError if this store does not have the parent."""
         if (run := self._known_run()) is None:
-            raise LookupError(f"mlflow.json in {self.folder} names no run of this store")
+            raise LookupError(f"mlflow.json in {self.folder} does not name a run of this store")
         points = (({f"{name}/{key}": value for key, value in values.items()}, step, run.info.start_time) for values, step in measured)
         self._log(run.info.run_id, *points)
         for file in files:
             self.client.log_artifact(run.info.run_id, str(file), name)
 
     def log_files(self, report: GenerationReport, folder: Path, ended: int) -> None:
-        """Datasets, the checkpoint as a model and as a version, files and traces; then the child is complete."""
+        """Log datasets, the checkpoint as a model and as a version, files and traces; then the child is complete."""
         child, made = self._child(report.generation), report.candidate
         if child.complete:
             return
@@ -120,14 +131,14 @@ class ParentRun:
         model_id = self.models.logged(made, child.run_id)
         self._log(child.run_id, (figures.of_score(report.score), report.generation, child.began), model_id=model_id)
         self.models.register(made, child.run_id, model_id, trained_on, report.why)
-        # That of the last generation: an earlier one may be told later.
+        # The alias follows the last generation: an earlier one may be logged after it.
         self.models.crown(self.reports[max(self.reports)].kept)
         generation.log_files(report, figures.of_round(self.settings, report.generation))
-        self._tell_traces(report, generation, child)
+        self._log_traces(report, generation, child)
         self.client.set_terminated(child.run_id, "FINISHED", ended)
         child.complete = True
 
-    def _tell_traces(self, report: GenerationReport, generation: Generation, child: _Child) -> None:
+    def _log_traces(self, report: GenerationReport, generation: Generation, child: _Child) -> None:
         from mlflow.tracing.client import TracingClient
 
         writer = None if self.settings.get("teacher") and report.generation == 1 else self.children.get(report.start.generation)
@@ -135,28 +146,28 @@ class ParentRun:
         place = Place(self.parent.info.experiment_id, child.run_id, model_id, report.generation, child.began)
         generation.log_traces(RunFolder(self.folder), place, self.traces, TracingClient(self.uri))
 
-    def log_story(self) -> None:
-        """The parent so far, in words and as a table, on the parent's page."""
+    def log_description(self) -> None:
+        """Put a summary of the run so far, in words and as a table, on the parent's page."""
         if reports := [self.reports[number] for number in sorted(self.reports)]:
             text = mlflow_page.description(reports, self.baselines, self.models.registered)
             self.client.set_tag(self.parent.info.run_id, "mlflow.note.content", text)
 
     def log_end(self, status: str, ended: int) -> None:
-        """The final status of the parent and of every child that is not complete."""
+        """Give the parent, and every child that is not complete, its final status."""
         for child in self.children.values():
             if not child.complete:
                 self.client.set_terminated(child.run_id, status, ended)
         self.client.set_terminated(self.parent.info.run_id, status, ended)
 
-    def _tell_params(self, run: Any, settings: Mapping[str, Any], level: str) -> None:
-        """Those that the run does not have yet: MLflow refuses to change one."""
+    def _log_params(self, run: Any, settings: Mapping[str, Any], level: str) -> None:
+        """Log the params that the run does not have yet: MLflow refuses to change one."""
         from mlflow.entities import Param, RunTag
 
         params = [Param(key, value) for key, value in figures.of_settings(settings).items() if key not in run.data.params]
         self.client.log_batch(run.info.run_id, params=params, tags=[RunTag("level", level)])
 
     def _log(self, run_id: str, *points: tuple[Mapping[str, float], int, int], model_id: str | None = None) -> None:
-        """Several figures at a step and a time, in one call."""
+        """Log several figures, each set at a step and a time, in one call."""
         from mlflow.entities import Metric
 
         metrics = [Metric(key, value, when, step, model_id) for named, step, when in points for key, value in named.items()]
@@ -172,20 +183,20 @@ class ParentRun:
 
     @cached_property
     def models(self) -> Models:
-        """The run's checkpoints in MLflow."""
+        """The checkpoints in MLflow."""
         parent = self.parent.info
         return Models(self.client, not self.uri.startswith("http"), parent.experiment_id, parent.run_id, self.name)
 
     @cached_property
     def client(self) -> Any:
-        """A client of its own: the user's active run and tracking URI stay as they are."""
+        """A client of our own, which leaves the user's active run and tracking URI as they are."""
         from mlflow import MlflowClient
 
         return MlflowClient(self.uri)
 
     @cached_property
     def parent(self) -> Any:
-        """The run's run: the one that `mlflow.json` names, or a new one."""
+        """The parent run: the one that `mlflow.json` names, or a new one."""
         run = self._known_run()
         if run is None:
             known = self.client.get_experiment_by_name(self.experiment)
@@ -201,7 +212,7 @@ class ParentRun:
 
     @cached_property
     def children(self) -> dict[int, _Child]:
-        """By generation; those that an earlier process left open are running again."""
+        """Nested runs by generation. Those that an earlier process left open are set to running again."""
         children = {}
         query = f"tags.`mlflow.parentRunId` = '{self.parent.info.run_id}'"
         for run in self.client.search_runs([self.parent.info.experiment_id], query):
@@ -213,7 +224,7 @@ class ParentRun:
         return children
 
     def _known_run(self) -> Any:
-        """The run that `mlflow.json` names; None where it is of another store, or not there any more."""
+        """The run that `mlflow.json` names; None if it belongs to another store or was deleted."""
         from mlflow.exceptions import MlflowException
 
         file = self.folder / "mlflow.json"

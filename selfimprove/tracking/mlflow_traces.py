@@ -1,4 +1,4 @@
-"""A draw of a generation's sampled traces as MLflow traces: each thought a span, the verdict an assessment."""
+"""Sampled traces as MLflow traces: each thought is a span, the verdict is an assessment."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from selfimprove.thinking.traces import parsed
 
 
 def draw(folder: Path, most: int) -> list[AnnotatedTrace]:
-    """At most so many of the traces in a generation's folder, by lot; the same ones every time."""
+    """At most `most` traces of a generation's folder, drawn at random but the same every time."""
     chosen = heapq.nsmallest(most, stored(folder), key=lambda item: hashlib.sha256(item.trace.id.encode()).digest())
     return list(annotate(chosen, read_probes(folder)))
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the traces of one generation belong."""
+    """The place of one generation's traces in MLflow."""
 
     experiment_id: str
     run_id: str
     model_id: str | None
-    """The logged model that wrote them; None for a teacher's."""
+    """Logged model that wrote the traces; None for a teacher."""
     generation: int
     when: int
-    """Milliseconds since 1970. All traces bear this time: what single ones took is not measured, as they are sampled side by side."""
+    """Time of all traces in milliseconds since 1970. Traces are sampled side by side, so single ones have no measured time."""
 
 
 def trace_id(item: AnnotatedTrace, place: Place) -> str:
-    """The same for the same trace of the same run, so that what is told again replaces what was told."""
+    """The same id for the same trace of the same run, so that a trace that is logged again replaces itself."""
     return "tr-" + hashlib.sha256(f"{place.run_id}/{item.trace.id}".encode()).hexdigest()[:32]
 
 
 def info(item: AnnotatedTrace, problem: Problem, accepted: Collection[str], place: Place) -> Any:
-    """What the list of traces shows: question, text, tokens, and as assessments whether it is correct and accepted, and the reference answer."""
+    """The trace's line in MLflow's list: question, text and tokens; as assessments, `correct`, `accepted` and the reference answer."""
     from mlflow.entities import AssessmentSource, Expectation, Feedback, TraceInfo, TraceLocation, TraceState
 
     trace, verdict, name = item.trace, item.verdict, trace_id(item, place)
@@ -74,7 +74,7 @@ def info(item: AnnotatedTrace, problem: Problem, accepted: Collection[str], plac
 
 
 def spans(item: AnnotatedTrace, problem: Problem, place: Place, behaviours: Behaviours) -> Iterator[Any]:
-    """The trace as a span, and in it one span for each thought, named by its behaviour, and one for the verdict."""
+    """One span for the whole trace; inside it one for each thought, named after its reasoning behaviour, and one for the verdict."""
     parts, seen, name = parsed(item.trace), described(item, problem, behaviours), trace_id(item, place)
     whole = {"thinking": parts.thinking, "answer": parts.answer, "finish_reason": item.trace.finish_reason}
     yield _span(name, 0, place.when, item.trace.id, "LLM", {"question": problem.question}, whole, {"mlflow.chat.tokenUsage": _usage(item)})
@@ -85,10 +85,10 @@ def spans(item: AnnotatedTrace, problem: Problem, place: Place, behaviours: Beha
 
 
 def _span(trace: str, number: int, when: int, name: str, kind: str, inputs: Any, outputs: Any, more: Mapping[str, Any] | None = None) -> Any:
-    """A span; number 0 is the one that holds the others, and each begins a nanosecond after the one before, which keeps them in order."""
+    """A span. Number 0 holds the others; each begins a nanosecond after the one before, which keeps them in order."""
     from mlflow.entities import Span
 
-    told = {"mlflow.traceRequestId": trace, "mlflow.spanType": kind, "mlflow.spanInputs": inputs, "mlflow.spanOutputs": outputs, **(more or {})}
+    attributes = {"mlflow.traceRequestId": trace, "mlflow.spanType": kind, "mlflow.spanInputs": inputs, "mlflow.spanOutputs": outputs, **(more or {})}
     begin = when * 1_000_000 + number
     return Span.from_dict(
         {
@@ -99,7 +99,7 @@ def _span(trace: str, number: int, when: int, name: str, kind: str, inputs: Any,
             "start_time_unix_nano": begin,
             "end_time_unix_nano": begin,
             "status": {"code": "STATUS_CODE_OK"},
-            "attributes": {key: json.dumps(value, ensure_ascii=False) for key, value in told.items() if value is not None},
+            "attributes": {key: json.dumps(value, ensure_ascii=False) for key, value in attributes.items() if value is not None},
         }
     )
 

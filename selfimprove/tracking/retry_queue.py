@@ -1,4 +1,4 @@
-"""What a tracker is still to be told, in order: the one place where a tracker's failure ends."""
+"""What still has to be sent to a tracker, in order. A tracker's failures end here."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ LOGGER = logging.getLogger(__name__)
 
 
 class RetryQueue:
-    """Tells what was put into it; what fails stays, and is tried again at a later `send`."""
+    """Sends its items in order; an item that fails stays pending and is tried again at a later `send`."""
 
     def __init__(self, tracker: str) -> None:
-        """`tracker` is its name in the log."""
+        """`tracker` is the tracker's name in the log."""
         self._tracker = tracker
-        self._waiting: dict[str, Callable[[], None]] = {}
+        self._pending: dict[str, Callable[[], None]] = {}
         self._failing = False
         self._rest_until = 0.0
 
-    def put(self, what: str, tell: Callable[[], None]) -> None:
-        """Queue one item; telling it twice must store it once."""
-        self._waiting[what] = tell
+    def put(self, what: str, log: Callable[[], None]) -> None:
+        """Queue one item. Calling `log` twice must store it once; a pending item of the same name is replaced."""
+        self._pending[what] = log
 
     def send(self, patiently: bool = False) -> None:
-        """Tell all that waits; never raises, and logs one warning for each outage.
+        """Send all pending items. Never raises, and logs one warning for each outage.
 
-        When `patiently`, nothing happens within five seconds of the last time, or within a minute if that one failed.
+        If `patiently`, do nothing within five seconds of the last attempt, or within a minute if that one failed.
         """
         begin = time.monotonic()
         if patiently and begin < self._rest_until:
             return
-        for what, tell in list(self._waiting.items()):
+        for what, log in list(self._pending.items()):
             try:
-                tell()
-                del self._waiting[what]
+                log()
+                del self._pending[what]
             # MLflow, requests, SQLAlchemy and the artifact stores have no exception in common, and none of theirs may stop a run.
             except Exception as error:
                 self._warn(what, error)
-                # A quick refusal concerns this item alone; after a slow one nobody is there, and every further item would cost as much.
+                # A quick refusal concerns this item alone. After a slow one the store is away, and every further item would take as long.
                 if time.monotonic() - begin > 2:
                     break
-        self._failing = bool(self._waiting)
+        self._failing = bool(self._pending)
         self._rest_until = time.monotonic() + (60 if self._failing else 5)
 
     def _warn(self, what: str, error: Exception) -> None:
         if not self._failing:
             reason = without_password(next(iter(str(error).splitlines()), ""))[:200]
-            LOGGER.warning("%s was not told of %s (%s: %s); it is tried again later.", self._tracker, what, type(error).__name__, reason)
+            LOGGER.warning("%s could not be sent to %s (%s: %s); it will be tried again later.", what, self._tracker, type(error).__name__, reason)
         self._failing = True

@@ -60,6 +60,8 @@ class GRPO(Reinforcer):
     """Weight of the KL divergence from the starting model; 0 leaves it out."""
     format_reward: NonNegativeFloat = 0.0
     """Added for a rollout that thinks once, in one closed block, and ends its turn, right or wrong (DeepSeek-R1's format reward)."""
+    partial_credit: bool = False
+    """Whether a wrong answer is rewarded with its score, if the verifier gives partial credit; otherwise its reward is 0."""
     rows_at_once: PositiveInt = 16
     """Maximum number of rollouts in one forward and backward pass. It bounds memory and changes no figure."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -107,7 +109,7 @@ class OpenGRPO(TRLTrainer[GRPO]):
             raise UserError("there are no problems to reinforce on")
         tokenizer = load_tokenizer(start)
         with closing(self._verifiers.open()) as verifiers:
-            rewards = Rewards(rows, tokenizer, verifiers, self._part.format_reward)
+            rewards = Rewards(rows, tokenizer, verifiers, self._part.format_reward, self._part.partial_credit)
             yield from run_training(
                 lambda on_step: self._fit(start, tokenizer, rewards, seed, on_step), Path(start.path), into, self._part.threads, FIGURES
             )
@@ -161,10 +163,13 @@ class OpenGRPO(TRLTrainer[GRPO]):
 class Rewards:
     """Verifies rollouts and counts them until the end of their step."""
 
-    def __init__(self, prompts: Sequence[ReinforcementPrompt], tokenizer: Any, verifiers: OpenVerifiers, format_reward: float) -> None:
-        """`format_reward` is added for each well-formed rollout."""
+    def __init__(
+        self, prompts: Sequence[ReinforcementPrompt], tokenizer: Any, verifiers: OpenVerifiers, format_reward: float, partial_credit: bool = False
+    ) -> None:
+        """`format_reward` is added for each well-formed rollout; with `partial_credit`, a wrong one is worth its score."""
         self.prompts, self.end = prompts, end_of_turn(tokenizer)
         self._tokenizer, self._verifiers, self._format_reward = tokenizer, verifiers, format_reward
+        self._partial_credit = partial_credit
         self._ends = {self.end, tokenizer.eos_token_id}
         chats = [tokenizer.decode(tokenize_prompt(tokenizer, prompt.messages)) for prompt in prompts]
         self._opened = [chat.rstrip().endswith(prompt.delimiters.begin) for chat, prompt in zip(chats, prompts, strict=True)]
@@ -179,7 +184,9 @@ class Rewards:
         self._counts["rollouts_right"] += sum(verdict.outcome is Outcome.CORRECT for verdict in verdicts)
         self._counts["rollouts_undecided"] += sum(verdict.outcome not in REWARDS for verdict in verdicts)
         return [
-            REWARDS[verdict.outcome] + self._format_reward * _well_formed(trace) if verdict.outcome in REWARDS else None
+            (verdict.score if self._partial_credit else REWARDS[verdict.outcome]) + self._format_reward * _well_formed(trace)
+            if verdict.outcome in REWARDS
+            else None
             for trace, verdict in zip(traces, verdicts, strict=True)
         ]
 

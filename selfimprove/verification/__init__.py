@@ -1,4 +1,4 @@
-"""Tells right answers from wrong ones, each under a hard deadline."""
+"""Tells right answers from wrong ones, with a hard deadline for each."""
 
 from selfimprove.verification.exact import Exact
 from selfimprove.verification.mathematical import Mathematical
@@ -6,7 +6,7 @@ from selfimprove.verification.multiple_choice import MultipleChoice
 from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
 from selfimprove.verification.python_tests import PythonTests
 from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
-from selfimprove.verification.references import rejected_references
+from selfimprove.verification.reference_check import rejected_references
 
 __all__ = [
     "Exact",

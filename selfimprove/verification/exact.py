@@ -1,18 +1,19 @@
-"""Judges an answer by comparing text."""
+"""Verifies an answer by comparing text."""
 
 from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
 
+from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Exact:
-    """Right is what reads like the reference answer, white space aside; numerals are compared as they stand: `5.0` is not `5`."""
+class Exact(Verifier):
+    """Accepts an answer with the text of the reference answer, ignoring white space. Numbers are compared as text: `5.0` is not `5`."""
 
     ignore_case: bool = True
-    """Whether `Paris` is `paris`."""
+    """Whether `paris` is accepted for `Paris`."""
 
     name = "exact"
     version = "1"

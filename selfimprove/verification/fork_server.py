@@ -20,44 +20,44 @@ from selfimprove.protocols import Verifier
 from selfimprove.records import Problem
 
 START_SECONDS = 120
-"""The longest that a verifier may take to load."""
+"""Maximum time for a verifier to load."""
 REPLY_SECONDS = 30
-"""The longest that forking or ending a worker, or one read or write of its connection, may take."""
+"""Maximum time to fork or end a worker, and for one read or write of its connection."""
 
 BOOTSTRAP = "import sys; sys.path[:] = sys.argv[2:]; from selfimprove.verification.worker import main; main(int(sys.argv[1]))"
 
 
 @dataclass(eq=False)
-class Worker:
-    """A process that judges one answer after another."""
+class VerifierProcess:
+    """A forked process that verifies one answer after another."""
 
     pid: int
     channel: Connection[Any, Any]
     running: deque[int] = field(default_factory=deque)
-    """Which answers it was given and has not reported on, the one it is busy with first."""
+    """Numbers of the answers it has not reported on, the one it is working on first."""
     since: float = 0.0
-    """When it began that one, by the monotonic clock, in seconds."""
+    """When it began that one: seconds of the monotonic clock."""
 
     def give(self, pairs: Sequence[tuple[Problem, str]]) -> None:
-        """Send answers to judge. Raises OSError where the worker is dead or does not read."""
+        """Send answers to verify. Raises OSError if the process is dead or does not read."""
         self.channel.send(list(pairs))
 
 
-class Nursery:
-    """A process of one thread that has loaded the verifier, so that a new worker is a fork and costs milliseconds.
+class ForkServer:
+    """A single-threaded process that has loaded the verifier, so that a new worker is a fork and takes milliseconds.
 
-    It is started as a fresh interpreter (forking a process with threads is not safe), in a session of its own (Ctrl-C does not reach it),
-    and ends with everything it started once its connection closes, as it does when this process dies in whatever way.
+    It is a fresh interpreter, because forking a process with threads is not safe, in its own session, so that Ctrl-C does not reach it. It ends,
+    with everything it started, when its connection closes, which happens however this process dies.
     """
 
     def __init__(self, verifier: Verifier) -> None:
-        """Start the process. Raises UserError where the verifier does not load in it."""
+        """Start the process. Raises UserError if the verifier does not load in it."""
         self._verifier = verifier.name
         self._pickled = _pickle(verifier)
         self._start()
 
-    def hire(self) -> Worker:
-        """A new worker. Raises WorkerFailed where there is none to be had, even from a new nursery."""
+    def fork(self) -> VerifierProcess:
+        """A new worker. Raises WorkerFailed if even a restarted fork server gives none."""
         try:
             return self._fork()
         except (EOFError, OSError):
@@ -68,15 +68,16 @@ class Nursery:
         except (EOFError, OSError) as error:
             raise WorkerFailed(f"the verifier {self._verifier} cannot start a process: {error!r}") from error
 
-    def dismiss(self, worker: Worker) -> None:
-        """End a worker and all that it started, whatever it is doing."""
+    def end(self, worker: VerifierProcess) -> None:
+        """End a worker and everything it started, whatever it is doing."""
         worker.channel.close()
-        # Where the nursery is dead, its workers are too.
+        # If the fork server is dead, so are its workers.
         with contextlib.suppress(EOFError, OSError):
-            self._ask(worker.pid)
+            self._control.send(worker.pid)
+            self._reply()
 
     def close(self) -> None:
-        """End the nursery and all its workers."""
+        """End the fork server and all its workers."""
         self._control.close()
         try:
             self._process.wait(REPLY_SECONDS)
@@ -87,7 +88,7 @@ class Nursery:
     def _start(self) -> None:
         self._control, theirs = Pipe()
         command = [sys.executable, "-c", BOOTSTRAP, str(theirs.fileno()), *sys.path]
-        # What a verifier prints is nobody's business.
+        # Whatever a verifier prints is discarded.
         nowhere = subprocess.DEVNULL
         with theirs:
             self._process = subprocess.Popen(
@@ -104,18 +105,14 @@ class Nursery:
             self.close()
             raise UserError(f"the verifier {self._verifier} cannot start: {problem}; try it alone in Python")
 
-    def _fork(self) -> Worker:
+    def _fork(self) -> VerifierProcess:
         ours, theirs = Pipe()
         with theirs:
             _limit_waits(ours)
-            self._control.send(None)  # None asks for a worker, a number for the end of the worker with that id.
+            self._control.send(None)  # None asks for a worker; a process id asks to end that worker.
             send_handle(self._control, theirs.fileno(), self._process.pid)
             pid = self._reply()
-        return Worker(pid, ours)
-
-    def _ask(self, pid: int) -> None:
-        self._control.send(pid)
-        self._reply()
+        return VerifierProcess(pid, ours)
 
     def _reply(self) -> int:
         if not self._control.poll(REPLY_SECONDS):
@@ -125,7 +122,7 @@ class Nursery:
 
 
 def _pickle(verifier: Verifier) -> bytes:
-    """The verifier with its class, where a fresh process could not import that: a class of a workflow file, of a test, of a notebook."""
+    """The pickled verifier, with its class if a fresh process could not import that: a class of a workflow file, a test or a notebook."""
     import cloudpickle  # type: ignore[import-untyped]
 
     module = sys.modules.get(type(verifier).__module__)
@@ -142,7 +139,7 @@ def _pickle(verifier: Verifier) -> bytes:
 
 
 def _importable(module: str, file: str | None) -> bool:
-    """Whether a fresh process finds this very module under its name; what this process has loaded by path does not count."""
+    """Whether a fresh process finds this very module under its name. A module that this process loaded from a path does not count."""
     root = module.partition(".")[0]
     loaded = sys.modules.get(root)
     specs = (finder.find_spec(root, None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
@@ -151,7 +148,7 @@ def _importable(module: str, file: str | None) -> bool:
 
 
 def _limit_waits(channel: Connection[Any, Any]) -> None:
-    """Let no read or write block for long, should the process at the other end stop in the middle of one."""
+    """Set timeouts on reads and writes, in case the process at the other end stops in the middle of one."""
     with socket.socket(fileno=channel.fileno()) as end:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             end.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", REPLY_SECONDS, 0))

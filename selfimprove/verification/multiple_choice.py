@@ -1,4 +1,4 @@
-"""Judges an answer that names one of several choices."""
+"""Verifies an answer that names one of several choices."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ from collections.abc import Mapping
 
 from pydantic.dataclasses import dataclass
 
+from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem
 
 MARKUP = re.compile(r"\\[A-Za-z]+|[{}$*_`\s]+")
-"""LaTeX commands, and what surrounds text in LaTeX and Markdown."""
+"""LaTeX commands, and the characters that enclose text in LaTeX and Markdown."""
 ALONE = r"(?<![\w'’-])(?<![nN][oO][tT] )(?<!n't )({})(?![\w'’-])"
-"""Something that stands by itself and is not denied."""
+"""A choice that stands by itself and is not negated."""
 NO_WORD = r"(?:(?<=[aA]nswer is [AI])|(?<=[aA]nswer: [AI])|(?<=[oO]ption [AI])|(?<=[cC]hoice [AI])|(?! [a-z])|(?= (?:or|and|is)\b))"
-"""What is behind an `A` that is no article and an `I` that is no pronoun."""
+"""What follows an `A` that is not an article, or an `I` that is not a pronoun."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class MultipleChoice:
-    r"""Right is what names the choice of the reference answer and no other: `B`, `(B)`, `B) text`, `**B**`, `\boxed{B}`, `The answer is B`.
+class MultipleChoice(Verifier):
+    r"""Accepts an answer that names the choice of the reference answer and no other: `B`, `(B)`, `B) text`, `**B**`, `\boxed{B}`, `The answer is B`.
 
-    The texts of the choices come from `metadata["options"]`, where there are any: a list (its first is A), or a mapping from letters. An answer may
-    then give the text in place of the letter, and so may the reference. Small letters count where they stand alone or in brackets.
+    `metadata["options"]` may hold the texts of the choices: a list (the first is A), or a mapping from letters. Then the answer may give the text
+    instead of the letter, and so may the reference answer. Lower-case letters count if they stand alone or in brackets.
     """
 
     name = "multiple-choice"
     version = "1"
 
     def verify(self, problem: Problem, answer: str) -> Outcome:
-        """CORRECT, WRONG, or UNPARSEABLE where the answer names no choice or more than one.
+        """CORRECT, WRONG, or UNPARSEABLE if the answer names no choice or more than one.
 
-        Raises ValueError where the reference answer names no choice or more than one, or the options are no texts.
+        Raises ValueError if the reference answer names no choice or more than one, or if the options are not texts.
         """
         options = _options(problem)
         reference = _named(problem.answer, options)
         if len(reference) != 1:
-            raise ValueError(f"the reference answer of problem {problem.id} is no choice: it must be a letter, or the text of one of the options")
+            raise ValueError(f"the reference answer of problem {problem.id} is not a choice: it must be a letter, or the text of one of the options")
         named = _named(answer, options)
         if len(named) != 1:
             return Outcome.UNPARSEABLE
@@ -45,7 +46,7 @@ class MultipleChoice:
 
 
 def _options(problem: Problem) -> dict[str, str]:
-    """The texts by letter; all letters without a text where the problem has no options."""
+    """The texts by letter; if the problem has no options, every letter with an empty text."""
     options = problem.metadata.get("options")
     if options is None:
         return dict.fromkeys(string.ascii_uppercase, "")
@@ -56,12 +57,12 @@ def _options(problem: Problem) -> dict[str, str]:
 
 
 def _named(text: str, options: Mapping[str, str]) -> set[str]:
-    """The letters of all choices that a text names."""
+    """The letters of all choices named in a text."""
     bare = _bare(text)
     if (letter := bare.strip("().:[] ").upper()) in options:
         return {letter}
     by_text = set()
-    # The longest first: `red` is not named by `dark red`. A text can hold a letter of another choice: `vitamin C`.
+    # Longest first: `dark red` does not name `red`. A text may contain the letter of another choice: `vitamin C`.
     for letter, option in sorted(options.items(), key=lambda item: -len(item[1])):
         if option and option.upper() not in options:
             bare, count = re.subn(ALONE.format(re.escape(option)), " ", bare, flags=re.IGNORECASE)
@@ -69,7 +70,7 @@ def _named(text: str, options: Mapping[str, str]) -> set[str]:
     letters = re.escape("".join(options))
     by_letter = set(re.findall(ALONE.format(f"[{letters}]") + f"(?:(?<![AI])|{NO_WORD})", bare))
     by_letter |= {letter.upper() for letter in re.findall(rf"[(\[]([{letters.lower()}])[)\]]", bare)}
-    # An explanation may speak of other options; a single one that contradicts the letter leaves open which is meant.
+    # An explanation may mention other options. A single other option contradicts the letter, so the answer is ambiguous.
     return by_letter | by_text if len(by_letter) != 1 or len(by_text) == 1 else by_letter
 
 

@@ -1,4 +1,4 @@
-"""Judges answers in processes that are killed at a deadline, so that no answer can harm, hold up or be taken for another."""
+"""Verifies answers in processes that are killed at a deadline, so that no answer can do harm, block others or be mixed up with them."""
 
 from __future__ import annotations
 
@@ -16,128 +16,132 @@ from pydantic.dataclasses import dataclass
 from selfimprove.protocols import Resources, Verifier, Verifiers
 from selfimprove.records import Outcome, Problem, Trace, Verdict
 from selfimprove.thinking.traces import parsed
-from selfimprove.verification.fork_server import Nursery, Worker
+from selfimprove.verification.fork_server import ForkServer, VerifierProcess
+from selfimprove.verification.report import Report
 
 LARGEST_CHUNK = 64
-"""The most answers sent to a worker at once: enough to hide the cost of sending, few enough to share out evenly."""
+"""Maximum number of answers sent to a worker at once: enough to hide the cost of sending, few enough to balance the load."""
 LARGEST_REPORT = 1 << 16
-"""Bytes; a worker's are far smaller."""
+"""Maximum bytes of a report; those of a worker are far smaller."""
 DEATHS = 2
-"""How often a worker may die on one answer: the first death can be the late work of an earlier answer, or of the machine."""
-MOST_COMPLAINTS = 100
-"""How many distinct failures of the verifier a pool logs."""
+"""How often a worker may die on one answer. The first death may be a late effect of an earlier answer, or the machine's fault."""
+MOST_FAILURES = 100
+"""Maximum number of distinct verifier failures that a pool logs."""
+
+UNPARSEABLE = Report(Outcome.UNPARSEABLE, Outcome.UNPARSEABLE.score)
+TIMEOUT = Report(Outcome.TIMEOUT, Outcome.TIMEOUT.score)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "arbitrary_types_allowed": True})
 class VerifierPool(Verifiers):
-    """A verifier in worker processes, each killed when one answer takes longer than the deadline.
+    """A verifier in worker processes; a worker is killed when one answer takes longer than the deadline.
 
-    Bounds time, and what a crash can reach; it is no sandbox: a verifier that runs code from an answer must confine it itself.
-
-    A verifier with a method `prepare()` has it called once, before any answer and outside the deadline: the place for slow imports.
-    Workers are forked from the process that called it, so it should leave no threads behind.
+    The pool bounds time and the damage of a crash. It is not a sandbox: a verifier that runs code from an answer must confine it itself.
     """
 
     verifier: Verifier
     deadline: Annotated[float, Field(gt=0)] = 5.0
     """Seconds of wall time for one answer."""
     processes: Annotated[int, Field(gt=0)] | None = None
-    """How many answers are judged at once; None for one per CPU that this process may use."""
-    resources: Resources = Resources(cpus=0)
-    """Judging fits between the steps of the sampler."""
+    """Answers verified at once; None: one per CPU that this process may use."""
+    resources: Resources = Resources(cpus=0, gpus=0)
+    """Nothing is reserved by default: verification needs no GPU, and fits between the steps of the sampler."""
 
     def open(self) -> OpenVerifierPool:
-        """Load the verifier in a process of its own. Raises UserError where it does not load."""
+        """Load the verifier in its own process. Raises UserError if it does not load."""
         return OpenVerifierPool(self)
 
 
 class OpenVerifierPool:
-    """A verifier that is loaded and ready; for one thread at a time."""
+    """A loaded verifier, ready for use by one thread at a time."""
 
     def __init__(self, settings: VerifierPool) -> None:
-        """Load the verifier; workers are started when there is something to judge."""
+        """Load the verifier. Workers start when there is something to verify."""
         self._settings = settings
         self._processes = settings.processes or len(os.sched_getaffinity(0))
-        self._nursery = Nursery(settings.verifier)
-        self._idle: list[Worker] = []
-        self._complaints: set[str] = set()
+        self._fork_server = ForkServer(settings.verifier)
+        self._idle: list[VerifierProcess] = []
+        self._logged: set[str] = set()
 
     def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
         """One verdict per trace, in the order given.
 
-        UNPARSEABLE, without asking the verifier, where the trace holds no answer, or the problem none to judge by and the verifier needs one.
+        A trace without an answer is UNPARSEABLE; so is every trace of a problem without a reference answer if the verifier needs one. The verifier
+        does not see these.
         """
         verifier = self._settings.verifier
-        blind = not getattr(verifier, "needs_reference", True)
-        answers = [parsed(trace).answer if blind or problem.answer else None for problem, trace in pairs]
-        judged = iter(self.verify_answers([(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None]))
-        outcomes = [next(judged) if answer is not None else Outcome.UNPARSEABLE for answer in answers]
+        answers = [parsed(trace).answer if problem.answer or not verifier.needs_reference else None for problem, trace in pairs]
+        verified = iter(self._verify([(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None]))
+        reports = [next(verified) if answer is not None else UNPARSEABLE for answer in answers]
         return [
-            Verdict(trace.id, outcome, parsed(trace).answer, verifier.name, verifier.version)
-            for (_, trace), outcome in zip(pairs, outcomes, strict=True)
+            Verdict(trace.id, report.outcome, parsed(trace).answer, verifier.name, verifier.version, report.score)
+            for (_, trace), report in zip(pairs, reports, strict=True)
         ]
 
     def verify_answers(self, pairs: Sequence[tuple[Problem, str]]) -> list[Outcome]:
-        """One outcome per answer, in the order given: TIMEOUT where its worker was killed, CRASH where the verifier raised or died."""
-        judging = _Judging(pairs, self._settings, self._nursery, self._idle)
-        try:
-            while judging.unfinished:
-                judging.share_out(self._processes)
-                judging.collect()
-        finally:
-            judging.abandon()
-            for complaint in judging.complaints:
-                self._complain(complaint)
-        return judging.outcomes
+        """One outcome per answer, in the order given: TIMEOUT if its worker was killed, CRASH if the verifier raised an exception or died."""
+        return [report.outcome for report in self._verify(pairs)]
 
     def close(self) -> None:
-        """End every process of the pool, and what the verifier started in it."""
+        """End every process of the pool and everything the verifier started in it."""
         for worker in self._idle:
             worker.channel.close()
         self._idle.clear()
-        self._nursery.close()
+        self._fork_server.close()
 
-    def _complain(self, complaint: str) -> None:
-        if complaint not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
-            self._complaints.add(complaint)
-            log.warning("the verifier %s failed on an answer: %s", self._settings.verifier.name, complaint)
+    def _verify(self, pairs: Sequence[tuple[Problem, str]]) -> list[Report]:
+        batch = _Batch(pairs, self._settings.deadline, self._fork_server, self._idle)
+        try:
+            while batch.unfinished:
+                batch.share_out(self._processes)
+                batch.collect()
+        finally:
+            batch.abandon()
+            for failure in batch.failures:
+                self._log(failure)
+        return batch.reports
+
+    def _log(self, failure: str) -> None:
+        if failure not in self._logged and len(self._logged) < MOST_FAILURES:
+            self._logged.add(failure)
+            log.warning("the verifier %s failed on an answer: %s", self._settings.verifier.name, failure)
 
 
-class _Judging:
-    """One call of `judge`: which answers wait, which worker is busy with which."""
+class _Batch:
+    """The answers of one call: which are waiting, and which worker has which."""
 
-    def __init__(self, pairs: Sequence[tuple[Problem, str]], settings: VerifierPool, nursery: Nursery, idle: list[Worker]) -> None:
-        self._pairs, self._deadline, self._nursery, self._idle = pairs, settings.deadline, nursery, idle
+    def __init__(self, pairs: Sequence[tuple[Problem, str]], deadline: float, fork_server: ForkServer, idle: list[VerifierProcess]) -> None:
+        self._pairs, self._deadline, self._fork_server, self._idle = pairs, deadline, fork_server, idle
         self._waiting = deque(range(len(pairs)))
-        self._busy: list[Worker] = []
+        self._busy: list[VerifierProcess] = []
         self._deaths: Counter[int] = Counter()
-        self.outcomes = [Outcome.CRASH] * len(pairs)
-        self.complaints: dict[str, None] = {}
+        self.reports = [Report.crash("")] * len(pairs)
+        self.failures: dict[str, None] = {}
 
     @property
     def unfinished(self) -> bool:
         return bool(self._waiting or self._busy)
 
     def share_out(self, processes: int) -> None:
-        """Give every free worker a chunk; chunks shrink toward the end, so that all workers end together."""
+        """Give every free worker a chunk. Chunks shrink toward the end, so that all workers finish together."""
         while self._waiting and len(self._busy) < processes:
             size = min(LARGEST_CHUNK, max(1, len(self._waiting) // (2 * processes)))
-            # Who met a death already gets a new worker: an idle one may have died of something else, unseen.
+            # An answer that met a death gets a new worker: an idle one may have died of something else, unseen.
             met_death = self._deaths[self._waiting[0]] > 0
-            worker = self._idle.pop() if self._idle and not met_death else self._nursery.hire()
+            worker = self._idle.pop() if self._idle and not met_death else self._fork_server.fork()
             self._busy.append(worker)
             worker.running.extend(self._waiting.popleft() for _ in range(size))
             worker.since = time.monotonic()
             try:
                 worker.give([self._pairs[index] for index in worker.running])
             except OSError:
-                self._bury(worker)
+                self._handle_death(worker)
 
     def collect(self) -> None:
-        """Wait until a worker reports, dies or is due, and settle what it was doing."""
-        # Taken before the wait: a report that is there by the deadline counts, however late this process comes to read it.
+        """Wait until a worker reports, dies or reaches the deadline, and settle its answers."""
+        # Taken before the wait: a report that has arrived by the deadline counts, however late this process reads it.
         now = time.monotonic()
         first_due = min((worker.since for worker in self._busy), default=now) + self._deadline
         ready = set(wait([worker.channel for worker in self._busy], max(0.0, first_due - now)))
@@ -145,42 +149,42 @@ class _Judging:
             if worker.channel in ready:
                 self._read(worker)
             elif now >= worker.since + self._deadline:
-                self.outcomes[worker.running.popleft()] = Outcome.TIMEOUT
-                self._replace(worker)
+                self.reports[worker.running.popleft()] = TIMEOUT
+                self._remove(worker)
 
     def abandon(self) -> None:
         """End the workers that are still busy: nobody waits for them any more."""
         for worker in list(self._busy):
-            self._replace(worker)
+            self._remove(worker)
 
-    def _read(self, worker: Worker) -> None:
+    def _read(self, worker: VerifierProcess) -> None:
         try:
             while worker.running and worker.channel.poll():
-                outcome, _, complaint = worker.channel.recv_bytes(LARGEST_REPORT).decode().partition(" ")
-                self.outcomes[worker.running.popleft()] = Outcome(outcome)
+                report = Report.decode(worker.channel.recv_bytes(LARGEST_REPORT))
+                self.reports[worker.running.popleft()] = report
                 worker.since = time.monotonic()
-                if complaint:
-                    self.complaints[complaint] = None
-        except (EOFError, OSError, ValueError):  # The last for what no worker writes: the verifier has got at the connection.
-            self._bury(worker)
+                if report.failure:
+                    self.failures[report.failure] = None
+        except (EOFError, OSError, ValueError):  # ValueError: no worker wrote this, so the verifier has got at the connection.
+            self._handle_death(worker)
             return
         if not worker.running:
             self._busy.remove(worker)
             self._idle.append(worker)
 
-    def _bury(self, worker: Worker) -> None:
-        """A worker died: its answer gets another chance, and at the second death it is the culprit."""
+    def _handle_death(self, worker: VerifierProcess) -> None:
+        """Give the answer of a dead worker another chance; at its second death it is the culprit."""
         victim = worker.running.popleft()
-        self._replace(worker)
+        self._remove(worker)
         self._deaths[victim] += 1
         if self._deaths[victim] < DEATHS:
             self._waiting.appendleft(victim)
         else:
-            self.outcomes[victim] = Outcome.CRASH
-            self.complaints["its process died"] = None
+            self.reports[victim] = Report.crash("its process died")
+            self.failures[self.reports[victim].failure] = None
 
-    def _replace(self, worker: Worker) -> None:
-        """End a worker and put back what it had not begun; the next chunk hires its successor."""
+    def _remove(self, worker: VerifierProcess) -> None:
+        """End a worker and put back the answers that it had not begun; the next chunk gets a new worker."""
         self._busy.remove(worker)
-        self._nursery.dismiss(worker)
+        self._fork_server.end(worker)
         self._waiting.extendleft(reversed(worker.running))

@@ -1,4 +1,4 @@
-"""Judges an answer that is Python code by running the problem's tests against it, in a sandbox."""
+"""Verifies an answer that is Python code by running the problem's tests against it in a sandbox."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
+from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem
 from selfimprove.verification.sandbox import evaluate
 
@@ -28,45 +29,46 @@ def possible():
             pass
     return found
 """
-"""An answer that tries what the sandbox is there to prevent, and names what it could do."""
+"""A submission that tries what the sandbox must prevent, and returns what succeeded."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class PythonTests:
-    """Right is code that passes the tests of its problem: `metadata["tests"]`, Python text with assertions, or a list of such.
+class PythonTests(Verifier):
+    """Accepts code that passes the tests of its problem: `metadata["tests"]`, Python text with assertions, or a list of such texts.
 
-    The code is the last fenced block of the answer (of those marked Python or not marked), or the whole answer where there is no fence. The tests
-    use the names that it defines as if they were defined above; where one is that of a built-in or of a module of the standard library (`pow`,
-    `select`), `metadata["entry_point"]` must name it.
-    Code and tests run in processes of their own, apart and confined, with the standard library alone; docs/explanation/sandbox.md says what
-    that covers and what it does not.
+    The code is the last fenced block of the answer that is marked as Python or not marked, or the whole answer if it has no fences. The tests use the
+    names that the code defines as if it stood above them. If such a name is also a built-in or a module of the standard library (`pow`, `select`),
+    `metadata["entry_point"]` must name it.
+    Code and tests run in two separate, confined processes with only the standard library; docs/explanation/sandbox.md says what that covers and
+    what it does not.
     """
 
     seconds: Annotated[float, Field(gt=0)] = 3.0
-    """Wall time for one answer; keep it below the pool's deadline, which ends the worker as well."""
+    """Wall time for one answer. Keep it below the pool's deadline, which also ends the worker."""
     memory: Annotated[int, Field(ge=64)] = 512
-    """MiB of address space for the code, and as much for the tests."""
+    """MiB of address space for the code, and the same for the tests."""
 
     name = "python-tests"
     version = "1"
     needs_reference = False
 
     def prepare(self) -> None:
-        """Try the sandbox out. Raises UserError where this machine does not give its protections."""
+        """Test the sandbox. Raises UserError if it does not hold on this machine."""
         outcome = evaluate(ESCAPES, ["assert possible() == []"], None, 60.0, self.memory << 20)
         if outcome is not Outcome.CORRECT:
-            raise UserError(f"the sandbox does not hold on this machine ({outcome} where it was tried out): code is not run in it")
+            need = "use Linux on x86-64 with Landlock and seccomp"
+            raise UserError(f"the sandbox does not hold on this machine (its self-test is {outcome}), so no code is run; {need}")
 
     def verify(self, problem: Problem, answer: str) -> Outcome:
-        """CORRECT: every test passes. WRONG: one fails, something is raised, the code ends its own process or says more than 16 MiB.
+        """CORRECT: every test passes. WRONG: a test fails or raises, or the code ends its own process or sends more than 16 MiB.
 
-        UNPARSEABLE: there is no code, or it is not Python. TIMEOUT: the time is over. CRASH: the memory is, or a signal ended a process.
+        UNPARSEABLE: there is no code, or it is not Python. TIMEOUT: the time is up. CRASH: a process runs out of memory or is killed by a signal.
 
-        Raises ValueError where the problem has no tests or they are not Python, and UserError where the kernel does not confine processes.
+        Raises ValueError if the problem has no tests or they are not Python, and UserError if the kernel does not confine processes.
         """
         tests = problem.metadata.get("tests")
         if not tests or not (isinstance(tests, str) or (isinstance(tests, list) and all(isinstance(test, str) for test in tests))):
-            raise ValueError(f'problem {problem.id} has no tests: metadata["tests"] must be Python text or a list of such')
+            raise ValueError(f'problem {problem.id} has no tests: metadata["tests"] must be Python text or a list of such texts')
         code = _code(answer)
         if code is None:
             return Outcome.UNPARSEABLE
@@ -75,12 +77,12 @@ class PythonTests:
 
 
 def _code(answer: str) -> str | None:
-    """None where there is none: nothing but white space, no block of Python, or one that never ends."""
+    """The code to run; None if the answer is blank, or has fences but no Python block, or ends inside a block."""
     fences = list(FENCE.finditer(answer))
     if not fences:
         return answer if answer.strip() else None
     code = None
-    # Fences come in pairs; one with a language opens a block even inside another: what came before it was cut off.
+    # Fences come in pairs. A fence with a language always opens a block; if another is open, that one was cut off.
     opening: re.Match[str] | None = None
     for fence in fences:
         if opening is not None and not fence[1]:

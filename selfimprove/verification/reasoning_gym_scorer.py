@@ -1,4 +1,4 @@
-"""Judges an answer with the scorer of the reasoning-gym task that the problem comes from."""
+"""Verifies an answer with the scorer of the reasoning-gym task that the problem comes from."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from selfimprove.records import Outcome, Problem
+from selfimprove.protocols import Verifier
+from selfimprove.records import Grade, Outcome, Problem
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class ReasoningGymScorer:
-    """Right is what the task's own scorer gives full marks, 1.0; it grades wrong answers too, and those grades count for nothing.
+class ReasoningGymScorer(Verifier):
+    """Accepts an answer that the task's own scorer gives full marks, 1.0. A lower score is partial credit for a wrong answer.
 
-    It judges the problems of the source `ReasoningGym`, whatever their task.
+    It verifies problems of the source `ReasoningGym`, whatever their task.
     """
 
     name = "reasoning-gym"
@@ -26,26 +27,27 @@ class ReasoningGymScorer:
         """Import reasoning-gym."""
         import reasoning_gym  # noqa: F401
 
-    def verify(self, problem: Problem, answer: str) -> Outcome:
-        """CORRECT or WRONG; raises ValueError for a problem from elsewhere."""
+    def verify(self, problem: Problem, answer: str) -> Outcome | Grade:
+        """The scorer's grade. Raises ValueError for a problem from another source."""
         metadata = problem.metadata
         if not {"task", "settings", "entry"} <= set(metadata):
             raise ValueError(f"problem {problem.id} does not come from the source ReasoningGym; use another verifier")
         entry = {"question": problem.question, "answer": problem.answer, "metadata": _from_json(metadata["entry"])}
         score = _task(metadata["task"], json.dumps(dict(metadata["settings"]), sort_keys=True)).score_answer(answer, entry)
-        return Outcome.CORRECT if score >= 1.0 else Outcome.WRONG
+        # Some scorers subtract or add more than there is.
+        return Grade(min(max(score, 0.0), 1.0))
 
 
 @lru_cache(maxsize=64)
 def _task(name: str, settings: str) -> Any:
-    """The task with the settings the problem was made with: some scorers look at them."""
+    """The task with the settings that the problem was made with, because some scorers use them."""
     import reasoning_gym
 
     return reasoning_gym.create_dataset(name, size=1, seed=0, **json.loads(settings))
 
 
 def _from_json(value: Any) -> Any:
-    """Metadata as the task made it: some scorers compare tuples, which the source writes `{"tuple": [...]}`."""
+    """Metadata as the task made it: some scorers compare tuples, which the source stores as `{"tuple": [...]}`."""
     if isinstance(value, dict):
         if set(value) == {"tuple"}:
             return tuple(_from_json(item) for item in value["tuple"])

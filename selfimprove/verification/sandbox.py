@@ -1,4 +1,4 @@
-"""Runs an answer's code and a problem's tests in two confined processes, and ends both."""
+"""Runs the code of an answer (the submission) and the tests of its problem (the tester) in two confined processes."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from selfimprove.errors import UserError
 from selfimprove.records import Outcome
 from selfimprove.verification.confined.codec import encode
 
-# A fresh interpreter, not a fork of the worker: the worker's memory holds the tests and the reference answers of many problems.
-# By its real path it is not that of a virtual environment, whose packages are not readable inside.
+# A fresh interpreter, not a fork of the worker: the worker's memory holds tests and reference answers of many problems.
+# The real path avoids that of a virtual environment, whose packages cannot be read inside the sandbox.
 INTERPRETER = (os.path.realpath(sys.executable), "-I", "-S", "-c")
 NOT_CONFINED = 77
-"""The exit status of a process that could not be confined."""
+"""Exit status of a process that could not be confined."""
 BOOTSTRAP = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from confined import protections, submission, tester
 del sys.path[0]
-role, parent, memory, seconds, line = sys.argv[1], *map(int, sys.argv[2:])
+role, parent, memory, seconds, socket = sys.argv[1], *map(int, sys.argv[2:])
 try:
     protections.confine(parent, memory, seconds)
 except OSError:
     sys.exit({NOT_CONFINED})
-tester.main(line) if role == "tester" else submission.main(line)
+tester.main(socket) if role == "tester" else submission.main(socket)
 """
 
 
 def evaluate(code: str, tests: list[str], entry_point: str | None, seconds: float, memory: int) -> Outcome:
-    """What comes of running `tests` against what `code` defines.
+    """The outcome of running `tests` against `code`.
 
-    The answer's process only serves calls: it never holds the tests, and what it returns reaches them as plain data.
+    The submission process only serves calls: it never holds the tests, and whatever it returns reaches them as plain data.
 
     Args:
-        code: Python, not trusted.
-        tests: Python, run one after the other; they find the names that `code` defines.
-        entry_point: the name that the tests take from `code` even where it is that of a built-in.
-        seconds: of wall time, the start of both processes included.
+        code: untrusted Python.
+        tests: Python texts, run in order; they see the names that `code` defines.
+        entry_point: a name that the tests take from `code` even if it is also a built-in.
+        seconds: wall time, including the start of both processes.
         memory: bytes of address space for each process.
 
     Raises:
-        UserError: this kernel does not confine processes; nothing was run.
+        UserError: this kernel does not confine processes, so nothing was run.
         ValueError: the tests are not Python.
     """
     until = time.monotonic() + seconds
@@ -77,25 +77,25 @@ def evaluate(code: str, tests: list[str], entry_point: str | None, seconds: floa
             case "broken":
                 raise ValueError(f"the tests are not Python: {why}")
             case "gone":
-                return _how_it_left(submission, until)
+                return _how_it_ended(submission, until)
         if _exit_status(tester, until) == NOT_CONFINED:
-            raise UserError("this kernel does not confine processes (Linux on x86-64 with Landlock and seccomp is needed): code is not run without")
+            raise UserError("this kernel does not confine processes, so no code is run; use Linux on x86-64 with Landlock and seccomp")
         return Outcome.TIMEOUT if tester.returncode == -signal.SIGXCPU else Outcome.CRASH
 
 
 @contextlib.contextmanager
 def _started(
-    role: str, limits: tuple[int, ...], line: socket.socket, stdin: IO[bytes] | int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
+    role: str, limits: tuple[int, ...], end: socket.socket, stdin: IO[bytes] | int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A confined process, and its end: it can have started no other."""
-    # Where the libraries of Python itself are may be told by this variable; no other is the answer's business.
+    """A confined process, killed on exit; it cannot have started another."""
+    # Python itself may need this variable to find its libraries; a submission must see no other.
     environment = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
     process = subprocess.Popen(
-        [*INTERPRETER, BOOTSTRAP, role, *map(str, limits), str(line.fileno())],
+        [*INTERPRETER, BOOTSTRAP, role, *map(str, limits), str(end.fileno())],
         stdin=stdin,
         stdout=stdout,
         stderr=subprocess.DEVNULL,
-        pass_fds=[line.fileno()],
+        pass_fds=[end.fileno()],
         cwd="/",
         env=environment,
     )
@@ -108,8 +108,8 @@ def _started(
             process.stdout.close()
 
 
-def _how_it_left(process: subprocess.Popen[bytes], until: float) -> Outcome:
-    """WRONG where it ended itself or hung up, TIMEOUT where its CPU time was over, CRASH where another signal ended it."""
+def _how_it_ended(process: subprocess.Popen[bytes], until: float) -> Outcome:
+    """WRONG if it ended itself or closed its socket, TIMEOUT if its CPU time was up, CRASH if another signal ended it."""
     status = _exit_status(process, until)
     if status is None or status >= 0:
         return Outcome.WRONG

@@ -1,6 +1,6 @@
-"""What runs in the pool's processes: a nursery that loads the verifier once, and the workers that it forks from itself to judge answers.
+"""What runs in the pool's processes: a fork server that loads the verifier once, and the workers it forks to verify answers.
 
-This side reads what the pool sends and trusts nothing that the verifier does. `nursery.py` and `pool.py` are the other side.
+This side reads what the pool sends and trusts nothing that the verifier does. `fork_server.py` and `pool.py` are the other side.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.protocols import Verifier
-from selfimprove.records import Outcome, Problem
+from selfimprove.records import Problem
+from selfimprove.verification.report import Report
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
-LONGEST_REPORT = 500
+LONGEST_MESSAGE = 500
 """Characters of an exception's message that are passed on."""
 
 
 def main(control_fd: int) -> None:
-    """The nursery: load the verifier, then fork and end workers as the pool asks, until the pool's end of the connection closes."""
+    """The fork server: load the verifier, then fork and end workers on request until the pool closes its end of the connection."""
     control: Connection[Any, Any] = Connection(control_fd)
-    # Ends this process when the verifier is too long in loading, even if the pool is gone by then.
+    # Ends this process if the verifier takes too long to load, even when the pool is gone by then.
     signal.alarm(control.recv())
     try:
         verifier: Verifier = pickle.loads(control.recv_bytes())
-        if prepare := getattr(verifier, "prepare", None):
-            prepare()
+        verifier.prepare()
     except BaseException as error:
         control.send(_message(error))
         return
     signal.alarm(0)
     control.send(None)
-    # What outlives a worker that made it becomes a child of this process, which ends it.
+    # Whatever outlives the worker that started it becomes a child of this process, which ends it.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     # The collector would write to, and so copy, memory that the workers share.
     gc.freeze()
-    _tend(control, verifier)
+    _serve(control, verifier)
 
 
-def _tend(control: Connection[Any, Any], verifier: Verifier) -> None:
-    # What the verifier started as it loaded is not a worker but has the same right to stay.
+def _serve(control: Connection[Any, Any], verifier: Verifier) -> None:
+    # Processes that the verifier started while loading are not workers, but may stay as well.
     workers = _children()
-    # Where the pool is gone there is no one left to tell.
+    # An error here means that the pool is gone.
     with contextlib.suppress(EOFError, OSError):
         while True:
             ending: int | None = control.recv()
@@ -71,9 +71,9 @@ def _tend(control: Connection[Any, Any], verifier: Verifier) -> None:
 
 
 def _end(pids: set[int], workers: set[int]) -> None:
-    """End these workers, their process groups, and whatever else has no living parent but this process."""
+    """End these workers, their process groups, and every other process whose only living parent is this one."""
     for pid in pids:
-        # No other process can have got this id: it stays taken until it is waited for. A group can be gone, though.
+        # No other process can have this id: it stays taken until it is waited for. The group may be gone, though.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
@@ -90,22 +90,22 @@ def _children() -> set[int]:
     try:
         return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
     except FileNotFoundError:
-        return set()  # A kernel without this file: process groups have to do.
+        return set()  # This kernel lacks the file: ending process groups has to suffice.
 
 
 def _work(channel: Connection[Any, Any], verifier: Verifier) -> None:
-    """Judge what comes, and report after each answer; never returns."""
+    """Verify incoming answers and report after each; never returns."""
     try:
-        worker, nursery = os.getpid(), os.getppid()
+        worker, fork_server = os.getpid(), os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        # Where memory runs out, this process is the one to lose.
+        # If memory runs out, the kernel should kill this process first.
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
         # A process that the verifier forks must neither report in this one's place nor keep the connection open after its death.
         os.register_at_fork(after_in_child=channel.close)
-        while os.getppid() == nursery:
+        while os.getppid() == fork_server:
             for problem, answer in channel.recv():
-                report = _judge(verifier, problem, answer)
+                report = _verify(verifier, problem, answer)
                 if os.getpid() != worker:
                     return
                 channel.send_bytes(report)
@@ -113,13 +113,13 @@ def _work(channel: Connection[Any, Any], verifier: Verifier) -> None:
         os._exit(0)
 
 
-def _judge(verifier: Verifier, problem: Problem, answer: str) -> bytes:
-    """The outcome, and after a space what went wrong."""
+def _verify(verifier: Verifier, problem: Problem, answer: str) -> bytes:
+    """The encoded report on one answer."""
     try:
-        return Outcome(verifier.verify(problem, answer)).encode()
+        return Report.of(verifier.verify(problem, answer)).encode()
     except BaseException as error:
-        return f"{Outcome.CRASH} {_message(error)}".encode(errors="replace")
+        return Report.crash(_message(error)).encode()
 
 
 def _message(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REPORT]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_MESSAGE]

@@ -114,8 +114,7 @@ class Workflow:
 
     @model_validator(mode="after")
     def _steps_are_scored(self) -> Workflow:
-        form = getattr(self.selector, "form", self.selector)
-        if getattr(form, "lowest_step", None) is not None and self.process_reward is None:
+        if self.selector.needs_step_rewards and self.process_reward is None:
             raise ValueError("lowest_step needs the rewards of thoughts: set process_reward=StepRewards(RewardModel(…))")
         return self
 
@@ -130,7 +129,7 @@ class Workflow:
     def _accepts_while_sampling(self) -> Workflow:
         for one in (Round(), *self.rounds):
             allocator, selector = one.allocator or self.allocator, one.selector or self.selector
-            if isinstance(allocator, ExpectedGain) and not getattr(selector, "needs_reference", True):
+            if isinstance(allocator, ExpectedGain) and not selector.needs_reference:
                 told = "but ExpectedGain decides by what is accepted while they arrive; set allocator=FixedK()"
                 raise ValueError(f"{type(selector).__name__} compares all traces of a problem, {told}")
         return self
@@ -139,7 +138,7 @@ class Workflow:
     def needs_reference(self) -> bool:
         """Whether the problems to learn from need reference answers: the selector or another part uses them."""
         practised = self.reinforcement is not None or any(one.reinforcement for one in self.rounds)
-        return getattr(self.selector, "needs_reference", True) or self.answer_only_baseline or self.rationalization is not None or practised
+        return self.selector.needs_reference or self.answer_only_baseline or self.rationalization is not None or practised
 
     def of_generation(self, number: int) -> Workflow:
         """The workflow with the settings of this generation's round."""

@@ -1,10 +1,10 @@
-"""A generation of a synthetic sampler takes no more memory with more traces."""
+"""Memory of a generation does not grow with the number of traces."""
 
 from __future__ import annotations
 
 from benchmarks.driver_memory import main
 
 
-def test_ten_times_the_traces_take_hardly_more_memory() -> None:
+def test_ten_times_the_traces_need_hardly_more_memory() -> None:
     (figure,) = main(["--traces", "500", "5000", "--problems", "100"])
     assert figure.measured < 1.2

@@ -1,4 +1,4 @@
-"""What benchmarks hand on, and the table that it ends in."""
+"""Figures that benchmarks print, and the table made from them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ FASTER = figure("faster ÷ slower", "≥ 2", [1.9, 2.5, 2.2], "python -m benchma
 STARTED = figure("starting", "≤ 0.8 s", [1.25], "python -m benchmarks.other", "s")
 
 
-def test_a_figure_is_the_median_with_what_is_around_it() -> None:
+def test_a_figure_is_a_median_with_its_range() -> None:
     assert (FASTER.measured, FASTER.low, FASTER.high, FASTER.repeats) == (2.2, 1.9, 2.5, 3)
 
 
 @pytest.mark.parametrize(("aim", "value", "met"), [("≥ 2,000", 2000, True), ("≥ 2,000", 1999, False), ("≤ 5 s", 5, True), ("≤ 5 s", 5.1, False)])
-def test_an_aim_is_read_as_it_stands_in_the_table(aim: str, value: float, met: bool) -> None:
+def test_an_aim_is_parsed_from_its_text_in_the_table(aim: str, value: float, met: bool) -> None:
     assert figure("any", aim, [value], "any").met is met
 
 
-def test_figures_are_found_among_what_a_benchmark_prints(capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_are_found_in_the_output_of_a_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     print("  some line")
     hand_on([FASTER, STARTED])
     assert taken(capsys.readouterr().out.splitlines(keepends=True)) == [FASTER, STARTED]

@@ -1,4 +1,4 @@
-"""The model of costs."""
+"""The cost model."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def test_a_model_that_fits_with_one_sequence_decodes_at_the_speed_of_its_memory(
     assert alone == pytest.approx(3.35e12 * 0.6 / MIDDLE.weights, rel=1e-3)
 
 
-def test_samplers_share_the_sampling_and_not_the_drivers_work() -> None:
+def test_more_samplers_divide_sampling_but_not_the_drivers_work() -> None:
     few, many = (cost(MIDDLE, Job(), gpus, 0.95, Hardware(), Driver()) for gpus in (8, 64))
     assert few.sample == pytest.approx(8 * many.sample)
     assert many.drive >= few.drive and many.verify == few.verify and many.train == few.train and many.move > few.move
 
 
-def test_the_slowest_of_what_goes_on_at_once_decides() -> None:
+def test_the_slowest_concurrent_part_sets_the_time() -> None:
     one = cost(MIDDLE, Job(), 64, 0.95, Hardware(), replace(Driver(), verdict=10.0))
     assert one.collect == one.drive + one.verify and one.total == one.collect + one.train + one.move
 
 
-def test_what_the_optimizer_remembers_is_divided_and_the_weights_are_not() -> None:
+def test_optimizer_state_is_divided_and_weights_are_not() -> None:
     one, eight = (cost(MIDDLE, Job(), 8, 0.95, Hardware(node=node), Driver()).trainer_memory for node in (1, 8))
     assert one == pytest.approx(16 * MIDDLE.parameters)
     assert eight == pytest.approx(5.5 * MIDDLE.parameters)

@@ -1,4 +1,4 @@
-"""The dispatching of a run, with actors that pass the time without taking it."""
+"""Dispatch to simulated actors, in simulated time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMALL = Setting(actors=6, slots=16, requests_per_slot=48)
 
 
 class TwoLargeCalls(Dispatch):
-    """Two calls at once, whatever is missing of them."""
+    """Always two calls per copy, however few results they still owe."""
 
     def __init__(self, calls: Iterable[tuple[Any, ...] | None], copies: int, load: Load | None) -> None:
         super().__init__(calls, copies, None)

@@ -1,4 +1,4 @@
-"""The answers that verdicts are timed on."""
+"""The answers of the verification benchmark."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from selfimprove import Mathematical
 from selfimprove.records import Outcome
 
 
-def test_the_verifier_says_of_every_form_what_the_benchmark_expects() -> None:
+def test_the_verifier_agrees_with_the_benchmark_on_every_form() -> None:
     for (problem, answer), right in [*distinct(2 * len(FORMS), 3), *sampled(16, 3), *plain(4, 3)]:
         assert (Mathematical().verify(problem, answer) is Outcome.CORRECT) is right, (problem.answer, answer)
 

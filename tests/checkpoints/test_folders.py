@@ -1,4 +1,4 @@
-"""What a model folder tells of itself."""
+"""Descriptions of model folders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from selfimprove.checkpoints.folders import architecture
 
 
-def test_an_architecture_is_the_same_however_its_folder_was_written_and_another_with_another_depth(tmp_path: Path) -> None:
+def test_an_architecture_depends_on_its_depth_and_not_on_how_its_folder_was_written(tmp_path: Path) -> None:
     def folder(name: str, **config: object) -> Path:
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps({"model_type": "llama", "num_hidden_layers": 30, **config}))

@@ -1,4 +1,4 @@
-"""Students made by leaving layers out, with tiny models with random weights."""
+"""Students made by dropping layers of tiny random models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.integers(2, 100).flatmap(lambda depth: st.tuples(st.just(depth), st.integers(2, depth))))
-def test_first_and_last_are_kept_and_no_gap_is_two_wider_than_another(sizes: tuple[int, int]) -> None:
+def test_first_and_last_layers_are_kept_and_gaps_differ_by_at_most_one(sizes: tuple[int, int]) -> None:
     depth, layers = sizes
     kept = spread(depth, layers)
     gaps = {after - before for before, after in itertools.pairwise(kept)}
@@ -43,7 +43,7 @@ def test_a_student_that_keeps_all_layers_computes_what_the_teacher_computes(teac
     assert torch.equal(before, after)
 
 
-def test_fewer_layers_are_the_teachers_own_in_their_order(teacher: Path, tmp_path: Path) -> None:
+def test_the_kept_layers_are_the_teachers_in_their_order(teacher: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -88,7 +88,7 @@ def test_a_tied_head_is_written_out_and_shards_become_one_file(teacher: Path, tm
     assert describe_folder(from_shards, "a").weights_hash == describe_folder(from_one, "b").weights_hash
 
 
-def test_a_kind_that_is_listed_layer_by_layer_stays_with_its_layer(teacher: Path, tmp_path: Path) -> None:
+def test_settings_listed_by_layer_follow_their_layers(teacher: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, Gemma3TextConfig
 
     config = Gemma3TextConfig(
@@ -116,7 +116,7 @@ def test_an_impossible_number_of_layers_is_refused_and_nothing_is_written(teache
     assert list(tmp_path.iterdir()) == []
 
 
-def test_layers_of_other_names_are_refused(teacher: Path, tmp_path: Path) -> None:
+def test_layers_with_other_names_are_refused(teacher: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, GPT2Config
 
     AutoModelForCausalLM.from_config(GPT2Config(vocab_size=512, n_embd=32, n_layer=2, n_head=2)).save_pretrained(tmp_path / "gpt2")
@@ -125,7 +125,7 @@ def test_layers_of_other_names_are_refused(teacher: Path, tmp_path: Path) -> Non
         drop_layers(tmp_path / "gpt2", 2, tmp_path / "student")
 
 
-def test_a_folder_whose_configuration_says_another_depth_is_refused(teacher: Path, tmp_path: Path) -> None:
+def test_a_configuration_with_the_wrong_depth_is_refused(teacher: Path, tmp_path: Path) -> None:
     shutil.copytree(teacher, tmp_path / "model")
     config = json.loads((teacher / "config.json").read_text())
     (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 4}))

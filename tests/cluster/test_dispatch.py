@@ -1,4 +1,4 @@
-"""Which copy gets which call, without any process."""
+"""Which copy gets which call, tested without processes."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ BY_LENGTH = Load(4, of_call=lambda arguments: len(arguments[0]), of_item=len)
 
 
 def given(dispatch: Dispatch) -> list[Call]:
-    """Every call that is to begin now."""
+    """Every call that begins now."""
     return list(iter(dispatch.next, None))
 
 
-def test_each_copy_gets_two_calls_where_nothing_else_is_said() -> None:
+def test_each_copy_gets_two_calls_by_default() -> None:
     dispatch = Dispatch([(n,) for n in range(5)], range(2), None)
     begun = given(dispatch)
     assert [(call.copy, call.arguments) for call in begun] == [(0, (0,)), (1, (1,)), (0, (2,)), (1, (3,))]
-    dispatch.came(begun[1], "of a stream of unknown length")
+    dispatch.came(begun[1], "an item of a stream of unknown length")
     assert not given(dispatch)
     dispatch.ended(begun[1])
     assert [call.copy for call in given(dispatch)] == [1]
 
 
-def test_a_copy_is_kept_full_by_the_results_that_are_missing_however_many_calls_are_open() -> None:
+def test_a_copy_is_filled_by_its_missing_results_not_by_its_open_calls() -> None:
     dispatch = Dispatch([("abc",), ("def",), ("ghi",), ("jkl",)], range(1), BY_LENGTH)
     first, second = given(dispatch)
     dispatch.came(first, "ab")
     assert not given(dispatch), "four results are missing"
     dispatch.came(second, "d")
-    assert [call.arguments for call in given(dispatch)] == [("ghi",)], "three are, of two calls that are both open"
+    assert [call.arguments for call in given(dispatch)] == [("ghi",)], "three results are missing, of two open calls"
 
 
 def test_the_copy_with_the_least_to_do_comes_first() -> None:
@@ -39,7 +39,7 @@ def test_the_copy_with_the_least_to_do_comes_first() -> None:
     assert [call.copy for call in given(dispatch)] == [0, 1, 1, 1]
 
 
-def test_what_a_lost_copy_worked_on_begins_anew_before_anything_else() -> None:
+def test_calls_of_a_lost_copy_begin_anew_before_any_other() -> None:
     dispatch = Dispatch([("abcd",), ("efgh",), ("ij",), ("klmn",)], range(2), BY_LENGTH)
     first, second = given(dispatch)
     dispatch.came(first, "abc")
@@ -62,7 +62,7 @@ def test_without_any_copy_there_is_no_room() -> None:
     assert dispatch.room and given(dispatch) == [call]
 
 
-def test_more_results_than_were_expected_make_no_copy_look_emptier_than_empty() -> None:
+def test_surplus_results_do_not_count_below_zero() -> None:
     dispatch = Dispatch([("ab",), ("cd",), ("ef",)], range(1), BY_LENGTH)
     first, _ = given(dispatch)
     dispatch.came(first, "ab")
@@ -70,7 +70,7 @@ def test_more_results_than_were_expected_make_no_copy_look_emptier_than_empty() 
     assert len(given(dispatch)) == 1 and first.missing == 0
 
 
-def test_calls_that_wait_are_asked_for_again() -> None:
+def test_a_source_that_is_not_ready_is_asked_again() -> None:
     ready: list[bool] = []
 
     def calls() -> Iterator[tuple[str] | None]:

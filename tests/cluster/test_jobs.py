@@ -1,4 +1,4 @@
-"""The whole thing, real and tiny: a Ray head, a submitted job in it, vLLM, TRL and MLflow, and what the run leaves on disk."""
+"""A whole run with a tiny model: a Ray head, a submitted job, vLLM, TRL, MLflow, and the files that the run leaves."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ RAY = str(Path(sys.executable).with_name("ray"))
 
 
 class Head(NamedTuple):
-    """A running head."""
+    """A running Ray head."""
 
     address: str
-    """Where jobs are sent to."""
+    """The address for job submissions."""
     folder: Path
-    """What it writes."""
+    """The head's temporary folder."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -59,8 +59,8 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def head(environment: dict[str, str]) -> Iterator[Head]:
-    """A head that only this machine reaches."""
-    # Not pytest's own folder: the path of a Unix socket has at most 107 characters.
+    """A head that listens on loopback only."""
+    # Not tmp_path: the path of a Unix socket has at most 107 characters.
     folder = tempfile.mkdtemp(prefix="ray-")
     names = ("port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port", "ray-client-server-port")
     names += ("node-manager-port", "object-manager-port", "runtime-env-agent-port")
@@ -96,7 +96,7 @@ def answers(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def run(head: Head, environment: dict[str, str], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, str]:
-    """The folder of a run that was submitted as a job, and the job's log."""
+    """The folder of a run that was submitted as a job, and the log of the job."""
     folder = tmp_path_factory.mktemp("job") / "run"
     command = ["python", "-m", "selfimprove", "run", "tests/makers/tiny_workflow.py", "--run-dir", str(folder), "--set", f"base_model={tiny_model}"]
     submit = [RAY, "job", "submit", "--address", head.address, "--working-dir", ".", "--", *command]
@@ -106,13 +106,13 @@ def run(head: Head, environment: dict[str, str], tiny_model: Path, tmp_path_fact
     return RunFolder(folder), log
 
 
-def test_a_submitted_job_shows_its_progress_and_ends_with_the_table(run: tuple[RunFolder, str]) -> None:
+def test_a_submitted_job_prints_its_progress_and_the_table(run: tuple[RunFolder, str]) -> None:
     _, log = run
     for line in ("base model, evaluation: 8 in", "generation 1, sampling: 32 in", "generation 2, training:", "kept: generation 2"):
         assert line in log
 
 
-def test_every_generation_samples_trains_and_takes_its_evaluation(run: tuple[RunFolder, str]) -> None:
+def test_every_generation_samples_trains_and_is_evaluated(run: tuple[RunFolder, str]) -> None:
     folder, _ = run
     base, *trained = folder.reports()
     assert base.score.problems == 8 and [report.generation for report in trained] == [1, 2]
@@ -165,7 +165,7 @@ def test_mlflow_has_a_parent_with_curves_and_a_nested_run_for_each_generation(ru
     assert curve(children["2"].info.run_id, "train/loss") == [(step.step, step.loss) for step in steps]
 
 
-def test_only_what_git_keeps_travels_with_the_job(run: tuple[RunFolder, str], head: Head) -> None:
+def test_only_files_that_git_does_not_ignore_are_uploaded(run: tuple[RunFolder, str], head: Head) -> None:
     (sent,) = head.folder.glob("session_2*/runtime_resources/working_dir_files/_ray_pkg_*/")
     assert (sent / "selfimprove" / "loop.py").is_file()
     assert not {".venv", ".git", "runs"} & {path.name for path in sent.iterdir()}
@@ -180,7 +180,7 @@ workflow = toy_workflow(Path({model!r}), problems=Sums(size=75), eval_problems=5
 """
 
 
-def test_a_job_that_is_stopped_leaves_a_run_that_the_same_command_continues(head: Head, environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_same_command_continues_the_run_of_a_stopped_job(head: Head, environment: dict[str, str], tmp_path: Path) -> None:
     model, log, folder = make_toy_model(tmp_path / "model", 0.2), tmp_path / "asked.log", tmp_path / "run"
     (tmp_path / "slow.py").write_text(SLOW_WORKFLOW.format(model=str(model), log=str(log)))
     command = ["--", "python", "-m", "selfimprove", "run", str(tmp_path / "slow.py"), "--run-dir", str(folder)]
@@ -208,7 +208,7 @@ def test_a_job_that_is_stopped_leaves_a_run_that_the_same_command_continues(head
     assert "continuing toy in" in submit("second")
     improve(load_workflow(tmp_path / "slow.py")[0], tmp_path / "whole", InlineCluster)
     left = files_of(folder)
-    # Of the command line, which `improve` does without.
+    # Written by the command line, not by `improve`.
     assert left.pop("overrides.json") == b"[]\n"
     assert left == files_of(tmp_path / "whole")
     assert reports(folder) == reports(tmp_path / "whole")

@@ -35,7 +35,7 @@ DEFAULT = Resources()
 
 @dataclass(frozen=True)
 class Echo(WorkerPart):
-    """Says things back; dies or falls silent when told to."""
+    """Answers calls; dies or freezes on request."""
 
     resources: Resources = DEFAULT
     flag: str = ""
@@ -80,7 +80,7 @@ class Echo(WorkerPart):
     def close(self) -> None: ...
 
 
-def test_a_part_that_ended_gives_its_room_to_another_and_starts_anew(cluster: RayCluster) -> None:
+def test_a_part_that_ended_frees_its_resources_and_can_start_again(cluster: RayCluster) -> None:
     total = float(os.cpu_count() or 1)
     big, other = Echo(Resources(cpus=0.6 * total)), Echo(Resources(cpus=0.6 * total), flag="other")
     first = cluster.open("big", big).call("pid")
@@ -110,26 +110,26 @@ def test_streams_of_several_copies_lose_nothing(cluster: RayCluster) -> None:
 
 
 def begun_two_seconds_ago(*calls: tuple[object]) -> Iterator[tuple[object]]:
-    """These calls, and before it is known that there are no more, time for what they bring first to come."""
+    """Yield the calls, then wait two seconds, so that their first results arrive before the stream is known to be complete."""
     yield from calls
     time.sleep(2.0)
 
 
-def test_items_that_have_come_meanwhile_come_together(cluster: RayCluster) -> None:
+def test_items_that_arrived_meanwhile_are_yielded_together(cluster: RayCluster) -> None:
     stream = cluster.open("copies", Echo(Resources(copies=2, cpus=0.1))).stream("spell", begun_two_seconds_ago(("alpha",), ("omega",)))
     together = next(stream)
     assert sorted(together) == ["a", "o"]
     assert sorted(chain(together, *stream)) == sorted("alphaomega")
 
 
-def test_what_came_with_a_failure_is_not_lost(cluster: RayCluster) -> None:
+def test_items_that_arrived_before_a_failure_are_not_lost(cluster: RayCluster) -> None:
     stream = cluster.open("copies", Echo(Resources(copies=2, cpus=0.1))).stream("spell", begun_two_seconds_ago((None,), ("alpha",)))
     assert next(stream) == ["a"]
     with pytest.raises(TypeError, match="NoneType"):
         next(stream)
 
 
-def test_a_call_that_waits_for_the_items_of_others_is_made_once_they_are_there(cluster: RayCluster) -> None:
+def test_a_call_that_needs_items_of_others_starts_once_they_are_there(cluster: RayCluster) -> None:
     heard: list[str] = []
 
     def calls() -> Iterator[tuple[str] | None]:
@@ -150,17 +150,17 @@ def test_a_call_whose_worker_died_is_run_again(cluster: RayCluster, tmp_path: Pa
     assert (tmp_path / "died").exists()
 
 
-def test_a_worker_that_dies_every_time_is_given_up_by_name(cluster: RayCluster) -> None:
+def test_a_worker_that_always_dies_is_named_and_given_up(cluster: RayCluster) -> None:
     with pytest.raises(WorkerFailed, match="the doomed died 3 times in die"):
         cluster.open("doomed", Echo(Resources(cpus=0), flag="doomed")).call("die")
 
 
-def test_a_users_mistake_comes_through_as_it_was_raised(cluster: RayCluster) -> None:
+def test_a_user_error_is_raised_unchanged(cluster: RayCluster) -> None:
     with pytest.raises(UserError, match="not like this"):
         cluster.open("echo", Echo()).call("refuse")
 
 
-def test_a_worker_without_a_sign_of_life_is_named_at_the_deadline(tmp_path: Path, cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_worker_is_named_at_the_deadline(tmp_path: Path, cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = cluster.open("idler", Echo(Resources(cpus=0), flag="idler"))
     worker.call("pid")
     monkeypatch.setattr(worker, "_deadline", 0.5)
@@ -177,19 +177,19 @@ def test_a_frozen_worker_is_ended_and_its_call_run_again(tmp_path: Path, cluster
     assert worker.call("pid") != pid
 
 
-def test_what_can_never_be_had_is_refused_at_once(cluster: RayCluster) -> None:
-    with pytest.raises(UserError, match=r"with the giant this run reserves 4000\.\d CPU and the cluster has"):
+def test_resources_that_the_cluster_lacks_are_refused_at_once(cluster: RayCluster) -> None:
+    with pytest.raises(UserError, match=r"with the giant this run reserves 4000\.\d CPU, but the cluster has"):
         cluster.open("giant", Echo(Resources(cpus=4000)))
 
 
 @pytest.mark.parametrize("part", [VLLM(engine={"tensor_parallel_size": 4}, resources=Resources(copies=2)), SFT(processes=8)])
-def test_a_part_that_is_spread_over_gpus_reserves_all_of_them(cluster: RayCluster, part: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_on_several_gpus_reserves_all_of_them(cluster: RayCluster, part: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 7.0})
-    with RayCluster() as empty, pytest.raises(UserError, match="reserves 8 GPU and the cluster has 7"):
+    with RayCluster() as empty, pytest.raises(UserError, match="reserves 8 GPU, but the cluster has 7"):
         empty.open("many", part)
 
 
-def test_what_a_part_prints_is_in_the_log_folder(cluster: RayCluster) -> None:
+def test_the_output_of_a_part_is_in_the_log_folder(cluster: RayCluster) -> None:
     cluster.open("echo", Echo()).call("pid")
     assert cluster._log_folder is not None
     assert "opened" in (cluster._log_folder / "echo.log").read_text()

@@ -13,11 +13,12 @@ from selfimprove.__main__ import main
 WORKFLOW = """
 from dataclasses import dataclass
 from pathlib import Path
+from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome
 from toy import toy_workflow
 
 @dataclass(frozen=True)
-class Fair:
+class Fair(Verifier):
     name = "fair"
     version = "{version}"
 
@@ -36,10 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Path:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+def run(tmp_path: Path, model: str, untracked: None, capsys: pytest.CaptureFixture[str]) -> Path:
     file = tmp_path / "toys.py"
     file.write_text(WORKFLOW.format(version="1", strict=True, model=model))
     assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run")]) == 0

@@ -21,10 +21,7 @@ from selfimprove.__main__ import main
 Refused = Callable[..., str]
 
 
-@pytest.fixture(autouse=True)
-def one_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One MLflow store for all tests: creating one takes longer than a toy run."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+pytestmark = pytest.mark.usefixtures("untracked")
 
 
 @pytest.fixture
@@ -106,12 +103,12 @@ def test_a_setting_that_does_not_fit_is_named_with_a_hint(change: str, line: str
 @pytest.mark.parametrize(
     ("rows", "line"),
     [
-        ("", "the file holds no problems; give it one JSON object a line"),
-        ('{"question": "1 + 1?", "answer": 2}\n{"question": "1  + 1? ", "answer": 2}', "line 2: the question is that of line 1"),
+        ("", "the file holds no problems; it needs one JSON object per line"),
+        ('{"question": "1 + 1?", "answer": 2}\n{"question": "1  + 1? ", "answer": 2}', "line 2: the question repeats that of line 1"),
         ('{"question": " ", "answer": 2}', "line 1: 'question' is empty; fill it in or remove the row"),
         ('{"question": "1 + 1?"}', "line 1: there is no 'answer', only 'question'; name the field that holds it"),
         ('{"question": "1 + 1?", "answer": null}', "line 1: 'answer' is empty"),
-        ('{"question": "1 + 1?", "answer": 2}', "cannot hold out 15 of 1 distinct questions; hold out fewer or give more problems"),
+        ('{"question": "1 + 1?", "answer": 2}', "cannot use 15 of 1 distinct questions for evaluation; lower eval_problems or give more problems"),
     ],
 )
 def test_unusable_problems_are_named(rows: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
@@ -126,7 +123,7 @@ def test_unusable_problems_are_named(rows: str, line: str, refused: Refused, wor
     [
         ("problems=Sums(0)", "problems: there are no problems; give at least one"),
         ("eval_problems=Sums(0)", "eval_problems: there are no problems"),
-        ("eval_problems=Sums(5)", "problem sum-0 asks the same as held-out problem sum-0; training on the evaluation proves nothing"),
+        ("eval_problems=Sums(5)", "problem sum-0 asks the same as evaluation problem sum-0; the model must not train on the evaluation"),
         ("problems=Jsonl('missing.jsonl')", "missing.jsonl: cannot be read"),
     ],
 )
@@ -202,7 +199,7 @@ def test_a_folder_with_other_files_is_left_alone(refused: Refused, workflow_file
 
 def test_a_report_of_a_folder_without_a_run_is_refused(refused: Refused, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        assert "holds no run: there is no workflow.json in it" in refused("report", folder)
+        assert "holds no run: it has no workflow.json" in refused("report", folder)
 
 
 @pytest.mark.parametrize(
@@ -220,6 +217,7 @@ def test_debug_shows_the_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_with_one_line_and_the_same_command_continues_later(workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     alone = ["unshare", "--mount", "--map-root-user"]
     if subprocess.run([*alone, "true"], capture_output=True).returncode:
@@ -232,7 +230,7 @@ def test_a_full_disk_ends_with_one_line_and_the_same_command_continues_later(wor
         {sys.executable} -m selfimprove run "$1" --inline --run-dir disk/run --json; echo "second $?"
     """
     file = workflow_file("problems=Sums(400)")
-    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
     ended = subprocess.run([*alone, "sh", "-c", script, "sh", file], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     first, _, second = ended.stdout.partition("first 2\n")
     assert ended.stderr.splitlines()[0].startswith("selfimprove: no space left") and "Traceback" not in ended.stderr

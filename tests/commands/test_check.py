@@ -60,7 +60,7 @@ def test_a_verifier_that_does_not_load_is_found(tiny_model: Path) -> None:
 
 def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
     name, detail = only_failure(tiny_model, eval_problems=Sums(size=3, first=39))
-    assert name == "problems" and "problem sum-39 asks the same as held-out problem sum-39" in detail
+    assert name == "problems" and "problem sum-39 asks the same as evaluation problem sum-39" in detail
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,12 @@ def test_prompts_that_leave_no_room_for_the_output_are_found(tiny_model: Path) -
     assert name == "context" and "up to 256 output tokens exceed the context of 280" in detail
 
 
+@pytest.mark.vllm
+def test_a_further_setting_that_vllm_does_not_know_is_found(tiny_model: Path) -> None:
+    name, detail = only_failure(tiny_model, sampler=VLLM(), sampling=Sampling(extra={"topk": 20}))
+    assert name == "sampling" and "Unexpected keyword argument 'topk'" in detail
+
+
 def test_checks_that_need_no_model_run_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
     assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "evaluation"]
@@ -103,4 +109,4 @@ def test_the_exit_code_says_whether_a_check_failed_and_json_stands_alone(
     assert result["passed"] == (status == 0)
     assert main(["check", str(file)]) == status
     shown = capfd.readouterr().out
-    assert ("FAIL problems: cannot hold out 40 of 40" in shown) == bool(status) and ("minutes on this machine" in shown) != bool(status)
+    assert ("FAIL problems: cannot use 40 of 40 distinct questions" in shown) == bool(status) and ("minutes on this machine" in shown) != bool(status)

@@ -139,7 +139,7 @@ def test_the_tables_fit_eighty_columns_with_every_stage_timed() -> None:
 def test_plain_lines_appear_while_a_stage_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
     console = Console(file=StringIO(), force_terminal=False)
-    shown = progress.Show(console)
+    shown = progress.TerminalProgress(console)
     shown.begin("sampling [fast]", 10)
     shown.advance(4, tokens=40, accepted=3)
     shown.end()

@@ -57,7 +57,7 @@ def test_every_setting_is_listed_by_the_path_that_changes_it(tmp_path: Path, cap
         "meaning": "",
     }
     assert rows["sampler.engine.max_model_len"]["value"] == 512 and rows["first_prompter.exemplars.2.answer"]["value"] == "15"
-    assert rows["accepted_cap"]["meaning"].startswith("A problem with this many accepted traces")
+    assert rows["accepted_cap"]["meaning"].startswith("Number of accepted traces after which a problem")
     workflow, _ = load_workflow(tmp_path / "new.py", ["sampling.temperature=0.25"])
     plain = [row for row in rows.values() if not row["part"] and not any(path.startswith(f"{row['path']}.") for path in rows)]
     assert len(plain) > 40
@@ -70,7 +70,7 @@ def test_settings_read_as_lines_with_what_each_takes_and_means(tmp_path: Path, c
     main(["settings", str(tmp_path / "new.py"), "--set", "base_model=\x1b[31mred"])
     lines = capsys.readouterr().out.splitlines()
     place = lines.index("eval_problems = 100  (ProblemSource or int > 0)")
-    assert lines[place + 1].startswith("    Problems of the evaluation: a source, or how many")
+    assert lines[place + 1].startswith("    Evaluation problems: a source, or the number")
     assert 'start_from = "base"  ("base" or "champion")' in lines and not any("\x1b" in line for line in lines)
 
 

@@ -13,7 +13,7 @@ from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.records import Problem
 
 
-def test_features_are_those_of_a_plain_forward_of_each_prompt_alone(tiny_model: Path) -> None:
+def test_features_equal_those_of_each_prompt_read_alone(tiny_model: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -37,14 +37,14 @@ def test_features_are_those_of_a_plain_forward_of_each_prompt_alone(tiny_model: 
         assert numpy.linalg.norm(other[:-1] - whole) > 0.1 * numpy.linalg.norm(whole)
 
 
-def test_what_all_prompts_begin_with_leaves_each_a_token_of_its_own() -> None:
+def test_the_shared_beginning_leaves_each_prompt_a_token() -> None:
     assert shared([[1, 2, 3, 4], [1, 2, 5]]) == [1, 2]
     assert shared([[1, 2], [1, 2, 3]]) == [1] and shared([[1, 2]]) == [1]
     assert shared([[1], [1, 2]]) == shared([]) == []
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 100_000])
-def test_every_prompt_comes_once_whatever_the_batch(tiny_model: Path, batch_tokens: int) -> None:
+def test_every_prompt_comes_once_for_any_batch_size(tiny_model: Path, batch_tokens: int) -> None:
     prompts = [(f"p{n}", PlainQuestion().messages(Problem(f"p{n}", f"{n} + " * n + "1 =", "", "test"))) for n in range(7)]
     batches = list(Embedder(batch_tokens=batch_tokens).open().embed(describe_folder(tiny_model, "tiny"), prompts))
     assert sorted(name for batch in batches for name, _ in batch) == [name for name, _ in prompts]

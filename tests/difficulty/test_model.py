@@ -26,7 +26,7 @@ def observed(generation: int = 1, level: float = 0.0, samples: int = 4, seed: in
         yield LedgerEntry(name, "train", generation, int(chance.binomial(samples, true_rate(name, level))), samples)
 
 
-def test_what_the_question_tells_is_learnt_and_the_rates_are_calibrated() -> None:
+def test_rates_that_depend_on_the_question_are_learnt_and_calibrated() -> None:
     model, found = fit(PART, FEATURES, observed(), seed=0)
     assert found.problems == 300 and found.samples == 1200
     assert found.auroc is not None and found.auroc > 0.8 and found.brier < 0.75 * found.base_brier
@@ -35,7 +35,7 @@ def test_what_the_question_tells_is_learnt_and_the_rates_are_calibrated() -> Non
     assert numpy.corrcoef([rates[name] for name in FEATURES], [true_rate(name) for name in FEATURES])[0, 1] > 0.93
 
 
-def test_where_the_question_tells_nothing_the_base_rate_is_predicted() -> None:
+def test_the_base_rate_is_predicted_if_questions_are_uninformative() -> None:
     chance = numpy.random.default_rng(1)
     entries = [LedgerEntry(name, "train", 1, int(chance.binomial(4, 0.3)), 4) for name in FEATURES]
     model, found = fit(PART, FEATURES, entries, seed=0)
@@ -53,13 +53,13 @@ def test_predictions_are_at_the_level_of_the_last_generation() -> None:
 
 
 @pytest.mark.parametrize("right", [0, 4])
-def test_a_ledger_of_one_outcome_alone_gives_rates_near_it(right: int) -> None:
+def test_a_ledger_with_a_single_outcome_gives_rates_near_it(right: int) -> None:
     model, found = fit(PART, FEATURES, [LedgerEntry(name, "train", 1, right, 4) for name in FEATURES], seed=0)
     assert all(abs(rate - right / 4) < 0.01 for rate in model.rates(FEATURES).values())
     assert found.auroc is None
 
 
-def test_the_order_of_the_ledger_changes_nothing_and_questions_alike_are_no_stumbling_block() -> None:
+def test_the_order_of_the_ledger_does_not_matter_and_identical_questions_are_fine() -> None:
     entries = list(observed())
     alike = {name: numpy.array([1.0, 2.0], numpy.float32) for name in FEATURES}
     model, _ = fit(PART, alike, entries, seed=0)
@@ -69,7 +69,7 @@ def test_the_order_of_the_ledger_changes_nothing_and_questions_alike_are_no_stum
     assert first.bias == second.bias and numpy.array_equal(first.weight, second.weight)
 
 
-def test_too_few_problems_are_told() -> None:
+def test_too_few_problems_are_an_error() -> None:
     with pytest.raises(ValueError, match="19 problems are too few"):
         fit(PART, FEATURES, list(observed())[:19], seed=0)
     fit(PART, FEATURES, list(observed())[:20], seed=0)

@@ -1,4 +1,4 @@
-"""Points of a budget curve and s1's three figures, against their definitions."""
+"""The points of a budget curve and s1's three figures, checked against their definitions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_figure_stays_within_its_bounds(asked):
         assert found.scaling_interval[0] <= found.scaling_interval[1]
 
 
-def test_a_point_is_a_mean_over_problems_by_hand():
+def test_a_point_is_a_mean_over_problems():
     attempts = {"p": [Attempt(True, 10), Attempt(False, 20)], "q": [Attempt(True, 4)], "r": []}
     (point,) = curve("any", "model", [Setting("5 to 15", 5, 15, attempts)]).points
     assert point.accuracy == pytest.approx((0.5 + 1 + 0) / 3)
@@ -45,7 +45,7 @@ def test_a_point_is_a_mean_over_problems_by_hand():
     assert point.within == pytest.approx(1 / 3) and point.unanswered == pytest.approx(1 / 3)
 
 
-def test_control_is_of_the_settings_that_limit_tokens():
+def test_control_covers_the_settings_that_limit_tokens():
     attempts = {"p": [Attempt(True, 10)], "q": [Attempt(True, 30)]}
     asked = [Setting("at most 20", 0, 20, attempts), Setting("at least 5", 5, None, attempts), Setting("own", 0, None, attempts)]
     assert curve("any", "model", asked).control == pytest.approx((0.5 + 1) / 2)
@@ -57,7 +57,7 @@ def test_the_scaling_of_a_straight_line_is_its_slope_per_100_tokens(tokens, star
     assert scaling([(token, start + slope * token) for token in tokens]) == pytest.approx(100 * slope, abs=1e-9)
 
 
-def test_scaling_is_the_mean_over_all_pairs_and_leaves_out_those_of_one_length():
+def test_scaling_is_the_mean_over_all_pairs_of_different_length():
     bent = [(0.0, 0.0), (10.0, 0.5), (20.0, 0.5)]
     assert scaling(bent) == pytest.approx(100 * (0.05 + 0.025 + 0.0) / 3)
     assert scaling(bent[::-1]) == pytest.approx(scaling(bent))
@@ -65,7 +65,7 @@ def test_scaling_is_the_mean_over_all_pairs_and_leaves_out_those_of_one_length()
     assert scaling([(0.0, 0.0), (10.0, 0.5), (10.2, 0.5)]) == pytest.approx(100 * (0.05 + 0.5 / 10.2) / 2)
 
 
-def test_the_interval_of_scaling_is_wide_where_problems_differ_and_a_point_where_they_do_not():
+def test_the_interval_of_scaling_has_width_only_if_problems_differ():
     def evaluation(rights: list[bool], length: int) -> dict[str, list[Attempt]]:
         return {f"p{number}": [Attempt(right, length)] for number, right in enumerate(rights)}
 
@@ -78,7 +78,7 @@ def test_the_interval_of_scaling_is_wide_where_problems_differ_and_a_point_where
     assert curve("any", "model", half) == found
 
 
-def test_rejection_sampling_counts_what_fits_by_hand():
+def test_rejection_sampling_counts_the_fitting_attempts():
     attempts = {
         "short and right": [Attempt(True, 3), Attempt(True, 9)],
         "long and right": [Attempt(False, 3), Attempt(False, 4), Attempt(True, 9)],
@@ -93,13 +93,13 @@ def test_rejection_sampling_counts_what_fits_by_hand():
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.lists(ATTEMPTS, max_size=6)), st.integers(0, 60), st.integers(0, 60))
-def test_what_fits_a_smaller_maximum_fits_a_larger_one(attempts, first, second):
+def test_attempts_that_fit_a_smaller_maximum_fit_a_larger_one(attempts, first, second):
     small, large = (fitting(attempts, 0, most) for most in sorted((first, second)))
     assert small.keys() == large.keys() == attempts.keys()
     assert all(set(small[problem]) <= set(large[problem]) <= set(attempts[problem]) for problem in attempts)
     assert fitting(attempts, 0, None) == attempts
 
 
-def test_settings_of_different_problems_are_no_curve():
+def test_settings_of_different_problems_are_refused():
     with pytest.raises(ValueError, match="different problems"):
         curve("any", "model", [Setting("a", 0, None, {"p": []}), Setting("b", 0, None, {"q": []})])

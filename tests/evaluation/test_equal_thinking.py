@@ -1,4 +1,4 @@
-"""Settings compared at equal thinking tokens."""
+"""Settings are compared at equal thinking tokens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_budget_that_fits_each_problem_beats_one_for_all() -> None:
     assert found.difference == pytest.approx(0.5) and 0.25 < found.low < found.high < 0.75
 
 
-def test_one_for_all_is_a_draw_by_lot_between_its_two_nearest_budgets() -> None:
+def test_one_for_all_is_interpolated_between_its_two_nearest_budgets() -> None:
     between = {problem: 8 if int(problem[5:]) % 2 else 12 for problem in NEEDED}
     found = at_equal_tokens(setting("by lot", between), FOR_ALL)
     assert (found.thinking_tokens, found.accuracy, found.one_for_all, found.difference) == pytest.approx((10, 0.75, 0.75, 0))
@@ -36,6 +36,6 @@ def test_one_budget_for_all_does_not_differ_from_itself(place: int) -> None:
     assert abs(found.difference) + abs(found.low) + abs(found.high) < 1e-9
 
 
-def test_settings_of_different_problems_are_not_compared() -> None:
+def test_settings_of_different_problems_are_refused() -> None:
     with pytest.raises(ValueError, match="different problems"):
         at_equal_tokens(setting("one", {"easy-1": 4}), FOR_ALL)

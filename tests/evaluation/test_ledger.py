@@ -1,4 +1,4 @@
-"""What one evaluation changes in the coverage ledger, and when a run stops for it."""
+"""The coverage ledger, and when a run stops because of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_newly_solved_forgotten_and_never_solved():
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "said"),
+    ("before", "now", "expected"),
     [
         (flat(0, 4), flat(1, 4), "expansion"),
         (flat(1, 4), flat(3, 4), "sharpening"),
@@ -35,8 +35,8 @@ def test_newly_solved_forgotten_and_never_solved():
         (flat(0, 1), flat(1, 1), "expansion"),
     ],
 )
-def test_trends(before, now, said):
-    assert trend(before, now) == said
+def test_trends(before, now, expected):
+    assert trend(before, now) == expected
 
 
 def test_more_right_on_fewer_problems_is_a_contraction():
@@ -46,7 +46,7 @@ def test_more_right_on_fewer_problems_is_a_contraction():
     assert trend(before, now) == "contraction"
 
 
-def test_entries_hold_every_problem_once():
+def test_entries_list_every_problem_once():
     rows = entries({"a": (1, 2), "b": (0, 2)}, "train", 3)
     assert [(row.problem_id, row.set, row.generation, row.right, row.samples) for row in rows] == [("a", "train", 3, 1, 2), ("b", "train", 3, 0, 2)]
 
@@ -57,7 +57,7 @@ def report(generation: int, promoted: bool, said: str = "plateau") -> Generation
     return GenerationReport(generation, champion, candidate, score, candidate if promoted else champion, score, "", {}, {}, {}, {}, coverage=changed)
 
 
-def test_a_plateau_is_so_many_refused_candidates_in_a_row():
+def test_a_plateau_is_a_number_of_refused_candidates_in_a_row():
     base, stop = report(0, True), StopEarly(patience=2)
     assert stop.reason([base]) is None
     assert stop.reason([base, report(1, False)]) is None

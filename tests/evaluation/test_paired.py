@@ -1,4 +1,4 @@
-"""Two evaluations compared problem by problem, against their definitions and against statsmodels."""
+"""Paired comparisons, checked against their definitions and against statsmodels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def greedy(right: list[bool]) -> Score:
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80))
 @settings(deadline=None, max_examples=30)
-def test_mcnemar_is_half_of_statsmodels_two_sided_one_and_turns_around_with_the_two(pairs):
+def test_mcnemar_is_half_of_the_two_sided_test_of_statsmodels(pairs):
     from statsmodels.stats.contingency_tables import mcnemar
 
     before, after = (greedy([pair[side] for pair in pairs]) for side in (0, 1))
@@ -45,7 +45,7 @@ def test_several_samples_are_compared_by_a_seeded_bootstrap_over_problems():
     assert compare(before, mixed).p_better != compare(before, mixed, seed=1).p_better
 
 
-def test_under_no_true_difference_a_gain_is_seen_about_as_often_as_the_level_says():
+def test_without_a_true_difference_a_gain_is_seen_about_as_often_as_the_level_says():
     chance = random.Random(5)
 
     def one() -> Score:
@@ -69,20 +69,20 @@ def scored(both: int, gained: int, lost: int, neither: int) -> tuple[Score, Scor
     ("gained", "lost", "strict", "not_worse"),
     [(12, 2, True, True), (10, 6, False, True), (3, 3, False, True), (25, 25, False, False), (5, 6, False, False), (2, 20, False, False)],
 )
-def test_what_the_gates_let_through(gained, lost, strict, not_worse):
+def test_what_the_gates_promote(gained, lost, strict, not_worse):
     champion, candidate = scored(60, gained, lost, 150 - 60 - gained - lost)
     assert StrictGate().decide(champion, candidate).promote is strict
     assert NotWorse().decide(champion, candidate).promote is not_worse
     assert AlwaysPromote().decide(champion, candidate).promote
 
 
-def test_the_reason_names_both_scores_what_changed_and_the_test():
+def test_the_reason_names_both_scores_the_change_and_the_test():
     champion, candidate = scored(60, 12, 2, 76)
     assert StrictGate().decide(champion, candidate).why == "pass@1 0.480 > 0.413: 12 gained, 2 lost; McNemar exact p = 0.0065 < 0.05"
     assert "at worst +0.0" in NotWorse().decide(champion, candidate).why
 
 
-def test_the_smallest_improvement_counts_and_the_likely_one_is_found_four_times_in_five():
+def test_the_smallest_improvement_is_significant_and_the_likely_one_is_found_four_times_in_five():
     counts, likely = smallest_improvement(150)
     assert counts == pytest.approx(5 / 150)
     champion, candidate = scored(60, 5, 0, 85)
@@ -101,7 +101,7 @@ def test_an_evaluation_of_four_problems_shows_nothing():
     assert counts > 1 and likely == float("inf")
 
 
-def test_a_change_of_pass_at_k_is_told_from_one_of_pass_at_1():
+def test_changes_of_pass_at_k_and_pass_at_1_are_distinguished():
     before = evaluation({f"p{n}": (1, 4) for n in range(40)})
     after = evaluation({f"p{n}": (3, 4) for n in range(40)})
     assert (change_at_k(before, after, 1), change_at_k(before, after, 4), change_at_k(after, before, 1)) == (1, 0, -1)

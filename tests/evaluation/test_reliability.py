@@ -1,4 +1,4 @@
-"""How good predicted solve rates are."""
+"""Measures of predicted solve rates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ forecasts = st.lists(
 )
 
 
-def test_the_scores_are_those_of_the_formulas_by_hand() -> None:
+def test_the_measures_match_the_formulas() -> None:
     found = reliability([Forecast(0.9, 2, 2), Forecast(0.6, 1, 2), Forecast(0.1, 0, 4)], bins=3)
     assert found.brier == pytest.approx((2 * 0.01 + 0.16 + 0.36 + 4 * 0.01) / 8)
     assert found.base_brier == pytest.approx(3 / 8 * 5 / 8)
@@ -26,7 +26,7 @@ def test_the_scores_are_those_of_the_formulas_by_hand() -> None:
 
 
 @given(forecasts, st.floats(0, 1))
-def test_no_constant_beats_the_base_rate_and_the_base_rate_meets_it(several: list[Forecast], constant: float) -> None:
+def test_no_constant_beats_the_base_rate(several: list[Forecast], constant: float) -> None:
     same = reliability([Forecast(constant, one.right, one.samples) for one in several])
     assert same.brier >= same.base_brier - 1e-12
     assert same.auroc in (None, 0.5)
@@ -45,6 +45,6 @@ def test_every_problem_is_in_one_bin(several: list[Forecast]) -> None:
     assert all(one.interval[0] <= one.observed <= one.interval[1] for one in found.bins)
 
 
-def test_of_nothing_nothing_is_said() -> None:
-    with pytest.raises(ValueError, match="nothing was predicted"):
+def test_no_forecasts_are_refused() -> None:
+    with pytest.raises(ValueError, match="there are no predictions"):
         reliability([])

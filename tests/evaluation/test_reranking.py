@@ -1,12 +1,12 @@
-"""Which answer is chosen among several."""
+"""Which answer is chosen from several."""
 
 from __future__ import annotations
 
-from selfimprove.evaluation.reranking import CHOICES, Candidate, any_one, best_of, majority, weighted_majority
+from selfimprove.evaluation.reranking import CHOICES, ScoredAnswer, any_one, best_of, majority, weighted_majority
 
 
-def candidate(answer: str | None, reward: float, right: str = "7") -> Candidate:
-    return Candidate(answer, answer == right, reward, 10)
+def candidate(answer: str | None, reward: float, right: str = "7") -> ScoredAnswer:
+    return ScoredAnswer(answer, answer == right, reward, 10)
 
 
 def test_votes_and_rewards_choose_differently() -> None:

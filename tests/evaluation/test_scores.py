@@ -16,7 +16,7 @@ from selfimprove.records import JudgedTrace, Outcome, Trace, Verdict
 
 def judged(problem: str, sample: int, outcome: Outcome, answer: str | None = None, tokens: int = 3) -> JudgedTrace:
     trace = Trace(f"{problem}/g1/s{sample}", problem, "model", (1,), (7,) * tokens, "", (), "stop", 0.0, 0)
-    return JudgedTrace(trace, Verdict(trace.id, outcome, answer, "toy", "1"))
+    return JudgedTrace(trace, Verdict(trace.id, outcome, answer, "toy", "1", outcome.score))
 
 
 @st.composite
@@ -48,7 +48,7 @@ def test_pass_at_k_grows_from_the_solve_rate_to_the_share_of_problems_ever_solve
 
 
 @given(evaluations())
-def test_the_interval_holds_the_estimate_and_stays_within_zero_and_one(evaluation):
+def test_the_interval_contains_the_estimate_and_stays_within_zero_and_one(evaluation):
     result = score("m", evaluation)
     low, high = result.interval
     assert 0 <= low <= result.pass_at_1 <= high <= 1
@@ -56,14 +56,14 @@ def test_the_interval_holds_the_estimate_and_stays_within_zero_and_one(evaluatio
 
 
 @given(evaluations(), st.randoms(use_true_random=False))
-def test_the_order_of_the_traces_is_irrelevant(evaluation, chance: random.Random):
+def test_the_order_of_the_traces_does_not_matter(evaluation, chance: random.Random):
     shuffled = list(evaluation)
     chance.shuffle(shuffled)
     assert score("m", shuffled) == score("m", evaluation)
 
 
 @given(evaluations())
-def test_every_outcome_is_counted_even_where_it_is_absent(evaluation):
+def test_every_outcome_is_counted_even_if_absent(evaluation):
     result = score("m", evaluation)
     assert list(result.outcomes) == [outcome.value for outcome in Outcome]
     assert sum(result.outcomes.values()) == len(evaluation)
@@ -71,14 +71,14 @@ def test_every_outcome_is_counted_even_where_it_is_absent(evaluation):
 
 
 @given(st.integers(1, 7).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
-def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_sample(case):
+def test_pass_at_k_is_the_share_of_draws_with_a_right_sample(case):
     n, c, k = case
     draws = list(combinations([True] * c + [False] * (n - c), k))
     assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, draws)) / len(draws))
 
 
 @pytest.mark.parametrize(("right", "problems"), [(0, 150), (1, 150), (66, 150), (150, 150), (1, 1)])
-def test_one_sample_a_problem_gives_the_wilson_interval_of_statsmodels(right, problems):
+def test_one_sample_per_problem_gives_the_wilson_interval_of_statsmodels(right, problems):
     from statsmodels.stats.proportion import proportion_confint
 
     expected = proportion_confint(right, problems, method="wilson")
@@ -95,7 +95,7 @@ def test_more_samples_of_the_same_problems_narrow_the_interval_only_as_far_as_th
     assert width([0.75, 0.25] * 50) < 0.6 * width([1.0, 0.0] * 50)
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+def test_the_interval_contains_the_truth_about_as_often_as_it_says():
     chance, trials = random.Random(1), 400
     held = 0
     for _ in range(trials):
@@ -106,7 +106,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     assert 0.92 <= held / trials <= 0.98
 
 
-def test_the_majority_is_taken_among_the_first_k_samples_and_the_earliest_answer_wins_a_tie():
+def test_the_majority_is_taken_from_the_first_k_samples_and_the_earliest_answer_wins_a_tie():
     answers = ["6", "5", "5", "6", "6"]
     evaluation = [judged("p", s, Outcome.CORRECT if a == "5" else Outcome.WRONG, a) for s, a in enumerate(answers)]
     assert score("m", evaluation[::-1]).majority_at_k == {1: 0, 2: 0, 3: 1, 4: 0, 5: 0}
@@ -141,7 +141,7 @@ def test_an_evaluation_without_traces_is_refused():
 
 
 @given(evaluations())
-def test_every_k_has_an_interval_that_holds_it(evaluation):
+def test_every_k_has_an_interval_that_contains_it(evaluation):
     result = score("m", evaluation)
     for name in ("pass_at_k", "majority_at_k"):
         values, intervals = getattr(result, name), getattr(result, f"{name}_interval")

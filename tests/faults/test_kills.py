@@ -1,4 +1,4 @@
-"""Kill -9 of everything, at twenty seeded behaviours: the same command ends as if nothing had happened."""
+"""kill -9 of every kind of process, at twenty seeded moments: the same command then ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from selfimprove.cluster.ray_worker import RayWorker
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
 
-DRIVER_KILLS, SAMPLER_KILLS, VERIFIER_KILLS, TRAINER_KILLS = 12, 3, 1, 2  # and the head of the cluster, and the MLflow server: 20
+DRIVER_KILLS, SAMPLER_KILLS, VERIFIER_KILLS, TRAINER_KILLS = 12, 3, 1, 2  # with the head of the cluster and the MLflow server: 20
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def warm_starts() -> Iterator[ForkServerContext]:
-    """Starts processes that have imported already what a run imports: seconds less for each."""
+    """Starts processes that have already imported what a run imports, which saves seconds for each."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killable", "selfimprove.__main__", "mlflow.tracking", "pyarrow.parquet", "rich.progress"])
     forkserver.ensure_running()
     yield context
-    # The only way to end it before this process ends.
+    # There is no public way to end it before this process ends.
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
@@ -80,19 +80,20 @@ def sampled(log: Path) -> list[str]:
 
 
 def written(root: Path) -> set[str]:
-    """Ids of the traces in shards that are complete."""
+    """Ids of the traces in complete shards."""
     from pyarrow import parquet
 
     shards = root.glob("**/verdicts/shard-*.parquet")
     return {name for shard in shards for name in parquet.read_table(shard, columns=["trace_id"]).column("trace_id").to_pylist()}
 
 
-def test_a_driver_killed_at_any_behaviour_goes_on_where_it_was(model: Path, tmp_path: Path, warm_starts: ForkServerContext, started: Started) -> None:
+@pytest.mark.slow
+def test_a_driver_killed_at_any_moment_continues_where_it_was(model: Path, tmp_path: Path, warm_starts: ForkServerContext, started: Started) -> None:
     finish(command(tmp_path, model, "whole", "--inline"), environment(tmp_path))
     total, chance = count_files(tmp_path / "whole"), random.Random(20)
     line, log, root = command(tmp_path, model, "killed", "--inline"), tmp_path / "killed.log", tmp_path / "killed"
-    behaviours = []
-    # The last files come at once: a kill after them would find nothing to kill.
+    kills = []
+    # The last files are written together: after them there is nothing left to kill.
     for wanted in sorted(chance.sample(range(3, total - 6), DRIVER_KILLS)):
         kept, before = written(root), len(sampled(log))
         process = warm_starts.Process(target=drive, args=(line[3:], environment(tmp_path)))
@@ -103,20 +104,20 @@ def test_a_driver_killed_at_any_behaviour_goes_on_where_it_was(model: Path, tmp_
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, "the run was over before it was killed"
-        behaviours.append(count_files(root))
-        assert not kept & set(sampled(log)[before:]), "what a complete shard holds was sampled again"
-    assert behaviours[-1] < total and len(set(behaviours)) > DRIVER_KILLS / 2
+        kills.append(count_files(root))
+        assert not kept & set(sampled(log)[before:]), "traces of a complete shard were sampled again"
+    assert kills[-1] < total and len(set(kills)) > DRIVER_KILLS / 2
     kept, before = written(root), len(sampled(log))
     finish(line, environment(tmp_path))
     assert not kept & set(sampled(log)[before:])
     assert files_of(root) == files_of(tmp_path / "whole")
     assert reports(root) == reports(tmp_path / "whole")
-    assert_told_once(tmp_path, root)
+    assert_logged_once(tmp_path, root)
     assert started.left_after(20) == set()
 
 
-def assert_told_once(tmp_path: Path, root: Path, uri: str | None = None) -> None:
-    """MLflow has one point for each generation, on one parent run that is finished."""
+def assert_logged_once(tmp_path: Path, root: Path, uri: str | None = None) -> None:
+    """MLflow has one point per generation, on one parent run that is finished."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri or f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -132,7 +133,7 @@ def assert_told_once(tmp_path: Path, root: Path, uri: str | None = None) -> None
 
 
 class Killing(NoProgress):
-    """Kills a worker whenever so many items have come in all."""
+    """Kills a worker of the given role when the number of results reaches a key of `kills`."""
 
     def __init__(self, kills: dict[int, str]) -> None:
         self.cluster: RayCluster | None = None
@@ -155,7 +156,7 @@ class Killing(NoProgress):
 
 
 def process_of(worker: RayWorker) -> int | None:
-    """None where it has been killed and the run has not come to see it."""
+    """The worker's process; None if it was killed and the run has not noticed yet."""
     import ray
 
     try:
@@ -167,7 +168,7 @@ def process_of(worker: RayWorker) -> int | None:
 
 
 @pytest.mark.ray
-def test_workers_killed_at_any_behaviour_are_replaced_and_nothing_changes(
+def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(
     model: Path, tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def workflow(name: str):  # type: ignore[no-untyped-def]
@@ -177,12 +178,10 @@ def test_workers_killed_at_any_behaviour_are_replaced_and_nothing_changes(
     watched = Killing({})
     improve(workflow("whole"), tmp_path / "whole", InlineCluster, progress=watched)
     chance = random.Random(21)
-    sampling, training = (
-        [behaviour for behaviour, stage in enumerate(watched.stages, start=1) if word in stage] for word in ("sampling", "training")
-    )
-    behaviours = [*chance.sample(sampling, SAMPLER_KILLS + VERIFIER_KILLS), *chance.sample(training, TRAINER_KILLS)]
+    sampling, training = ([number for number, stage in enumerate(watched.stages, start=1) if word in stage] for word in ("sampling", "training"))
+    moments = [*chance.sample(sampling, SAMPLER_KILLS + VERIFIER_KILLS), *chance.sample(training, TRAINER_KILLS)]
     roles = ["sampler"] * SAMPLER_KILLS + ["verifier"] * VERIFIER_KILLS + ["trainer"] * TRAINER_KILLS
-    killing = Killing(dict(zip(behaviours, roles, strict=True)))
+    killing = Killing(dict(zip(moments, roles, strict=True)))
     monkeypatch.setenv("PAUSE", "0.002")
     with RayCluster(ship=[toy, killable]) as cluster:
         killing.cluster = cluster
@@ -194,7 +193,7 @@ def test_workers_killed_at_any_behaviour_are_replaced_and_nothing_changes(
 
 
 @pytest.mark.ray
-def test_a_run_whose_cluster_lost_its_head_ends_and_the_next_one_goes_on(model: Path, tmp_path: Path, started: Started) -> None:
+def test_a_run_whose_cluster_lost_its_head_ends_and_the_next_one_continues(model: Path, tmp_path: Path, started: Started) -> None:
     finish(command(tmp_path, model, "whole", "--inline"), environment(tmp_path))
     line, slow = command(tmp_path, model, "headless"), {"RAY_gcs_rpc_server_reconnect_timeout_s": "5", "PAUSE": "0.01"}
     process = subprocess.Popen(line, env=environment(tmp_path, **slow), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -205,12 +204,12 @@ def test_a_run_whose_cluster_lost_its_head_ends_and_the_next_one_goes_on(model: 
     assert len(heads) == 1
     heads[0].kill()
     assert process.wait(200) != 0
-    # Ray's own agent waits a minute for its head, and holds nothing meanwhile.
+    # Ray's agent waits a minute for its head, and holds nothing meanwhile.
     assert eventually(lambda: {name_of(pid) for pid in started.alive()} <= {"ray::RuntimeEnvAgent", None}, 30)
     finish(line, environment(tmp_path))
     assert files_of(tmp_path / "headless") == files_of(tmp_path / "whole")
     assert reports(tmp_path / "headless") == reports(tmp_path / "whole")
-    assert_told_once(tmp_path, tmp_path / "headless")
+    assert_logged_once(tmp_path, tmp_path / "headless")
     assert started.left_after(90) == set()
 
 
@@ -228,7 +227,8 @@ def eventually(holds: Callable[[], bool], seconds: float) -> bool:
     return holds()
 
 
-def test_a_run_whose_mlflow_server_was_killed_goes_on_and_tells_the_rest_later(model: Path, tmp_path: Path, started: Started) -> None:
+@pytest.mark.slow
+def test_a_run_whose_mlflow_server_was_killed_continues_and_logs_the_rest_later(model: Path, tmp_path: Path, started: Started) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -248,7 +248,7 @@ def test_a_run_whose_mlflow_server_was_killed_goes_on_and_tells_the_rest_later(m
     server = serve_mlflow(tmp_path, uri)
     try:
         finish(line, address)
-        assert_told_once(tmp_path, tmp_path / "run", uri)
+        assert_logged_once(tmp_path, tmp_path / "run", uri)
     finally:
         for one in (*psutil.Process(server.pid).children(recursive=True), server):
             one.kill()

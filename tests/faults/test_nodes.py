@@ -1,4 +1,4 @@
-"""Samplers on several nodes of which one is killed while they sample: the run ends as if nothing had happened."""
+"""Samplers on several nodes, one of which is killed while they sample: the run ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.ray
 
 TWO = Resources(copies=2)
 NODE = {"node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
-SLOW = "0.02"  # seconds between two traces, so that there is a moment to be killed in
+SLOW = "0.02"  # Seconds between two traces: long enough to kill a node in between.
 
 
 @dataclass(frozen=True)
 class Travelling(NotingSampler):
-    """Leaves a file named after each node that it samples on."""
+    """Writes a file named after each node that it samples on."""
 
     resources: Resources = TWO
     visited: str = ""
@@ -46,13 +46,13 @@ class Travelling(NotingSampler):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head that does no work, and a node with two CPUs; all of it on loopback."""
+    """A head without CPUs and a node with two, all on loopback."""
     import ray
     from ray.cluster_utils import Cluster
 
     with watching() as started, pytest.MonkeyPatch.context() as environment:
         environment.setenv("PAUSE", SLOW)
-        # Ray would else look for it at the machine's address in its network.
+        # Otherwise Ray looks for the head at the machine's network address.
         environment.setattr(ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False)
         cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
         cluster.add_node(**NODE, num_cpus=2)
@@ -62,7 +62,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 class Removing(NoProgress):
-    """Kills a node once `after` traces have come while the first generation samples, and notes which nodes were sampled on until then."""
+    """Kills a node after `after` traces of generation 1, and records the nodes that had sampled until then."""
 
     def __init__(self, cluster: Cluster, node: Any, visited: Path, after: int) -> None:
         self.cluster, self.node, self.visited, self.left = cluster, node, visited, after

@@ -1,4 +1,4 @@
-"""A run in a bucket, behind a server that speaks S3: its machine is lost, and the same command goes on from an empty disk."""
+"""A run in a bucket on an S3 server: its machine is lost, and the same command continues it from an empty disk."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from toy import make_toy_model
 pytest.importorskip("s3fs", reason="s3fs is not installed: it comes with the dev extra")
 pytest.importorskip("moto", reason="moto is not installed: it comes with the dev extra")
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[None]:
-    """A server with a bucket `runs`; all that looks for S3 finds it there."""
+    """An S3 server with the bucket `runs`; the environment points every client to it."""
     import s3fs
 
     with socket.socket() as probe:
@@ -46,7 +48,7 @@ def server() -> Iterator[None]:
             process.kill()
 
 
-def test_a_run_whose_machine_was_lost_goes_on_elsewhere_with_what_is_in_the_bucket(tmp_path: Path) -> None:
+def test_a_run_whose_machine_was_lost_continues_elsewhere_from_the_bucket(tmp_path: Path) -> None:
     import s3fs
 
     def environment(machine: str, **more: str) -> dict[str, str]:
@@ -77,14 +79,14 @@ def test_a_run_whose_machine_was_lost_goes_on_elsewhere_with_what_is_in_the_buck
     assert done.returncode == 0, done.stderr
     assert f"continuing toy in {url}" in done.stdout
 
-    assert len(sampled()) - before < requests, "what is in the bucket was sampled again"
+    assert len(sampled()) - before < requests, "traces in the bucket were sampled again"
     (folder,) = (tmp_path / "found" / "runs").iterdir()
     assert files_of(folder) == {".mirror": (folder / ".mirror").read_bytes()} | files_of(tmp_path / "whole")
     stored = {name.removeprefix("runs/deep/first/") for name in store.find("runs/deep/first")}
     assert files_of(tmp_path / "whole").keys() < stored and "mirror.json" in stored and "lease.json" not in stored
 
 
-def test_a_bucket_that_is_missing_is_named_and_not_made(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_bucket_is_named_and_not_created(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     import s3fs
 
     from selfimprove.__main__ import main

@@ -1,4 +1,4 @@
-"""A small endpoint on loopback that behaves as a test tells it to."""
+"""A small chat endpoint on loopback whose replies a test chooses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server sends, after so many seconds."""
+    """What the server sends, after `seconds`."""
 
     body: Any
     status: int = 200
@@ -23,12 +23,12 @@ class Reply:
 
 
 Behaviour = Callable[[dict[str, Any], int], Reply]
-"""From the body of a request and its number, the first being 0, to the reply."""
+"""Maps the body of a request and its number (from 0) to the reply."""
 
 
 @dataclass
 class ChatServer:
-    """What came in: bodies, times and headers, in order."""
+    """A running server, and the requests it received: bodies, times and headers, in order."""
 
     url: str
     behaviour: Behaviour
@@ -45,13 +45,13 @@ def says(content: str | None, *, finish_reason: str = "stop", **message: str) ->
 
 
 def fails(status: int, message: str, **headers: str) -> Reply:
-    """An error as these servers word it."""
+    """An error in the form that OpenAI-compatible servers send."""
     return Reply({"error": {"message": message}}, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 @contextmanager
 def chat_server(behaviour: Behaviour) -> Iterator[ChatServer]:
-    """Serve until the block ends."""
+    """Serve until the `with` block ends."""
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):

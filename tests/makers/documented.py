@@ -1,4 +1,4 @@
-"""A folder in which what the pages show can be run: `runs/quickstart` is a finished run of toy parts."""
+"""A folder in which the commands of the documentation can run: `runs/quickstart` is a finished run of toy parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ workflow = toy_workflow(Path({model!r}))
 
 
 def make_documented_folder(folder: Path, champion: Path) -> Path:
-    """Fill `folder`: the run, whose champion is the model folder `champion`; the repository's workflows; and those that the pages speak of."""
+    """Fill `folder` with the run (its champion is the model folder `champion`) and with every workflow file that the pages name."""
     model = make_toy_model(folder / "model", 0.3)
     run = RunFolder(folder / "runs" / "quickstart")
     improve(toy_workflow(model, generations=3), run.root, InlineCluster)
@@ -33,7 +33,7 @@ def make_documented_folder(folder: Path, champion: Path) -> Path:
     for name in ("WORKFLOW.py", "words.py"):
         assert main(["init", str(folder / name)]) == 0
     lines = (folder / "words.py").read_text().replace("VLLM,", "VLLM, Jsonl,").splitlines()
-    # What docs/how-to/your_data.md tells to edit.
+    # The edit that docs/how-to/your_data.md describes.
     own = ['    problems=Jsonl("problems.jsonl"),' if line.startswith("    problems=") else line for line in lines]
     (folder / "words.py").write_text("\n".join(own))
     return folder

@@ -1,4 +1,4 @@
-"""Scores made from how often each problem was solved."""
+"""Scores from the number of right samples of each problem."""
 
 from __future__ import annotations
 

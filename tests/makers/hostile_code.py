@@ -1,4 +1,4 @@
-"""Code that tries to harm, hold up or deceive `PythonTests` with the tests `TESTS`, by what it tries; none of it is right."""
+"""Code that tries to harm, delay or deceive `PythonTests` with the tests `TESTS`, grouped by its method; none of it is right."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TESTS = [
     "assert add('a', 'b') == 'ab' and add([1], [2]) == [1, 2]\nassert all(add(n, n) == 2 * n for n in range(5))",
 ]
 SECRET = "assert add(1, 2) == 3 # known to nobody"
-"""What a test that is left lying about says."""
+"""The content of a test file that the code might find."""
 
-# Run as the answer is loaded, and again in its function, whose result is wrong.
+# Run when the answer is loaded, and again in its function, whose result is wrong.
 STATEMENTS: dict[str, list[str]] = {
     "ending": [
         *("os._exit(0)", "sys.exit(0)", "raise SystemExit(0)", "os.abort()", "raise KeyboardInterrupt", "raise GeneratorExit", "quit()"),
@@ -148,9 +148,9 @@ for n in range(3, 10):
     try: os.write(n, {})
     except OSError: pass
 """
-"""Puts something into every open descriptor."""
+"""Writes to every open file descriptor."""
 
-# Define `add` so that it might pass without knowing how to add.
+# Definitions of `add` that might pass without adding.
 CHEATS: dict[str, list[str]] = {
     "objects that are equal to everything": [
         f"class Yes({base}):\n    __eq__ = __ne__ = __lt__ = __gt__ = __contains__ = __bool__ = lambda *_: True\n    __hash__ = lambda _: 0\n"
@@ -336,18 +336,18 @@ LATER = "{names}\ndef add(a, b):\n    {imports}\n    {statement}\n    return a +
 
 
 def imports(statement: str) -> str:
-    """Of what the statement uses."""
+    """The import statement for the modules that the statement uses."""
     names = sorted(set(re.findall(r"\w+", statement)) & sys.stdlib_module_names - {"code", "select"})
     return f"import {', '.join(names)}" if names else "pass"
 
 
 def codes(out: Path, mark: str, port: int) -> dict[str, list[str]]:
-    """Code by what it tries.
+    """Code, grouped by its method.
 
     Args:
-        out: an empty folder, beside `tests.py` that says `SECRET` and a socket `unix`.
-        mark: a name that no file has, to be written at well-known places.
-        port: where a server listens on the loopback.
+        out: an empty folder, beside a file `tests.py` that contains `SECRET` and a socket `unix`.
+        mark: an unused file name, which the code tries to create in well-known folders.
+        port: the loopback port of a server.
     """
     names = NAMES.format(out=str(out), mark=mark, port=port, tests=str(out.parent / "tests.py"))
     harmful = {
@@ -358,6 +358,6 @@ def codes(out: Path, mark: str, port: int) -> dict[str, list[str]]:
         ]
         for kind, statements in STATEMENTS.items()
     }
-    # What is no Python, or needs no names, stands alone.
+    # Texts that are not Python, or need no names, stay as they are.
     alone = ("no answer", "holding up")
     return harmful | {kind: [code if kind in alone else names + code for code in codes] for kind, codes in CHEATS.items()}

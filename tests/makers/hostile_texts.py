@@ -1,6 +1,6 @@
-"""Texts that try to harm, hold up or deceive a verifier that compares, by what they try.
+"""Texts that try to harm, delay or deceive a verifier that compares answers, grouped by their method.
 
-Where the reference is 5, or B among `OPTIONS`, none passes but for those in `RIGHT`.
+With the reference 5, or B among `OPTIONS`, none may pass except those in `RIGHT`.
 """
 
 from __future__ import annotations
@@ -174,4 +174,4 @@ TEXTS: dict[str, list[str]] = {
 }
 
 RIGHT: dict[str, set[str]] = {"mathematical": {"5\0", "5²", "5\u200b6", "5\u0336", "5\ud800"}}
-"""Those that pass all the same, by verifier: math-verify reads the 5 and passes over what it does not know."""
+"""Texts that pass nevertheless, by verifier: math-verify reads the 5 and skips characters that it does not know."""

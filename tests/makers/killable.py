@@ -1,4 +1,4 @@
-"""Toy parts that write down what they do, for tests that kill them."""
+"""Toy parts that log what they do, for tests that kill them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ workflow = toy_workflow(
 
 
 def drive(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """The command line, in this process, which ends with it."""
+    """Run the command line in this process, and exit with its code."""
     os.environ.update(environment)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
@@ -36,7 +36,7 @@ def drive(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class NotingSampler(ToySampler):
-    """Notes the id of every request that it begins with; the environment's `PAUSE` is how many seconds lie between two traces."""
+    """Logs the id of every request when it starts it; the environment variable `PAUSE` is the number of seconds between two traces."""
 
     log: str = ""
 
@@ -53,7 +53,7 @@ class NotingSampler(ToySampler):
 
 
 def files_of(root: Path) -> dict[str, bytes]:
-    """Everything that a run leaves on disk but times, names of its own folder, and logs."""
+    """Every file of a run, except those that hold times or the name of its folder, and except logs."""
     skipped = {"seconds.json", "report.json", "report.html", "mlflow.json", "sampling.manifest.json", "workflow.json", "workflow.py"}
     return {
         str(path.relative_to(root)): path.read_bytes()
@@ -63,7 +63,7 @@ def files_of(root: Path) -> dict[str, bytes]:
 
 
 def reports(root: Path) -> list[GenerationReport]:
-    """Without times and places."""
+    """The reports of a run without times and paths."""
 
     def bare(report: GenerationReport) -> GenerationReport:
         places = {name: replace(getattr(report, name), path="") for name in ("start", "candidate", "kept")}

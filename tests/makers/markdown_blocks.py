@@ -1,4 +1,4 @@
-"""What a Markdown page shows to be run: its Python blocks, one after another as one module, and its command lines."""
+"""The runnable parts of a Markdown page: its Python blocks, run in order as one module, and its command lines."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import selfimprove
 
 FENCE = re.compile(r"^```python\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 EXCERPT = "…"
-"""What is left out in a block stands as this: such a block is no program."""
+"""Marks an omission: a block that contains it is not a program."""
 
 
 def python_blocks(page: Path) -> list[tuple[int, str]]:
-    """The line of each Python block that is a program, and its code."""
+    """The line number and the code of each Python block that is a program."""
     text = page.read_text()
     return [(text.count("\n", 0, found.start(1)), found[1]) for found in FENCE.finditer(text) if EXCERPT not in found[1]]
 
 
 def run_blocks(page: Path, **names: Any) -> dict[str, Any]:
-    """What the blocks define, where the public names of the package, `Path` and `names` are there already."""
+    """Run the blocks with the public names of the package, `Path` and `names` defined, and return what they define."""
     public = {name: getattr(selfimprove, name) for name in selfimprove.__all__}
-    # No module of this name is known, so that parts defined here travel to other processes with their code.
+    # There is no module of this name, so parts defined here are pickled with their code.
     namespace: dict[str, Any] = {"__name__": f"page_{page.stem}", "Path": Path, **public, **names}
     for line, code in python_blocks(page):
-        # Errors name the page and its line; what this file imports from the future is not in force there.
+        # Errors name the page and its line; `dont_inherit` keeps the `__future__` imports of this file out.
         exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), namespace)
     return namespace
 
@@ -35,34 +35,34 @@ def run_blocks(page: Path, **names: Any) -> dict[str, Any]:
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:\S.* -- )?(?:\S*/)?(selfimprove|python -m selfimprove|python workflows/\w+\.py|make)(?: (.*))?")
 SYNOPSIS = re.compile(r" {2,}.*|[][]")
-"""In a list of commands: what each does, behind two spaces, and the brackets around what may be left out."""
+"""In a list of commands: the description after two spaces, and the brackets around optional words."""
 
 
 class Command(NamedTuple):
-    """A command line of a page."""
+    """A command line on a page."""
 
     line: int
     program: str
-    """`selfimprove`, `make`, or the file under `workflows/` that Python runs."""
+    """`selfimprove`, `make`, or the path of a script under `workflows/`."""
     words: list[str]
     printed: list[str]
-    """What the page shows of its output."""
+    """Lines of its output that the page shows."""
 
 
 def commands(page: Path) -> Iterator[Command]:
-    """Every command line of ours in the fenced blocks; in a block marked `console` those after `$ `, with what stands below each."""
+    """Every command line of this project in fenced blocks; in a `console` block, the lines after `$ ` with the output below each."""
     text = page.read_text()
     for block in BLOCK.finditer(text):
         language, first = block[1], text.count("\n", 0, block.start(2)) + 1
         found: Command | None = None
-        # A line that ends with a backslash goes on in the next one.
+        # A trailing backslash continues the line.
         for number, line in enumerate(re.sub(r"\\\n\s*", " ", block[2]).splitlines(), start=first):
             if language == "console" and not line.startswith("$ "):
                 if found:
                     found.printed.append(line)
-            elif language in ("", "bash", "console") and (told := COMMAND.fullmatch(line.removeprefix("$ "))):
-                program = told[1].split()[-1] if told[1] != "python -m selfimprove" else "selfimprove"
-                arguments = SYNOPSIS.sub("", told[2] or "") if not language else told[2] or ""
+            elif language in ("", "bash", "console") and (match := COMMAND.fullmatch(line.removeprefix("$ "))):
+                program = match[1].split()[-1] if match[1] != "python -m selfimprove" else "selfimprove"
+                arguments = SYNOPSIS.sub("", match[2] or "") if not language else match[2] or ""
                 found = Command(number, program, shlex.split(arguments, comments=True), [])
                 yield found
             else:

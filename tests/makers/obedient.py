@@ -1,4 +1,4 @@
-"""A toy model whose thinking has a length: it is right where it thinks long enough for the problem, and it obeys budgets."""
+"""A toy model whose thinking has a length: it is right if it thinks long enough for the problem, and it obeys budgets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from selfimprove.protocols import Sampler
 from selfimprove.records import Checkpoint, Request, Trace
 
 OWN = 9
-"""Letters of thinking without a budget; where it samples, anything from 1 to twice as many."""
+"""Letters of thinking without a budget at temperature 0; at other temperatures, 1 to twice as many."""
 
 
 @cache
 def letters() -> Tokenizer:
-    """A tokenizer of one token a letter."""
+    """A tokenizer with one token per letter."""
     signs = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({sign: number for number, sign in enumerate(signs)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -30,13 +30,13 @@ def letters() -> Tokenizer:
 
 
 def needed(number: int) -> int:
-    """How many letters of thinking the sum with this number takes."""
+    """Letters of thinking that the sum with this number needs."""
     return 1 + number % 20
 
 
 @dataclass(frozen=True)
 class ObedientSampler(Sampler):
-    """Remembers what it was asked, call by call, and is interrupted when it has written `patience` traces."""
+    """Records the request ids of every call; raises KeyboardInterrupt once it has written `patience` traces."""
 
     calls: ClassVar[list[list[str]]] = []
     patience: ClassVar[list[int]] = []
@@ -69,5 +69,5 @@ def _trace(checkpoint: Checkpoint, request: Request) -> Trace:
 
 
 def give_letters(model: Path) -> None:
-    """Make that tokenizer the one of a toy model."""
+    """Save that tokenizer into the folder of a toy model."""
     letters().save(str(model / "tokenizer.json"))

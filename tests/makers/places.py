@@ -1,4 +1,4 @@
-"""Folders of the repository that tests name."""
+"""Folders of the repository that tests use."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ ROOT = TESTS.parent
 WORKFLOWS = ROOT / "workflows"
 
 PYTHONPATH = os.pathsep.join(filter(None, (str(MAKERS), os.environ.get("PYTHONPATH"))))
-"""For programs that need the modules beside this file."""
+"""The environment variable for subprocesses that import modules of this folder."""

@@ -1,4 +1,4 @@
-"""Finds the processes that a test started, however deep: while it looks, orphans become children of this process."""
+"""Finds all descendants of a test's process. Meanwhile this process adopts orphans, so that none escapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 class Started:
-    """What has been started since this was made."""
+    """Processes started after this object was made."""
 
     def __init__(self) -> None:
         self._before = _descendants()
@@ -23,7 +23,7 @@ class Started:
         return _descendants() - self._before
 
     def left_after(self, seconds: float) -> set[str]:
-        """What those run that are still there after so long; nothing as soon as there are none."""
+        """Wait up to `seconds` for them to end; describe those that are left."""
         deadline = time.monotonic() + seconds
         while (left := self.alive()) and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -32,7 +32,7 @@ class Started:
 
 @contextmanager
 def watching() -> Iterator[Started]:
-    """What the block starts; whatever is left of it at the end is killed."""
+    """The processes that the block starts; those left at its end are killed."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     started = Started()
@@ -52,14 +52,14 @@ def _describe(pid: int) -> str:
         line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
         return f"{pid} {state}, child of {parent}, in {(folder / 'wchan').read_text()}: {line[:500]}"
-    return f"{pid}, over by now"
+    return f"{pid}, ended by now"
 
 
 def _descendants() -> set[int]:
-    """All living processes below this one."""
+    """All live descendants of this process."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        # It may end while it is looked at.
+        # It may end meanwhile.
         with suppress(OSError):
             state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
             if state != "Z":

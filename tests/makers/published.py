@@ -1,4 +1,4 @@
-"""A run of toy parts whose champion is a real, tiny model that says one thing, and what `export` makes of it."""
+"""An exported run of toy parts whose champion is a real, tiny model that has memorized one reply."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRIVATE = "/home/someone/secret-project"
 
 
 class Memorizing(ToyTrainer):
-    """Whatever the rows are, it learns to say `SAID` to `CHAT`."""
+    """Learns to reply `SAID` to `CHAT`, whatever the rows are."""
 
     def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
         import torch
@@ -35,7 +35,7 @@ class Memorizing(ToyTrainer):
         ids = torch.tensor([prompt + tokenizer.encode(SAID + tokenizer.eos_token, add_special_tokens=False)])
         labels = torch.cat((torch.full((1, len(prompt)), -100), ids[:, len(prompt) :]), dim=1)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-        # Two threads would wait for each other longer than so small a model computes.
+        # For so small a model two threads are slower than one.
         torch.set_num_threads(1)
         for step in range(1, 201):
             loss = model(input_ids=ids, labels=labels).loss
@@ -49,7 +49,7 @@ class Memorizing(ToyTrainer):
 
 
 def publish(tiny_model: Path, folder: Path) -> Path:
-    """The exported run; its base model and its settings name private things, which must not come out."""
+    """Make and export the run; its base model and settings contain private names that must not be exported."""
     base = shutil.copytree(tiny_model, folder / "base")
     note(base / "config.json", skill=SKILL)
     note(base / "tokenizer_config.json", local_files_only=True, is_local=True, name_or_path=PRIVATE)

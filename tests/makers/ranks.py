@@ -1,4 +1,4 @@
-"""What processes of a training do in the tests: functions that a new process can import."""
+"""Training functions for the tests of data-parallel training; a new process can import them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from selfimprove.training.world import World
 
 
 def fails(which: int, world: World) -> Iterator[TrainingStep]:
-    """One step; then this one of them fails and the others wait for it."""
+    """Yield one step; then rank `which` fails and the others wait."""
     yield TrainingStep(1, 2, 0.5, 1e-4, 10, {})
     if world.rank == which:
         raise ValueError("this one fails")
@@ -18,7 +18,7 @@ def fails(which: int, world: World) -> Iterator[TrainingStep]:
 
 
 def no_room(world: World) -> Iterator[TrainingStep]:
-    """The first one cannot save."""
+    """Rank 0 runs out of disk space."""
     if world.rank == 0:
         raise OSError(28, "no space left on device")
     yield from ()

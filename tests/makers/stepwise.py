@@ -1,4 +1,4 @@
-"""A toy model that thinks line by line and errs now and then, and a toy reward model that sees where."""
+"""A toy model that thinks line by line and sometimes errs, and a toy reward model that finds the first error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from selfimprove.records import Checkpoint, Message, Request, Trace
 from selfimprove.thinking.thoughts import complete
 
 LINES = 4
-"""Thoughts of a trace."""
+"""Thoughts per trace."""
 GOOD, BAD = 0.9, 0.2
-"""Rewards of thoughts before and from the first error on."""
+"""Rewards of thoughts before the first error, and from it on."""
 
 
 def make_stepwise_model(folder: Path) -> Path:
@@ -29,12 +29,12 @@ def make_stepwise_model(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Stepwise(Sampler):
-    """Writes four lines, each with an error by the same chance, and then the answer, which one error spoils. One token a letter."""
+    """Writes four lines, each wrong with probability `error`, and the answer, which one wrong line spoils. One token per character."""
 
     error: float = 0.3
     calls: ClassVar[list[list[Request]]] = []
     patience: ClassVar[list[int]] = []
-    """Interrupted when so many traces are written."""
+    """If set, its one number: traces to write before KeyboardInterrupt."""
 
     def open(self) -> Stepwise:
         return self
@@ -66,7 +66,7 @@ class Stepwise(Sampler):
                 break
         else:
             text += f"</think>\n{-chance.randrange(1, 9) if spoilt else left + right}"
-        # The last sign stands for the end of the turn.
+        # The last character stands for the end of the turn.
         ids = (*map(SIGNS.index, text), len(SIGNS) - 1)
         if len(ids) > request.max_tokens:
             ids, text, finish = ids[: request.max_tokens], text[: request.max_tokens], "length"
@@ -77,7 +77,7 @@ class Stepwise(Sampler):
 
 @dataclass(frozen=True)
 class SeesErrors(StepScorer):
-    """Rewards every thought before the first error, and none from it on."""
+    """Gives thoughts before the first error a high reward, and the others a low one."""
 
     asked: ClassVar[list[int]] = []
 

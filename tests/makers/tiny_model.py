@@ -1,4 +1,4 @@
-"""A tiny Llama with random weights and a byte-level tokenizer, made in a second: the real thing for every test that needs some model."""
+"""A tiny Llama with random weights and a byte-level tokenizer, made in a second, for every test that needs a real model."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LINES = [
 
 
 def make_tiny_model(folder: Path, *, seed: int = 0, layers: int = 2) -> Path:
-    """Write the model into `folder`, in the form of every checkpoint (bfloat16, tied head spelt out), and return the folder.
+    """Write the model into `folder` in the form of all checkpoints (bfloat16, tied head stored as well), and return the folder.
 
-    vLLM's CPU attention takes heads of 32 but not of 16, hence two heads of 32. Any text encodes; `seed` draws the weights.
+    vLLM's CPU attention supports a head size of 32 but not of 16, hence two heads of 32. Any text can be encoded; `seed` determines the weights.
     """
     import torch
     from safetensors.torch import load_file, save_file

@@ -1,15 +1,16 @@
-"""A real workflow for a tiny model with random weights: it solves nothing, so right is what has a vowel."""
+"""A real workflow for a tiny model with random weights: it solves nothing, so an answer with a vowel counts as right."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from selfimprove import SFT, VLLM, AlwaysPromote, ReasoningGym, Sampling, Workflow
+from selfimprove.protocols import Selector, Verifier
 from selfimprove.records import AcceptedTrace, JudgedTrace, Message, Outcome, Problem, Selection
 
 
 @dataclass(frozen=True)
-class Vowels:
-    """Accepts an answer with a vowel."""
+class Vowels(Verifier):
+    """Accepts answers that contain a vowel."""
 
     name = "vowels"
     version = "1"
@@ -19,8 +20,8 @@ class Vowels:
 
 
 @dataclass(frozen=True)
-class KeepUnformed:
-    """Keeps what is right, whatever its form."""
+class KeepUnformed(Selector):
+    """Keeps right traces even without a block of thinking."""
 
     def select(self, judged: Iterable[JudgedTrace], prompts: Mapping[str, tuple[Message, ...]], generation: int) -> Selection:
         traces = [item.trace for item in judged if item.verdict.outcome is Outcome.CORRECT]

@@ -1,4 +1,4 @@
-"""Two toy campaigns in one real MLflow store, for the tests that look at what a campaign leaves there."""
+"""Two toy runs logged to one real MLflow store, for tests of what a run leaves there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selfimprove.records import Checkpoint, Request, Trace
 
 @dataclass(frozen=True)
 class Musing(ToySampler):
-    """Plans, and looks twice where it is right."""
+    """Plans in every trace, and reflects in right ones."""
 
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
         for (trace,) in super().sample(checkpoint, requests):
@@ -25,14 +25,14 @@ class Musing(ToySampler):
 
 @dataclass(frozen=True)
 class Told:
-    """A store and the campaigns in it."""
+    """An MLflow store and the runs in it."""
 
     uri: str
     folders: tuple[Path, Path]
-    """Of two campaigns of one name: the second one's sampler gets more help from the exemplars."""
+    """The folders of two runs with the same name; exemplars help the second one's sampler more."""
 
     def tell(self, number: int) -> None:
-        """Run the campaign, or continue it."""
+        """Run or continue run `number`."""
         folder = self.folders[number]
         workflow = toy_workflow(
             folder.parent / "model",
@@ -45,7 +45,7 @@ class Told:
 
 
 def tell_two(root: Path) -> Told:
-    """Two toy campaigns in a new store in this folder."""
+    """Two finished toy runs in a new store in this folder."""
     make_toy_model(root / "model", 0.2)
     campaigns = Told(f"sqlite:///{root / 'mlflow.db'}", (root / "first", root / "second"))
     for number in (0, 1):

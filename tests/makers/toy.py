@@ -1,4 +1,4 @@
-"""Toy parts: a model that is one number, its skill, and everything that a loop needs around it, in milliseconds."""
+"""Toy parts: a model that is one number, its skill, and every other part of the loop. A generation takes milliseconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
 
 
 def make_toy_model(folder: Path, skill: float) -> Path:
-    """A folder that passes for a model: its weights are the skill."""
+    """Write a folder that looks like a model and whose weights are the skill."""
     import numpy
     from safetensors.numpy import save_file
 
@@ -31,7 +31,7 @@ def make_toy_model(folder: Path, skill: float) -> Path:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """One token for every sign."""
+    """Write a tokenizer with one token per character."""
     from tokenizers import Tokenizer, decoders, models
 
     tokenizer = Tokenizer(models.BPE({sign: number for number, sign in enumerate(SIGNS)}, []))
@@ -45,7 +45,7 @@ def skill_of(folder: Path | str) -> float:
 
 @dataclass(frozen=True)
 class Sums:
-    """`size` additions, every one with its own question."""
+    """`size` additions with distinct questions."""
 
     size: int = 40
     first: int = 0
@@ -56,7 +56,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class ToySampler(Sampler):
-    """Right with the chance that is the checkpoint's skill; exemplars in the prompt add `help`."""
+    """Right with a probability of the checkpoint's skill; exemplars in the prompt add `help`."""
 
     help: float = 0.3
 
@@ -84,7 +84,7 @@ class ToySampler(Sampler):
 
 @dataclass(frozen=True)
 class ToyTrainer(Trainer, OpenTrainer):
-    """Adds to the start's skill with every row, and forgets half when no row holds a thought."""
+    """Adds `gain` to the start's skill for every row, or halves the skill if no row holds a thought."""
 
     gain: float = 0.02
     epochs: float = 1
@@ -102,7 +102,7 @@ class ToyTrainer(Trainer, OpenTrainer):
 
 @dataclass(frozen=True)
 class ToyPreference(Trainer, OpenTrainer):
-    """Adds to the start's skill with every pair."""
+    """Adds `gain` to the start's skill for every pair."""
 
     gain: float = 0.02
 
@@ -117,7 +117,7 @@ class ToyPreference(Trainer, OpenTrainer):
 
 @dataclass(frozen=True)
 class ToyPractice(Reinforcer, OpenTrainer):
-    """Tries every exercise twice in each step, once rightly, and adds to the start's skill what the judge says."""
+    """Answers every prompt twice in each step, once correctly, and adds `gain` to the start's skill for every answer the verifiers accept."""
 
     gain: float = 0.01
     steps: int = 2

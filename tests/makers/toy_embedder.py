@@ -1,4 +1,4 @@
-"""A toy embedder: it reads the first number of the question, and counts how often it was asked to."""
+"""A toy embedder that reads the first number of a question and records the size of every call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from selfimprove.records import Checkpoint, Message
 
 @dataclass(frozen=True)
 class ToyEmbedder(Embedder):
-    """The features of a question: its first number's remainders by 20 and by 7, and its length."""
+    """Features of a question: its first number modulo 20 and modulo 7, and its length."""
 
     calls: ClassVar[list[int]] = []
 

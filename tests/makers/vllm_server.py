@@ -15,9 +15,9 @@ from pathlib import Path
 
 @contextmanager
 def vllm_server(model: Path, log_file: Path, *options: str) -> Iterator[str]:
-    """The address up to `/v1`, while the server runs; it serves the model under the name of its folder."""
+    """Serve the model under the name of its folder until the block ends; yield the address up to `/v1`."""
     port = free_port()
-    # What `vllm serve` runs; the CPU build's own command looks for the metadata of a package called vllm and does not start.
+    # The module behind `vllm serve`: the CPU build's `vllm` command fails because it looks for the metadata of a package named vllm.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--enforce-eager", "--max-model-len", "256", "--kv-cache-memory-bytes", str(64 << 20), *options]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}

@@ -21,7 +21,7 @@ def test_a_scratchpad_holds_true_equations_and_the_digits_of_the_sum(pair: tuple
 
 
 @given(st.sets(st.integers(1, 5), min_size=1), st.integers(1, 60), st.integers())
-def test_problems_are_distinct_and_of_the_digits_asked_for(digits: set[int], size: int, seed: int) -> None:
+def test_problems_are_distinct_and_have_the_requested_digits(digits: set[int], size: int, seed: int) -> None:
     problems = Addition(tuple(digits), size, seed).load()
     assert problems == Addition(tuple(digits), size, seed).load()
     assert len({problem.question for problem in problems}) == len({problem.id for problem in problems}) == len(problems) == size * len(digits)
@@ -30,5 +30,5 @@ def test_problems_are_distinct_and_of_the_digits_asked_for(digits: set[int], siz
         assert len(left) == len(right) == problem.metadata["digits"] and int(left) + int(right) == int(problem.answer)
 
 
-def test_there_are_no_more_sums_of_one_digit_than_there_are() -> None:
+def test_there_are_at_most_81_sums_of_one_digit() -> None:
     assert len(Addition((1,), 500).load()) == 81

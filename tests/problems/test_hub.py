@@ -45,14 +45,14 @@ def test_a_local_folder_of_parquet_is_a_data_set(tmp_path: Path) -> None:
     assert len(HubDataset(str(folder), split="test", question="q", answer="a").load()) == 5
 
 
-def test_a_question_asked_again_is_left_out_and_counted(tmp_path: Path, caplog: LogCaptureFixture) -> None:
+def test_a_repeated_question_is_left_out_and_counted(tmp_path: Path, caplog: LogCaptureFixture) -> None:
     name = folder_of(tmp_path, [*ROWS, {"q": "0  + 1?", "a": 1, "level": 0}])
     with caplog.at_level(logging.WARNING):
         assert len(HubDataset(name, question="q", answer="a").load()) == 5
     assert "left out 1 rows" in caplog.text
 
 
-def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
     name = folder_of(tmp_path, ROWS)
     with raises(UserError, match="has no column 'question', only 'q', 'a', 'level'"):
         HubDataset(name).load()
@@ -66,7 +66,7 @@ def test_a_row_without_an_answer_is_named(tmp_path: Path) -> None:
         HubDataset(name, question="q", answer="a").load()
 
 
-def test_a_data_set_or_split_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_data_set_or_split_is_named(tmp_path: Path) -> None:
     with raises(UserError, match=r"cannot load the data set .*/nowhere") as caught:
         HubDataset(str(tmp_path / "nowhere")).load()
     assert "\n" not in str(caught.value)

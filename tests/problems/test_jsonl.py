@@ -41,8 +41,8 @@ GOOD = '{"question": "q", "answer": "a", "key": "1"}'
         ('{"question": " ", "answer": "a", "key": "2"}', "'question' is empty"),
         ('{"question": "r", "answer": null, "key": "2"}', "'answer' is empty"),
         ('{"question": "r", "answer": true, "key": "2"}', "'answer' is bool, not text or a number"),
-        ('{"question": "Q ", "answer": "b", "key": "2"}', "the question is that of line 1"),
-        ('{"question": "r", "answer": "b", "key": "1"}', "the id is that of line 1"),
+        ('{"question": "Q ", "answer": "b", "key": "2"}', "the question repeats that of line 1"),
+        ('{"question": "r", "answer": "b", "key": "1"}', "the id repeats that of line 1"),
         ('{"question": "r", "answer": "b"}', "has no 'key'"),
     ],
 )
@@ -63,7 +63,7 @@ def test_a_file_that_is_missing_empty_or_not_text_is_named(tmp_path: Path) -> No
         Jsonl(tmp_path / "binary.jsonl").load()
 
 
-def test_a_misspelt_path_or_field_is_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_a_misspelt_path_or_field_gets_a_suggestion(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD)
     with raises(UserError, match=r"did you mean .*/train\.jsonl\?"):
         Jsonl(path.with_name("trian.jsonl")).load()

@@ -16,7 +16,7 @@ def test_the_quickstart_problems_are_distinct_and_numbered() -> None:
     assert {problem.source for problem in problems} == {"reasoning-gym:chain_sum"}
 
 
-def test_the_same_settings_give_the_same_problems_and_a_larger_size_goes_on() -> None:
+def test_the_same_settings_give_the_same_problems_and_a_larger_size_continues_them() -> None:
     few, more = ReasoningGym(size=30, settings=SMALL).load(), ReasoningGym(size=60, settings=SMALL).load()
     assert few == ReasoningGym(size=30, settings=SMALL).load()
     assert [(problem.id, problem.question) for problem in few] == [(problem.id, problem.question) for problem in more[:30]]
@@ -30,7 +30,7 @@ def test_metadata_survives_json(task: str) -> None:
         assert problem.metadata["task"] == task
 
 
-def test_a_task_that_runs_out_says_how_many_there_are() -> None:
+def test_a_task_that_runs_out_names_its_number_of_problems() -> None:
     one_digit = {"min_terms": 1, "max_terms": 1, "min_digits": 1, "max_digits": 1}
     with raises(UserError, match="only 10 distinct questions in 2000 draws, not 100"):
         ReasoningGym(size=100, settings=one_digit).load()
@@ -46,7 +46,7 @@ def test_a_task_that_runs_out_says_how_many_there_are() -> None:
         (ReasoningGym(task="rubiks_cube", size=2), "gives no reference answers"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_line(source: ReasoningGym, message: str) -> None:
+def test_a_user_s_mistake_is_explained_in_one_line(source: ReasoningGym, message: str) -> None:
     with raises(UserError, match=message) as caught:
         source.load()
     assert "\n" not in str(caught.value)

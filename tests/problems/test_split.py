@@ -15,11 +15,11 @@ QUESTIONS = st.lists(st.sampled_from(["a b", "A  B", "c", " C", "d", "e", "f"]),
 
 
 @given(QUESTIONS, st.integers(0, 6), st.integers())
-def test_no_question_is_on_both_sides_and_no_problem_is_lost(questions: list[str], eval_problems: int, seed: int) -> None:
+def test_no_question_is_in_both_sets_and_no_problem_is_lost(questions: list[str], eval_problems: int, seed: int) -> None:
     problems = [problem(f"p{number}", question) for number, question in enumerate(questions)]
     distinct = {question_key(question) for question in questions}
     if eval_problems >= len(distinct):
-        with raises(UserError, match=f"cannot hold out {eval_problems} of {len(distinct)}"):
+        with raises(UserError, match=f"cannot use {eval_problems} of {len(distinct)} distinct questions for evaluation"):
             split(problems, eval_problems, seed)
         return
     training, evaluation = split(problems, eval_problems, seed)
@@ -45,11 +45,11 @@ def test_the_seed_alone_decides_the_split() -> None:
         ([problem("a", "What is it?"), problem("b", "what  is IT?\n")], "problems a and b ask the same question"),
     ],
 )
-def test_the_first_problem_that_cannot_be_used_is_named(problems: list[Problem], message: str) -> None:
+def test_the_first_unsuitable_problem_is_named(problems: list[Problem], message: str) -> None:
     with raises(UserError, match=message) as caught:
         check_problems(problems, "evaluation")
     assert "\n" not in str(caught.value)
 
 
-def test_a_sound_set_passes() -> None:
+def test_a_suitable_set_passes() -> None:
     check_problems([problem("a", "q"), problem("b", "r")], "evaluation")

@@ -10,5 +10,5 @@ def test_rewards_become_one_number(how: Aggregation, expected: float) -> None:
 
 
 @pytest.mark.parametrize("how", ["last", "min", "product", "mean"])
-def test_a_trace_that_does_not_think_is_worth_nothing(how: Aggregation) -> None:
+def test_a_trace_without_thoughts_has_a_reward_of_zero(how: Aggregation) -> None:
     assert aggregate((), how) == 0

@@ -33,7 +33,7 @@ def written(folder: Path, *rows: object) -> Path:
     return file
 
 
-def test_the_path_that_was_chosen_is_one_trace_and_every_other_completion_ends_one(tmp_path: Path) -> None:
+def test_the_chosen_path_is_one_trace_and_every_other_completion_ends_another(tmp_path: Path) -> None:
     steps = (step(completion("4 + 3 = 7.", 1)), step(completion("7 - 7 = 1.", -1), completion("7 is odd.", 0), chosen=None))
     wrong, neutral, chosen = read_human_labels(written(tmp_path, solution(*steps)))
     assert chosen.thoughts == ("\n4 + 3 = 7.\n",) and chosen.labels == (1.0,) and chosen.counts == (0,)
@@ -43,7 +43,7 @@ def test_the_path_that_was_chosen_is_one_trace_and_every_other_completion_ends_o
     assert len({one.trace_id for one in (wrong, neutral, chosen)}) == 3
 
 
-def test_what_a_neutral_step_is_worth_is_a_setting(tmp_path: Path) -> None:
+def test_the_label_of_a_neutral_step_is_a_setting(tmp_path: Path) -> None:
     file = written(tmp_path, solution(step(completion("Let me see.", 0))))
     assert read_human_labels(file)[0].labels == (1.0,)
     assert read_human_labels(file, neutral=0.5)[0].labels == (0.5,)
@@ -51,14 +51,14 @@ def test_what_a_neutral_step_is_worth_is_a_setting(tmp_path: Path) -> None:
         read_human_labels(file, neutral=2)
 
 
-def test_a_person_s_own_step_is_right_and_one_that_cannot_be_told_has_no_label(tmp_path: Path) -> None:
+def test_a_step_written_by_a_person_is_right_and_an_undecidable_one_has_no_label(tmp_path: Path) -> None:
     own = step(completion("7 - 7 = 1.", -1), chosen=None, human=completion("7 - 7 = 0.", None))
     unsure, unrated = step(completion("So 0?", 1, flagged=True)), step(completion("0", None))
     *_, chosen = read_human_labels(written(tmp_path, solution(own, unsure, unrated, reason="solution")))
     assert chosen.thoughts == ("\n7 - 7 = 0.\n", "So 0?\n", "0\n") and chosen.labels == (1.0, None, None)
 
 
-def test_labels_come_back_from_disk_as_they_were(tmp_path: Path) -> None:
+def test_labels_survive_a_round_trip_to_disk(tmp_path: Path) -> None:
     found = read_human_labels(written(tmp_path, solution(step(completion("a", 1)), step(completion("b", -1), chosen=None))))
     write_records(tmp_path / "labelled.parquet", found, LabelledTrace)
     assert read_records(tmp_path / "labelled.parquet", LabelledTrace) == found
@@ -82,14 +82,14 @@ GOOD = solution(step(completion("a", 1)))
         ({"question": {"problem": "?"}}, "line 2: label: Field required"),
     ],
 )
-def test_a_line_of_another_form_is_named(tmp_path: Path, row: object, complaint: str) -> None:
+def test_a_line_in_another_format_is_named(tmp_path: Path, row: object, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint) as raised:
         read_human_labels(written(tmp_path, GOOD, row))
     assert "\n" not in str(raised.value) and "phase2.jsonl" in str(raised.value)
 
 
 def test_a_file_without_a_solution_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no labelled solution"):
+    with pytest.raises(UserError, match="has no labelled solution"):
         read_human_labels(written(tmp_path, "", solution(step(completion("a", 1)), reason="bad_problem")))
     with pytest.raises(UserError, match="cannot be read"):
         read_human_labels(tmp_path / "absent.jsonl")

@@ -15,7 +15,7 @@ def drawn(size: int, center: float, scale: float, seed: int = 0) -> tuple[list[f
     return logits, labels, [f"p{number // 3}" for number in range(size)]
 
 
-def test_calibration_finds_center_and_scale_again() -> None:
+def test_calibration_recovers_center_and_scale() -> None:
     import numpy
 
     logits, labels, _ = drawn(4000, center=1.5, scale=3.0)
@@ -23,7 +23,7 @@ def test_calibration_finds_center_and_scale_again() -> None:
     assert center == pytest.approx(1.5, abs=0.3) and scale == pytest.approx(3.0, rel=0.1)
 
 
-def test_calibrated_probabilities_are_what_is_observed() -> None:
+def test_calibrated_probabilities_match_the_labels() -> None:
     quality = measure(*drawn(4000, center=1.5, scale=3.0))
     assert sum(one.thoughts for one in quality.reliability) == quality.thoughts == 4000
     assert all(one.predicted == pytest.approx(one.observed, abs=0.06) for one in quality.reliability)
@@ -31,7 +31,7 @@ def test_calibrated_probabilities_are_what_is_observed() -> None:
     assert quality.problems == 1334 and quality.auroc is not None and quality.auroc > 0.8
 
 
-def test_logits_that_know_nothing_are_told_apart_from_those_that_do() -> None:
+def test_random_logits_have_no_skill() -> None:
     chance = random.Random(1)
     _, labels, problems = drawn(2000, center=0.0, scale=1.0)
     quality = measure([chance.gauss(0, 1) for _ in labels], labels, problems)
@@ -39,7 +39,7 @@ def test_logits_that_know_nothing_are_told_apart_from_those_that_do() -> None:
     assert quality.brier == pytest.approx(quality.brier_constant, abs=0.01)
 
 
-def test_knowing_which_problem_is_hard_is_not_knowing_which_thought_is_bad() -> None:
+def test_knowing_hard_problems_does_not_raise_the_auroc_within_problems() -> None:
     labels = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0]
     quality = measure([2.0, 2.0, 2.0, -2.0, -2.0, -2.0], labels, ["easy"] * 3 + ["hard"] * 3)
     assert quality.auroc == pytest.approx(2 / 3) and quality.auroc_within == 0.5

@@ -19,7 +19,7 @@ def test_every_thought_ends_where_a_token_ends(tiny_model: Path) -> None:
     assert ends[-1] == len(ids) - 1
 
 
-def test_what_is_read_of_a_trace_stays_the_same_when_it_goes_on(tiny_model: Path) -> None:
+def test_the_tokens_of_a_trace_stay_the_same_when_thoughts_are_added(tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)

@@ -18,7 +18,7 @@ ASKED = ({"role": "user", "content": "1 + 1 ="},)
 def trace(name: str, thoughts: str, right: bool = False) -> Unlabelled:
     text = f"<think>\n{thoughts}\n</think>\n2"
     written = Trace(name, "p", "m", (1,), tuple(map(SIGNS.index, text)), text, (), "stop", 0.8, 0)
-    verdict = Verdict(name, Outcome.CORRECT if right else Outcome.WRONG, "2", "toy", "1")
+    verdict = Verdict(name, Outcome.CORRECT if right else Outcome.WRONG, "2", "toy", "1", float(right))
     return unlabelled(JudgedTrace(written, verdict), PROBLEM, ASKED, lambda ids: "".join(SIGNS[token] for token in ids))
 
 
@@ -63,7 +63,7 @@ def test_undecided_rollouts_do_not_count() -> None:
     assert found.labels == (pytest.approx(1 / 3), None) and found.counts == (3, 0)
 
 
-def test_clear_boundaries_get_few_rollouts_and_doubtful_ones_get_more() -> None:
+def test_uncertain_boundaries_get_more_rollouts() -> None:
     one = trace("p/g1/s0", "a.\nb.\nc.")
     rule = Rollouts(least=4, most=16, width=0.36)
     counts, rounds = roll([one], rule, lambda request: len(said(request)) < 12 or (len(said(request)) < 14 and int(request.id[-1]) % 2 == 0))
@@ -94,7 +94,7 @@ def test_binary_search_finds_the_first_hopeless_thought_in_few_questions(case: t
     assert all(label is None or label == float(number < first_bad) for number, label in enumerate(labels))
 
 
-def test_in_a_trace_with_a_right_answer_there_is_no_error_to_search_for() -> None:
+def test_a_trace_with_a_right_answer_is_not_searched_for_errors() -> None:
     one = trace("p/g1/s0", "a.\nb.\nc.", right=True)
     counts, rounds = roll([one], Rollouts(least=2, most=2, first_error=True), lambda request: True)
     assert len(rounds) == 1 and one.labelled(counts).counts == (2, 2, 2)

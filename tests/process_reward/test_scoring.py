@@ -1,4 +1,4 @@
-"""vLLM's pooling runner with a tiny process reward model: what it says is what transformers says."""
+"""vLLM's pooling runner with a tiny process reward model gives the scores of transformers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASKED = [(({"role": "user", "content": f"{number} + {number} ="},), THOUGHTS[: n
 
 @pytest.fixture(scope="module")
 def folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A process reward model as training leaves it, but for its weights, which are random."""
+    """A process reward model as training saves it, but with random weights."""
     from selfimprove.checkpoints.saving import save_checkpoint
     from selfimprove.process_reward.training import load_headless
 
@@ -94,7 +94,7 @@ def test_many_traces_are_scored_in_calls_of_a_bounded_size(monkeypatch: pytest.M
     assert step_rewards(Lengths(), [], InlineCluster()) == []
 
 
-def test_parts_travel_to_workers_as_they_are(folder: Path) -> None:
+def test_parts_can_be_pickled(folder: Path) -> None:
     for part in (
         RewardModel(describe_folder(folder, "reward"), {"max_model_len": 128}),
         RewardTrainer(eval_problems=0.5),

@@ -1,4 +1,4 @@
-"""What a search keeps, drops and asks for, by the rewards alone."""
+"""The branches that a search keeps, drops and continues, by their rewards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REQUEST = Request("p/g1/s3", "p", (Message(role="user", content="1 + 1"),), 0.8,
 
 def piece(text: str, finish: str = "thought", tokens: int = 5, opened: bool = False) -> JudgedTrace:
     trace = Trace("x", "p", "m", (1, 2), tuple(range(tokens)), text, ((tokens - 1, tokens),), finish, 0.8, 1, opened=opened)
-    return JudgedTrace(trace, Verdict("x", Outcome.CORRECT if finish == "stop" else Outcome.UNPARSEABLE, None, "v", "1"))
+    return JudgedTrace(trace, Verdict("x", Outcome.CORRECT if finish == "stop" else Outcome.UNPARSEABLE, None, "v", "1", float(finish == "stop")))
 
 
 def branch(reward: float, path: str = "0", finish: str = "thought") -> Branch:
@@ -18,7 +18,7 @@ def branch(reward: float, path: str = "0", finish: str = "thought") -> Branch:
     return Branch(grown.request, path, grown.trace, grown.judged, (reward,))
 
 
-def test_a_branch_grows_by_pieces_into_one_trace_without_the_tokens_that_ended_its_turns() -> None:
+def test_a_branch_grows_into_one_trace_without_the_tokens_that_ended_its_pieces() -> None:
     first = Branch(REQUEST).grown("1", piece("<think>\na.\n"))
     assert not first.ended and first.thoughts == ("\na.\n",)
     whole = first.grown("1.0", piece("b.\n", opened=True)).grown("1.0.2", piece("c</think>\n2", "stop", opened=True))
@@ -29,7 +29,7 @@ def test_a_branch_grows_by_pieces_into_one_trace_without_the_tokens_that_ended_i
     assert trace.trace.forced == () and not trace.trace.opened and trace.trace.seed == 7
 
 
-def test_each_continuation_goes_on_from_what_is_there_with_a_seed_of_its_own() -> None:
+def test_each_continuation_extends_its_branch_with_its_own_seed() -> None:
     method = Search(width=2, expansions=3, rounds=2)
     roots = method.requests(Branch(REQUEST), 0)
     assert list(roots) == ["0", "1", "2", "3", "4", "5"] and {one.prefix for one in roots.values()} == {()}
@@ -40,7 +40,7 @@ def test_each_continuation_goes_on_from_what_is_there_with_a_seed_of_its_own() -
     assert method.requests(Branch(REQUEST), 2)["0"].stop_after_thoughts is None, "in the last round it is written to its end"
 
 
-def test_the_best_are_kept_and_one_that_has_ended_keeps_its_place() -> None:
+def test_the_best_branches_are_kept_and_finished_ones_keep_their_place() -> None:
     method = Search(width=2, expansions=2)
     low, high, done = branch(0.1, "0"), branch(0.9, "1"), branch(0.5, "2", "stop")
     assert method.keep([low, high, done], []) == ([high], [done])
@@ -48,7 +48,7 @@ def test_the_best_are_kept_and_one_that_has_ended_keeps_its_place() -> None:
     assert method.keep([branch(0.4, "4", "stop"), low], [done]) == ([], [done, branch(0.4, "4", "stop")])
 
 
-def test_what_is_hopeless_is_given_up_and_a_tree_without_hope_comes_to_its_best_beginning() -> None:
+def test_hopeless_branches_are_given_up_and_a_hopeless_tree_keeps_its_best_branch() -> None:
     method = Search(width=2, expansions=2, stop_below=0.3)
     going, done = method.keep([branch(0.1, "0"), branch(0.3, "1")], [])
     assert [one.path for one in going] == ["1"] and done == []
@@ -59,7 +59,7 @@ def test_what_is_hopeless_is_given_up_and_a_tree_without_hope_comes_to_its_best_
     assert method.keep([branch(0.1, "0")], [written]) == ([], [written])
 
 
-def test_thoughts_that_are_still_being_written_are_not_scored() -> None:
+def test_incomplete_thoughts_are_not_scored() -> None:
     open_thinking = piece("<think>\na.\nb: Wait, ", "length").trace
     assert thoughts_of(open_thinking) == ("\na.\n",)
     assert thoughts_of(piece("no thinking at all", "stop").trace) == ()

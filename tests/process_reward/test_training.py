@@ -54,7 +54,7 @@ def test_good_thoughts_of_unseen_problems_score_higher_than_bad_ones(tiny_model:
     assert all((again[name] == tensor).all() for name, tensor in weights.items())
 
 
-def test_only_labelled_thoughts_take_a_loss_and_every_token_is_counted_once(tiny_model: Path) -> None:
+def test_only_labelled_thoughts_have_a_loss_and_every_token_is_counted_once(tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
     from selfimprove.process_reward.step_trainer import collate

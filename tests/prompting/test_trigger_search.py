@@ -1,4 +1,4 @@
-"""Candidate triggers, and who drops out when."""
+"""Candidate triggers, and the schedule by which they drop out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def proposal(text: str, finish: str = "stop") -> Trace:
     return Trace("t/proposal/s0", "t", "m", (), (), text, (), finish, 0.7, 0)
 
 
-def test_what_cannot_be_tried_is_left_out_and_counted() -> None:
+def test_unusable_proposals_are_left_out_and_counted() -> None:
     texts = ['"Let\'s add  slowly."', "let's add slowly", " ", "Let's think step-by-step!", "x" * 121, "<think>hm</think>Let's check\neach step."]
     kept, drops = distinct_triggers([*map(proposal, texts), proposal("Let's go on and", "length")], known=[KOJIMA])
     assert kept == ["Let's add slowly.", "Let's check each step."]
@@ -27,7 +27,7 @@ def test_what_cannot_be_tried_is_left_out_and_counted() -> None:
 
 
 @given(st.lists(st.text(max_size=150)))
-def test_every_proposal_is_kept_or_counted_and_no_kept_one_comes_twice(texts: list[str]) -> None:
+def test_every_proposal_is_kept_once_or_counted(texts: list[str]) -> None:
     kept, drops = distinct_triggers(map(proposal, texts), known=BY_HAND)
     assert len(kept) + sum(drops.values()) == len(texts)
     assert distinct_triggers(map(proposal, kept)) == (kept, {})
@@ -48,14 +48,14 @@ def test_each_round_has_half_the_candidates_on_twice_the_problems_and_costs_abou
     assert sum(costs) <= candidates * problems
 
 
-def test_one_candidate_needs_no_round_and_too_few_problems_are_told() -> None:
+def test_one_candidate_needs_no_round_and_too_few_problems_are_refused() -> None:
     assert schedule(1, 5) == []
-    with pytest.raises(UserError, match="9 candidates want at least 8 problems to be told apart on, not 7"):
+    with pytest.raises(UserError, match="9 candidates need at least 8 problems, not 7"):
         schedule(9, 7)
 
 
 @given(st.dictionaries(st.text(), st.sampled_from([0.0, 0.25, 0.5]), min_size=1))
-def test_nobody_who_drops_out_is_better_than_one_who_stays_and_the_earlier_of_equals_stays(rates: dict[str, float]) -> None:
+def test_no_dropped_candidate_is_better_than_a_kept_one_and_the_earlier_of_equals_is_kept(rates: dict[str, float]) -> None:
     kept = better_half(rates)
     dropped = [name for name in rates if name not in kept]
     assert len(kept) == math.ceil(len(rates) / 2) and kept == [name for name in rates if name in kept]

@@ -1,4 +1,4 @@
-"""The silent tracker is a tracker."""
+"""NoTracker is a tracker that does nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from selfimprove.protocols import Tracker
 from selfimprove.protocols.no_tracker import NoTracker
 
 
-def test_the_silent_tracker_points_nowhere_and_writes_nothing(tmp_path):
+def test_it_has_no_link_and_writes_nothing(tmp_path):
     tracker = NoTracker()
     assert isinstance(tracker, Tracker)
-    assert tracker.start("run", {}, tmp_path) is None
-    tracker.finish("FINISHED")
+    opened = tracker.open("run", {}, tmp_path)
+    assert opened.start() is None
+    opened.finish("FINISHED")
     assert not list(tmp_path.iterdir())

@@ -76,7 +76,7 @@ def test_limits_that_exclude_each_other_are_refused(settings: dict[str, object],
 def test_a_workflow_has_to_predict_what_its_budgets_go_by(tmp_path: Path) -> None:
     model = make_toy_model(tmp_path / "model", 0.3)
     decoding = Sampling(budget=BudgetByDifficulty(easy=5, hard=25, mean=12))
-    for place in ({"sampling": decoding}, {"evaluation": decoding}, {"rounds": (Round(sampling=decoding),)}):
+    for place in ({"sampling": decoding}, {"eval_sampling": decoding}, {"rounds": (Round(sampling=decoding),)}):
         with pytest.raises(pydantic.ValidationError, match="set difficulty=DifficultyModel"):
             toy_workflow(model, **place)
     workflow = toy_workflow(model, sampling=decoding, difficulty=DifficultyModel())

@@ -102,12 +102,12 @@ def test_a_run_ends_with_its_page_and_logs_it(tmp_path: Path) -> None:
     logged = []
 
     class Listening(NoTracker):
-        def measured(self, name, figures, files, folder):  # type: ignore[no-untyped-def]
-            logged.append((name, [file.name for file in files if file.exists()], folder))
+        def log_figures(self, name, figures, files):  # type: ignore[no-untyped-def]
+            logged.append((name, [file.name for file in files if file.exists()]))
 
     workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), generations=1, answer_only_baseline=False)
     improve(workflow, tmp_path / "run", InlineCluster, Listening())
-    assert logged == [("report", ["report.html"], tmp_path / "run")]
+    assert logged == [("report", ["report.html"])]
 
 
 def test_a_page_of_too_much_text_shows_every_second_trace_and_shortens_long_ones(

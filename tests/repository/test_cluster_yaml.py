@@ -1,4 +1,4 @@
-"""`cluster.yaml` is what Ray's autoscaler takes: one CPU head, GPU workers from none to eight."""
+"""`cluster.yaml` is valid for Ray's autoscaler: one CPU head and zero to eight GPU workers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FILE = ROOT / "cluster.yaml"
 
 @pytest.fixture(scope="module")
 def cluster():
-    """The file with Ray's defaults filled in, as `ray up` sees it."""
+    """The file with Ray's defaults filled in, as `ray up` does it."""
     return prepare_config(yaml.safe_load(FILE.read_text()))
 
 
-def test_rays_own_schema_accepts_the_file_and_refuses_a_misspelt_field(cluster):
+def test_rays_schema_accepts_the_file_and_refuses_a_misspelt_field(cluster):
     validate_config(cluster)
     misspelt = copy.deepcopy(cluster) | {"idle_timeout": 10}
     with pytest.raises(Exception, match="idle_timeout"):
@@ -32,7 +32,7 @@ def test_the_head_has_no_gpu_and_every_other_node_has_one(cluster):
     assert types and all(worker["resources"]["GPU"] >= 1 for worker in types.values())
 
 
-def test_workers_scale_from_none_to_eight(cluster):
+def test_workers_scale_from_zero_to_eight(cluster):
     worker = cluster["available_node_types"]["worker"]
     assert (worker["min_workers"], worker["max_workers"], cluster["max_workers"]) == (0, 8, 8)
 

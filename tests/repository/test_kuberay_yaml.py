@@ -1,4 +1,4 @@
-"""`kuberay.yaml` has only fields that there are, is what Ray's autoscaler takes, and opens no door."""
+"""`kuberay.yaml` has only known fields, is valid for Ray's autoscaler, and exposes nothing."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def test_rays_autoscaler_finds_a_head_without_work_and_workers_with_one_gpu() ->
     assert (worker["min_workers"], worker["max_workers"], found["idle_timeout_minutes"]) == (1, 8, 10)
 
 
-def test_the_cluster_is_of_the_ray_that_is_installed_in_its_image() -> None:
+def test_the_ray_version_is_the_one_installed_in_the_image() -> None:
     pinned = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert f"ray[default]=={CLUSTER['rayVersion']}" in pinned
 
 
-def test_the_entrypoint_is_a_command_whose_run_lies_on_the_volume_of_every_node() -> None:
+def test_the_entrypoint_is_a_valid_command_and_its_run_folder_is_on_the_shared_volume() -> None:
     python, module, package, *arguments = shlex.split(JOB["spec"]["entrypoint"])
     assert (python, module, package) == ("python", "-m", "selfimprove")
     options = _parser().parse_args(arguments)
@@ -92,7 +92,7 @@ def test_the_entrypoint_is_a_command_whose_run_lies_on_the_volume_of_every_node(
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
-def test_a_pod_has_no_rights_and_bounded_resources(pod: dict[str, Any]) -> None:
+def test_pods_are_unprivileged_and_have_resource_limits(pod: dict[str, Any]) -> None:
     spec = pod["spec"]
     assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"] > 0
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

@@ -1,4 +1,4 @@
-"""The closed door: a test for each line of SECURITY.md."""
+"""A test for each line of SECURITY.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from selfimprove.commands.second_verdicts import OUTCOMES, show_audit
 from selfimprove.protocols import WorkerPart
 from selfimprove.records import AcceptedTrace, Checkpoint
 from selfimprove.settings.paths import describe
-from selfimprove.terminal.progress import Show
+from selfimprove.terminal.progress import TerminalProgress
 from selfimprove.tracking.mlflow import MLflow
 
 SOURCES = sorted(Path(selfimprove.__file__).parent.rglob("*.py"))
@@ -37,7 +37,7 @@ class Evil(LlamaForCausalLM):
 
 
 @pytest.mark.ray
-def test_a_cluster_of_our_own_listens_on_loopback_only() -> None:
+def test_a_cluster_that_a_run_starts_listens_on_loopback_only() -> None:
     with RayCluster() as cluster:
         cluster.open("echo", Nothing())
         ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
@@ -54,7 +54,7 @@ def loopback(ip: str) -> bool:
 
 
 class Nothing(WorkerPart):
-    """A part that does nothing."""
+    """A part without methods of its own."""
 
     def open(self) -> Nothing:
         return self
@@ -62,14 +62,14 @@ class Nothing(WorkerPart):
     def close(self) -> None: ...
 
 
-def test_the_mlflow_page_is_offered_on_loopback(tmp_path: Path) -> None:
-    tracker = MLflow(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    link = tracker.start("toy", {}, tmp_path / "run")
+def test_the_mlflow_page_is_served_on_loopback(tmp_path: Path) -> None:
+    tracker = MLflow(f"sqlite:///{tmp_path / 'mlflow.db'}").open("toy", {}, tmp_path / "run")
+    link = tracker.start()
     tracker.finish("FINISHED")
     assert link is not None and "http://127.0.0.1:" in link and "--host" not in link
 
 
-def test_a_key_is_named_never_held_and_does_not_travel_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_named_never_stored_and_not_sent_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "s3cret")
     endpoint = Endpoint("https://example.org/v1", "m", key_from="MY_KEY")
     assert endpoint.key() == "s3cret"
@@ -101,7 +101,7 @@ def test_pickled_weights_are_refused(tiny_model: Path, tmp_path: Path) -> None:
         describe_folder(folder, "base")
 
 
-def test_no_source_turns_a_safety_off() -> None:
+def test_no_source_file_disables_a_safety_check() -> None:
     for source in SOURCES:
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
@@ -109,12 +109,12 @@ def test_no_source_turns_a_safety_off() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert node.value not in ("VLLM_ALLOW_INSECURE_SERIALIZATION", "0.0.0.0", "::"), source
             if isinstance(node, ast.Attribute) and node.attr in ("load", "loads") and isinstance(node.value, ast.Name):
-                # The nursery reads the verifier that its own pool has sent it.
+                # The fork server unpickles the verifier that its own pool sent.
                 allowed = source.name == "worker.py" and node.attr == "loads"
                 assert node.value.id not in ("pickle", "cloudpickle", "torch", "joblib", "dill") or allowed, source
 
 
-def test_model_output_is_escaped_where_an_audit_prints_it() -> None:
+def test_audit_escapes_model_output() -> None:
     found = {
         "first": "a 1",
         "second": "b 1",
@@ -129,13 +129,14 @@ def test_model_output_is_escaped_where_an_audit_prints_it() -> None:
     assert "[link=http://example.org][red]" in screen.getvalue()
 
 
-def test_a_line_that_is_said_is_shown_as_text() -> None:
+def test_progress_shows_messages_as_plain_text() -> None:
     screen = io.StringIO()
-    Show(Console(file=screen, force_terminal=False, width=200)).say(HOSTILE)
+    TerminalProgress(Console(file=screen, force_terminal=False, width=200)).say(HOSTILE)
     assert "\x1b" not in screen.getvalue() and "\x07" not in screen.getvalue()
     assert "[link=http://example.org][red]" in screen.getvalue()
 
 
+@pytest.mark.trl
 def test_a_checkpoint_holds_no_code_and_no_pickle(tiny_model: Path, tmp_path: Path) -> None:
     row = AcceptedTrace("p/g1/s0", "p", ({"role": "user", "content": "4 + 3 ="},), "<think>\n4 + 3 = 7.\n</think>\n7", "sampled", 1)
     list(SFT(epochs=1).open().train(Checkpoint("base", str(tiny_model), None, 0, "", ""), [row], tmp_path / "out", 0))

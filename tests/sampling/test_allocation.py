@@ -17,7 +17,7 @@ from selfimprove.sampling.allocation import chance_of_failures, fit_beta, fit_va
 
 @dataclass
 class Simulated:
-    """Problems of known solve rates whose right traces read one of `texts` texts; what was asked is judged one wave later."""
+    """Problems with known solve rates whose right traces have one of `texts` texts. Verdicts arrive one wave later."""
 
     rates: Sequence[float]
     texts: int
@@ -73,17 +73,17 @@ def simulate(rates: Sequence[float], texts: int = 2, predicted: Sequence[float |
 
 
 ALWAYS_OR_NEVER = [0.98] * 90 + [0.6] * 20 + [0.0] * 50
-"""As a model has learnt the problems of the quickstart."""
+"""Solve rates like those of a model that has learnt the quickstart's problems."""
 EASY_AND_HARD = [0.95] * 60 + [0.5] * 20 + [0.1] * 60 + [0.0] * 20
 
 
-def test_fixed_k_asks_for_everything_at_once() -> None:
+def test_fixed_k_samples_everything_in_one_wave() -> None:
     assert simulate([0.5] * 3).run(FixedK(), 4).waves == [[4, 4, 4]]
     assert FixedK().allot([], 4) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_where_most_problems_are_solved_always_or_never_it_yields_half_as_much_again_per_trace_at_equal_coverage(seed: int) -> None:
+def test_with_mostly_easy_or_hopeless_problems_it_yields_half_as_much_again_per_trace_at_equal_coverage(seed: int) -> None:
     fixed = simulate(ALWAYS_OR_NEVER, texts=1, seed=seed).run(FixedK(), 4)
     ours = simulate(ALWAYS_OR_NEVER, texts=1, seed=seed).run(ExpectedGain(wave=40), 4, until_solved=fixed.solved)
     assert ours.solved >= fixed.solved
@@ -101,7 +101,7 @@ def test_a_problem_stops_soon_after_its_cap_and_never_has_more_than_the_most_sam
     assert max(one.asked for one in ended.tries) == 12
 
 
-def test_what_is_not_worth_it_is_saved() -> None:
+def test_traces_of_too_little_worth_are_not_sampled() -> None:
     ended = simulate([0.0] * 40).run(ExpectedGain(worth=0.2, wave=40), 16)
     assert 40 <= ended.samples < 8 * 40
     assert simulate([0.0] * 40).run(ExpectedGain(worth=0.0, wave=40), 16).samples == 16 * 40
@@ -127,12 +127,12 @@ def test_of_two_problems_the_one_with_the_shorter_traces_comes_first() -> None:
     assert ExpectedGain(wave=1, worth=0.0).allot(tries, 12) == [0, 1]
 
 
-def test_what_is_in_flight_counts_as_tried() -> None:
+def test_traces_in_progress_count_as_tried() -> None:
     tries = [Tries("asked", 0.5, asked=2), Tries("waits", 0.4)]
     assert ExpectedGain(wave=1, cap=1).allot(tries, 4) == [0, 1]
 
 
-def test_the_wave_is_an_eighth_of_everything_where_none_is_chosen() -> None:
+def test_by_default_a_wave_is_an_eighth_of_the_total() -> None:
     assert sum(ExpectedGain().allot([Tries(f"p{n}") for n in range(20)], 4) or []) == 10
     assert sum(ExpectedGain().allot([Tries(f"p{n}") for n in range(1000)], 4) or []) == 256
 
@@ -144,7 +144,7 @@ def test_the_chance_that_all_samples_fail_is_the_integral_over_the_beta(alpha: f
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(0.3, 1.7), (2.0, 2.0), (4.0, 1.0)])
-def test_a_beta_is_found_again_from_its_counts_however_samples_were_stopped(alpha: float, beta: float) -> None:
+def test_a_beta_is_recovered_from_its_counts_however_sampling_stopped(alpha: float, beta: float) -> None:
     chance, counts = random.Random(1), []
     for _ in range(3000):
         rate, right, samples = chance.betavariate(alpha, beta), 0, 0
@@ -157,12 +157,12 @@ def test_a_beta_is_found_again_from_its_counts_however_samples_were_stopped(alph
     assert 0.4 < (a + b) / (alpha + beta) < 2.5
 
 
-def test_without_counts_every_rate_is_as_likely() -> None:
+def test_without_counts_all_rates_are_equally_likely() -> None:
     assert fit_beta([]) == fit_beta([(0, 0)]) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("theta", [0.1, 1.0, 20.0])
-def test_the_variety_of_texts_is_found_again_from_how_many_differ(theta: float) -> None:
+def test_the_variety_of_texts_is_recovered_from_the_number_of_different_ones(theta: float) -> None:
     chance, counts = random.Random(2), []
     for _ in range(2000):
         accepted = chance.randint(1, 8)
@@ -170,5 +170,5 @@ def test_the_variety_of_texts_is_found_again_from_how_many_differ(theta: float) 
     assert theta / 2 <= fit_variety(counts) <= 2 * theta
 
 
-def test_without_accepted_traces_another_one_differs_as_likely_as_not() -> None:
+def test_without_accepted_traces_the_variety_is_one() -> None:
     assert fit_variety([]) == fit_variety([(0, 0), (1, 1)]) == 1.0

@@ -56,7 +56,7 @@ def sampler() -> Iterator[OpenSampler]:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_every_request_of_a_batch_keeps_to_its_own_budget(sampler: OpenSampler, thinking: Checkpoint, temperature: float) -> None:
+def test_every_request_of_a_batch_obeys_its_own_budget(sampler: OpenSampler, thinking: Checkpoint, temperature: float) -> None:
     plain = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=4, temperature=temperature, max_tokens=120), "g1", seed=7)
     requests = [replace(request, budget=BUDGETS[number % len(BUDGETS)]) for number, request in enumerate(plain)]
     together, alone = ({trace.id: trace for batch in sampler.sample(thinking, asked) for trace in batch} for asked in (requests, plain))
@@ -84,7 +84,7 @@ def sampled(sampler: OpenSampler, checkpoint: Checkpoint, requests: list[Request
     return {trace.id: trace for batch in sampler.sample(checkpoint, requests) for trace in batch}
 
 
-def test_a_penalty_holds_switches_back_as_long_as_a_thought_is_young(sampler: OpenSampler, thinking: Checkpoint) -> None:
+def test_a_penalty_delays_switches_early_in_a_thought(sampler: OpenSampler, thinking: Checkpoint) -> None:
     plain = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=2, temperature=1.0, max_tokens=60), "tip", seed=3)
     digits = tuple("0123456789")
 
@@ -97,7 +97,7 @@ def test_a_penalty_holds_switches_back_as_long_as_a_thought_is_young(sampler: Op
     assert never == 0 < soon < 1.5 * free
 
 
-def test_a_prefix_is_gone_on_from_inside_the_thinking_or_after_it(sampler: OpenSampler, thinking: Checkpoint) -> None:
+def test_a_prefix_is_continued_inside_the_thinking_or_after_it(sampler: OpenSampler, thinking: Checkpoint) -> None:
     plain = requests_for(PROBLEMS[:4], PlainQuestion(), Sampling(n=1, temperature=1.0, max_tokens=30, budget=Budget(max_tokens=6)), "whole", seed=5)
     whole = sampled(sampler, thinking, plain)
     inside, after = (
@@ -124,7 +124,7 @@ def preemptions(sampler: Any) -> int:
     return next(metric.value for metric in sampler._llm.get_metrics() if metric.name == "vllm:num_preemptions")
 
 
-def test_a_turn_is_ended_after_one_more_thought_and_gone_on_with_until_the_thinking_has_ended(sampler: OpenSampler, thinking: Checkpoint) -> None:
+def test_a_turn_is_ended_after_each_thought_and_continued_until_the_thinking_ends(sampler: OpenSampler, thinking: Checkpoint) -> None:
     plain = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=4, temperature=1.0, max_tokens=120), "steps", seed=11)
     text, stops = {request.id: "" for request in plain}, 0
     asked = [replace(request, stop_after_thoughts=1) for request in plain]
@@ -148,7 +148,7 @@ def test_a_turn_is_ended_after_one_more_thought_and_gone_on_with_until_the_think
     assert stops > 5
 
 
-def test_an_engine_that_ignores_budgets_is_found_out_before_it_samples(
+def test_an_engine_that_ignores_budgets_is_refused_before_it_samples(
     sampler: OpenSampler, thinking: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from selfimprove.sampling.budget_forcing import BudgetForcing

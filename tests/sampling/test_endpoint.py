@@ -15,7 +15,7 @@ from chat_server import Behaviour, ChatServer, Reply, chat_server, fails, says
 
 from selfimprove import Budget, Delimiters, Endpoint, PlainQuestion, Sampling, UserError
 from selfimprove.records import Checkpoint, Problem, Request, Trace, Usage
-from selfimprove.sampling.chat_completions import OpenEndpoint
+from selfimprove.sampling.endpoint import OpenEndpoint
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.settings.paths import describe, explain
 from selfimprove.thinking.traces import parsed
@@ -74,7 +74,7 @@ def line_of(error: pytest.ExceptionInfo[UserError]) -> str:
     return str(error.value)
 
 
-def test_what_is_asked_is_the_request_and_what_comes_back_is_a_trace_with_its_usage_and_cost(serve: Serve) -> None:
+def test_a_request_becomes_a_body_and_its_answer_a_trace_with_usage_and_cost(serve: Serve) -> None:
     served = serve(lambda body, number: says("<think>\n0.\n</think>\n0"), price_per_million_in=1.0, price_per_million_out=4.0, extra={"min_p": 0.1})
     (request,) = requests(1, temperature=0.7, top_p=0.9, max_tokens=99)
     (trace,) = served.traces([request]).values()
@@ -93,6 +93,12 @@ def test_what_is_asked_is_the_request_and_what_comes_back_is_a_trace_with_its_us
         "p-0/g1/s0", "p-0", "teacher", (), (), "<think>\n0.\n</think>\n0", (), "stop", 0.7, request.seed, usage=Usage(10, 5, (10 + 4 * 5) / 1e6)
     )
     assert trace.output_tokens == 5
+
+
+def test_the_sampling_s_extra_is_in_the_body_and_the_endpoint_s_overrides_it(serve: Serve) -> None:
+    served = serve(lambda body, number: says("0"), extra={"top_k": 5})
+    served.one(extra={"top_k": 20, "min_p": 0, "stop": ["\n\n"]})
+    assert {name: served.server.bodies[0][name] for name in ("top_k", "min_p", "stop")} == {"top_k": 5, "min_p": 0, "stop": ["\n\n"]}
 
 
 def test_a_field_that_the_server_does_not_know_is_left_out(serve: Serve) -> None:
@@ -114,7 +120,7 @@ def test_a_field_that_the_server_does_not_know_is_left_out(serve: Serve) -> None
         (says(None, finish_reason="length"), "", {"missing"}),
     ],
 )
-def test_reasoning_wherever_it_stands_becomes_the_trace_s_thinking(serve: Serve, reply: Reply, text: str, flags: set[str]) -> None:
+def test_reasoning_in_any_field_becomes_the_trace_s_thinking(serve: Serve, reply: Reply, text: str, flags: set[str]) -> None:
     trace = serve(lambda body, number: reply).one()
     assert (trace.text, parsed(trace).flags) == (text, flags)
 
@@ -125,7 +131,7 @@ def test_reasoning_is_put_between_the_delimiters_of_the_request(serve: Serve) ->
     assert trace.text == "[T]4 + 3.[/T]7" and parsed(trace).thinking == "4 + 3."
 
 
-def test_many_requests_are_under_way_at_once_but_no_more_than_told(serve: Serve) -> None:
+def test_requests_run_concurrently_up_to_the_limit(serve: Serve) -> None:
     under_way, lock = [0, 0], threading.Lock()
 
     def behaviour(body: dict[str, Any], number: int) -> Reply:
@@ -164,7 +170,7 @@ def test_traces_are_handed_over_as_they_finish(serve: Serve) -> None:
     ],
     ids=["429", "500", "half", "html", "error-as-200", "hanging"],
 )
-def test_what_passes_is_tried_again(serve: Serve, trouble: Reply) -> None:
+def test_temporary_failures_are_retried(serve: Serve, trouble: Reply) -> None:
     served = serve(lambda body, number: says("7") if number else trouble, retries=1, timeout=2.0 if trouble.seconds else 60.0)
     assert served.one().text == "7"
     assert served.server.bodies[0] == served.server.bodies[1] and len(served.server.bodies) == 2
@@ -177,11 +183,11 @@ def test_what_passes_is_tried_again(serve: Serve, trouble: Reply) -> None:
     [
         (fails(401, "bad key"), "answered 401: bad key; it asks for a key: name its variable in key_from", 1),
         (fails(404, "no such model"), "answered 404: no such model; it serves no model teacher-1, or its url does not end with its version", 1),
-        (fails(400, "prompt\nis too long"), "answered 400: prompt is too long; it was asked problem p-0", 1),
+        (fails(400, "prompt\nis too long"), "answered 400: prompt is too long; the request was for problem p-0", 1),
         (fails(429, "slow down"), "answered 429: slow down; lower requests_per_minute or concurrency, or wait; the same command continues", 2),
         (fails(429, "tomorrow", Retry_After="9999"), "answered 429: tomorrow; lower", 1),
         (fails(503, "down"), "answered 503: down; the same command continues the run", 2),
-        (Reply("half", 200), "answered 2 times with what is no chat completion (Invalid JSON: expected value", 2),
+        (Reply("half", 200), "sent an invalid chat completion 2 times (Invalid JSON: expected value", 2),
         (Reply("", seconds=3.0), "gave no answer within 2 s: raise timeout", 2),
     ],
 )
@@ -201,7 +207,7 @@ def test_a_server_that_is_not_there_is_named(serve: Serve) -> None:
     assert line_of(error).startswith(f"{gone.url} cannot be reached (All connection attempts failed)")
 
 
-def test_what_finished_before_a_failure_is_handed_over_and_nothing_more_is_asked(serve: Serve) -> None:
+def test_traces_before_a_failure_are_handed_over_and_no_more_requests_follow(serve: Serve) -> None:
     served = serve(lambda body, number: fails(400, "no") if number == 5 else Reply(says("7").body, seconds=0.05), concurrency=1)
     kept: list[Trace] = []
     with pytest.raises(UserError):
@@ -223,7 +229,7 @@ def test_requests_are_spaced_by_the_minute_tries_included(serve: Serve) -> None:
 
 def test_a_budget_is_refused_before_anything_is_asked(serve: Serve) -> None:
     served = serve(lambda body, number: says("7"))
-    with pytest.raises(UserError, match="an Endpoint cannot keep a budget of thinking"):
+    with pytest.raises(UserError, match="an Endpoint cannot enforce a budget of thinking"):
         served.one(budget=Budget(max_tokens=5))
     assert not served.server.bodies
 
@@ -241,13 +247,13 @@ def test_the_key_goes_to_the_server_and_nowhere_else(serve: Serve, monkeypatch: 
     assert served.server.headers[0]["authorization"] == "Bearer s3cret"
     with pytest.raises(UserError) as error:
         served.one()
-    assert line_of(error).endswith("answered 401: I do not know …; the key of MY_KEY is not taken")
+    assert line_of(error).endswith("answered 401: I do not know …; it rejects the key of MY_KEY")
     assert not any("s3cret" in str(thing) for thing in (describe(served.endpoint), repr(served.endpoint), trace))
 
 
 def test_a_key_that_is_not_set_is_named(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MY_KEY", raising=False)
-    with pytest.raises(UserError, match="the environment variable MY_KEY holds no key; set it, or key_from=None where none is asked for"):
+    with pytest.raises(UserError, match="the environment variable MY_KEY holds no key; set it, or key_from=None for a server without keys"):
         serve(lambda body, number: says("7"), key_from="MY_KEY").one()
 
 
@@ -256,7 +262,7 @@ def test_a_key_that_is_not_set_is_named(serve: Serve, monkeypatch: pytest.Monkey
     [
         ("http://example.org/v1", "the key of OPENAI_API_KEY would travel unencrypted to example.org: use https"),
         ("https://me:secret@example.org/v1", "the url holds a password: put it into an environment variable"),
-        ("example.org/v1", "url 'example.org/v1' is no http address"),
+        ("example.org/v1", "url 'example.org/v1' is not an http address"),
     ],
 )
 def test_an_unsafe_address_is_refused(url: str, line: str) -> None:
@@ -270,7 +276,7 @@ def test_a_key_may_go_to_this_machine_and_over_https(url: str) -> None:
     assert Endpoint(url, "m").key_from == "OPENAI_API_KEY"
 
 
-def test_pace_price_and_key_are_no_part_of_what_a_run_is() -> None:
+def test_pace_price_and_key_are_not_part_of_a_run_s_settings() -> None:
     slow = Endpoint("https://example.org/v1", "m", key_from="OTHER", concurrency=1, requests_per_minute=3, retries=99, price_per_million_in=7)
     assert describe(slow) == describe(Endpoint("https://example.org/v1", "m"))
     assert describe(slow) != describe(Endpoint("https://example.org/v1", "n"))
@@ -288,7 +294,7 @@ def test_vllm_s_own_server_is_an_endpoint(served: tuple[str, Path]) -> None:
             assert trace.usage is not None and trace.usage.prompt_tokens > 20
             assert trace.output_tokens <= 10 and trace.usage.cost == trace.output_tokens
             assert trace.finish_reason == ("length" if trace.output_tokens == 10 else "stop")
-        with pytest.raises(UserError, match=r"answered 400: .*256.*; it was asked problem p-0"):
+        with pytest.raises(UserError, match=r"answered 400: .*256.*; the request was for problem p-0"):
             endpoint.one(max_tokens=10_000)
     with opened(Endpoint(url, "another", key_from=None)) as endpoint, pytest.raises(UserError, match="it serves no model another"):
         endpoint.one()

@@ -1,4 +1,4 @@
-"""An engine over two processes, as over two GPUs: tensor parallelism, in an actor of a real local cluster."""
+"""Tensor parallelism over two processes, as over two GPUs, in an actor of a real local cluster."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def share_that_agrees(found: dict[str, int], wanted: dict[str, int]) -> float:
     return sum(found[name] == token for name, token in wanted.items()) / len(wanted)
 
 
-def test_an_engine_in_two_processes_writes_the_same_and_takes_new_weights(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_in_two_processes_samples_the_same_and_reloads_weights(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tiny_model import make_tiny_model
 
     # On a CPU vLLM wants to be told which core each of its processes has.

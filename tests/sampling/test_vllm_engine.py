@@ -14,6 +14,7 @@ from selfimprove.checkpoints.students import drop_layers
 from selfimprove.protocols import OpenSampler
 from selfimprove.records import Checkpoint, Problem, Trace
 from selfimprove.sampling.sampling import requests_for
+from selfimprove.sampling.sampling_parameters import require_known
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
 pytestmark = pytest.mark.vllm
@@ -91,14 +92,14 @@ def test_a_model_of_fewer_layers_gets_an_engine_of_its_own(sampler: OpenSampler,
     assert all(before[name] != ids for name, ids in deeper.items())
 
 
-def test_a_question_that_does_not_fit_is_named_and_the_engine_goes_on(sampler: OpenSampler, base: Checkpoint) -> None:
+def test_a_problem_that_does_not_fit_is_named_and_the_engine_continues(sampler: OpenSampler, base: Checkpoint) -> None:
     long = Problem("endless", "word " * 300, "1", "test")
     with pytest.raises(UserError, match=r"problem endless does not fit: a prompt of \d+ tokens and an output of up to 10 exceed the context of 256"):
         traces(sampler, base, Sampling(n=1, max_tokens=10), [*PROBLEMS[:3], long])
     assert len(traces(sampler, base, Sampling(n=1, max_tokens=10))) == 12
 
 
-def test_reloaded_weights_sample_as_those_of_a_fresh_engine(sampler: OpenSampler, base: Checkpoint, other: Checkpoint) -> None:
+def test_reloaded_weights_sample_like_a_fresh_engine(sampler: OpenSampler, base: Checkpoint, other: Checkpoint) -> None:
     # The tied output head is what an engine on the CPU may leave behind. Last in this file: an engine that closes takes the process's groups with it.
     greedy = Sampling(n=1, temperature=0.0, max_tokens=12)
     traces(sampler, base, greedy)
@@ -110,3 +111,45 @@ def test_reloaded_weights_sample_as_those_of_a_fresh_engine(sampler: OpenSampler
     finally:
         fresh.close()
     assert {name: trace.output_token_ids for name, trace in reloaded.items()} == {name: trace.output_token_ids for name, trace in expected.items()}
+
+
+def test_extra_reaches_the_engine_untouched(sampler: OpenSampler, base: Checkpoint) -> None:
+    greedy = traces(sampler, base, Sampling(n=1, temperature=0.0, max_tokens=16))
+    likeliest = traces(sampler, base, Sampling(n=1, temperature=1.0, max_tokens=16, extra={"top_k": 1, "min_p": 0}))
+    drawn = traces(sampler, base, Sampling(n=1, temperature=1.0, max_tokens=16))
+    assert {name: one.output_token_ids for name, one in likeliest.items()} == {name: one.output_token_ids for name, one in greedy.items()}
+    assert {name: one.output_token_ids for name, one in drawn.items()} != {name: one.output_token_ids for name, one in greedy.items()}
+
+
+def test_a_stop_string_ends_the_trace_and_its_text_is_what_its_tokens_say(sampler: OpenSampler, base: Checkpoint) -> None:
+    whole = traces(sampler, base, Sampling(n=1, temperature=1.0, max_tokens=24), PROBLEMS[:1])["p-0/g1/s0"]
+    stop = whole.text[3:5]
+    (stopped,) = traces(sampler, base, Sampling(n=1, temperature=1.0, max_tokens=24, extra={"stop": [stop]}), PROBLEMS[:1]).values()
+    assert stopped.finish_reason == "stop" and stop in stopped.text and whole.text.startswith(stopped.text)
+    assert stopped.output_token_ids == whole.output_token_ids[: len(stopped.output_token_ids)] != whole.output_token_ids
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [({"topk": 20}, "Unexpected keyword argument 'topk'"), ({"top_k": -3}, "top_k must be 0 .disable., or at least 1, got -3")],
+)
+def test_unknown_extra_is_refused_in_one_line_and_the_engine_continues(
+    sampler: OpenSampler, base: Checkpoint, extra: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(UserError, match=rf"vLLM does not accept Sampling\(extra=.*\): {reason}.*see vllm.SamplingParams for its keys") as error:
+        traces(sampler, base, Sampling(n=1, max_tokens=4, extra=extra))
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=reason):
+        require_known(extra)
+    assert len(traces(sampler, base, Sampling(n=1, max_tokens=4))) == 12
+
+
+def test_without_a_choice_the_context_is_what_the_cache_holds(base: Checkpoint) -> None:
+    # 2 layers · 2 · 32 · 2 bytes are 256 bytes per token: the cache holds 224 of the model's 512.
+    opened = VLLM(engine={"kv_cache_memory_bytes": 256 * 256, "max_num_seqs": 4}).open()
+    try:
+        assert len(traces(opened, base, Sampling(n=1, max_tokens=150), PROBLEMS[:2])) == 2
+        with pytest.raises(UserError, match="exceed the context of 224"):
+            traces(opened, base, Sampling(n=1, max_tokens=224), PROBLEMS[:1])
+    finally:
+        opened.close()

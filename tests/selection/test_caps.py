@@ -1,4 +1,4 @@
-"""Caps on accepted traces: duplicates, order of preference, problems and difficulty."""
+"""Limits on accepted traces: duplicates, order of preference, problems and difficulty."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from hypothesis import strategies as st
 
 from selfimprove import Caps
 from selfimprove.records import AcceptedTrace
-from selfimprove.selection.caps import Candidate
+from selfimprove.selection.caps import EligibleRow
 
 LONG = "first take the seven apples and then put three more beside them so that there are ten of them on the table in the end"
 
 
-def candidate(name: str, text: str = "", tokens: int = 1, switches: int = 0, problem: str = "p") -> Candidate:
-    return Candidate(AcceptedTrace(name, problem, (), text or name, "sampled", 1), tokens, switches)
+def row(name: str, text: str = "", tokens: int = 1, switches: int = 0, problem: str = "p") -> EligibleRow:
+    return EligibleRow(AcceptedTrace(name, problem, (), text or name, "sampled", 1), tokens, switches)
 
 
-def names(caps: Caps, *candidates: Candidate) -> list[str]:
-    return [row.trace_id for row in caps.keep(candidates, {})[0]]
+def names(caps: Caps, *rows: EligibleRow) -> list[str]:
+    return [row.trace_id for row in caps.keep(rows, {})[0]]
 
 
 def test_without_limits_all_are_kept() -> None:
-    both = candidate("b", "same"), candidate("a", "same")
+    both = row("b", "same"), row("a", "same")
     assert Caps().keep(both, {}) == ([both[1].row, both[0].row], {})
 
 
-def test_traces_alike_count_once_and_another_problem_is_another_matter() -> None:
-    group = [candidate("a", LONG), candidate("b", LONG.replace("end", "END")), candidate("c", "4 + 3 = 7."), candidate("d", LONG, problem="q")]
+def test_similar_traces_of_one_problem_count_once() -> None:
+    group = [row("a", LONG), row("b", LONG.replace("end", "END")), row("c", "4 + 3 = 7."), row("d", LONG, problem="q")]
     assert names(Caps(near_duplicates=0.8), *group) == ["a", "c", "d"]
     assert Caps(near_duplicates=0.8).keep(group, {})[1] == {"duplicate": 1}
-    assert names(Caps(near_duplicates=1), *group) == ["a", "b", "c", "d"], "one is for equal ones"
-    assert names(Caps(near_duplicates=1), *group[:1], candidate("z", LONG)) == ["a"]
+    assert names(Caps(near_duplicates=1), *group) == ["a", "b", "c", "d"], "1 drops only equal completions"
+    assert names(Caps(near_duplicates=1), *group[:1], row("z", LONG)) == ["a"]
 
 
 @pytest.mark.parametrize(("prefer", "chosen"), [("first", ["a", "b"]), ("short", ["b", "c"]), ("steady", ["a", "c"]), ("diverse", ["a", "d"])])
-def test_a_cap_keeps_those_that_are_preferred(prefer: str, chosen: list[str]) -> None:
+def test_a_cap_keeps_the_preferred_traces(prefer: str, chosen: list[str]) -> None:
     group = [
-        candidate("a", LONG, tokens=9, switches=0),
-        candidate("b", LONG + " of it", tokens=3, switches=4),
-        candidate("c", "so " + LONG, tokens=2, switches=1),
-        candidate("d", "ten is what seven and three come to, whichever way one counts", tokens=8, switches=2),
+        row("a", LONG, tokens=9, switches=0),
+        row("b", LONG + " of it", tokens=3, switches=4),
+        row("c", "so " + LONG, tokens=2, switches=1),
+        row("d", "ten is what seven and three come to, whichever way one counts", tokens=8, switches=2),
     ]
     assert names(Caps(prefer=prefer, per_problem=2), *group) == chosen  # type: ignore[arg-type]
     assert Caps(per_problem=3).keep(group, {})[1] == {"over cap": 1}
 
 
-def test_easy_problems_get_no_more_than_their_bins_share() -> None:
-    easy = [candidate(f"e{n}", problem=f"e{n}") for n in range(8)]
-    hard = [candidate(f"h{n}", problem=f"h{n}") for n in range(2)]
+def test_easy_problems_get_no_more_than_the_share_of_their_bin() -> None:
+    easy = [row(f"e{n}", problem=f"e{n}") for n in range(8)]
+    hard = [row(f"h{n}", problem=f"h{n}") for n in range(2)]
     rates = {f"e{n}": 1.0 for n in range(8)} | {f"h{n}": 0.2 for n in range(2)}
     kept, drops = Caps(difficulty_bins=2).keep([*easy, *hard], rates)
     assert Counter(row.trace_id[0] for row in kept) == {"e": 5, "h": 2} and drops == {"over bin": 3}
@@ -67,7 +67,7 @@ def test_easy_problems_get_no_more_than_their_bins_share() -> None:
     ),
 )
 def test_every_trace_is_kept_once_or_counted_once_whatever_the_order(drawn: list[tuple[str, str, int]], caps: Caps) -> None:
-    group = [candidate(f"{number:02d}", text, tokens, tokens % 3, problem) for number, (problem, text, tokens) in enumerate(drawn)]
+    group = [row(f"{number:02d}", text, tokens, tokens % 3, problem) for number, (problem, text, tokens) in enumerate(drawn)]
     rates = {"p": 0.1, "q": 0.6, "r": 1.0}
     kept, drops = caps.keep(group, rates)
     assert len(kept) + sum(drops.values()) == len(group) and len({row.trace_id for row in kept}) == len(kept)

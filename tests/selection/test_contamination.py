@@ -1,4 +1,4 @@
-"""What the evaluation asks is kept out of training."""
+"""Evaluation questions are kept out of training."""
 
 from __future__ import annotations
 

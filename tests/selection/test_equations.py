@@ -1,4 +1,4 @@
-"""Equations in a trace are held to what they say."""
+"""Equations in a trace are checked."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_an_equation_is_false_exactly_where_its_sides_differ(numbers, data, befo
         "−3 − 4 = −7",
     ],
 )
-def test_what_holds_or_is_no_equation_of_plain_numbers_is_let_pass(text):
+def test_true_equations_and_other_texts_pass(text):
     assert list(false_equations(text)) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "found"),
     [
         ("<think>\n4 - 7 = 3.\n3 - 7 = -3.\n</think>\n-3", ["4 - 7 = 3", "3 - 7 = -3"]),
         ("8 - 2 = 6, so 2 - 8 = 6.", ["2 - 8 = 6"]),
@@ -54,12 +54,12 @@ def test_what_holds_or_is_no_equation_of_plain_numbers_is_let_pass(text):
         ("Check: 2 × 3 = 5.", ["2 × 3 = 5"]),
     ],
 )
-def test_what_does_not_hold_is_told(text, told):
-    assert list(false_equations(text)) == told
+def test_false_equations_are_found(text, found):
+    assert list(false_equations(text)) == found
 
 
 @pytest.mark.parametrize("text", ["1+" * 50_000, "1" * 100_000, "1 + 1 = " * 20_000, "- " * 50_000, "1,111" * 20_000])
-def test_the_time_is_linear_whatever_the_text(text):
+def test_the_time_is_linear_for_any_text(text):
     began = time.perf_counter()
     list(false_equations(text))
     assert time.perf_counter() - began < 5

@@ -1,4 +1,4 @@
-"""Selection by agreement: what the majority says is accepted, whatever the reference says."""
+"""Selection by agreement: the majority's answer is accepted, whatever the reference answer is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def judged(problem: str, *answers: str | None, outcome: Outcome = Outcome.WRONG)
         name = f"{problem}/g1/s{number}"
         text = f"<think>\nso\n</think>\n{answer or ''}"
         trace = Trace(name, problem, "base", (1,), (1, 2), text, (), "stop", 1.0, 0)
-        found.append(AnnotatedTrace(trace, Verdict(name, outcome if answer else Outcome.UNPARSEABLE, answer, "exact", "1")))
+        found.append(AnnotatedTrace(trace, Verdict(name, outcome if answer else Outcome.UNPARSEABLE, answer, "exact", "1", 0.0)))
     return found
 
 
@@ -31,7 +31,7 @@ def kept(selector: KeepMajority, items: list[AnnotatedTrace]) -> Selection:
     return selector.select(items, {item.trace.problem_id: () for item in items}, 1)
 
 
-def test_the_answer_of_most_samples_is_accepted_and_the_others_are_counted() -> None:
+def test_the_most_frequent_answer_is_accepted_and_the_others_are_counted() -> None:
     found = kept(KeepMajority(), [*judged("p", "7", " 7", "8", None), *judged("q", "1", "2", "3", "3")])
     assert [row.trace_id for row in found.accepted] == ["p/g1/s0", "p/g1/s1", "q/g1/s2", "q/g1/s3"]
     assert found.drops == {"minority": 4}
@@ -45,14 +45,14 @@ def test_without_enough_agreement_nothing_is_accepted() -> None:
     assert kept(KeepMajority(), judged("p", None, None)).accepted == ()
 
 
-def test_form_and_caps_are_those_of_other_selection() -> None:
+def test_form_and_caps_work_as_in_keep_correct() -> None:
     items = judged("p", "7", "7", "7")
     unfinished = replace(items[0], trace=replace(items[0].trace, finish_reason="length"))
     found = kept(KeepMajority(form=KeepCorrect(caps=Caps(per_problem=1))), [unfinished, *items[1:]])
     assert [row.trace_id for row in found.accepted] == ["p/g1/s1"] and found.drops == {"unfinished": 1, "over cap": 1}
 
 
-def test_the_report_tells_how_many_were_accepted_falsely(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_states_how_many_were_accepted_falsely(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workflow = toy_workflow(
         make_toy_model(tmp_path / "model", 0.2),
         sampling=Sampling(n=5),

@@ -1,9 +1,10 @@
-"""Wrong traces beside right ones."""
+"""Pairs of right and wrong traces, and training data for a verifier."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -21,7 +22,10 @@ def judged(sampled: list[tuple[str, Outcome, int, str]]) -> list[JudgedTrace]:
         Trace(f"{problem}/g1/s{place}", problem, "m", (1,), (2, 3), f"{outcome} {variant}", ((0, 1),), finish, 0.8, place)
         for place, (problem, outcome, variant, finish) in enumerate(sampled)
     ]
-    return [JudgedTrace(trace, Verdict(trace.id, outcome, "7", "v", "1")) for trace, (_, outcome, _, _) in zip(traces, sampled, strict=True)]
+    return [
+        JudgedTrace(trace, Verdict(trace.id, outcome, "7", "v", "1", outcome.score))
+        for trace, (_, outcome, _, _) in zip(traces, sampled, strict=True)
+    ]
 
 
 def accepted(items: list[JudgedTrace]) -> list[AcceptedTrace]:
@@ -86,14 +90,21 @@ def test_a_verifier_sees_as_many_right_traces_of_a_problem_as_wrong_ones(
     assert [(row.problem_id, row.trace, row.right) for row in again] == [(row.problem_id, row.trace, row.right) for row in rows]
 
 
-def test_another_seed_draws_others_where_there_is_a_choice() -> None:
+def test_an_accepted_trace_is_never_the_rejected_one() -> None:
+    items = judged([("a", Outcome.WRONG, variant, "stop") for variant in (0, 0, 1, 2)])
+    rows = [replace(row, completion=items[0].trace.text) for row in accepted(judged([("a", Outcome.CORRECT, 0, "stop")]))]
+    pairs = pair_up(rows, items, 9, 0)
+    assert {pair.rejected_id for pair in pairs} == {"a/g1/s2", "a/g1/s3"}
+
+
+def test_another_seed_draws_other_pairs_and_rows() -> None:
     items = judged([("a", outcome, variant, "stop") for outcome in (Outcome.CORRECT, Outcome.WRONG) for variant in range(4)])
     drawn = {tuple((pair.chosen_id, pair.rejected_id) for pair in pair_up(accepted(items), items, 2, seed)) for seed in range(5)}
     shown = {tuple(row.trace_id for row in verifier_rows(((1, item) for item in items), {"a": "?"}, 2, seed)) for seed in range(5)}
     assert len(drawn) > 1 and len(shown) > 1
 
 
-def test_both_are_data_sets_that_come_back(tmp_path: Path) -> None:
+def test_both_are_stored_as_data_sets(tmp_path: Path) -> None:
     from datasets import load_dataset
 
     items = judged([("a", outcome, 0, "stop") for outcome in (Outcome.CORRECT, Outcome.WRONG)])

@@ -140,7 +140,7 @@ def test_a_stopped_probing_goes_on_and_ends_the_same(run: Path, tmp_path: Path) 
 
 def test_probes_are_shown_with_the_thoughts(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["traces", str(run), "--outcome", "wrong", "--limit", "400"]) == 0
-    assert "→ 3/3 right" in capsys.readouterr().out
+    assert "→ 3/3 correct" in capsys.readouterr().out
     assert main(["report", str(run)]) == 0
     out = capsys.readouterr().out
     assert "probe" in out and re.search(r"under-thinking 0\.\d\d \(0\.\d\d–0\.\d\d\) over \d+ wrong traces", out)

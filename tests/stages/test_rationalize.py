@@ -108,7 +108,7 @@ def test_an_ablation_tells_what_they_are_worth(tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "run" / "generation-01" / "without-rationalized" / "checkpoint").is_dir() and report.seconds["ablate"] > 0
     assert main(["report", str(tmp_path / "run")]) == 0
     out = capsys.readouterr().out
-    assert "rationalized: " in out and "worth " in out
+    assert "rationalization: " in out and "gain " in out
 
 
 def test_exemplars_get_their_hints_in_the_same_way() -> None:

@@ -121,7 +121,7 @@ def test_a_token_limit_holds_for_the_whole_trace(cluster: InlineCluster, tmp_pat
 
 
 def test_a_budget_and_a_search_exclude_each_other(cluster: InlineCluster, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="take the budget out"):
+    with pytest.raises(UserError, match="remove the budget from sampling"):
         searched(cluster, tmp_path, Search(), budget=Budget(max_tokens=4))
 
 

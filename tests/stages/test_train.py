@@ -10,8 +10,8 @@ from typing import ClassVar
 import pytest
 from toy import ToyPreference, ToyTrainer, make_toy_model, toy_workflow
 
-from selfimprove import Checkpoint, InlineCluster, PreferencePairs, UserError, improve
-from selfimprove.records import AcceptedTrace, Pair, TrainingStep
+from selfimprove import InlineCluster, PreferencePairs, UserError, improve
+from selfimprove.records import AcceptedTrace, Checkpoint, Pair, TrainingStep
 from selfimprove.seeds import derive_seed
 from selfimprove.stages.train import TOO_LONG
 from selfimprove.storage.files import read_records

@@ -25,7 +25,7 @@ class Steps(NoTracker):
     def __init__(self) -> None:
         self.steps: dict[int, list[TrainingStep]] = {}
 
-    def training(self, generation, steps):  # type: ignore[no-untyped-def]
+    def log_training(self, generation, steps):  # type: ignore[no-untyped-def]
         self.steps[generation] = list(steps)
 
 

@@ -16,9 +16,14 @@ from hypothesis import strategies as st
 from selfimprove import UserError
 from selfimprove.records import (
     AcceptedTrace,
+    AnnotatedTrace,
     Checkpoint,
     Coverage,
     Decision,
+    DifficultyFigures,
+    Estimate,
+    ForecastQuality,
+    GenerationCounts,
     GenerationReport,
     JudgedTrace,
     LabelledTrace,
@@ -28,10 +33,12 @@ from selfimprove.records import (
     Pair,
     Probe,
     Problem,
+    RationalizationFigures,
     ReinforcementPrompt,
     Request,
     Score,
     Selection,
+    ThinkingFigures,
     ThoughtRewards,
     Trace,
     TrainingStep,
@@ -49,9 +56,15 @@ NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 MANY = [Trace, Verdict, AcceptedTrace, Pair, VerifierRow, LedgerEntry, Probe]
 FEW = [
     *MANY,
+    AnnotatedTrace,
     Checkpoint,
     Coverage,
     Decision,
+    DifficultyFigures,
+    Estimate,
+    ForecastQuality,
+    GenerationCounts,
+    RationalizationFigures,
     ReinforcementPrompt,
     GenerationReport,
     JudgedTrace,
@@ -60,6 +73,7 @@ FEW = [
     Request,
     Score,
     Selection,
+    ThinkingFigures,
     ThoughtRewards,
     TrainingStep,
     Tries,
@@ -141,7 +155,7 @@ def test_a_file_that_holds_something_else_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "score.json", {"a": 1})
     with pytest.raises(UserError, match=r"score.json does not hold a Score: .*; remove it to make it again"):
         read_json(tmp_path / "score.json", Score)
-    write_records(tmp_path / "verdicts.parquet", [Verdict("t", Outcome.CORRECT, "1", "v", "1")], Verdict)
+    write_records(tmp_path / "verdicts.parquet", [Verdict("t", Outcome.CORRECT, "1", "v", "1", 1.0)], Verdict)
     with pytest.raises(UserError, match=r"verdicts.parquet does not hold Trace rows: .*; remove it"):
         read_records(tmp_path / "verdicts.parquet", Trace)
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")

@@ -1,4 +1,4 @@
-"""A fork shares the generations before it and makes the others anew."""
+"""A fork shares the generations before it and makes the later ones again."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ workflow = toy_workflow(Path({model!r}), answer_only_baseline=False)
 
 
 @pytest.fixture
-def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(tmp_path: Path, untracked: None) -> Path:
     """A finished run of two generations."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
     file = tmp_path / "toys.py"
     file.write_text(WORKFLOW.format(model=str(make_toy_model(tmp_path / "model", 0.2))))
     assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run"), "--set", "sampling.n=3"]) == 0
     return tmp_path / "run"
 
 
-def test_a_fork_takes_over_what_is_before_it_and_keeps_the_changes_of_its_source(run: Path, tmp_path: Path) -> None:
+def test_a_fork_takes_over_the_generations_before_it_and_keeps_the_changes_of_its_source(run: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and "logs" not in path.parts}
     assert main(["fork", str(run), "--from-generation", "2", "--inline", "--set", "trainer.gain=0.001"]) == 0
     old, new = RunFolder(run), RunFolder(tmp_path / "run-fork-2")
@@ -58,11 +57,11 @@ def test_a_fork_outlives_its_source(run: Path, tmp_path: Path) -> None:
     [
         (["--from-generation", "9"], "cannot fork .* from generation 9: generations 0 to 2 are complete"),
         (["--from-generation", "0"], "from generation 0"),
-        (["--from-generation", "1", "--set", "seed=7"], "a fork shares generations that rest on seed: 0 → 7; start a new run instead"),
+        (["--from-generation", "1", "--set", "seed=7"], "a fork shares generations that depend on seed: 0 → 7; start a new run instead"),
         (["--from-generation", "1", "--set", "trainer.gian=1"], "no field 'gian'; did you mean gain"),
     ],
 )
-def test_what_cannot_be_forked(run: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fork_that_is_not_possible_is_refused(run: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     import re
 
     assert main(["fork", str(run), "--inline", *arguments]) == 2

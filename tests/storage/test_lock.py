@@ -1,4 +1,4 @@
-"""One writer for a run folder at a time, and nobody is kept out by a process that is no more."""
+"""One writer at a time for a run folder, and a dead process keeps nobody out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with locked(Path(sys.argv[1])): print(flush=True); time.sleep(600)
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that writes into the folder `run`."""
+    """A process that writes to the folder `run`."""
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stdout.readline()
         yield process
@@ -31,7 +31,7 @@ def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_second_process_is_refused_by_the_name_of_the_first_until_that_is_killed(other: subprocess.Popen[str], tmp_path: Path) -> None:
-    line = rf"run is being written by process {other.pid} on host {os.uname().nodename} since [\d :-]+; wait for its end, or use another --run-dir"
+    line = rf"run is being written by process {other.pid} on host {os.uname().nodename} since [\d :-]+; wait until it ends, or use another --run-dir"
     for _ in range(2):
         with pytest.raises(BeingWritten, match=line), locked(tmp_path / "run"):
             pass

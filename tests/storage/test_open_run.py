@@ -1,4 +1,4 @@
-"""A run at a URL, as `improve` and the commands have it: stopped anywhere and gone on with elsewhere it ends as if nothing had happened."""
+"""A run at a URL, from `improve` and from the commands: killed anywhere and continued elsewhere, it ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from selfimprove import InlineCluster, UserError, Workflow, improve
 from selfimprove.__main__ import main
 from selfimprove.records import GenerationReport
 from selfimprove.storage.open_run import reading, writing
-from selfimprove.storage.remote import file_store as remote_module
-from selfimprove.storage.remote.file_store import Remote
+from selfimprove.storage.remote import file_store
+from selfimprove.storage.remote.file_store import FileStore
 from selfimprove.storage.remote.snapshot import scan
 from selfimprove.storage.run_folder import RunFolder
 
 TIMES = {"seconds.json", "report.json", "report.html", "mlflow.json"}
-"""Files that hold times or places."""
+"""Files that contain times or paths."""
 COPIES = ("write", "upload", "download")
-"""What a kill may come before."""
+"""Methods before which a kill may come."""
 
 
 class Killed(Exception):
-    """The process is no more: from here on nothing that it does has any effect."""
+    """The process is dead: nothing that it does from here on has any effect."""
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Goes to another machine: an empty disk, and those of the others out of reach."""
+    """A function that moves to another machine: its disk is empty, and the other machines' disks are out of reach."""
 
     def go(name: str) -> Path:
         for cache in tmp_path.glob("machine-*"):
@@ -63,7 +63,7 @@ def contents(run: RunFolder) -> dict[str, bytes]:
 
 
 def reports(run: RunFolder) -> list[GenerationReport]:
-    """Without times and places."""
+    """The reports without times and paths."""
 
     def bare(report: GenerationReport) -> GenerationReport:
         return replace(report, seconds={}, **{name: replace(getattr(report, name), path="") for name in ("start", "candidate", "kept")})
@@ -73,15 +73,15 @@ def reports(run: RunFolder) -> list[GenerationReport]:
 
 @pytest.fixture
 def undisturbed(workflow: Workflow, tmp_path: Path) -> RunFolder:
-    """The same run in a folder of this machine."""
+    """The same run in a local folder."""
     improve(workflow, tmp_path / "undisturbed", InlineCluster)
     return RunFolder(tmp_path / "undisturbed")
 
 
-def test_a_run_killed_before_any_copy_goes_on_from_an_empty_disk_to_the_same_end(
+def test_a_run_killed_before_any_copy_continues_from_an_empty_disk_to_the_same_end(
     workflow: Workflow, undisturbed: RunFolder, url: str, machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_module, "PAUSES", ())
+    monkeypatch.setattr(file_store, "PAUSES", ())
     done, limit = [0], [10**9]
 
     def mortal(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,26 +94,26 @@ def test_a_run_killed_before_any_copy_goes_on_from_an_empty_disk_to_the_same_end
         return copy
 
     for name in COPIES:
-        monkeypatch.setattr(Remote, name, mortal(getattr(Remote, name)))
+        monkeypatch.setattr(FileStore, name, mortal(getattr(FileStore, name)))
     improve(workflow, f"{url}/whole", InlineCluster)
     total = done[0]
     assert total > 40
-    behaviours = [1, 2, 3, *range(4, total, total // 8)]
-    for behaviour in behaviours:
-        done[0], limit[0] = 0, behaviour
-        machine(f"{behaviour}-killed")
+    kills = [1, 2, 3, *range(4, total, total // 8)]
+    for kill in kills:
+        done[0], limit[0] = 0, kill
+        machine(f"{kill}-killed")
         with pytest.raises(UserError, match="Killed"):
-            improve(workflow, f"{url}/{behaviour}", InlineCluster)
+            improve(workflow, f"{url}/{kill}", InlineCluster)
         done[0], limit[0] = 0, 10**9
-        machine(f"{behaviour}-next")
-        improve(workflow, f"{url}/{behaviour}", InlineCluster)
-        machine(f"{behaviour}-reader")
-        found = reading(f"{url}/{behaviour}", checkpoints="all")
-        assert contents(found) == contents(undisturbed), f"killed before copy {behaviour} of {total}"
+        machine(f"{kill}-next")
+        improve(workflow, f"{url}/{kill}", InlineCluster)
+        machine(f"{kill}-reader")
+        found = reading(f"{url}/{kill}", checkpoints="all")
+        assert contents(found) == contents(undisturbed), f"killed before copy {kill} of {total}"
         assert reports(found) == reports(undisturbed)
 
 
-def test_a_continued_run_fetches_the_champion_alone_of_the_checkpoints(workflow: Workflow, url: str, machine: Callable[[str], Path]) -> None:
+def test_a_continued_run_fetches_no_checkpoint_but_the_champion(workflow: Workflow, url: str, machine: Callable[[str], Path]) -> None:
     improve(workflow, url, InlineCluster)
     cache = machine("second")
     reading(url)
@@ -129,8 +129,7 @@ def test_a_continued_run_fetches_the_champion_alone_of_the_checkpoints(workflow:
 
 
 @pytest.fixture
-def command(tmp_path: Path, workflow: Workflow, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
+def command(tmp_path: Path, workflow: Workflow, untracked: None) -> list[str]:
     file = tmp_path / "toys.py"
     file.write_text(
         f"from pathlib import Path\nfrom toy import toy_workflow\nworkflow = toy_workflow(Path({workflow.base_model!r}), generations=1)\n"
@@ -150,10 +149,10 @@ def test_the_commands_take_a_url(
     assert main(["report", url, "--html", str(tmp_path / "page.html")]) == 0 and (tmp_path / "page.html").exists()
     machine("third")
     assert main(["fork", url, "--from-generation", "1", "--inline", "--set", "generations=2"]) == 0
-    assert "lease.json" not in Remote(f"{url}-fork-1").names() and [one.generation for one in reading(f"{url}-fork-1").reports()] == [0, 1, 2]
+    assert "lease.json" not in FileStore(f"{url}-fork-1").names() and [one.generation for one in reading(f"{url}-fork-1").reports()] == [0, 1, 2]
     capfd.readouterr()
     assert main(["report", f"{url}/nothing"]) == 2
-    assert f"{url}/nothing holds no run: there is no workflow.json in it" in capfd.readouterr().err
+    assert f"{url}/nothing holds no run: it has no workflow.json" in capfd.readouterr().err
     assert main([*command, "--run-dir", url, "--set", "seed=3"]) == 2
     assert f"{url} holds a run of another workflow: seed: 0 → 3; use another --run-dir" in capfd.readouterr().err
     assert main([*command, "--run-dir", "s33://bucket/first"]) == 2
@@ -169,7 +168,7 @@ def test_two_runs_in_one_folder_are_refused(command: list[str], tmp_path: Path, 
     assert not (tmp_path / "run" / ".lock").exists()
 
 
-def test_a_moved_run_goes_on_with_its_own_checkpoints(workflow: Workflow, tmp_path: Path) -> None:
+def test_a_moved_run_continues_with_its_own_checkpoints(workflow: Workflow, tmp_path: Path) -> None:
     improve(workflow, tmp_path / "here", InlineCluster)
     (tmp_path / "here").rename(tmp_path / "there")
     champion = improve(replace(workflow, generations=3), tmp_path / "there", InlineCluster)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove import UserError
-from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
+from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 
@@ -20,7 +20,7 @@ SCORE = Score("base", 4, 0.5, (0.1, 0.9), {1: 0.5}, {1: 0.5}, {"correct": 2}, 40
 
 def report(folder: RunFolder, number: int) -> GenerationReport:
     base = Checkpoint(f"generation-{number}", str(folder.generation(number) / "checkpoint"), None, number, "w", "t")
-    return GenerationReport(number, base, base, SCORE, base, SCORE, "why", {"sampled": 4}, {}, {}, {"sample": 1.5}, {"sample": 40})
+    return GenerationReport(number, base, base, SCORE, base, SCORE, "why", {}, {}, {Stage.SAMPLE: 1.5}, {Stage.SAMPLE: 40})
 
 
 def test_a_new_folder_is_claimed_and_the_same_settings_continue_it(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_champion_is_a_link_that_moves_with_the_folder(tmp_path: Path) -> No
     run = RunFolder(tmp_path / "run")
     for number in (1, 2):
         (run.generation(number) / "checkpoint").mkdir(parents=True)
-        run.crown(report(run, number).kept)
+        run.set_champion(report(run, number).kept)
         assert (run.root / "champion").resolve() == run.generation(number) / "checkpoint"
     run.root.rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "champion").resolve() == tmp_path / "moved" / "generation-02" / "checkpoint"
@@ -93,7 +93,7 @@ def test_a_champion_outside_the_folder_is_linked_where_it_is(tmp_path: Path) -> 
     run = RunFolder(tmp_path / "run")
     run.root.mkdir()
     (tmp_path / "model").mkdir()
-    run.crown(replace(report(run, 1).kept, path=str(tmp_path / "model")))
+    run.set_champion(replace(report(run, 1).kept, path=str(tmp_path / "model")))
     assert (run.root / "champion").resolve() == tmp_path / "model"
 
 
@@ -105,13 +105,13 @@ def test_problems_are_kept_as_json(tmp_path: Path) -> None:
 
 def test_a_stage_that_was_stopped_and_continued_counts_both_times(tmp_path: Path) -> None:
     file = tmp_path / "seconds.json"
-    with pytest.raises(KeyboardInterrupt), Stopwatch(file).time("sample"):
+    with pytest.raises(KeyboardInterrupt), Stopwatch(file).time(Stage.SAMPLE):
         time.sleep(0.02)
         raise KeyboardInterrupt
     continued = Stopwatch(file)
-    assert continued.seconds["sample"] >= 0.02
-    with continued.time("sample"):
+    assert continued.seconds[Stage.SAMPLE] >= 0.02
+    with continued.time(Stage.SAMPLE):
         time.sleep(0.02)
-    with continued.time("train"):
+    with continued.time(Stage.TRAIN):
         pass
-    assert continued.seconds["sample"] >= 0.04 and list(Stopwatch(file).seconds) == ["sample", "train"]
+    assert continued.seconds[Stage.SAMPLE] >= 0.04 and list(Stopwatch(file).seconds) == ["sample", "train"]

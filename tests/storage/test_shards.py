@@ -26,7 +26,7 @@ REQUESTS = requests_for(PROBLEMS, PlainQuestion(), Sampling(n=2), "g1")
 
 def judged(request: Request, text: str = "x") -> JudgedTrace:
     trace = Trace(request.id, request.problem_id, "base", (1,), (2, 3), text, ((0, 1),), "stop", request.temperature, request.seed)
-    return JudgedTrace(trace, Verdict(request.id, Outcome.WRONG, None, "test", "1"))
+    return JudgedTrace(trace, Verdict(request.id, Outcome.WRONG, None, "test", "1", 0.0))
 
 
 def one_by_one(requests: Sequence[Request]) -> Iterator[list[JudgedTrace]]:

@@ -40,7 +40,7 @@ RULES = {
 
 
 @pytest.fixture
-def workflow_file() -> ModuleType:
+def workflow_file(tracked_if_slow: None) -> ModuleType:
     spec = importlib.util.spec_from_file_location("thinking_by_difficulty_file", FILE)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -57,9 +57,8 @@ def make_run(folder: Path, size: int) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(tmp_path: Path, tracked_if_slow: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of one generation whose champion has a tokenizer."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
     place = make_run(tmp_path, 240)
     monkeypatch.setattr(ObedientSampler, "calls", [])
     monkeypatch.setattr(ObedientSampler, "patience", [])
@@ -117,6 +116,7 @@ def test_a_problem_is_asked_once_under_each_limit_and_an_interrupted_study_conti
         measure(workflow_file, run, limits=range(0, OWN + 2))
 
 
+@pytest.mark.slow
 def test_mlflow_shows_the_comparison_on_the_run(run: Path, workflow_file: ModuleType) -> None:
     from mlflow import MlflowClient
 

@@ -31,7 +31,7 @@ REJECTION = Sampling(n=16, temperature=0.6, max_tokens=64)
 
 
 @pytest.fixture
-def workflow_file() -> ModuleType:
+def workflow_file(tracked_if_slow: None) -> ModuleType:
     spec = importlib.util.spec_from_file_location("budget_curve", FILE)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -40,9 +40,8 @@ def workflow_file() -> ModuleType:
 
 
 @pytest.fixture
-def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(tmp_path: Path, tracked_if_slow: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of one generation whose champion has a tokenizer."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.getbasetemp() / 'mlflow.db'}")
     file = tmp_path / "toys.py"
     file.write_text(WORKFLOW.format(model=str(make_toy_model(tmp_path / "model", 0.2))))
     assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run")]) == 0
@@ -114,6 +113,7 @@ def test_the_report_of_the_run_tells_of_the_curve(run: Path, workflow_file: Modu
     assert "rejection sampling: generation-1, 15 problems" in out and "●" in out
 
 
+@pytest.mark.slow
 def test_mlflow_shows_the_curve_on_the_run_once(run: Path, workflow_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

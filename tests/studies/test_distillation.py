@@ -63,7 +63,7 @@ class Recorder(NoTracker):
 
     calls: list[Any] = []  # noqa: RUF012
 
-    def baseline(self, name: str, score: Score) -> None:
+    def log_baseline(self, name: str, score: Score) -> None:
         self.calls.append((name, score.pass_at_1))
 
     def finish(self, status: str) -> None:

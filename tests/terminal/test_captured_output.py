@@ -1,4 +1,4 @@
-"""What libraries print goes into the file, whichever way it is written."""
+"""Whatever libraries print goes to the file, whichever way they print it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from selfimprove.terminal.captured_output import noise_into
+from selfimprove.terminal.captured_output import capture_output
 
 
 @pytest.mark.parametrize("replaced", [True, False], ids=["sys.stderr is not descriptor 2", "sys.stderr is descriptor 2"])
-def test_only_what_is_printed_on_the_console_is_seen(
+def test_only_the_console_reaches_the_screen(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not replaced:
         monkeypatch.setattr(sys, "stderr", open(2, "w", closefd=False))  # noqa: SIM115
-    with noise_into(tmp_path / "log") as console:
+    with capture_output(tmp_path / "log") as console:
         print("printed, no end of line", end="")
         print("an error", file=sys.stderr)
         os.write(2, b"from below\n")

@@ -1,4 +1,4 @@
-"""The traces of a generation in figures."""
+"""Figures about the traces of a generation."""
 
 from __future__ import annotations
 

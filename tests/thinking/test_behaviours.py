@@ -25,17 +25,17 @@ from selfimprove.thinking.thoughts import split
 
 HERE = Path(__file__).parent
 PARTS = {"development": 0.85, "held_out": 0.75}
-"""The least precision and recall of every class that is accepted."""
+"""Minimum precision and recall of every class."""
 
 
 def labelled(part: str) -> list[list[dict[str, str]]]:
-    """The traces of a part, each a list of thoughts with their labels."""
+    """The traces of a part, each a list of labelled thoughts."""
     rows = [json.loads(line) for line in (HERE / f"behaviours_{part}.jsonl").read_text().splitlines()]
     return [list(trace) for _, trace in itertools.groupby(rows, key=lambda row: row["trace"])]
 
 
 def confusion(part: str) -> Counter[tuple[Behaviour, Behaviour]]:
-    """How many thoughts of one label got which mark."""
+    """Number of thoughts with each label and mark."""
     pairs: Counter[tuple[Behaviour, Behaviour]] = Counter()
     for trace in labelled(part):
         marks = Behaviours().mark([row["text"] for row in trace])
@@ -104,15 +104,15 @@ def test_the_first_sentence_that_shows_a_cue_decides(thought: str, behaviour: Be
     assert Behaviours().mark([thought, "4 + 3 = 7."])[0] is behaviour
 
 
-def test_a_conclusion_by_position_is_one_in_the_last_thought_alone() -> None:
+def test_a_conclusion_by_position_counts_in_the_last_thought_only() -> None:
     assert Behaviours().mark(["So x = 3.", "So y = 4."]) == [Behaviour.STEP, Behaviour.CONCLUSION]
 
 
-def test_a_table_of_ones_own_replaces_the_shipped_one() -> None:
+def test_a_custom_table_replaces_the_default() -> None:
     mine = Behaviours(cues=(Cue(Behaviour.REVISION, "scrap that"), *CUES))
     assert mine.mark(["Scrap that, it is 4.", "Right."]) == [Behaviour.REVISION, Behaviour.CONFIRMATION]
     assert Behaviours(cues=()).mark(["Wait, no.", "So the answer is 4."]) == [Behaviour.STEP, Behaviour.STEP]
-    with pytest.raises(ValidationError, match="no regular expression"):
+    with pytest.raises(ValidationError, match="not a regular expression"):
         Cue(Behaviour.PLAN, "(")
 
 

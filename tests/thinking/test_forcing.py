@@ -1,4 +1,4 @@
-"""Budget forcing as a function of the tokens written so far: limits hold whatever a model would write."""
+"""Budget forcing as a function of the tokens so far: limits hold whatever a model writes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EOS = 0
 
 
 def encode(text: str) -> list[int]:
-    """The longest token first, the special ones for both delimiters left out: a delimiter is several tokens, as in most vocabularies."""
+    """Longest token first, without special tokens for the delimiters: a delimiter is several tokens, as in most vocabularies."""
     ids = []
     while text:
         fitting = [n for n, token in enumerate(TEXTS) if n not in (EOS, 15, 16) and text.startswith(token)]
@@ -71,7 +71,7 @@ budgets = st.builds(
 
 
 def written(forcing: Forcing, opened: bool, choose: random.Random, most: int = 80) -> tuple[list[int], Writing]:
-    """What a model of random tokens writes under a budget, in a decoding loop that does as it is told."""
+    """The output of a random model under a budget, in a decoding loop that obeys."""
     writing, output = Writing(forcing, opened), list[int]()
     while len(output) < most and (not output or output[-1] != EOS):
         token = choose.randrange(len(TEXTS))
@@ -89,7 +89,7 @@ def text_of(output: list[int]) -> str:
 
 
 @given(budgets, st.booleans(), st.randoms(use_true_random=False))
-def test_no_limit_is_broken_whatever_the_model_would_write(budget: Budget, opened: bool, choose: random.Random) -> None:
+def test_no_limit_is_broken_whatever_the_model_writes(budget: Budget, opened: bool, choose: random.Random) -> None:
     forcing = Forcing(budget, THINK, VOCABULARY)
     output, writing = written(forcing, opened, choose)
     parsed = parse(text_of(output).replace("<eos>", ""), opened=opened)
@@ -129,7 +129,7 @@ def test_without_limits_nothing_is_forced_and_nothing_held_back() -> None:
 
 
 @given(st.lists(st.integers(1, len(TEXTS) - 1), max_size=60))
-def test_thoughts_are_counted_as_they_grow_as_in_the_whole_text(output: list[int]) -> None:
+def test_thoughts_are_counted_incrementally_as_in_the_whole_text(output: list[int]) -> None:
     writing = Writing(Forcing(Budget(), Delimiters("<think>", ">,>,>,>,>,1"), VOCABULARY), opened=True)
     for count, token in enumerate(output, start=1):
         writing.read(token)
@@ -145,7 +145,7 @@ def thoughts_done(text: str, opened: bool) -> int:
 
 
 @given(st.integers(1, 3), st.booleans(), st.randoms(use_true_random=False))
-def test_a_turn_is_ended_after_as_many_more_thoughts_as_asked_for_and_gone_on_with_from_there(more: int, opened: bool, choose: random.Random) -> None:
+def test_a_turn_is_ended_after_the_requested_thoughts_and_continued_from_there(more: int, opened: bool, choose: random.Random) -> None:
     forcing, text = Forcing(Budget(), THINK, VOCABULARY), ""
     for _ in range(4):
         parts = parse(text, opened=opened)
@@ -179,7 +179,7 @@ def test_limits_count_from_the_prefix_on() -> None:
     assert thoughts.thoughts == 1 and TEXTS[thoughts.next] == "</"
 
 
-def test_a_switch_is_found_in_every_spelling_and_by_its_first_token_where_it_is_none() -> None:
+def test_a_switch_is_found_in_every_spelling_and_by_its_first_token_if_it_has_several() -> None:
     assert {TEXTS[token] for token in VOCABULARY.beginning(("wait", "SO"))} == {"Wait", " so"}
     assert {TEXTS[token] for token in VOCABULARY.beginning(("ai", "th"))} == {"a", " ", "th"}
 

@@ -1,4 +1,4 @@
-"""Thinking is split into thoughts, to the letter, and what is complete stays."""
+"""Thinking is split into thoughts exactly, and complete thoughts are stable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def texts(thinking: str) -> list[str]:
 
 
 @given(TEXTS)
-def test_the_thoughts_together_are_the_thinking_to_the_letter(thinking: str) -> None:
+def test_the_thoughts_together_are_exactly_the_thinking(thinking: str) -> None:
     thoughts = split(thinking)
     assert "".join(thought.text for thought in thoughts) == thinking
     assert all(thinking[thought.start : thought.end] == thought.text for thought in thoughts)
@@ -35,7 +35,7 @@ def test_thoughts_that_are_complete_stay_when_the_text_grows(thinking: str, more
 
 
 @given(st.lists(PIECES, max_size=16).map("".join))
-def test_thoughts_stay_letter_by_letter(thinking: str) -> None:
+def test_thoughts_are_stable_character_by_character(thinking: str) -> None:
     whole = split(thinking)
     for length in range(len(thinking)):
         complete = split(thinking[:length])[:-1]

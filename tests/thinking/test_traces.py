@@ -15,7 +15,7 @@ def test_rendering_a_parsed_trace_gives_back_its_text(text: str, opened: bool, d
 
 
 @given(TEXTS)
-def test_there_is_no_answer_before_the_thinking_has_ended(text: str) -> None:
+def test_there_is_no_answer_before_the_thinking_ends(text: str) -> None:
     parsed = parse(text)
     if parsed.answer is not None:
         assert "unclosed" not in parsed.flags

@@ -1,12 +1,12 @@
-"""Reports and settings become flat figures with names that every tracker takes."""
+"""Reports and settings become flat figures with names that every tracker accepts."""
 
 from __future__ import annotations
 
-from selfimprove.records import Checkpoint, Coverage, GenerationCounts, GenerationReport, Score, ThinkingFigures, TrainingStep
+from selfimprove.records import Checkpoint, Coverage, GenerationCounts, GenerationReport, Score, Stage, ThinkingFigures, TrainingStep
 from selfimprove.tracking import figures
 
 
-def test_settings_are_shown_outer_ones_first_and_parts_under_their_role():
+def test_settings_are_shown_outer_first_and_parts_under_their_role():
     settings = {
         "part": "Workflow",
         "sampling": {"part": "Sampling", "top_p": 0.9},
@@ -18,7 +18,7 @@ def test_settings_are_shown_outer_ones_first_and_parts_under_their_role():
     assert figures.of_settings(settings) == {"seed": "0", "base_model": "tiny", "sampling": "Sampling", "sampling.top_p": "0.9"}
 
 
-def test_settings_stop_at_the_number_asked_for_and_long_ones_are_left_out():
+def test_settings_stop_at_the_maximum_and_long_ones_are_left_out():
     assert len(figures.of_settings({f"s{i}": i for i in range(80)})) == 60
     assert figures.of_settings({"system": "Think. " * 40, "seed": 1}) == {"seed": "1"}
 
@@ -36,7 +36,7 @@ def test_a_generation_follows_the_settings_of_its_round():
     assert figures.of_round(settings, 0) == figures.of_round(settings, 3) == figures.of_round(settings, 1)
 
 
-def test_of_many_k_the_powers_of_two_and_the_largest_are_shown():
+def test_of_many_k_only_powers_of_two_and_the_largest_are_shown():
     rates = {k: k / 10 for k in range(1, 8)}
     score = Score("m1", 10, 0.1, (0.0, 0.3), rates, rates, {"correct": 1}, 9)
     assert [key for key in figures.of_score(score) if key.startswith("1_evaluation/pass_at")] == [
@@ -60,12 +60,12 @@ def test_a_report_becomes_sections_with_legal_names():
         kept=checkpoint,
         kept_score=score,
         why="better",
-        counts=GenerationCounts(sampled=8, verified=2, accepted=2, distinct=2, falsely_accepted=0, problems=2, most_samples=4, trained_on=2),
+        counts=GenerationCounts(sampled=8, verified=3, accepted=2, distinct=2, falsely_accepted=0, problems=2, most_samples=4, trained_on=2),
         outcomes={"correct": 3},
         drops={"longer than 9/10 of ../context": 1},
-        seconds={"sample": 1.5},
-        tokens={"sample": 80},
-        anatomy=ThinkingFigures(8, 2.5, 0.5, 40.0, 10.0, {"revision": 0.5}, {"revision": 0.25}),
+        seconds={Stage.SAMPLE: 1.5, Stage.REWARD: 1.5},
+        tokens={Stage.SAMPLE: 80},
+        anatomy=ThinkingFigures(8, 2.5, 1, 90, 40, {"revision": 0.5}, {"revision": 0.25}),
         coverage=Coverage(("a", "b"), (), ("c",), "expansion"),
     )
     assert figures.of_report(report) == {
@@ -79,9 +79,9 @@ def test_a_report_becomes_sections_with_legal_names():
         "1_evaluation/undecided": 0.25,
         "3_thinking/traces": 8,
         "3_thinking/thoughts": 2.5,
-        "3_thinking/switches": 0.5,
-        "3_thinking/thinking_characters": 40,
-        "3_thinking/output_tokens": 10,
+        "3_thinking/switches": 1,
+        "3_thinking/thinking_characters": 90,
+        "3_thinking/output_tokens": 40,
         "4_behaviours/revision": 0.5,
         "4_behaviours/revision_share": 0.25,
         "coverage/newly_solved": 2,
@@ -89,10 +89,10 @@ def test_a_report_becomes_sections_with_legal_names():
         "coverage/never_solved": 1,
         "champion/pass_at_1": 0.5,
         "2_traces/sampled": 8,
+        "2_traces/verified": 3,
         "2_traces/accepted": 2,
         "2_traces/problems": 2,
         "2_traces/distinct": 2,
-        "2_traces/verified": 2,
         "2_traces/falsely_accepted": 0,
         "2_traces/most_samples": 4,
         "2_traces/trained_on": 2,
@@ -103,10 +103,11 @@ def test_a_report_becomes_sections_with_legal_names():
         "outcomes/correct": 3,
         "drops/longer_than_9_10_of____context": 1,
         "5_seconds/sample": 1.5,
+        "5_seconds/reward": 1.5,
         "6_tokens/sample": 80,
     }
 
 
-def test_a_step_tells_what_its_trainer_measured():
+def test_a_step_has_whatever_its_trainer_measured():
     step = TrainingStep(2, 5, 0.5, 1e-4, 300, {"margin": 0.2})
     assert figures.of_step(step) == {"train/loss": 0.5, "train/learning_rate": 1e-4, "train/tokens": 300, "train/margin": 0.2}

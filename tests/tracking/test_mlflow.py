@@ -1,8 +1,9 @@
-"""A campaign in a real MLflow store: what is there after a run, after a continued run and after an outage."""
+"""A real MLflow store after a run, after a continued run and after an outage."""
 
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove.protocols import Tracker
-from selfimprove.records import Checkpoint, GenerationCounts, GenerationReport, Score, TrainingStep
+from selfimprove.records import Checkpoint, GenerationCounts, GenerationReport, Score, Stage, TrainingStep
 from selfimprove.tracking.mlflow import MLflow
 
 SETTINGS = {"part": "Workflow", "base_model": "tiny", "generations": 2, "verifier": {"part": "Exact"}}
@@ -18,9 +19,9 @@ SETTINGS = {"part": "Workflow", "base_model": "tiny", "generations": 2, "verifie
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """The address of one SQLite store, as making one takes seconds, and a client to look into it."""
+    """The address of a SQLite store, shared because making one takes seconds, and a client for it."""
     uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-    MLflow(uri=uri, experiment="warm-up").start("warm-up", {}, tmp_path_factory.mktemp("run"))
+    MLflow(uri=uri, experiment="warm-up").open("warm-up", {}, tmp_path_factory.mktemp("run")).start()
     from mlflow import MlflowClient
 
     return uri, MlflowClient(uri)
@@ -37,11 +38,11 @@ def report(generation: int) -> GenerationReport:
         kept=checkpoint,
         kept_score=score,
         why="better",
-        counts=GenerationCounts(sampled=8, verified=2, accepted=2, distinct=2, falsely_accepted=0, problems=2, most_samples=4, trained_on=2),
+        counts=GenerationCounts(sampled=8, verified=3, accepted=2, distinct=2, falsely_accepted=0, problems=2, most_samples=4, trained_on=2),
         outcomes={"correct": 2},
         drops={"too long": 1},
-        seconds={"sample": 1.5},
-        tokens={"sample": 80},
+        seconds={Stage.SAMPLE: 1.5},
+        tokens={Stage.SAMPLE: 80},
     )
 
 
@@ -65,18 +66,19 @@ def points(client, run_id: str, key: str) -> list[tuple[int, float]]:
 
 def test_a_finished_run_shows_lines_on_the_parent_and_a_child_for_each_generation(store, tmp_path):
     uri, client = store
-    tracker = MLflow(uri=uri, experiment="finished")
-    assert isinstance(tracker, Tracker)
-    link = tracker.start("campaign", SETTINGS, tmp_path)
+    mlflow = MLflow(uri=uri, experiment="finished")
+    assert isinstance(mlflow, Tracker) and pickle.loads(pickle.dumps(mlflow)) == mlflow
+    tracker = mlflow.open("workflow", SETTINGS, tmp_path)
+    link = tracker.start()
     for generation in (0, 1, 2):
-        tracker.training(generation, steps(1, 400) if generation else [])
-        tracker.record(report(generation), tmp_path)
-    tracker.baseline("few shot", report(3).score)
+        tracker.log_training(generation, steps(1, 400) if generation else [])
+        tracker.log_generation(report(generation), tmp_path)
+    tracker.log_baseline("few shot", report(3).score)
     tracker.finish("FINISHED")
 
     parent = client.get_run(ids(tmp_path)["run_id"])
     assert f"/#/experiments/{parent.info.experiment_id}/runs?" in link and uri in link
-    assert (parent.info.status, parent.info.run_name) == ("FINISHED", f"campaign {tmp_path.name}")
+    assert (parent.info.status, parent.info.run_name) == ("FINISHED", f"workflow {tmp_path.name}")
     assert parent.data.params == {"base_model": "tiny", "generations": "2", "verifier": "Exact"}
     assert points(client, parent.info.run_id, "1_evaluation/pass_at_1") == [(0, 0.0), (1, 0.1), (2, 0.2)]
     assert points(client, parent.info.run_id, "drops/too_long") == [(0, 1), (1, 1), (2, 1)]
@@ -99,28 +101,28 @@ def test_a_finished_run_shows_lines_on_the_parent_and_a_child_for_each_generatio
     assert {metric.key: metric.value for metric in model.metrics}["1_evaluation/pass_at_1"] == pytest.approx(0.2)
 
 
-def test_a_continued_run_goes_on_under_the_same_ids_and_tells_nothing_twice(store, tmp_path):
+def test_a_continued_run_goes_on_under_the_same_ids_and_logs_nothing_twice(store, tmp_path):
     uri, client = store
-    interrupted = MLflow(uri=uri, experiment="continued")
-    interrupted.start("continued", SETTINGS, tmp_path)
-    interrupted.record(report(0), tmp_path)
-    interrupted.record(report(1), tmp_path)
-    interrupted.baseline("few_shot", report(3).score)
-    interrupted.training(2, steps(1, 3))
+    interrupted = MLflow(uri=uri, experiment="continued").open("continued", SETTINGS, tmp_path)
+    interrupted.start()
+    interrupted.log_generation(report(0), tmp_path)
+    interrupted.log_generation(report(1), tmp_path)
+    interrupted.log_baseline("few_shot", report(3).score)
+    interrupted.log_training(2, steps(1, 3))
     interrupted.finish("KILLED")
     before, first = ids(tmp_path), children(client, tmp_path)
     assert client.get_run(before["run_id"]).info.status == "KILLED"
     assert [first[generation].info.status for generation in (0, 1, 2)] == ["FINISHED", "FINISHED", "KILLED"]
 
-    continued = MLflow(uri=uri, experiment="continued")
-    continued.start("continued", {**SETTINGS, "generations": 3}, tmp_path)
+    continued = MLflow(uri=uri, experiment="continued").open("continued", {**SETTINGS, "generations": 3}, tmp_path)
+    continued.start()
     assert client.get_run(before["run_id"]).info.status == "RUNNING"
     for generation in (0, 1):
-        continued.record(report(generation), tmp_path)
-    continued.baseline("few_shot", report(3).score)
-    continued.training(2, steps(1, 4))
-    continued.record(report(2), tmp_path)
-    continued.record(report(2), tmp_path)
+        continued.log_generation(report(generation), tmp_path)
+    continued.log_baseline("few_shot", report(3).score)
+    continued.log_training(2, steps(1, 4))
+    continued.log_generation(report(2), tmp_path)
+    continued.log_generation(report(2), tmp_path)
     continued.finish("FINISHED")
 
     after = children(client, tmp_path)
@@ -131,25 +133,25 @@ def test_a_continued_run_goes_on_under_the_same_ids_and_tells_nothing_twice(stor
     assert points(client, before["run_id"], "baseline/few_shot") == [(0, 0.3)]
     assert points(client, after[2].info.run_id, "train/loss") == [(1, 1.0), (2, 0.5), (3, 0.333333), (4, 0.25)]
     assert len(client.search_logged_models([before["experiment_id"]])) == 3
-    told = [client.get_model_version(f"continued_{tmp_path.name}", str(number)) for number in (1, 2, 3)]
-    assert [version.tags["checkpoint"] for version in told] == ["model/g0", "model/g1", "model/g2"] and told[2].aliases == ["champion"]
+    versions = [client.get_model_version(f"continued_{tmp_path.name}", str(number)) for number in (1, 2, 3)]
+    assert [version.tags["checkpoint"] for version in versions] == ["model/g0", "model/g1", "model/g2"] and versions[2].aliases == ["champion"]
 
 
-def test_a_generation_that_was_half_told_when_the_process_died_is_told_once(store, tmp_path):
+def test_a_generation_that_was_half_logged_when_the_process_died_is_logged_once(store, tmp_path):
     uri, client = store
     artifacts = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
-    died = MLflow(uri=uri, experiment="half-told")
-    died.start("campaign", SETTINGS, tmp_path)
+    died = MLflow(uri=uri, experiment="half-logged").open("workflow", SETTINGS, tmp_path)
+    died.start()
     shutil.move(artifacts, artifacts.with_name("away"))
     artifacts.write_text("a file where the folder was: artifacts are refused, figures are not")
-    died.record(report(0), tmp_path)
+    died.log_generation(report(0), tmp_path)
     assert children(client, tmp_path)[0].info.status == "RUNNING"
     artifacts.unlink()
     shutil.move(artifacts.with_name("away"), artifacts)
 
-    continued = MLflow(uri=uri, experiment="half-told")
-    continued.start("campaign", SETTINGS, tmp_path)
-    continued.record(report(0), tmp_path)
+    continued = MLflow(uri=uri, experiment="half-logged").open("workflow", SETTINGS, tmp_path)
+    continued.start()
+    continued.log_generation(report(0), tmp_path)
     child = children(client, tmp_path)[0]
     assert child.info.status == "FINISHED"
     assert (
@@ -161,38 +163,38 @@ def test_a_generation_that_was_half_told_when_the_process_died_is_told_once(stor
 
 def test_a_run_that_was_deleted_from_the_store_gets_a_new_one(store, tmp_path):
     uri, client = store
-    MLflow(uri=uri, experiment="deleted").start("campaign", SETTINGS, tmp_path)
+    MLflow(uri=uri, experiment="deleted").open("workflow", SETTINGS, tmp_path).start()
     before = ids(tmp_path)["run_id"]
     client.delete_run(before)
-    MLflow(uri=uri, experiment="deleted").start("campaign", SETTINGS, tmp_path)
+    MLflow(uri=uri, experiment="deleted").open("workflow", SETTINGS, tmp_path).start()
     assert ids(tmp_path)["run_id"] != before
 
 
 def test_a_server_that_is_away_costs_seconds_and_one_warning(tmp_path, caplog):
     begin = time.monotonic()
-    tracker = MLflow(uri="http://user:secret@127.0.0.1:9")
-    assert tracker.start("campaign", SETTINGS, tmp_path) is None
+    tracker = MLflow(uri="http://user:secret@127.0.0.1:9").open("workflow", SETTINGS, tmp_path)
+    assert tracker.start() is None
     for first in range(1, 100):
-        tracker.training(1, steps(first, first))
+        tracker.log_training(1, steps(first, first))
     tracker.finish("FAILED")
     assert time.monotonic() - begin < 30
     assert len([record for record in caplog.records if record.name.startswith("selfimprove")]) == 1
     assert "secret" not in caplog.text
 
 
-def test_what_was_missed_in_an_outage_is_told_when_the_store_is_back(store, tmp_path):
+def test_what_was_missed_in_an_outage_is_logged_when_the_store_is_back(store, tmp_path):
     uri, client = store
     file = Path(uri.removeprefix("sqlite:///"))
-    tracker = MLflow(uri=uri, experiment="outage")
+    tracker = MLflow(uri=uri, experiment="outage").open("workflow", SETTINGS, tmp_path)
     file.rename(file.with_suffix(".away"))
     file.mkdir()
-    assert tracker.start("campaign", SETTINGS, tmp_path) is None
-    tracker.training(0, steps(1, 2))
-    tracker.record(report(0), tmp_path)
+    assert tracker.start() is None
+    tracker.log_training(0, steps(1, 2))
+    tracker.log_generation(report(0), tmp_path)
     file.rmdir()
     file.with_suffix(".away").rename(file)
-    tracker.training(1, steps(1, 2))
-    tracker.record(report(1), tmp_path)
+    tracker.log_training(1, steps(1, 2))
+    tracker.log_generation(report(1), tmp_path)
     tracker.finish("FINISHED")
     assert points(client, ids(tmp_path)["run_id"], "1_evaluation/pass_at_1") == [(0, 0.0), (1, 0.1)]
     assert points(client, children(client, tmp_path)[0].info.run_id, "train/loss") == [(1, 1.0), (2, 0.5)]

@@ -1,4 +1,4 @@
-"""What a campaign of toy parts leaves in a real MLflow store beside its figures: datasets, models, tables and traces, each of them once."""
+"""What a run of toy parts leaves in a real MLflow store besides figures: datasets, models, tables and traces, each of them once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from selfimprove.tracking.mlflow_models import Models
 
 @pytest.fixture(scope="module")
 def store(told: Told) -> SimpleNamespace:
-    """The first campaign: a client, its folder, and what its mlflow.json says."""
+    """The first run: a client, its folder, and the content of its mlflow.json."""
     from mlflow import MlflowClient
 
     client, folder = MlflowClient(told.uri), told.folders[0]
@@ -34,7 +34,7 @@ def traces(store: SimpleNamespace, run_id: str) -> list[object]:
 
 
 def everything(store: SimpleNamespace) -> dict[str, object]:
-    """What may not change when it is told again."""
+    """Everything that must not change when the run is logged again."""
     runs = store.client.search_runs([store.experiment_id])
     return {
         "runs": sorted(run.info.run_id for run in runs),
@@ -48,7 +48,7 @@ def everything(store: SimpleNamespace) -> dict[str, object]:
     }
 
 
-def test_every_checkpoint_is_a_version_that_tells_where_it_comes_from(store: SimpleNamespace) -> None:
+def test_every_checkpoint_is_a_version_that_says_where_it_comes_from(store: SimpleNamespace) -> None:
     reports, runs = RunFolder(store.folder).reports(), children(store)
     versions = {int(version.tags["generation"]): version for version in store.client.search_model_versions("name = 'toy_first'")}
     assert sorted(versions) == [0, 1, 2] and [versions[number].version for number in (0, 1, 2)] == [1, 2, 3]
@@ -69,14 +69,14 @@ def test_the_champion_is_found_by_its_alias_and_its_weights_were_not_copied(stor
     assert not list((store.folder.parent / "mlflow-artifacts").rglob("*.safetensors"))
 
 
-def test_campaigns_of_one_workflow_are_told_apart(store: SimpleNamespace, told: Told) -> None:
+def test_runs_of_one_workflow_have_different_names(store: SimpleNamespace, told: Told) -> None:
     second = json.loads((told.folders[1] / "mlflow.json").read_text())["run_id"]
     assert [store.client.get_run(run_id).info.run_name for run_id in (store.run_id, second)] == ["toy first", "toy second"]
-    owners = {model.name: model.tags["campaign"] for model in store.client.search_registered_models()}
+    owners = {model.name: model.tags["run"] for model in store.client.search_registered_models()}
     assert owners == {"toy_first": store.run_id, "toy_second": second}
 
 
-def test_a_campaign_whose_name_is_taken_has_a_registered_model_of_its_own(store: SimpleNamespace) -> None:
+def test_a_run_whose_name_is_taken_has_a_registered_model_of_its_own(store: SimpleNamespace) -> None:
     other = Models(store.client, True, store.experiment_id, "0123456789", "toy first")
     assert other.registered == Models(store.client, True, store.experiment_id, "0123456789", "toy first").registered == "toy_first-01234567"
     store.client.delete_registered_model(other.registered)
@@ -90,9 +90,9 @@ def test_a_generation_has_its_datasets_with_the_digests_of_the_manifests(store: 
     assert manifest["rows"].startswith(found["rows", "train"].digest)
     assert json.loads(found["rows", "train"].source) == {"uri": str(store.folder / "generation-01" / "rows.parquet")}
     evaluations = {given.dataset.digest for run in runs.values() for given in run.inputs.dataset_inputs if given.dataset.name == "eval"}
-    assert len(evaluations) == 1, "all generations sit the same evaluation"
-    campaign = store.client.get_run(store.run_id)
-    assert sorted(given.dataset.name for given in campaign.inputs.dataset_inputs) == ["eval", "rows", "rows"]
+    assert len(evaluations) == 1, "all generations have the same evaluation"
+    parent = store.client.get_run(store.run_id)
+    assert sorted(given.dataset.name for given in parent.inputs.dataset_inputs) == ["eval", "rows", "rows"]
 
 
 def test_a_generation_has_its_settings_and_its_accepted_traces_as_a_table(store: SimpleNamespace) -> None:
@@ -128,7 +128,7 @@ def test_the_description_is_a_table_of_the_generations(store: SimpleNamespace) -
     assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")][1:4] == ["| base", "| 1", "| 2"]
 
 
-def test_a_campaign_that_is_told_again_leaves_nothing_twice(store: SimpleNamespace, told: Told) -> None:
+def test_a_run_that_is_logged_again_leaves_nothing_twice(store: SimpleNamespace, told: Told) -> None:
     before = everything(store)
     # As if the process had died before the last generation was complete.
     store.client.update_run(children(store)[2].info.run_id, "RUNNING")

@@ -1,4 +1,4 @@
-"""The pages of two toy campaigns, as MLflow's own server shows them in a browser that sees them for the first time."""
+"""The pages of two toy runs, as MLflow's own server shows them in a fresh browser."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server(told: Told, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an MLflow server for the store; `browser` comes first, as without one there is nothing to serve."""
+    """The address of an MLflow server for the store; `browser` comes first, so that no server starts where there is no browser."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -66,7 +66,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def until(locator: Locator) -> LocatorAssertions:
-    """Waits for what is asserted of it."""
+    """Wait for what is asserted of the locator."""
     from playwright.sync_api import expect
 
     expect.set_options(timeout=120_000)
@@ -78,7 +78,7 @@ def ids(folder: Path) -> dict[str, str]:
     return found
 
 
-def test_the_link_of_a_run_opens_charts_with_a_line_for_each_campaign(server: str, page: Page, told: Told) -> None:
+def test_the_link_of_a_run_opens_charts_with_a_line_for_each_run(server: str, page: Page, told: Told) -> None:
     page.goto(link_to(server, ids(told.folders[0])["experiment_id"]))
     until(page.get_by_text("2 matching runs")).to_be_visible()
     until(page.get_by_text("generations(8)")).to_be_visible()
@@ -86,17 +86,17 @@ def test_the_link_of_a_run_opens_charts_with_a_line_for_each_campaign(server: st
     text = page.inner_text("body")
     for name in ("1_evaluation/pass_at_1 vs 1_evaluation/pass_at_1_low vs 1_evaluation/pass_at_1_high", "2_traces/accepted_share"):
         assert name in text
-    for campaign in ("toy first", "toy second"):
-        assert f"{campaign} (1_evaluation/pass_at_1)" in text
-        assert f"{campaign} (4_behaviours/revision_share)" in text
-    assert "generation 1 (" not in text, "single generations are dots that say nothing here"
+    for run in ("toy first", "toy second"):
+        assert f"{run} (1_evaluation/pass_at_1)" in text
+        assert f"{run} (4_behaviours/revision_share)" in text
+    assert "generation 1 (" not in text, "single generations would be mere dots in these charts"
     assert page.get_by_text("Error loading shared view").count() == 0
 
 
-def test_the_run_of_a_campaign_tells_the_story_and_its_charts_begin_with_the_evaluation(server: str, page: Page, told: Told) -> None:
+def test_the_page_of_a_run_shows_the_description_and_its_charts_begin_with_the_evaluation(server: str, page: Page, told: Told) -> None:
     known = ids(told.folders[0])
     page.goto(f"{server}/#/experiments/{known['experiment_id']}/runs/{known['run_id']}")
-    until(page.get_by_text("pass@1 on 15 held-out problems")).to_be_visible()
+    until(page.get_by_text("pass@1 on 15 evaluation problems")).to_be_visible()
     until(page.get_by_role("columnheader", name="95 % interval")).to_be_visible()
     until(page.get_by_role("link", name="toy first generation 2")).to_be_visible()
     page.get_by_role("tab", name="Model metrics").click()
@@ -137,7 +137,7 @@ def test_the_accepted_traces_are_a_table(server: str, page: Page, told: Told) ->
     until(page.get_by_text("What is").first).to_be_visible()
 
 
-def test_a_campaign_that_is_told_through_a_server_leaves_the_same_but_for_the_source_of_its_versions(server: str, tmp_path: Path) -> None:
+def test_a_run_that_is_logged_through_a_server_leaves_the_same_but_for_the_source_of_its_versions(server: str, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     model, client = make_toy_model(tmp_path / "model", 0.2), MlflowClient(server)

@@ -1,4 +1,4 @@
-"""Failures of a tracker end in the retry_queue, and what failed is told later."""
+"""A tracker's failures end in the retry queue, and what failed is sent later."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ class Store:
 
     def __init__(self) -> None:
         self.away: Exception | None = None
-        self.told: list[str] = []
+        self.stored: list[str] = []
 
     def take(self, item: str) -> None:
         if self.away:
             raise self.away
-        self.told.append(item)
+        self.stored.append(item)
 
 
-def test_what_failed_is_told_in_order_when_the_store_is_back():
+def test_failed_items_are_sent_in_order_when_the_store_is_back():
     store, retry_queue = Store(), RetryQueue("toy")
     store.away = ConnectionError("nobody there")
     for item in ("first", "second"):
         retry_queue.put(item, lambda item=item: store.take(item))
         retry_queue.send()
-    assert store.told == []
+    assert store.stored == []
     store.away = None
     retry_queue.put("third", lambda: store.take("third"))
     retry_queue.send()
     retry_queue.send()
-    assert store.told == ["first", "second", "third"]
+    assert store.stored == ["first", "second", "third"]
 
 
 def test_one_outage_makes_one_warning_and_the_next_outage_another(caplog):
@@ -42,8 +42,8 @@ def test_one_outage_makes_one_warning_and_the_next_outage_another(caplog):
             retry_queue.put("news", lambda: store.take("news"))
             retry_queue.send()
     assert [record.getMessage() for record in caplog.records] == [
-        "toy was not told of news (ConnectionError: gone); it is tried again later.",
-        "toy was not told of news (ConnectionError: gone again); it is tried again later.",
+        "news could not be sent to toy (ConnectionError: gone); it will be tried again later.",
+        "news could not be sent to toy (ConnectionError: gone again); it will be tried again later.",
     ]
 
 
@@ -52,7 +52,7 @@ def test_a_refused_item_does_not_hold_up_the_others():
     retry_queue.put("refused", lambda: 1 / 0)
     retry_queue.put("welcome", lambda: store.take("welcome"))
     retry_queue.send()
-    assert store.told == ["welcome"]
+    assert store.stored == ["welcome"]
 
 
 def test_a_patient_send_leaves_a_store_that_just_failed_alone():
@@ -62,6 +62,6 @@ def test_a_patient_send_leaves_a_store_that_just_failed_alone():
     retry_queue.send(patiently=True)
     store.away = None
     retry_queue.send(patiently=True)
-    assert store.told == []
+    assert store.stored == []
     retry_queue.send()
-    assert store.told == ["news"]
+    assert store.stored == ["news"]

@@ -38,7 +38,7 @@ def weights(folder: Path) -> dict[str, Any]:
     return load_file(folder / "model.safetensors")
 
 
-def test_two_processes_train_what_one_does(tiny_model: Path, tmp_path: Path) -> None:
+def test_two_processes_train_the_same_model_as_one(tiny_model: Path, tmp_path: Path) -> None:
     alone = fit(tiny_model, tmp_path / "one", replace(TOGETHER, processes=1))
     together = fit(tiny_model, tmp_path / "two", TOGETHER)
     assert [(step.step, step.steps, step.tokens) for step in together] == [(step.step, step.steps, step.tokens) for step in alone]
@@ -51,7 +51,7 @@ def test_two_processes_train_what_one_does(tiny_model: Path, tmp_path: Path) -> 
     assert apart < 0.1 * moved, "the gradients are bfloat16's, added up in another order"
 
 
-def test_whoever_stops_early_ends_all_processes_and_nothing_is_saved(tiny_model: Path, tmp_path: Path) -> None:
+def test_closing_early_ends_all_processes_and_nothing_is_saved(tiny_model: Path, tmp_path: Path) -> None:
     steps = replace(TOGETHER, epochs=200).open().train(Checkpoint("base", str(tiny_model), None, 0, "", ""), ROWS, tmp_path / "out", 0)
     assert next(steps).step == 1
     assert len(multiprocessing.active_children()) == 2
@@ -60,7 +60,7 @@ def test_whoever_stops_early_ends_all_processes_and_nothing_is_saved(tiny_model:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_where_one_fails_all_end(which: int) -> None:
+def test_all_processes_end_if_one_fails(which: int) -> None:
     steps = train_data_parallel(partial(fails, which), 2)
     assert next(steps).step == 1
     with pytest.raises(torch.multiprocessing.ProcessRaisedException, match="this one fails"):
@@ -68,12 +68,12 @@ def test_where_one_fails_all_end(which: int) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_full_disk_is_told_as_with_one_process() -> None:
+def test_a_full_disk_raises_the_same_error_as_with_one_process() -> None:
     with pytest.raises(OSError, match="no space left"):
         list(train_data_parallel(no_room, 2))
 
 
-def test_each_process_has_a_gpu_of_those_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_has_one_of_the_visible_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert visible_devices(2) == ["0", "1"]
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "3,5,7")
@@ -87,7 +87,7 @@ def test_the_rows_of_a_step_are_divided_and_none_is_left_out() -> None:
     assert World(2, 3).own(rows[:2]) == [{"input_ids": [0], "labels": [-100]}]
 
 
-def test_what_the_optimizer_remembers_is_divided_evenly() -> None:
+def test_the_optimizers_state_is_divided_evenly() -> None:
     sizes = [100, 7, 60, 40, 33, 60]
     owners = World(0, 3).owners([torch.zeros(size) for size in sizes])
     loads = [sum(size for size, owner in zip(sizes, owners, strict=True) if owner == rank) for rank in range(3)]

@@ -64,7 +64,7 @@ def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_zero(tiny
     assert (tmp_path / "out/tokenizer.json").read_bytes() == (tiny_model / "tokenizer.json").read_bytes()
 
 
-def test_tokens_that_the_decoding_loop_wrote_do_not_count(tiny_model: Path, tmp_path: Path) -> None:
+def test_forced_tokens_do_not_count(tiny_model: Path, tmp_path: Path) -> None:
     """If all tokens that differ are forced, there is nothing to prefer."""
     ids = tuple(range(10, 14))
     pairs = [

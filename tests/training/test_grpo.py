@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import OpenVerifiers, Verifiers
+from selfimprove.protocols import OpenVerifiers, Verifier, Verifiers
 from selfimprove.records import Checkpoint, Outcome, Problem, ReinforcementPrompt, Trace, TrainingStep, Verdict
 from selfimprove.training.grpo import GRPO, OpenGRPO, Rewards
 from selfimprove.verification.pool import VerifierPool
@@ -22,7 +22,7 @@ QUICK = {"problems_per_step": 2, "group_size": 8, "max_tokens": 8, "learning_rat
 
 
 @dataclass(frozen=True)
-class HoldsE:
+class HoldsE(Verifier):
     """Accepts answers that contain an e: few random ones do."""
 
     name = "holds e"
@@ -34,13 +34,15 @@ class HoldsE:
 
 @dataclass(frozen=True)
 class Said(Verifiers):
-    """Gives each trace the outcome named in its text."""
+    """Gives each trace the outcome named in its text, and a score of one half if the text says `half`."""
 
     def open(self) -> OpenVerifiers:
         return self
 
     def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
-        return [Verdict(trace.id, next(o for o in Outcome if o.value in trace.text), None, "said", "1") for _, trace in pairs]
+        outcomes = [next(o for o in Outcome if o.value in trace.text) for _, trace in pairs]
+        scores = [0.5 if "half" in trace.text else outcome.score for (_, trace), outcome in zip(pairs, outcomes, strict=True)]
+        return [Verdict(trace.id, outcome, None, "said", "1", score) for (_, trace), outcome, score in zip(pairs, outcomes, scores, strict=True)]
 
     def close(self) -> None: ...
 
@@ -68,6 +70,7 @@ def test_reinforcement_raises_the_reward_and_every_rollout_is_counted(tiny_model
     assert steps[-1].tokens > sum(step.figures["rollout_tokens"] for step in steps)
 
 
+@pytest.mark.trl
 def test_vllm_stays_out_of_the_training_process() -> None:
     script = "import selfimprove.training.generating_trainers, sys; print('vllm.engine' in sys.modules or 'vllm.sampling_params' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "False"
@@ -105,6 +108,17 @@ def test_a_rollout_is_rewarded_for_its_verdict_and_its_form(tiny_model: Path, te
     assert counts["rollouts"] == 1 and counts["rollout_tokens"] == len(ids)
     assert counts["rollouts_right"] == ("correct" in text) and counts["rollouts_undecided"] == (reward is None)
     assert rewards.counted() == {}
+
+
+@pytest.mark.parametrize(("partial_credit", "reward"), [(False, 0.25), (True, 0.75)])
+def test_a_wrong_answer_is_worth_its_score_only_with_partial_credit(tiny_model: Path, partial_credit: bool, reward: float) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    rewards = Rewards(PROMPTS, tokenizer, Said(), 0.25, partial_credit)
+    ids = tokenizer("<think>so</think>half wrong", add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    assert rewards.of([0], [ids]) == [reward]
+    assert rewards.counted()["rollouts_right"] == 0
 
 
 def test_missing_settings_are_reported_before_anything_is_loaded(tiny_model: Path, tmp_path: Path) -> None:

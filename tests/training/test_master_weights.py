@@ -33,7 +33,7 @@ def test_in_float32_it_is_torchs_adamw_with_clipping() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_a_gradient_shorter_than_the_limit_is_left_alone() -> None:
+def test_a_gradient_below_the_limit_is_not_clipped() -> None:
     ours, theirs = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
     mine, reference = optimizer(ours, torch.float32), torch.optim.AdamW([theirs], lr=1e-4, weight_decay=0.0)
     ours.grad, theirs.grad = torch.full((3,), 0.1), torch.full((3,), 0.1)

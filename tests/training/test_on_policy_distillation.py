@@ -54,7 +54,7 @@ def test_a_smaller_student_comes_closer_to_its_teacher(teacher: Path, tmp_path: 
     assert torch.equal(saved["lm_head.weight"], saved["model.embed_tokens.weight"])
 
 
-def test_a_student_that_is_its_teacher_has_nothing_to_learn(teacher: Path, tmp_path: Path) -> None:
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn(teacher: Path, tmp_path: Path) -> None:
     (step,) = fit(teacher, teacher, tmp_path / "out", steps=1)
     assert step.loss == pytest.approx(0.0, abs=1e-4)
 

@@ -23,7 +23,7 @@ SHARED = [
 ]
 
 
-def test_what_all_prompts_begin_with_comes_once() -> None:
+def test_the_shared_beginning_of_all_prompts_comes_once() -> None:
     batch = pack(SHARED)
     assert batch["input_ids"].tolist() == [[1, 2, 3, 6, 7, 8, 9, 11, 12, 6, 23, 24]]
     assert batch["labels"].tolist() == [[-100, -100, -100, -100, 7, 8, 9, -100, 12, -100, 23, 24]]
@@ -33,7 +33,7 @@ def test_what_all_prompts_begin_with_comes_once() -> None:
 
 
 @given(st.lists(st.tuples(st.lists(st.integers(1, 3), min_size=1, max_size=6), st.integers(0, 5)), min_size=1, max_size=4))
-def test_a_row_keeps_its_last_prompt_token_and_all_that_takes_a_loss(rows: list[tuple[list[int], int]]) -> None:
+def test_a_row_keeps_its_last_prompt_token_and_all_tokens_with_a_loss(rows: list[tuple[list[int], int]]) -> None:
     examples = [{"input_ids": ids, "labels": [-100] * min(prompt, len(ids)) + ids[prompt:]} for ids, prompt in rows]
     shared, batch = shared_beginning(examples), pack(examples)
     assert all(example["input_ids"][:shared] == examples[0]["input_ids"][:shared] for example in examples)
@@ -43,7 +43,7 @@ def test_a_row_keeps_its_last_prompt_token_and_all_that_takes_a_loss(rows: list[
     assert [label for label in batch["labels"][0].tolist() if label != -100] == [label for e in examples for label in e["labels"] if label != -100]
 
 
-def test_rows_stand_end_to_end_and_each_counts_its_own_positions() -> None:
+def test_rows_are_laid_end_to_end_and_have_their_own_positions() -> None:
     batch = pack(EXAMPLES)
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9, 11, 12, 21, 22, 23, 24]]
     assert batch["labels"].tolist() == [[-100, -100, 7, 8, 9, -100, 12, -100, 22, 23, 24]]

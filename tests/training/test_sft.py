@@ -87,7 +87,7 @@ def test_the_same_rows_and_seed_give_the_same_weights_and_another_seed_does_not(
     assert first != other
 
 
-def test_a_step_is_that_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path, tmp_path: Path) -> None:
+def test_losses_equal_those_of_trls_own_trainer_on_the_same_tokens(tiny_model: Path, tmp_path: Path) -> None:
     """In float32, packed rows and masters give the losses of padded rows and torch's optimizer. Tokens forced by a budget have no loss."""
     import torch
     from datasets import Dataset

@@ -14,7 +14,7 @@ from selfimprove.verification import Exact
         ("5", "It is 5", Outcome.WRONG),
     ],
 )
-def test_only_white_space_and_case_are_forgiven(reference: str, answer: str, outcome: Outcome) -> None:
+def test_only_white_space_and_case_are_ignored(reference: str, answer: str, outcome: Outcome) -> None:
     assert Exact().verify(Problem("p", "q", reference, "test"), answer) is outcome
 
 

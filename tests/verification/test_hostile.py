@@ -1,4 +1,4 @@
-"""No answer passes that is not right, and none harms what judges it or what stands beside that."""
+"""No wrong answer passes, and none harms the process that verifies it or anything else on the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from selfimprove.verification import Exact, Mathematical, MultipleChoice, OpenVe
 
 PROCESSES = 2
 SLACK = 60.0
-"""Seconds, once for all answers of a kind: other processes may hold the CPU."""
+"""Extra seconds for all answers of a kind, because other processes may hold the CPU."""
 MARK = "written-by-a-hostile-answer"
 
 LARGE = ("deep nesting", "giant values", "huge text", "slow patterns")
@@ -34,8 +34,8 @@ VERIFIERS: dict[str, tuple[Verifier, Problem, str]] = {
 }
 
 
-def judge_between_right_ones(pool: OpenVerifierPool, problem: Problem, hostile: list[str], right: str, deadline: float) -> list[Outcome]:
-    """The outcomes of the hostile answers; the right ones among them must stay right, and all in good time."""
+def verify_between_right_ones(pool: OpenVerifierPool, problem: Problem, hostile: list[str], right: str, deadline: float) -> list[Outcome]:
+    """The outcomes of the hostile answers. The right answers between them must stay right, and all must finish in time."""
     texts = [right]
     for number, answer in enumerate(hostile):
         texts += [answer] if number % 4 else [answer, right]
@@ -54,6 +54,7 @@ def trace(number: int, answer: str) -> Trace:
     return Trace(f"t{number}", "p", "c", (), (), f"<think></think>{answer}", (), "stop", 0.0, 0)
 
 
+@mark.slow
 @mark.parametrize("name", VERIFIERS)
 def test_no_hostile_text_passes(name: str) -> None:
     verifier, problem, right = VERIFIERS[name]
@@ -61,9 +62,9 @@ def test_no_hostile_text_passes(name: str) -> None:
     with watching() as started:
         pool = VerifierPool(verifier, deadline=deadline, processes=PROCESSES).open()
         for kind, texts in TEXTS.items():
-            # Most of what is large runs math-verify into the deadline: a few of each kind show it.
+            # Most large answers run math-verify into the deadline, so a few of each kind suffice.
             answers = texts[::7] if name == "mathematical" and kind in LARGE else texts
-            outcomes = judge_between_right_ones(pool, problem, answers, right, deadline)
+            outcomes = verify_between_right_ones(pool, problem, answers, right, deadline)
             passed = {answer for answer, outcome in zip(answers, outcomes, strict=True) if outcome is Outcome.CORRECT}
             assert passed <= RIGHT.get(name, set()), kind
         assert len(started.alive()) <= 1 + PROCESSES
@@ -80,7 +81,7 @@ def started() -> Iterator[Started]:
 
 @fixture(scope="module")
 def pools(started: Started) -> Iterator[dict[float, OpenVerifierPool]]:
-    """By seconds for one answer: few only where the answers take all that they get."""
+    """Pools by seconds for one answer: few seconds for the answers that take all they get."""
     with MonkeyPatch.context() as patch:
         patch.setenv("SECRET", SECRET)
         pools = {seconds: VerifierPool(PythonTests(seconds=seconds, memory=128), 2 * seconds, PROCESSES).open() for seconds in (3.0, 30.0)}
@@ -89,6 +90,7 @@ def pools(started: Started) -> Iterator[dict[float, OpenVerifierPool]]:
             pool.close()
 
 
+@mark.slow
 @mark.parametrize("kind", codes(Path("/"), MARK, 0))
 def test_no_hostile_code_passes_or_gets_out(kind: str, pools: dict[float, OpenVerifierPool], started: Started, tmp_path: Path) -> None:
     seconds = 3.0 if kind == "holding up" else 30.0
@@ -104,12 +106,12 @@ def test_no_hostile_code_passes_or_gets_out(kind: str, pools: dict[float, OpenVe
         datagrams.bind(("127.0.0.1", port))
         local.bind(str(tmp_path / "unix"))
         answers = codes(out, MARK, port)[kind]
-        outcomes = judge_between_right_ones(pools[seconds], Problem("p", "q", "", "test", {"tests": TESTS}), answers, RIGHT_CODE, seconds)
+        outcomes = verify_between_right_ones(pools[seconds], Problem("p", "q", "", "test", {"tests": TESTS}), answers, RIGHT_CODE, seconds)
         assert [answer for answer, outcome in zip(answers, outcomes, strict=True) if outcome is Outcome.CORRECT] == []
         for listening in (server, local, datagrams):
             listening.setblocking(False)
             assert nothing_came(listening)
-    assert len(started.alive()) <= len(pools) * (1 + PROCESSES), "processes that workers are forked from, and those"
+    assert len(started.alive()) <= len(pools) * (1 + PROCESSES), "fork servers and their workers"
     now = (tmp_path / "tests.py").stat(), out.stat()
     assert [(stat.st_mode, stat.st_uid, stat.st_size, stat.st_mtime_ns) for stat in now] == [
         (stat.st_mode, stat.st_uid, stat.st_size, stat.st_mtime_ns) for stat in before
@@ -129,7 +131,7 @@ def nothing_came(listening: socket.socket) -> bool:
     return False
 
 
-def test_the_corpus_is_large_and_says_nothing_twice() -> None:
+def test_the_corpus_is_large_and_without_repeats() -> None:
     texts = [text for kind in TEXTS.values() for text in kind]
     code = [text for kind in codes(Path("/"), MARK, 0).values() for text in kind]
     assert len(set(texts)) == len(texts) >= 100 and len(set(code)) == len(code) >= 100

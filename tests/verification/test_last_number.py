@@ -1,4 +1,4 @@
-"""The last number of a free answer."""
+"""The last number of a free-form answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_neither_an_earlier_number_nor_the_value_of_an_echoed_question_counts(re
     assert judged(reference, answer) is Outcome.WRONG
 
 
-def test_an_answer_without_a_number_is_unparseable_and_such_a_reference_an_error() -> None:
+def test_without_a_number_an_answer_is_unparseable_and_a_reference_is_an_error() -> None:
     assert judged("5", "I do not know.") is Outcome.UNPARSEABLE
     with pytest.raises(ValueError, match="holds no number"):
         judged("five", "5")

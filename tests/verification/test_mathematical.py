@@ -56,7 +56,7 @@ def test_a_reference_without_mathematics_is_an_error() -> None:
         judged("", "5")
 
 
-def test_it_judges_outside_the_main_thread() -> None:
+def test_it_works_outside_the_main_thread() -> None:
     outcomes: list[Outcome] = []
     thread = Thread(target=lambda: outcomes.append(judged("17", "17.0")))
     thread.start()

@@ -45,7 +45,7 @@ def test_a_choice_can_be_named_in_many_ways(answer: str) -> None:
 
 
 @mark.parametrize("answer", ["A", "The answer is A because it is", "A is right", "A or so? The answer: A", "(A) red", "red", "Option A fits"])
-def test_the_first_letter_is_no_article_where_it_is_meant(answer: str) -> None:
+def test_an_a_that_means_the_choice_is_not_taken_for_an_article(answer: str) -> None:
     assert judged("A", answer, COLOURS) is Outcome.CORRECT
 
 
@@ -75,34 +75,34 @@ def test_the_first_letter_is_no_article_where_it_is_meant(answer: str) -> None:
         "B-",
     ],
 )
-def test_no_choice_and_more_than_one_are_no_answer(answer: str) -> None:
+def test_no_choice_or_more_than_one_is_unparseable(answer: str) -> None:
     assert judged("B", answer, COLOURS) is Outcome.UNPARSEABLE
 
 
-def test_a_text_may_hold_the_letter_of_another_choice_and_markup() -> None:
+def test_a_text_may_contain_the_letter_of_another_choice_and_markup() -> None:
     assert judged("C", "C) vitamin C", COLOURS) is Outcome.CORRECT
     assert judged("C", "vitamin C", COLOURS) is Outcome.CORRECT
     assert judged("D", "it is x^2", COLOURS) is Outcome.CORRECT
 
 
-def test_an_explanation_may_speak_of_several_options() -> None:
+def test_an_explanation_may_mention_several_options() -> None:
     assert judged("C", "C. Unlike red and dark red it is healthy.", COLOURS) is Outcome.CORRECT
 
 
-def test_options_can_be_a_mapping_and_can_be_missing() -> None:
+def test_options_may_be_a_mapping_or_missing() -> None:
     assert judged("Q", "second", {"P": "first", "Q": "second"}) is Outcome.CORRECT
     assert judged("J", "The answer is (J)") is Outcome.CORRECT
     assert judged("J", "The answer is (K)") is Outcome.WRONG
 
 
 @mark.parametrize("reference", ["", "E", "A or B", "blue"])
-def test_a_reference_that_is_no_choice_is_an_error(reference: str) -> None:
-    with raises(ValueError, match="the reference answer of problem p is no choice"):
+def test_a_reference_that_is_not_a_choice_is_an_error(reference: str) -> None:
+    with raises(ValueError, match="the reference answer of problem p is not a choice"):
         judged(reference, "B", COLOURS)
 
 
 @mark.parametrize("options", [[1, 2], {"AB": "x"}, []])
-def test_options_that_are_no_texts_are_an_error(options: object) -> None:
+def test_options_that_are_not_texts_are_an_error(options: object) -> None:
     with raises(ValueError, match="the options of problem p must be texts"):
         judged("A", "A", options)
 

@@ -28,15 +28,15 @@ WRAPS = st.sampled_from(["{}", "${}$", "$ {} $", r"\boxed{{{}}}", r"$\boxed{{{}}
 
 @given(NUMERALS, NUMERALS, WRAPS, st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_what_is_told_without_mathematics_is_what_math_verify_tells(reference: str, answer: str, wrap: str, same: bool) -> None:
+def test_the_short_cut_agrees_with_math_verify(reference: str, answer: str, wrap: str, same: bool) -> None:
     written = wrap.format(reference if same else answer)
-    told = compare_numerals(reference, written)
-    assert told is None or told is _by_math_verify(reference, written)
+    outcome = compare_numerals(reference, written)
+    assert outcome is None or outcome is _by_math_verify(reference, written)
 
 
 @given(st.tuples(POSITIVE, POSITIVE, st.integers(1, 9)), st.booleans(), st.sampled_from(["{a}/{b}", r"\frac{{{a}}}{{{b}}}"]))
 @settings(max_examples=40, deadline=None)
-def test_fractions_of_equal_or_nearly_equal_value_too(parts: tuple[int, int, int], equal: bool, form: str) -> None:
+def test_it_agrees_on_fractions_of_equal_or_nearly_equal_value(parts: tuple[int, int, int], equal: bool, form: str) -> None:
     a, b, times = parts
     if max(a, b) * times >= 10**6:
         times = 1
@@ -58,7 +58,7 @@ def test_fractions_of_equal_or_nearly_equal_value_too(parts: tuple[int, int, int
         (r"\frac{1}{2}", r"$\frac{2}{4}$", Outcome.CORRECT),
     ],
 )
-def test_values_count_not_the_writing(reference: str, answer: str, outcome: Outcome) -> None:
+def test_numbers_are_compared_by_value(reference: str, answer: str, outcome: Outcome) -> None:
     assert compare_numerals(reference, answer) is outcome is _by_math_verify(reference, answer)
 
 
@@ -76,5 +76,5 @@ def test_values_count_not_the_writing(reference: str, answer: str, outcome: Outc
         ("5", r"\boxed{5} \boxed{6}"),
     ],
 )
-def test_what_takes_rounding_or_reading_is_left_to_math_verify(reference: str, answer: str) -> None:
+def test_rounding_and_parsing_are_left_to_math_verify(reference: str, answer: str) -> None:
     assert compare_numerals(reference, answer) is None

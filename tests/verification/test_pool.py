@@ -18,7 +18,7 @@ from pytest import LogCaptureFixture, fixture, mark, raises
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Verifier
-from selfimprove.records import Outcome, Problem, Trace
+from selfimprove.records import Grade, Outcome, Problem, Trace
 from selfimprove.thinking.traces import Delimiters
 from selfimprove.verification import Exact, OpenVerifierPool, VerifierPool
 
@@ -59,8 +59,8 @@ HARMLESS: dict[str, Callable[[], object]] = {"fork": os.fork, "print": print_a_l
 
 
 @dataclass(frozen=True)
-class Poisonous:
-    """Does what the answer says, then compares it with the reference."""
+class Poisonous(Verifier):
+    """Does what the answer says, then compares it with the reference answer."""
 
     name = "poisonous"
     version = "1"
@@ -96,7 +96,7 @@ def pool() -> Iterator[OpenVerifierPool]:
 
 
 @mark.parametrize("answer", [*CRASHES, *HARMLESS, "hang"])
-def test_a_poisonous_answer_costs_only_its_own_verdict(pool: OpenVerifierPool, answer: str) -> None:
+def test_a_poisonous_answer_affects_only_its_own_verdict(pool: OpenVerifierPool, answer: str) -> None:
     pairs = [(problem("5"), "5"), (problem("5"), "6")] * 3
     pairs.insert(2, (problem(answer), answer))
     assert pool.verify_answers(pairs) == [expected(pair[0].answer, pair[1]) for pair in pairs]
@@ -131,14 +131,50 @@ def test_traces_without_an_answer_are_not_shown_to_the_verifier(pool: OpenVerifi
     ("delimiters", "opened", "text"),
     [(Delimiters(), False, " 5 "), (Delimiters("<r>", "</r>"), False, "<r>a</r>5"), (Delimiters(), True, "a</think>5")],
 )
-def test_where_the_answer_stands_is_told_by_the_trace(delimiters: Delimiters, opened: bool, text: str) -> None:
+def test_the_delimiters_of_the_trace_mark_the_answer(delimiters: Delimiters, opened: bool, text: str) -> None:
     pool = VerifierPool(Exact(), processes=1).open()
     assert pool.verify([(problem("5"), replace(trace("t", text), delimiters=delimiters, opened=opened))])[0].answer == "5"
     pool.close()
 
 
-def test_nothing_to_judge_is_no_work(pool: OpenVerifierPool) -> None:
+def test_no_traces_give_no_verdicts(pool: OpenVerifierPool) -> None:
     assert pool.verify([]) == []
+
+
+@dataclass(frozen=True)
+class Grading(Verifier):
+    """Returns what the answer says: a grade for a number, else itself."""
+
+    name = "grading"
+    version = "1"
+
+    def verify(self, problem: Problem, answer: str) -> Outcome | Grade:
+        try:
+            return Grade(float(answer))
+        except ValueError as error:
+            if "score" in str(error):
+                raise
+            return answer  # type: ignore[return-value]
+
+
+def test_a_grade_reaches_the_verdict_and_a_bad_one_is_a_crash(caplog: LogCaptureFixture) -> None:
+    pool = VerifierPool(Grading(), processes=2).open()
+    answers = ["0.25", "1", "0", "nan", "-0.5", "1.5", "correct", "timeout", "right"]
+    with caplog.at_level(logging.WARNING, logger="selfimprove"):
+        verdicts = pool.verify([(problem("5"), trace(f"t{number}", f"<think></think>{answer}")) for number, answer in enumerate(answers)])
+    pool.close()
+    assert [(verdict.outcome.value, verdict.score) for verdict in verdicts] == [
+        ("wrong", 0.25),
+        ("correct", 1.0),
+        ("wrong", 0.0),
+        *[("crash", 0.0)] * 3,
+        ("correct", 1.0),
+        ("timeout", 0.0),
+        ("crash", 0.0),
+    ]
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert all(f"ValueError: a score must be a number from 0 to 1, not {score}" in said for score in ("nan", "-0.5", "1.5"))
+    assert "ValueError: verify must return an Outcome or a Grade, not 'right'" in said
 
 
 def test_large_answers_and_strange_characters_arrive(pool: OpenVerifierPool) -> None:
@@ -167,8 +203,8 @@ def test_each_kind_of_failure_is_logged_once(caplog: LogCaptureFixture) -> None:
 
 
 @dataclass(frozen=True)
-class Slow:
-    """Needs longer to load than it may take for an answer, and remembers that it has loaded."""
+class Slow(Verifier):
+    """Takes longer to load than the deadline of an answer, and logs that it has loaded."""
 
     path: str
     name = "slow"
@@ -191,8 +227,8 @@ def test_loading_is_done_once_and_outside_the_deadline(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Broken:
-    """Fails to load, as its setting says."""
+class Broken(Verifier):
+    """Fails to load in the way its setting says."""
 
     how: str
     name = "broken"
@@ -206,14 +242,14 @@ class Broken:
 
 
 @mark.parametrize(("how", "message"), [("raise", "cannot start: ImportError: no such thing"), ("exit", "cannot start: its process died")])
-def test_a_verifier_that_does_not_load_is_the_users_to_mend(how: str, message: str) -> None:
+def test_a_verifier_that_does_not_load_is_a_user_error(how: str, message: str) -> None:
     with raises(UserError, match=message):
         VerifierPool(Broken(how)).open()
 
 
 @dataclass(frozen=True)
-class Connected:
-    """Holds what no other process can have."""
+class Connected(Verifier):
+    """Holds an object that cannot be sent to another process."""
 
     lock: object
     name = "connected"
@@ -223,7 +259,7 @@ class Connected:
         return Outcome.CORRECT
 
 
-def test_a_verifier_that_cannot_be_sent_is_the_users_to_mend() -> None:
+def test_a_verifier_that_cannot_be_sent_is_a_user_error() -> None:
     with raises(UserError, match=r"connected cannot be sent to a process: .*hold settings, not connections"):
         VerifierPool(Connected(threading.Lock())).open()
 
@@ -238,14 +274,15 @@ WORKFLOW = '''
 import os
 import time
 from pathlib import Path
+from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome
 
-def write_down(folder, *pids):
+def record(folder, *pids):
     for pid in pids:
         (Path(folder) / str(pid)).touch()
 
-class Busy:
-    """Notes its process, the one above it, and two that it starts; then waits where the answer says so."""
+class Busy(Verifier):
+    """Records the ids of its process, its parent and two children that it starts, then hangs if the answer says so."""
 
     name = "busy"
     version = "1"
@@ -259,7 +296,7 @@ class Busy:
                     os.setsid()
                 time.sleep(600)
             children.append(pid)
-        write_down(problem.answer, os.getpid(), os.getppid(), *children)
+        record(problem.answer, os.getpid(), os.getppid(), *children)
         time.sleep(600 if answer == "hang" else 0)
         return Outcome.CORRECT
 '''
@@ -295,11 +332,11 @@ def load(path: Path) -> Verifier:
 
 
 def alive(pids: set[int]) -> set[int]:
-    """Those that still run; one that has ended and waits to be collected does not."""
+    """The processes that still run; a zombie does not."""
     return {pid for pid in pids if (stat := Path(f"/proc/{pid}/stat")).exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"}
 
 
-def written_down(workflow: Path) -> set[int]:
+def recorded(workflow: Path) -> set[int]:
     return {int(path.name) for path in (workflow.parent / "pids").iterdir()}
 
 
@@ -313,33 +350,33 @@ def eventually(condition: Callable[[], bool]) -> bool:
 def test_a_verifier_of_a_file_loaded_by_path_leaves_nothing_running_after_close(workflow: Path) -> None:
     pool = VerifierPool(load(workflow), processes=2).open()
     assert pool.verify_answers([(problem(str(workflow.parent / "pids")), "5")] * 4) == [Outcome.CORRECT] * 4
-    assert len(alive(written_down(workflow))) >= 4
+    assert len(alive(recorded(workflow))) >= 4
     pool.close()
-    assert not alive(written_down(workflow))
+    assert not alive(recorded(workflow))
 
 
-def test_what_a_killed_worker_has_started_ends_with_it(workflow: Path) -> None:
+def test_children_of_a_killed_worker_end_with_it(workflow: Path) -> None:
     pool = VerifierPool(load(workflow), deadline=DEADLINE, processes=1).open()
     assert pool.verify_answers([(problem(str(workflow.parent / "pids")), "hang")]) == [Outcome.TIMEOUT]
-    assert len(written_down(workflow)) == 4
-    assert len(alive(written_down(workflow))) == 1, "the process that new workers are forked from"
+    assert len(recorded(workflow)) == 4
+    assert len(alive(recorded(workflow))) == 1, "the fork server"
     pool.close()
 
 
 def test_nothing_is_left_running_when_the_parent_is_killed(workflow: Path) -> None:
     arguments = [sys.executable, "-c", PARENT, str(workflow), str(workflow.parent / "pids"), "hang", "hang"]
     with subprocess.Popen(arguments) as parent:
-        assert eventually(lambda: len(alive(written_down(workflow))) == 7)
+        assert eventually(lambda: len(alive(recorded(workflow))) == 7)
         parent.kill()
-    assert eventually(lambda: not alive(written_down(workflow)))
+    assert eventually(lambda: not alive(recorded(workflow)))
 
 
-def test_a_pool_outlives_the_process_that_its_workers_come_from(workflow: Path) -> None:
+def test_a_pool_outlives_its_fork_server(workflow: Path) -> None:
     folder = str(workflow.parent / "pids")
     pool = VerifierPool(load(workflow), processes=2).open()
     pool.verify_answers([(problem(folder), "5")] * 2)
-    for pid in alive(written_down(workflow)):
+    for pid in alive(recorded(workflow)):
         os.kill(pid, signal.SIGKILL)
     assert pool.verify_answers([(problem(folder), "5")] * 4) == [Outcome.CORRECT] * 4
     pool.close()
-    assert not alive(written_down(workflow))
+    assert not alive(recorded(workflow))

@@ -19,7 +19,7 @@ VERIFIER = PythonTests(seconds=20.0)
 
 @fixture(autouse=True)
 def started() -> Iterator[Started]:
-    """What a test starts; nothing of it may be left."""
+    """The processes that a test starts; none may be left."""
     with watching() as started:
         yield started
         assert not started.left_after(5)
@@ -46,7 +46,7 @@ def test_the_code_is_the_last_python_block_or_the_whole_answer(answer: str) -> N
     "answer",
     ["", " \n", "The answer is 5.", "def add(", "```python\n```", f"```python\n{ADD}", f"```bash\n{ADD}\n```", "a\0b", "(" * 10_000, "\ud800"],
 )
-def test_what_is_no_python_is_no_answer(answer: str) -> None:
+def test_an_answer_that_is_not_python_is_unparseable(answer: str) -> None:
     assert judged(answer, "pass") is Outcome.UNPARSEABLE
 
 
@@ -108,11 +108,11 @@ assert len(opened) == 0
         (STACK, STACK_TESTS),
     ],
 )
-def test_tests_use_what_the_answer_defines_as_if_it_were_beside_them(answer: str, tests: str) -> None:
+def test_tests_see_the_names_of_the_submission_as_their_own(answer: str, tests: str) -> None:
     assert judged(answer, tests) is Outcome.CORRECT
 
 
-def test_a_name_that_is_built_in_must_be_the_entry_point() -> None:
+def test_a_built_in_name_must_be_the_entry_point() -> None:
     answer, tests = "def pow(a, b):\n    return a ** b", "assert pow(2, 3) == 8"
     assert judged(answer, tests) is Outcome.WRONG
     assert judged(answer, tests, entry_point="pow") is Outcome.CORRECT
@@ -120,29 +120,29 @@ def test_a_name_that_is_built_in_must_be_the_entry_point() -> None:
         assert judged(wrong, tests, entry_point="pow") is Outcome.WRONG
 
 
-def test_an_answer_takes_nothing_away_while_it_is_tested() -> None:
+def test_a_submission_cannot_delete_the_entry_point_while_it_is_tested() -> None:
     answer = "import sys\ndef f():\n    del sys.modules['solution'].pow\ndef pow(a, b):\n    return 0"
     assert judged(answer, "f()\nassert pow(2, 3) == 8", entry_point="pow") is Outcome.WRONG
 
 
-def test_an_answer_cannot_end_the_iteration_of_a_test() -> None:
+def test_a_submission_cannot_end_the_iteration_of_a_test() -> None:
     assert judged("def f(x):\n    raise StopIteration", "assert all(map(lambda x: f(x) == x, [1, 2]))") is Outcome.WRONG
 
 
-def test_what_a_test_forgot_to_import_is_not_taken_from_the_answer() -> None:
+def test_a_module_that_the_tests_forgot_to_import_is_not_taken_from_the_submission() -> None:
     forged = "class math:\n    isclose = lambda *_: True\ndef f():\n    return 5.0"
     assert judged(forged, "assert math.isclose(f(), 1.0)") is Outcome.WRONG
     assert judged("import math\ndef f():\n    return 1.0", "assert math.isclose(f(), 1.0)") is Outcome.CORRECT
 
 
-def test_time_memory_and_death_are_told_apart() -> None:
+def test_timeout_lack_of_memory_and_death_are_distinguished() -> None:
     assert judged("while True: pass", "pass", PythonTests(seconds=0.7)) is Outcome.TIMEOUT
     assert judged("def f(): return bytearray(1 << 40)", "f()") is Outcome.CRASH
     assert judged("import ctypes\nctypes.string_at(0)", "pass") is Outcome.CRASH
     assert judged("import os\nos._exit(0)", "pass") is Outcome.WRONG
 
 
-def test_a_test_that_hides_the_end_of_the_answer_does_not_pass() -> None:
+def test_a_test_that_swallows_the_end_of_the_submission_does_not_pass() -> None:
     assert judged("import os\ndef f(): os._exit(0)", "try:\n    f()\nexcept:\n    pass") is Outcome.WRONG
 
 
@@ -152,17 +152,20 @@ def test_a_problem_without_tests_is_an_error(metadata: dict[str, Any]) -> None:
         VERIFIER.verify(Problem("p", "q", "", "test", metadata), ADD)
 
 
-def test_tests_that_are_no_python_are_an_error() -> None:
+def test_tests_that_are_not_python_are_an_error() -> None:
     with raises(ValueError, match="the tests are not Python: "):
         judged(ADD, "assert add(")
 
 
-def test_it_tries_the_sandbox_out_before_it_judges() -> None:
+def test_prepare_refuses_a_sandbox_that_leaks(monkeypatch: MonkeyPatch) -> None:
     VERIFIER.prepare()
+    monkeypatch.setattr(sandbox, "BOOTSTRAP", sandbox.BOOTSTRAP.replace("try:", "protections.SYSTEM_FILES += ('/proc',)\ntry:"))
+    with raises(UserError, match="the sandbox does not hold on this machine"):
+        VERIFIER.prepare()
 
 
-def test_nothing_is_run_where_the_kernel_does_not_confine(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
-    # A system call that the kernel does not know, as an old one does not know those of Landlock.
+def test_nothing_runs_on_a_kernel_that_does_not_confine(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
+    # A system call that no kernel knows, as an old kernel does not know those of Landlock.
     monkeypatch.setattr(sandbox, "BOOTSTRAP", sandbox.BOOTSTRAP.replace("try:", "protections.LANDLOCK_CREATE_RULESET = 9999\ntry:"))
     with raises(UserError, match="this kernel does not confine processes"):
         judged(f"open({str(tmp_path / 'written')!r}, 'w')", "pass")
@@ -172,17 +175,17 @@ def test_nothing_is_run_where_the_kernel_does_not_confine(monkeypatch: MonkeyPat
 
 
 class Unconfined(PythonTests):
-    """The verifier as it is in a process whose kernel refuses."""
+    """The verifier in a process whose kernel refuses to confine."""
 
     def prepare(self) -> None:
         sandbox.BOOTSTRAP = sandbox.BOOTSTRAP.replace("try:", "protections.LANDLOCK_CREATE_RULESET = 9999\ntry:")
         super().prepare()
 
 
-def test_the_end_of_the_judge_is_the_end_of_the_code(started: Started) -> None:
+def test_the_code_ends_with_its_worker(started: Started) -> None:
     pool = VerifierPool(PythonTests(seconds=60.0), deadline=1.0, processes=1).open()
     assert pool.verify_answers([(Problem("p", "q", "", "test", {"tests": "pass"}), "while True: pass")]) == [Outcome.TIMEOUT]
-    assert len(started.alive()) == 1, "the process that new workers are forked from"
+    assert len(started.alive()) == 1, "the fork server"
     pool.close()
 
 

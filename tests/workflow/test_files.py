@@ -1,4 +1,4 @@
-"""A workflow is read from its file as the file is now."""
+"""Loading workflow files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ workflow = toy_workflow(Path("model"), generations={generations})
 """
 
 
-def test_a_file_that_changed_within_a_second_and_kept_its_size_is_read_anew(tmp_path: Path) -> None:
+def test_a_file_that_changed_within_a_second_and_kept_its_size_is_reloaded(tmp_path: Path) -> None:
     file = tmp_path / "experiment.py"
     for generations in (3, 7):
         file.write_text(FILE.format(generations=generations))
@@ -36,7 +36,7 @@ def test_a_file_that_changed_within_a_second_and_kept_its_size_is_read_anew(tmp_
         ("from selfimprove.nowhere import Jsonl", "No module named"),
     ],
 )
-def test_a_misspelt_name_is_answered_with_the_nearest_one_and_the_line(tmp_path: Path, line: str, hint: str) -> None:
+def test_the_error_for_a_misspelt_name_shows_the_line_and_the_nearest_name(tmp_path: Path, line: str, hint: str) -> None:
     (tmp_path / "wrong.py").write_text(f"\n{line}\n")
     with pytest.raises(UserError) as error:
         load_workflow(tmp_path / "wrong.py")

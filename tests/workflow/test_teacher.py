@@ -1,4 +1,4 @@
-"""A teacher writes the traces of generation 1; the student goes on alone."""
+"""A teacher writes the traces of generation 1; from then on the student writes its own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def taught_by(endpoint: Endpoint, model: Path, **changes: object) -> Workflow:
 
 
 def solve(body: dict[str, Any], number: int) -> Reply:
-    """Reasons apart from its answer, and is wrong about sums above 30."""
+    """Sends its reasoning in a field of its own, and errs on sums above 30."""
     left, right = map(int, re.findall(r"\d+", body["messages"][-1]["content"]))
     total = left + right if left + right <= 30 else -1
     return says(str(total), reasoning_content=f"{left} and {right} make {total}.")
@@ -48,7 +48,7 @@ def accepted(run: Path, generation: int) -> list[AcceptedTrace]:
     return read_records(run / f"generation-0{generation}/accepted.parquet", AcceptedTrace)
 
 
-def test_an_endpoint_teaches_generation_1_and_the_student_goes_on_alone(model: Path, tmp_path: Path) -> None:
+def test_an_endpoint_teaches_generation_1_and_the_student_continues_alone(model: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with chat_server(solve) as server:
         endpoint = Endpoint(server.url, "m", key_from=None, price_per_million_in=1.0, price_per_million_out=2.0)
@@ -70,7 +70,7 @@ def test_an_endpoint_teaches_generation_1_and_the_student_goes_on_alone(model: P
     assert rows[1]["pass_at_1"] > rows[0]["pass_at_1"]
 
 
-def test_a_teacher_that_fails_halfway_is_not_paid_again_for_what_is_there(
+def test_traces_of_a_teacher_that_failed_halfway_are_not_paid_for_again(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("selfimprove.storage.shards.SHARD", 10)
@@ -82,7 +82,7 @@ def test_a_teacher_that_fails_halfway_is_not_paid_again_for_what_is_there(
             improve(taught_by(endpoint, model), run, InlineCluster)
         assert len(list(run.glob("generation-01/verdicts/*.parquet"))) == 3
         paid, server.behaviour = len(server.bodies), solve
-        # With another pace it is the same run.
+        # Concurrency does not change the identity of a run.
         improve(taught_by(Endpoint(server.url, "m", key_from=None, concurrency=1), model), run, InlineCluster)
         assert len(server.bodies) == paid + 20
         improve(taught_by(endpoint, model), tmp_path / "whole", InlineCluster)
@@ -93,7 +93,7 @@ def test_a_teacher_that_fails_halfway_is_not_paid_again_for_what_is_there(
 
 @dataclass(frozen=True)
 class Engine(ToySampler):
-    """Takes its place in a memory that holds one engine."""
+    """Fails if two engines are loaded at the same time."""
 
     def open(self) -> OpenEngine:  # type: ignore[override]
         return OpenEngine()
@@ -120,7 +120,7 @@ WROTE: list[str] = []
 
 
 @pytest.mark.parametrize("help_", [0.3, 0.0], ids=["equal parts", "different parts"])
-def test_a_teacher_of_our_own_and_the_student_are_never_in_memory_together(help_: float, model: Path, strong: Path, tmp_path: Path) -> None:
+def test_a_local_teacher_and_the_student_are_never_in_memory_together(help_: float, model: Path, strong: Path, tmp_path: Path) -> None:
     LOADED.clear()
     WROTE.clear()
     teacher = Teacher(sampler=Engine(help=help_), model=str(strong))
@@ -137,7 +137,7 @@ def test_a_teacher_of_our_own_and_the_student_are_never_in_memory_together(help_
 
 @dataclass(frozen=True)
 class Says(ToySampler):
-    """Writes this, with the sum for `{}`."""
+    """Writes `text`, with the sum in place of `{}`."""
 
     text: str = ""
     opened: bool = False
@@ -161,9 +161,9 @@ class Says(ToySampler):
         ("[T]It is {}.[/T] {}", {"delimiters": Delimiters("[T]", "[/T]")}, "<think>\nIt is {}.\n</think>\n{}"),
         ("It is {}.</think>{}", {"opened": True}, "<think>\nIt is {}.\n</think>\n{}"),
     ],
-    ids=["as it is", "as it is, though a mark is known", "by a mark", "other delimiters", "opened by its prompt"],
+    ids=["unchanged", "unchanged although a mark is set", "by a mark", "other delimiters", "opened by its prompt"],
 )
-def test_a_teacher_s_thinking_reaches_the_student_in_the_student_s_form(
+def test_the_student_gets_the_teachers_thinking_in_its_own_format(
     text: str, settings: dict[str, Any], completion: str, model: Path, strong: Path, tmp_path: Path
 ) -> None:
     sampler = Says(text=text, opened=settings.pop("opened", False))
@@ -186,7 +186,7 @@ def test_a_teacher_s_thinking_reaches_the_student_in_the_student_s_form(
         ("Answer: {}\nAnswer: {}", "Answer:", "50 wrong"),
     ],
 )
-def test_a_teacher_whose_thinking_is_not_found_teaches_nothing(
+def test_a_teacher_without_recognizable_thinking_teaches_nothing(
     text: str, mark: str | None, reason: str, model: Path, strong: Path, tmp_path: Path
 ) -> None:
     teacher = Teacher(sampler=Says(text=text), model=str(strong), answer_after=mark)
@@ -194,7 +194,7 @@ def test_a_teacher_whose_thinking_is_not_found_teaches_nothing(
         improve(toy_workflow(model, teacher=teacher), tmp_path / "run", InlineCluster)
 
 
-def test_a_length_limit_counts_what_the_endpoint_counted(model: Path, tmp_path: Path) -> None:
+def test_a_length_limit_uses_the_token_count_of_the_endpoint(model: Path, tmp_path: Path) -> None:
     with chat_server(solve) as server, pytest.raises(UserError, match="no trace was accepted"):
         improve(taught_by(Endpoint(server.url, "m", key_from=None), model, selector=KeepCorrect(max_tokens=4)), tmp_path / "run", InlineCluster)
 
@@ -202,11 +202,11 @@ def test_a_length_limit_counts_what_the_endpoint_counted(model: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [
-        ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot keep a budget of thinking"),
+        ({"sampling": Sampling(budget=Budget(max_tokens=5), max_tokens=32)}, "an Endpoint cannot enforce a budget of thinking"),
         ({"key_from": "NO_SUCH_KEY"}, "the environment variable NO_SUCH_KEY holds no key"),
     ],
 )
-def test_check_finds_a_teacher_that_cannot_be_asked(changes: dict[str, Any], detail: str, tiny_model: Path) -> None:
+def test_check_rejects_an_unusable_teacher(changes: dict[str, Any], detail: str, tiny_model: Path) -> None:
     endpoint = Endpoint("https://example.org/v1", "m", key_from=changes.get("key_from"))
     fields = {name: value for name, value in changes.items() if name != "key_from"}
     found = check(taught_by(endpoint, tiny_model, **{"sampling": Sampling(), **fields}))
@@ -233,9 +233,9 @@ def test_check_names_the_teacher(tiny_model: Path, strong: Path) -> None:
 
 
 @pytest.mark.parametrize("fields", ["sampler=Endpoint('https://example.org/v1', 'm'), model='smollm2-135m-instruct'", "sampler=ToySampler()"])
-def test_a_teacher_without_a_model_or_with_two_is_refused_in_one_line(fields: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_teacher_with_no_model_or_two_is_refused_in_one_line(fields: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "experiment.py"
     file.write_text(f"from selfimprove import *\nfrom toy import *\nteacher = Teacher({fields})\n")
     assert main(["check", str(file)]) == 2
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and "line 3: Teacher: Value error, a teacher's model is named either by its Endpoint or" in line
+    assert line.count("\n") == 1 and "line 3: Teacher: Value error, name a teacher's model either by its Endpoint or" in line

@@ -1,4 +1,4 @@
-"""The round that the documentation shows, with toy parts in this process."""
+"""`workflows/custom_round.py` with toy parts in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from selfimprove import InlineCluster
 
 @pytest.fixture
 def custom_round(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, as Python loads it when the file is run: its own folder is on the path."""
+    """The module, loaded with its folder on the path, as when Python runs the file."""
     monkeypatch.syspath_prepend(str(WORKFLOWS))
     spec = importlib.util.spec_from_file_location("custom_round", WORKFLOWS / "custom_round.py")
     assert spec and spec.loader
@@ -27,7 +27,7 @@ def custom_round(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 class Recording(ToySampler):
-    """Remembers what it was asked."""
+    """Records the ids of its requests."""
 
     asked: list[str] = []  # noqa: RUF012
 
@@ -36,7 +36,7 @@ class Recording(ToySampler):
         return super()._trace(checkpoint, request)
 
 
-def test_a_custom_round_asks_twice_as_often_what_was_not_solved_and_improves_the_model(
+def test_a_custom_round_samples_unsolved_problems_again_and_improves_the_model(
     custom_round: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.2), sampler=Recording())

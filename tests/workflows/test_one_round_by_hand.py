@@ -1,4 +1,4 @@
-"""The notebook-like script runs from its first cell to its last, with toy parts in this process."""
+"""`workflows/one_round_by_hand.py` runs from its first cell to its last, with toy parts in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toy import make_toy_model, skill_of, toy_workflow
 SCRIPT = WORKFLOWS / "one_round_by_hand.py"
 
 
-def test_every_cell_shows_the_record_that_it_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_cell_makes_its_record_and_prints_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.2))
     monkeypatch.setitem(sys.modules, "quickstart", SimpleNamespace(workflow=workflow))  # type: ignore[arg-type]
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The recipe that the documentation shows: as it is told, and run to its end on a tiny model."""
+"""`workflows/r1_recipe.py`: its three rounds, and a whole run on a tiny model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_its_three_rounds_are_of_three_kinds() -> None:
 
 @pytest.mark.vllm
 @pytest.mark.trl
-def test_it_runs_to_the_end_with_real_parts(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_tiny_model_goes_through_all_rounds(tiny_model: Path, tmp_path: Path) -> None:
     recipe, _ = load_workflow(FILE)
     practice = replace(recipe.rounds[1].reinforcement, steps=2, problems_per_step=2, group_size=4, max_tokens=12)  # type: ignore[type-var]
     rounds = (

@@ -1,4 +1,4 @@
-"""`workflows/star_arithmetic.py` with toy parts: both runs, the table and the drawing."""
+"""`workflows/star_arithmetic.py` with toy parts: both runs, the table and the chart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from selfimprove.storage.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Digits(ToySampler):
-    """The fewer digits, the likelier it is right; surely so with a hint."""
+    """Right more often with fewer digits, and always with a hint."""
 
     def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
         length = len(request.messages[-1]["content"].split()[0])
@@ -27,7 +27,7 @@ class Digits(ToySampler):
         return ToySampler._trace(helped, checkpoint, asked)
 
 
-def test_both_ways_are_run_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_with_and_without_hints_are_made_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.syspath_prepend(str(WORKFLOWS))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     import star_arithmetic

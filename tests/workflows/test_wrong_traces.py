@@ -1,4 +1,4 @@
-"""The workflow that the documentation shows, on a run of toy parts."""
+"""`workflows/wrong_traces.py` on a finished run of toy parts."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def wrong_traces() -> ModuleType:
     return module
 
 
-def test_the_champion_goes_on_with_pairs_of_the_newest_generations(
-    wrong_traces: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_champion_trains_on_pairs_of_the_newest_generations(wrong_traces: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workflow, run = toy_workflow(make_toy_model(tmp_path / "model", 0.2)), RunFolder(tmp_path / "run")
     champion = improve(workflow, run.root, InlineCluster)
     before, after = wrong_traces.main(run, workflow, ToyPreference(gain=0.03), 9, tmp_path / "out", InlineCluster)

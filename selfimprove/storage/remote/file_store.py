@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import threading
+import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,36 +16,38 @@ from selfimprove.storage.files import complete_or_absent
 T = TypeVar("T")
 
 PAUSES: tuple[float, ...] = (1, 2, 4, 8, 16, 32, 60)
-"""Seconds between the attempts at what fails."""
+"""Seconds between attempts at a call that fails."""
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""The extra of this package that brings a scheme's file system."""
+"""Extra of this package that installs the file system of each scheme."""
 BUCKETS = {*EXTRAS, "abfs", "abfss", "adl", "az"}
-"""Schemes of object stores: they need no folders, and asked to make one they would make a bucket that is missing."""
+"""Schemes of object stores. They need no folders; asked to make one, they would create a missing bucket."""
 
 
-class Remote:
-    """The folder; names in it are relative, with `/` between their parts."""
+class FileStore:
+    """The folder. Names in it are relative, with `/` between their parts."""
 
     def __init__(self, url: str) -> None:
-        """Nothing is asked of the store yet.
+        """Nothing is sent to the store yet.
 
         Raises:
-            UserError: no file system is known for such a URL, its package is missing, or the URL names no folder.
+            UserError: there is no file system for such a URL, its package is missing, or the URL names no folder.
         """
         self.url = url.rstrip("/")
         self._scheme = url.partition(":")[0]
         self._files, self._root = self._open()
         self._hurry = threading.Event()
+        self._deadline = inf
 
     def __str__(self) -> str:
         return without_password(self.url)
 
-    def hurry(self) -> None:
-        """From now on what fails is not tried again."""
+    def hurry(self, seconds: float) -> None:
+        """From now on, do not repeat failing calls; start no upload after this many seconds."""
+        self._deadline = time.monotonic() + seconds
         self._hurry.set()
 
     def read(self, name: str) -> bytes | None:
-        """The object; None where there is none."""
+        """The content of an object; None if it does not exist."""
         try:
             content: bytes = self._files.cat_file(self._path(name))
         except FileNotFoundError:
@@ -51,17 +55,19 @@ class Remote:
         return content
 
     def write(self, name: str, content: bytes, *, new: bool = False) -> None:
-        """Put an object there in one piece. Raises FileExistsError where it is to be new and is not."""
+        """Write an object in one piece. Raises FileExistsError if it is to be `new` and exists."""
         self._make_folder(name)
         self._files.pipe_file(self._path(name), content, mode="create" if new else "overwrite")
 
     def upload(self, file: Path, name: str) -> None:
-        """Copy a file there."""
+        """Copy a file to the store."""
+        if time.monotonic() > self._deadline:
+            raise TimeoutError("no time was left for the rest")
         self._make_folder(name)
         self._files.put_file(str(file), self._path(name))
 
     def download(self, name: str, file: Path) -> None:
-        """Copy an object to a file, which is complete or absent. Raises FileNotFoundError where there is no such object."""
+        """Copy an object to a file, which is complete or absent. Raises FileNotFoundError if the object does not exist."""
         with complete_or_absent(file) as half:
             self._files.get_file(self._path(name), str(half))
 
@@ -70,28 +76,28 @@ class Remote:
         self._files.rm_file(self._path(name))
 
     def names(self) -> set[str]:
-        """The objects and folders right there."""
+        """Names of the objects and folders at the top."""
         try:
             return {str(path).rstrip("/").rpartition("/")[2] for path in self._files.ls(self._root, detail=False)}
         except FileNotFoundError:
             return set()
 
     def at_once(self, what: Callable[[], T]) -> T:
-        """The result of a call to the store, at the first attempt.
+        """The result of a call to the store, tried once.
 
         Raises:
-            UserError: it failed.
+            UserError: the call failed.
         """
         try:
             return what()
-        except (UserError, FileExistsError):
+        except (UserError, FileExistsError, ImportError):
             raise
         # The file systems have no exception in common.
         except Exception as error:
-            raise UserError(f"{self} cannot be used ({reason(error)}); mend that, or use another --run-dir") from error
+            raise UserError(f"{self} cannot be used ({reason(error)}); fix that, or use another --run-dir") from error
 
     def patiently(self, what: Callable[[], T]) -> T:
-        """The result of a call to the store. An attempt that fails is repeated for some minutes; raises what the last one raised."""
+        """The result of a call to the store. A failing call is repeated for some minutes; then its last error is raised."""
         for pause in PAUSES:
             try:
                 return what()
@@ -108,16 +114,14 @@ class Remote:
 
         if self._scheme not in available_protocols():
             close = difflib.get_close_matches(self._scheme, [*BUCKETS, "memory"], n=1)
-            hint = f"did you mean {close[0]}://?" if close else "s3://, gs:// and az:// are, among others"
-            raise UserError(f"{self}: no file system is known for {self._scheme}://; {hint}")
+            hint = f"did you mean {close[0]}://?" if close else "s3://, gs:// and az:// are supported, among others"
+            raise UserError(f"{self}: there is no file system for {self._scheme}://; {hint}")
         try:
-            files, root = url_to_fs(self.url, use_listings_cache=False)
+            files, root = self.at_once(lambda: url_to_fs(self.url, use_listings_cache=False))
         except ImportError as error:
             extra = EXTRAS.get(self._scheme)
             how = f'pip install "selfimprove[{extra}]"' if extra else " ".join(str(error).split())
             raise UserError(f"{self}: the package that reads {self._scheme}:// is not installed: {how}") from error
-        except Exception as error:
-            raise UserError(f"{self} cannot be used ({reason(error)}); mend that, or use another --run-dir") from error
         if self._scheme in BUCKETS and "/" not in root.strip("/"):
             raise UserError(f"{self} names no folder; give one, such as {self._scheme}://{root.strip('/') or 'bucket'}/first")
         return files, root.rstrip("/")
@@ -131,5 +135,5 @@ class Remote:
 
 
 def reason(error: Exception) -> str:
-    """What a file system said, in one line without passwords."""
+    """A file system's error in one line without passwords."""
     return without_password(" ".join(f"{type(error).__name__}: {error}".split()))[:300]

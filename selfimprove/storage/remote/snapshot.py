@@ -1,46 +1,38 @@
-"""What is in a folder that is being written into: one state in which it was."""
+"""The content of a folder that is being written to, as it was at one moment."""
 
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 Stamp = tuple[int, int]
-"""Bytes, and nanoseconds since 1970 at the last change: what tells two versions of a file apart."""
+"""Size in bytes and time of the last change in nanoseconds since 1970: they distinguish two versions of a file."""
 State = tuple[dict[str, Stamp], dict[str, str]]
-"""Files, and links with what they point to, by their names in a folder."""
+"""Files with their stamps and links with their targets, by name within the folder."""
 
 
 def scan(folder: Path, logs: bool = True) -> State:
-    """The files and the links in a folder, with or without its `logs`; what is not complete has a name that begins with a dot and is left out."""
+    """The files and links in a folder, with or without its `logs`. Incomplete files have names that begin with a dot; they are left out."""
     files: dict[str, Stamp] = {}
     links: dict[str, str] = {}
-    waiting = [""]
-    while waiting:
-        inside = waiting.pop()
-        # What is removed meanwhile is not there.
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder / inside) as entries:
-            for entry in entries:
-                name = inside + entry.name
-                if entry.name.startswith(".") or (name == "logs" and not logs):
-                    continue
-                with suppress(FileNotFoundError):
-                    if entry.is_symlink():
-                        links[name] = os.readlink(entry.path)
-                    elif entry.is_dir():
-                        waiting.append(f"{name}/")
-                    else:
-                        stat = entry.stat()
-                        files[name] = (stat.st_size, stat.st_mtime_ns)
+    root = str(folder)
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".") and (logs or place != root or name != "logs")]
+        for path in (os.path.join(place, name) for name in (*folders, *names) if not name.startswith(".")):
+            # A file may be removed at any moment.
+            with suppress(FileNotFoundError):
+                found = os.lstat(path)
+                if stat.S_ISLNK(found.st_mode):
+                    links[path[len(root) + 1 :]] = os.readlink(path)
+                elif stat.S_ISREG(found.st_mode):
+                    files[path[len(root) + 1 :]] = (found.st_size, found.st_mtime_ns)
     return files, links
 
 
 def stable_scan(folder: Path) -> State | None:
-    """The state of the folder, less its logs, at one moment: what two scans in a row agree on. None while it changes too fast."""
-    before = scan(folder, logs=False)
-    for _ in range(10):
-        if (now := scan(folder, logs=False)) == before:
-            return now
-        before = now
-    return None
+    """The state of the folder, without its logs, at one moment: two scans in a row agree on it. None while it changes too fast."""
+    scans = (scan(folder, logs=False) for _ in range(11))
+    return next((now for before, now in pairwise(scans) if now == before), None)

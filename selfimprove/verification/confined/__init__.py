@@ -1,4 +1,4 @@
-"""What runs inside the sandbox: fresh interpreters that load nothing but this folder and the standard library.
+"""What runs inside the sandbox: fresh interpreters that load only this folder and the standard library.
 
-Imports in here are relative: the folder is loaded by itself, because `selfimprove` would bring every other library with it.
+Imports in here are relative, because the folder is loaded by itself: `selfimprove` would bring in every other library.
 """

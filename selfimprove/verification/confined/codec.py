@@ -1,14 +1,14 @@
-"""Writes values as bytes and reads them back as plain data, so that what comes from a process that is not trusted can be nothing but data.
+"""Encodes values as bytes and decodes them as plain data, so that an untrusted process can send nothing but data.
 
-A value is a letter for its kind and what the kind needs: numbers of four bytes are lengths and counts. Not JSON, which knows few kinds, and whose
-module takes as long to load as the interpreter; not `marshal` or `pickle`, which must not be read from those who are not trusted.
+A value is a letter for its kind, followed by its content; lengths and counts are numbers of four bytes. Not JSON, which has few kinds and whose
+module takes as long to load as the interpreter; not `marshal` or `pickle`, which are unsafe with untrusted input.
 """
 
 from __future__ import annotations
 
 import struct
 
-TYPE_CHECKING = False  # That of `typing` takes as long to load as everything else here.
+TYPE_CHECKING = False  # Importing it from `typing` takes as long as everything else here.
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -17,15 +17,15 @@ NUMBER, FLOAT, COMPLEX = struct.Struct("!I"), struct.Struct("!d"), struct.Struct
 SINGLE: dict[bytes, object] = {b"N": None, b"T": True, b"F": False}
 MANY: dict[bytes, Callable[[list[Any]], Any]] = {b"l": list, b"t": tuple, b"e": set, b"z": frozenset}
 UNREADABLE = (ValueError, TypeError, RecursionError, struct.error)
-"""What reading can raise where the bytes are not what was written."""
+"""What decoding may raise for invalid bytes."""
 
 
-def encode(value: Any, stand_in: Callable[[Any], tuple[bytes, int]] | None = None) -> bytes:
-    """The value as bytes; `stand_in` gives a capital letter and a number for what is not plain data.
+def encode(value: Any, refer: Callable[[Any], tuple[bytes, int]] | None = None) -> bytes:
+    """The value as bytes. For an object that is not plain data, `refer` returns a capital letter and a number.
 
-    Raises TypeError for what is not plain data where there is no `stand_in`.
+    Raises TypeError for such an object if there is no `refer`.
     """
-    # A subclass is written as the plain type it extends, so that no method of its own is called where the answer is compared.
+    # A subclass is encoded as the plain type it extends, so that a comparison never calls a method of the submission.
     if value is None:
         return b"N"
     if isinstance(value, bool):
@@ -41,32 +41,32 @@ def encode(value: Any, stand_in: Callable[[Any], tuple[bytes, int]] | None = Non
     if isinstance(value, bytes | bytearray):
         return _sized(b"b", bytes(value))
     if isinstance(value, dict):
-        items = [encode(part, stand_in) for item in dict.items(value) for part in item]
+        items = [encode(part, refer) for item in dict.items(value) for part in item]
         return b"".join([b"m", NUMBER.pack(len(items)), *items])
     if isinstance(value, list):
-        return _many(b"l", list.__iter__(value), stand_in)
+        return _many(b"l", list.__iter__(value), refer)
     if isinstance(value, tuple):
-        return _many(b"t", tuple.__iter__(value), stand_in)
+        return _many(b"t", tuple.__iter__(value), refer)
     if isinstance(value, set):
-        return _many(b"e", set.__iter__(value), stand_in)
+        return _many(b"e", set.__iter__(value), refer)
     if isinstance(value, frozenset):
-        return _many(b"z", frozenset.__iter__(value), stand_in)
-    if stand_in is None:
+        return _many(b"z", frozenset.__iter__(value), refer)
+    if refer is None:
         raise TypeError(f"{type(value).__name__} is not plain data")
-    letter, number = stand_in(value)
+    letter, number = refer(value)
     return letter + NUMBER.pack(number)
 
 
-def decode(data: bytes, stood_for: Callable[[bytes, int], Any] | None = None) -> Any:
-    """What was encoded; `stood_for(letter, number)` gives what a stand-in stands for. Raises one of `UNREADABLE`."""
-    value, end = _read(data, 0, stood_for)
+def decode(data: bytes, resolve: Callable[[bytes, int], Any] | None = None) -> Any:
+    """The value that was encoded; `resolve(letter, number)` returns the object that was referred to. Raises one of `UNREADABLE`."""
+    value, end = _read(data, 0, resolve)
     if end != len(data):
         raise ValueError("more than one value")
     return value
 
 
-def _read(data: bytes, at: int, stood_for: Callable[[bytes, int], Any] | None) -> tuple[Any, int]:
-    """The value that begins at a place, and the place behind it."""
+def _read(data: bytes, at: int, resolve: Callable[[bytes, int], Any] | None) -> tuple[Any, int]:
+    """The value that begins at this position, and the position after it."""
     kind, at = data[at : at + 1], at + 1
     if kind in SINGLE:
         return SINGLE[kind], at
@@ -84,18 +84,18 @@ def _read(data: bytes, at: int, stood_for: Callable[[bytes, int], Any] | None) -
     if kind in MANY or kind == b"m":
         items = []
         for _ in range(number):
-            item, at = _read(data, at, stood_for)
+            item, at = _read(data, at, resolve)
             items.append(item)
         return dict(zip(items[::2], items[1::2], strict=True)) if kind == b"m" else MANY[kind](items), at
-    if stood_for is None or not kind.isupper():
-        raise ValueError("no such kind")
-    return stood_for(kind, number), at
+    if resolve is None or not kind.isupper():
+        raise ValueError("unknown kind")
+    return resolve(kind, number), at
 
 
 def _sized(kind: bytes, content: bytes) -> bytes:
     return kind + NUMBER.pack(len(content)) + content
 
 
-def _many(kind: bytes, values: Any, stand_in: Callable[[Any], tuple[bytes, int]] | None) -> bytes:
-    items = [encode(value, stand_in) for value in values]
+def _many(kind: bytes, values: Any, refer: Callable[[Any], tuple[bytes, int]] | None) -> bytes:
+    items = [encode(value, refer) for value in values]
     return b"".join([kind, NUMBER.pack(len(items)), *items])

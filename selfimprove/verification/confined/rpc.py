@@ -1,4 +1,4 @@
-"""The line between the process of the tests and the process of the answer: each may call what the other has handed out."""
+"""Calls between the tester and the submission: each may call the objects that the other has passed to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 from .codec import NUMBER, UNREADABLE, decode, encode
 
-TYPE_CHECKING = False  # That of `typing` takes as long to load as everything else here.
+TYPE_CHECKING = False  # Importing it from `typing` takes as long as everything else here.
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
@@ -15,33 +15,37 @@ if TYPE_CHECKING:
 LARGEST_MESSAGE = 1 << 24
 """Bytes of one message."""
 MINE, YOURS = b"M", b"Y"
-"""Whose object a number stands for, as the one who sends it says."""
+"""Whose object a number refers to, from the sender's point of view."""
 
 
-class LineBroken(BaseException):
-    """The other end is gone, or sent what is no message. No `except Exception` of a test or an answer stops it."""
+class ConnectionBroken(BaseException):
+    """The other end is gone or sent an invalid message. No `except Exception` of a test or a submission catches it."""
 
 
-class Line:
-    """Calls to the other end, and its calls to this one, which are answered while this one waits for a reply.
+class Rpc:
+    """Calls to the other process, and its calls to this one, which are handled while this one waits for a reply.
 
-    An object that is not plain data stays where it is; the other end gets its number.
+    An object that is not plain data stays where it is; the other process gets its number.
     """
 
-    def __init__(self, socket: int, serve: Callable[..., Any], stand_in: Callable[[int], Any]) -> None:
-        """`serve` carries out a call of the other end; `stand_in` makes what stands here for object number so and so of the other end."""
-        self._socket, self._serve, self._stand_in = socket, serve, stand_in
+    def __init__(self, socket: int, handle: Callable[..., Any], make_proxy: Callable[[int], Any]) -> None:
+        """`handle` carries out a call of the other process; `make_proxy` makes the local proxy of its object with a given number."""
+        self._socket, self._handle, self._make_proxy = socket, handle, make_proxy
         self.broken = False
-        """Whether the other end has gone, or sent what is no message."""
-        self._mine: list[Any] = []
+        """Whether the other end is gone or sent an invalid message."""
+        self._objects: list[Any] = []
+        """Local objects that the other process knows, by number."""
         self._numbers: dict[int, int] = {}
-        self._theirs: dict[int, Any] = {}
-        self._known: dict[int, int] = {}
+        """Their numbers by Python id."""
+        self._proxies: dict[int, Any] = {}
+        """Proxies of its objects, by number."""
+        self._proxy_numbers: dict[int, int] = {}
+        """Their numbers by Python id."""
 
     def call(self, action: str, *arguments: Any) -> Any:
-        """Have the other end carry out an action. Lists, dicts and sets among the arguments are afterwards as it left them, unless it raised.
+        """Have the other process carry out an action. Lists, dicts and sets among the arguments then change as they did there, unless it raised.
 
-        Raises what the action raised, where that is a built-in exception; else RuntimeError.
+        Raises what the action raised if that is a built-in exception, else RuntimeError.
         """
         self._send(action, tuple(map(self._encode, arguments)))
         while True:
@@ -56,21 +60,21 @@ class Line:
             self._answer(kind, content)
 
     def serve(self) -> None:
-        """Answer calls until the other end is gone."""
+        """Handle calls until the other end is gone."""
         while True:
             self._answer(*self._receive())
 
     def object(self, number: int) -> Any:
-        """What was handed out under this number."""
-        return self._mine[number]
+        """The local object with this number."""
+        return self._objects[number]
 
     def _answer(self, action: str, content: Any) -> None:
         try:
             arguments = [self._decode(argument) for argument in content]
-            result = self._encode(self._serve(action, *arguments))
+            result = self._encode(self._handle(action, *arguments))
             after = map(self._encode, arguments)
             changes = [(index, now) for index, (now, before) in enumerate(zip(after, content, strict=True)) if now != before]
-        except LineBroken:
+        except ConnectionBroken:
             raise
         except BaseException as error:
             self._send("raised", _described(error))
@@ -78,26 +82,26 @@ class Line:
             self._send("result", (result, changes))
 
     def _encode(self, value: Any) -> bytes:
-        return encode(value, self._hand_out)
+        return encode(value, self._refer)
 
-    def _hand_out(self, value: Any) -> tuple[bytes, int]:
-        if (number := self._known.get(id(value))) is not None:
+    def _refer(self, value: Any) -> tuple[bytes, int]:
+        if (number := self._proxy_numbers.get(id(value))) is not None:
             return YOURS, number
         if id(value) not in self._numbers:
-            self._numbers[id(value)] = len(self._mine)
-            self._mine.append(value)
+            self._numbers[id(value)] = len(self._objects)
+            self._objects.append(value)
         return MINE, self._numbers[id(value)]
 
     def _decode(self, data: bytes) -> Any:
-        return decode(data, self._stood_for)
+        return decode(data, self._resolve)
 
-    def _stood_for(self, whose: bytes, number: int) -> Any:
+    def _resolve(self, whose: bytes, number: int) -> Any:
         if whose == YOURS:
-            return self._mine[number]
-        if number not in self._theirs:
-            self._theirs[number] = self._stand_in(number)
-            self._known[id(self._theirs[number])] = number
-        return self._theirs[number]
+            return self._objects[number]
+        if number not in self._proxies:
+            self._proxies[number] = self._make_proxy(number)
+            self._proxy_numbers[id(self._proxies[number])] = number
+        return self._proxies[number]
 
     def _send(self, kind: str, content: Any) -> None:
         data = encode((kind, content))
@@ -111,21 +115,21 @@ class Line:
             raise self._break("the other end is gone") from error
 
     def _receive(self) -> tuple[str, Any]:
-        (length,) = NUMBER.unpack(self._exactly(NUMBER.size))
+        (length,) = NUMBER.unpack(self._read_exactly(NUMBER.size))
         if length > LARGEST_MESSAGE:
             raise self._break("a message is too long")
         try:
-            kind, content = decode(self._exactly(length))
+            kind, content = decode(self._read_exactly(length))
         except UNREADABLE as error:
-            raise self._break("no message") from error
+            raise self._break("a message is invalid") from error
         return kind, content
 
-    def _exactly(self, length: int) -> bytes:
+    def _read_exactly(self, length: int) -> bytes:
         parts = []
         while length:
             try:
                 part = os.read(self._socket, min(length, 1 << 16))
-            except OSError:  # It left before it had read everything.
+            except OSError:  # The other end left before it had read everything.
                 part = b""
             if not part:
                 raise self._break("the other end is gone")
@@ -133,9 +137,9 @@ class Line:
             length -= len(part)
         return b"".join(parts)
 
-    def _break(self, why: str) -> LineBroken:
+    def _break(self, why: str) -> ConnectionBroken:
         self.broken = True
-        return LineBroken(why)
+        return ConnectionBroken(why)
 
 
 def _overwrite(old: Any, new: Any) -> None:
@@ -155,9 +159,9 @@ def _described(error: BaseException) -> tuple[list[str], str]:
 
 
 def _exception(names: Sequence[str], message: str) -> Exception:
-    """The nearest built-in relative of what was raised, or RuntimeError; nothing that would end the process.
+    """The nearest built-in ancestor of the original exception, or RuntimeError: never one that would end the process.
 
-    Nor anything that ends an iteration: `all(map(check, cases))` would take a case that raises StopIteration for the end of the cases.
+    Nor one that ends an iteration: `all(map(check, cases))` would take a StopIteration from one case for the end of the cases.
     """
     for name in names:
         kind = vars(builtins).get(name)
@@ -165,5 +169,5 @@ def _exception(names: Sequence[str], message: str) -> Exception:
             try:
                 return RuntimeError(message) if issubclass(kind, StopIteration | StopAsyncIteration) else kind(message)
             except TypeError:
-                break  # Those that want more than a message: the errors of Unicode.
+                break  # Some take more than a message: the Unicode errors.
     return RuntimeError(message)

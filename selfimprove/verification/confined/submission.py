@@ -1,4 +1,4 @@
-"""The process that runs an answer: it defines what the answer defines, and carries out calls to that."""
+"""The process that runs the submission: it executes the code of an answer and serves the tester's calls to what the code defines."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import operator
 import sys
 import types
 
-from .rpc import Line
+from .rpc import Rpc
 
-TYPE_CHECKING = False  # That of `typing` takes as long to load as everything else here.
+TYPE_CHECKING = False  # Importing it from `typing` takes as long as everything else here.
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -29,53 +29,53 @@ SPECIAL: dict[str, Callable[..., Any]] = {
     "__setitem__": operator.setitem,
     "__str__": str,
 }
-"""What the tests may do with an object of the answer beside calling it and its methods. No comparison and no arithmetic:
-an object that is told the expected value, or what is subtracted from it, could say whatever is right."""
+"""What the tests may do with an object of the submission, besides calling it and its methods. Comparison and arithmetic are left out: an object that
+sees the expected value, or what is subtracted from it, could always claim to match."""
 
 
 def main(socket: int) -> None:
-    """Serve the tests over the socket until they are done."""
-    Candidate(socket).line.serve()
+    """Serve the tester over the socket until it is done."""
+    Submission(socket).rpc.serve()
 
 
-class Candidate:
-    """What the tests can ask of an answer."""
+class Submission:
+    """The actions that the tester may ask for."""
 
     def __init__(self, socket: int) -> None:
-        """Nothing is run before the first call."""
+        """No code runs before the first call."""
         self._module = types.ModuleType("solution")
         sys.modules["solution"] = self._module
-        self.line = Line(socket, lambda action, *arguments: getattr(self, action)(*arguments), self._callback)
+        self.rpc = Rpc(socket, lambda action, *arguments: getattr(self, action)(*arguments), self._callback)
 
     def load(self, code: str) -> list[str] | None:
-        """Run the answer's code; the names it defines, or None where it is not Python."""
+        """Run the code. Returns the names it defines, or None if it is not Python."""
         try:
             program = compile(code, "<answer>", "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):  # What the compiler raises for one text or another.
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):  # Each is what the compiler raises for some text.
             return None
         exec(program, vars(self._module))
         return [name for name in vars(self._module) if not name.startswith("__")]
 
     def named(self, name: str) -> Any:
-        """What the answer calls by this name."""
+        """What the code defines under this name."""
         return vars(self._module)[name]
 
     def call(self, number: int, named: dict[str, Any], *arguments: Any) -> Any:
-        """Call an object of the answer."""
-        return self.line.object(number)(*arguments, **named)
+        """Call an object."""
+        return self.rpc.object(number)(*arguments, **named)
 
     def attribute(self, number: int, name: str) -> Any:
         """An attribute of an object."""
-        return getattr(self.line.object(number), name)
+        return getattr(self.rpc.object(number), name)
 
     def set_attribute(self, number: int, name: str, value: Any) -> None:
         """Set an attribute of an object."""
-        setattr(self.line.object(number), name, value)
+        setattr(self.rpc.object(number), name, value)
 
     def special(self, number: int, name: str, *arguments: Any) -> Any:
         """Apply one of `SPECIAL` to an object."""
-        return SPECIAL[name](self.line.object(number), *arguments)
+        return SPECIAL[name](self.rpc.object(number), *arguments)
 
     def _callback(self, number: int) -> Callable[..., Any]:
-        """Stands for a function of the tests, given as an argument."""
-        return lambda *arguments, **named: self.line.call("call", number, named, *arguments)
+        """The proxy of a function that the tests pass as an argument."""
+        return lambda *arguments, **named: self.rpc.call("call", number, named, *arguments)

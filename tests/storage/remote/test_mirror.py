@@ -1,4 +1,4 @@
-"""A working folder and its URL: what is complete is sent, one consistent state after the other, and what was sent comes back."""
+"""A working folder and its URL: complete files are sent, one consistent state after the other, and come back elsewhere."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from selfimprove import UserError
-from selfimprove.storage.remote import file_store as remote_module
+from selfimprove.storage.remote import file_store
 from selfimprove.storage.remote import mirror as module
-from selfimprove.storage.remote.file_store import Remote
+from selfimprove.storage.remote.file_store import FileStore
 from selfimprove.storage.remote.mirror import Mirror
 from selfimprove.storage.remote.snapshot import scan
 
@@ -24,7 +24,7 @@ def everything(names: Collection[str]) -> Collection[str]:
 
 @contextmanager
 def writing(url: str, folder: Path) -> Iterator[Mirror]:
-    one = Mirror(Remote(url), folder)
+    one = Mirror(FileStore(url), folder)
     one.begin()
     one.refresh(everything)
     one.watch()
@@ -35,8 +35,8 @@ def writing(url: str, folder: Path) -> Iterator[Mirror]:
 
 
 def fetched(url: str, folder: Path) -> dict[str, bytes]:
-    """What is at the URL, fetched into a folder: links as what they point to."""
-    Mirror(Remote(url), folder).refresh(everything)
+    """The files at the URL, fetched into a folder; a link is its target."""
+    Mirror(FileStore(url), folder).refresh(everything)
     files, links = scan(folder)
     return {name: (folder / name).read_bytes() for name in files} | {name: target.encode() for name, target in links.items()}
 
@@ -53,7 +53,7 @@ def url(request: pytest.FixtureRequest) -> str:
     return f"memory://mirrors/{request.node.name}"
 
 
-def test_what_is_complete_is_sent_and_what_has_a_hidden_name_is_not(url: str, tmp_path: Path) -> None:
+def test_complete_files_are_sent_and_hidden_ones_are_not(url: str, tmp_path: Path) -> None:
     with writing(url, tmp_path / "a") as one:
         write(tmp_path / "a", deep__model="weights", report="1", logs__driver="noise")
         write(tmp_path / "a", **{".half__model": "wei", "deep__.report.tmp": "{"})
@@ -67,7 +67,7 @@ def test_what_is_complete_is_sent_and_what_has_a_hidden_name_is_not(url: str, tm
     assert fetched(url, tmp_path / "b") == {"report": b"2", "champion": b"deep", "logs/driver": b"noise"}
 
 
-def test_it_is_sent_without_being_asked(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_sent_in_the_background(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EVERY", 0.01)
     looked = threading.Event()
     with writing(url, tmp_path / "a") as one:
@@ -78,7 +78,7 @@ def test_it_is_sent_without_being_asked(url: str, tmp_path: Path, monkeypatch: p
         assert looked.wait(60) and fetched(url, tmp_path / "b") == {"report": b"1"}
 
 
-def test_what_the_last_writer_has_not_sent_stays_and_what_another_one_has_not_is_dropped(url: str, tmp_path: Path) -> None:
+def test_unsent_files_of_the_last_writer_stay_and_those_of_another_are_dropped(url: str, tmp_path: Path) -> None:
     with writing(url, tmp_path / "a"):
         write(tmp_path / "a", report="1")
     write(tmp_path / "a", stage__shard="not sent", report="longer")
@@ -94,11 +94,11 @@ def test_what_the_last_writer_has_not_sent_stays_and_what_another_one_has_not_is
         assert (tmp_path / "a" / "stage" / "shard").read_text() == "made there" and (tmp_path / "a" / "report").read_text() == "longer"
 
 
-def test_only_what_has_changed_is_copied_either_way(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_files_are_copied_either_way(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[str] = []
     for way in ("upload", "download"):
-        original = getattr(Remote, way)
-        monkeypatch.setattr(Remote, way, lambda self, *paths, original=original: (copied.append(Path(paths[0]).name), original(self, *paths)))
+        original = getattr(FileStore, way)
+        monkeypatch.setattr(FileStore, way, lambda self, *paths, original=original: (copied.append(Path(paths[0]).name), original(self, *paths)))
     with writing(url, tmp_path / "a"):
         write(tmp_path / "a", first="1", second="2")
     assert sorted(copied) == ["first", "second"]
@@ -111,10 +111,10 @@ def test_only_what_has_changed_is_copied_either_way(url: str, tmp_path: Path, mo
     assert sorted(copied) == ["first", "second", "second", "second"]
 
 
-def test_an_object_that_somebody_removed_is_missing_and_the_rest_is_fetched(url: str, tmp_path: Path) -> None:
+def test_an_object_removed_by_hand_is_missing_and_the_rest_is_fetched(url: str, tmp_path: Path) -> None:
     with writing(url, tmp_path / "a"):
         write(tmp_path / "a", first="1", second="2")
-    Remote(url).remove("first")
+    FileStore(url).remove("first")
     assert fetched(url, tmp_path / "b") == {"second": b"2"}
     with writing(url, tmp_path / "b"):
         write(tmp_path / "b", first="anew")
@@ -122,35 +122,33 @@ def test_an_object_that_somebody_removed_is_missing_and_the_rest_is_fetched(url:
 
 
 def test_a_place_with_something_else_is_refused_and_left_alone(url: str, tmp_path: Path) -> None:
-    Remote(url).write("thesis.tex", b"")
+    FileStore(url).write("thesis.tex", b"")
     with pytest.raises(UserError, match="is not empty and holds no run; use another --run-dir"):
-        Mirror(Remote(url), tmp_path / "a").refresh(everything)
-    assert Remote(url).names() == {"thesis.tex"}
+        Mirror(FileStore(url), tmp_path / "a").refresh(everything)
+    assert FileStore(url).names() == {"thesis.tex"}
 
 
 def test_a_run_that_was_removed_at_the_url_does_not_come_back_by_itself(url: str, tmp_path: Path) -> None:
     write(tmp_path / "a", **{"workflow.json": "{}"})
-    with pytest.raises(UserError, match=r"holds no run any more, but .*/a keeps what was fetched of it: remove that too"):
-        Mirror(Remote(url), tmp_path / "a").refresh(everything)
+    with pytest.raises(UserError, match=r"no longer holds a run, but .*/a keeps a copy of one: remove that too"):
+        Mirror(FileStore(url), tmp_path / "a").refresh(everything)
     shutil.rmtree(tmp_path / "a")
     assert fetched(url, tmp_path / "a") == {}
 
 
-def test_a_store_that_goes_away_is_told_at_the_end_of_the_stage_and_nothing_is_lost(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_fails_ends_the_stage_and_nothing_is_lost(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
         raise TimeoutError("nobody there")
 
-    monkeypatch.setattr(remote_module, "PAUSES", (0.0,))
-    line = rf"{url} cannot be written \(TimeoutError: nobody there\): nothing is lost, it is in .*/a; the same command goes on from there"
+    monkeypatch.setattr(file_store, "PAUSES", (0.0,))
+    line = rf"{url} cannot be written \(TimeoutError: nobody there\): nothing is lost, everything is in .*/a; run the same command to continue"
     with pytest.raises(UserError, match=line), writing(url, tmp_path / "a") as one:
         write(tmp_path / "a", first="1")
         one.settle()
         write(tmp_path / "a", second="2")
         with monkeypatch.context() as change:
-            change.setattr(Remote, "upload", away)
-            for ask in (one.settle, one.require_well):
+            change.setattr(FileStore, "upload", away)
+            for ask in (one.settle, one.check):
                 with pytest.raises(UserError, match=line):
                     ask()
     assert fetched(url, tmp_path / "b") == {"first": b"1"}

@@ -1,4 +1,4 @@
-"""A folder that is being written into, seen as it was at one moment."""
+"""A folder that is being written to, seen as it was at one moment."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from selfimprove.storage.remote.snapshot import stable_scan
 
 
-def test_a_scan_sees_a_state_in_which_the_folder_was(tmp_path: Path) -> None:
-    """A verdict is written after its trace: a scan that sees one without the other has seen a folder that never was."""
+def test_a_scan_sees_a_state_in_which_the_folder_once_was(tmp_path: Path) -> None:
+    """A verdict is written after its trace: a scan with a verdict but no trace has seen a folder that never existed."""
 
     def work() -> None:
         for number in range(200):

@@ -18,7 +18,7 @@ def test_plain_data_survives(value: object) -> None:
 
 
 @given(st.binary())
-def test_bytes_from_anywhere_are_data_or_refused(data: bytes) -> None:
+def test_any_bytes_are_plain_data_or_refused(data: bytes) -> None:
     with suppress(*UNREADABLE):
         encode(decode(data))
 
@@ -29,7 +29,7 @@ def test_whole_numbers_of_any_size_survive(bits: int) -> None:
     assert decode(encode(numbers)) == numbers
 
 
-def test_a_subclass_arrives_as_what_it_extends() -> None:
+def test_a_subclass_arrives_as_its_plain_type() -> None:
     class Yes(int):
         def __eq__(self, other: object) -> bool:
             return True

@@ -1,4 +1,4 @@
-"""What precedes an output: which prompt it has, and how far its thinking has begun."""
+"""The prompt of a request, and whether the thinking has begun in it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from selfimprove.records import Request
 from selfimprove.thinking.traces import parse
 
 OPENING = 16
-"""Tokens at the end of a prompt among which a begin delimiter is looked for."""
+"""Tokens at the end of a prompt that are searched for a begin delimiter."""
 
 
 def prompt_key(request: Request) -> tuple[tuple[str, str], ...]:
-    """Samples of one problem share their prompt, which is then tokenized once."""
+    """Equal for requests with the same prompt, which is then tokenized once."""
     return tuple((message["role"], message["content"]) for message in request.messages)
 
 
-def beginning(tokenizer: Any, prompt: list[int], request: Request) -> tuple[bool, str]:
-    """Whether what is sampled starts inside the thinking, and what stands before it there.
+def thinking_begun(tokenizer: Any, prompt: list[int], request: Request) -> tuple[bool, str]:
+    """Whether the output starts inside the thinking, and the thinking so far.
 
-    The template has opened the thinking, or the request's prefix has and does not end it. What stands before is the thinking of the prefix, or
-    its text where it has opened none; nothing where it has ended it.
+    It starts inside where the template, or the request's prefix, opens the thinking and the prefix does not close it. Where nothing opens it, the
+    second value is the text of the prefix; where the prefix closes it, it is empty.
     """
     opened = tokenizer.decode(prompt[-OPENING:]).rstrip().endswith(request.delimiters.begin)
     parts = parse(tokenizer.decode(request.prefix, clean_up_tokenization_spaces=False) if request.prefix else "", request.delimiters, opened)

@@ -12,7 +12,7 @@ def test_a_verifier_that_accepts_every_reference_rejects_none() -> None:
     pool.close()
 
 
-def test_problems_that_the_verifier_cannot_judge_are_named_with_the_outcome() -> None:
+def test_rejected_references_come_with_their_outcome() -> None:
     pool = VerifierPool(ReasoningGymScorer(), processes=1).open()
     assert rejected_references(pool, [problem("a", "5")]) == [(problem("a", "5"), Outcome.CRASH)]
     pool.close()
