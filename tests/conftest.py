@@ -79,10 +79,9 @@ def share_exact_pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands run without MLflow, which adds several seconds to a toy run."""
-    from selfimprove.protocols.no_tracker import NoTracker
+    from untracked import leave_out_mlflow
 
-    for place in ("selfimprove.MLflow", "selfimprove.tracking.mlflow.MLflow"):
-        monkeypatch.setattr(place, lambda uri=None: NoTracker())
+    leave_out_mlflow(monkeypatch)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def _bin(forecasts: Sequence[Forecast]) -> ReliabilityBin:
         samples=samples,
         predicted=fsum(one.samples * one.predicted for one in forecasts) / samples,
         observed=right / samples,
-        interval=interval([one.right / one.samples for one in forecasts], samples),
+        interval=interval([one.right / one.samples for one in forecasts], samples, [one.samples for one in forecasts]),
     )
 
 

@@ -51,17 +51,22 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1 - comb(n - c, k) / comb(n, k)
 
 
-def interval(rates: Sequence[float], samples: int) -> tuple[float, float]:
+def interval(rates: Sequence[float], samples: int, weights: Sequence[float] | None = None) -> tuple[float, float]:
     """95 % interval of the mean over problems of `rates`, the share of right samples of each problem; `samples` is the number of all samples.
+
+    `weights` gives each problem's weight in the mean, such as its number of samples; None: all weigh the same.
 
     Wilson's score interval (Wilson 1927) at the effective sample size p(1-p)/Var(mean), as for clustered surveys (Korn and Graubard 1998): samples of
     one problem resemble each other, so problems are the unit. With one sample per problem it is the plain Wilson interval. Unlike a t interval it
     stays within [0, 1]; unlike a bootstrap it has width even if every problem has the same rate, and needs no seed. The effective size is limited to
     the range from the number of problems, the most cautious view, to the number of samples, as if they were independent.
     """
-    n, p = len(rates), _mean(rates)
-    spread = fsum((rate - p) ** 2 for rate in rates) / n
-    size = min(max(n * p * (1 - p) / spread, n), samples) if spread > 0 else (samples if 0 < p < 1 else n)
+    n = len(rates)
+    total = fsum(weights) if weights else float(n)
+    weighed = list(zip(weights or [1.0] * n, rates, strict=True))
+    p = min(1.0, fsum(weight * rate for weight, rate in weighed) / total)
+    spread = fsum((weight * (rate - p)) ** 2 for weight, rate in weighed) / total
+    size = min(max(total * p * (1 - p) / spread, n), samples) if spread > 0 else (samples if 0 < p < 1 else n)
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(p * size, size, method="wilson")

@@ -101,6 +101,7 @@ def test_help_answers_without_loading_anything_heavy() -> None:
     assert not {"ray", "vllm", "torch", "transformers", "trl", "mlflow", "datasets"} & set(ended.stdout.split())
 
 
+@pytest.mark.slow
 def test_json_stands_alone_on_standard_output_and_a_finished_run_is_read_from_disk(
     command: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+from selfimprove.verification.confined.rpc import Rpc
+
 MEGABYTE = 1 << 20
 
 RIGHT_CODE = "def add(a, b):\n    return a + b\n"
@@ -214,7 +216,7 @@ CHEATS: dict[str, list[str]] = {
         WRITE.format("(len(m).to_bytes(4, 'big') + m) * 1000"),
         WRITE.format("b'\\xff' * 1000"),
         *(
-            "import gc\nfor thing in gc.get_objects():\n    if type(thing).__name__ == 'Line': " + statement
+            f"import gc\nfor thing in gc.get_objects():\n    if type(thing).__name__ == {Rpc.__name__!r}: {statement}"
             for statement in (
                 "thing._answer = lambda *_: thing._send('result', (b'T', ()))",
                 "thing._send('call', (thing._encode(0), thing._encode({})))",

@@ -1,4 +1,4 @@
-"""Every command line of the documentation is one that the program takes, and those that cost little are run."""
+"""The program accepts every command line of the documentation; the cheap ones are run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SHOWN = [pytest.param(command, id=f"{page.name}:{command.line}") for page in PAG
 OURS = [param for param in SHOWN if param.values[0].program == "selfimprove"]
 CHEAP = {"settings", "init", "completion", "report", "traces", "audit", "reverify", "export"}
 RUNS = ("RUN_DIR", "runs/quickstart")
-"""What the pages call a run that is there; each page says of others how they come to be."""
+"""Names of the run that exists here; pages explain how to make other runs."""
 FIXED = {"init", "settings"}
-"""What these print depends on nothing but the program."""
+"""Commands whose output depends only on the program."""
 
 
 @pytest.fixture
 def folder(documented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the folder, which is the current one."""
+    """A copy of the folder, made the current folder."""
     copy = tmp_path / "here"
     shutil.copytree(documented, copy, symlinks=True)
     (copy / "RUN_DIR").symlink_to(copy / "runs" / "quickstart")
@@ -35,12 +35,12 @@ def folder(documented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def words_of(command: Command) -> list[str]:
-    """Its words, with a number in place of the letter that stands for one."""
+    """Its words, with the placeholder N replaced by a number."""
     return ["1" if word == "N" else word for word in command.words]
 
 
 @pytest.mark.parametrize("command", [param for param in SHOWN if param not in OURS])
-def test_targets_and_scripts_of_the_pages_are_there(command: Command) -> None:
+def test_make_targets_and_scripts_of_the_pages_exist(command: Command) -> None:
     if command.program == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
         assert command.words and set(command.words) <= set(targets)
@@ -49,19 +49,19 @@ def test_targets_and_scripts_of_the_pages_are_there(command: Command) -> None:
 
 
 @pytest.mark.parametrize("command", OURS)
-def test_the_program_takes_every_command_of_the_pages(command: Command, folder: Path) -> None:
+def test_the_parser_accepts_every_command_of_the_pages(command: Command, folder: Path) -> None:
     options = _parser().parse_args(words_of(command))
     if hasattr(options, "workflow") and options.workflow:
-        # Fails where there is no such file among the workflows, or no such setting in it.
+        # Fails if there is no such workflow file, or no such setting in it.
         load_workflow(Path(options.workflow), options.set)
 
 
 @pytest.mark.parametrize("command", [param for param in OURS if param.values[0].words[0] in CHEAP])
-def test_what_costs_little_is_run(command: Command, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cheap_commands_run_and_print_what_the_page_shows(command: Command, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = words_of(command)
     options = _parser().parse_args(words)
     if getattr(options, "run_dir", RUNS[0]) not in RUNS:
-        pytest.skip("of a run of its own page")
+        pytest.skip("the run of another page")
     if words[0] == "init":
         (folder / options.file).unlink(missing_ok=True)
     assert main(words) == 0
@@ -70,17 +70,17 @@ def test_what_costs_little_is_run(command: Command, folder: Path, capsys: pytest
         assert set(command.printed) <= {*(line.rstrip() for line in printed.splitlines()), "…"}
 
 
-def test_commands_and_options_in_running_text_are_known() -> None:
+def test_commands_and_options_in_running_text_exist() -> None:
     (commands,) = (action for action in _parser()._actions if isinstance(action.choices, dict))
-    spoken = [words for page in PAGES for words in re.findall(r"`selfimprove ([a-z][^`\n]*)`", page.read_text())]
-    assert len(spoken) > 10
-    for words in spoken:
+    mentioned = [words for page in PAGES for words in re.findall(r"`selfimprove ([a-z][^`\n]*)`", page.read_text())]
+    assert len(mentioned) > 10
+    for words in mentioned:
         name, *rest = words.split()
         assert name in commands.choices, words
         assert {word.partition("=")[0] for word in rest if word.startswith("--")} <= set(commands.choices[name]._option_string_actions), words
 
 
-def test_links_of_every_page_lead_to_files_and_headings() -> None:
+def test_links_point_to_existing_files_and_headings() -> None:
     for page in PAGES:
         for target, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
             file = page.parent / target if target else page
@@ -89,7 +89,7 @@ def test_links_of_every_page_lead_to_files_and_headings() -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """As the addresses of a page's sections name them."""
+    """The anchors of a page's headings."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 

@@ -78,6 +78,7 @@ def undisturbed(workflow: Workflow, tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_any_copy_continues_from_an_empty_disk_to_the_same_end(
     workflow: Workflow, undisturbed: RunFolder, url: str, machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,8 @@ from selfimprove.storage.files import read_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.mlflow_models import Models
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def store(told: Told) -> SimpleNamespace:

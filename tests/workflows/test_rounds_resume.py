@@ -1,4 +1,4 @@
-"""Rounds of one's own that are killed continue where they stopped, and end with the files of an undisturbed round."""
+"""Custom rounds that are killed continue where they stopped, and end with the files of an undisturbed round."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROUNDS = {
 
 
 def started(code: str, folder: Path, model: Path, pause: float) -> subprocess.Popen[bytes]:
-    """The round in a process of its own, with toy parts in place of the quickstart's."""
+    """Start the round in a subprocess, with toy parts instead of the quickstart's."""
     folder.mkdir(exist_ok=True)
     (folder / "quickstart.py").write_text(TOY.format(model=str(model), log=str(folder / "asked.log")))
     path = os.pathsep.join((str(folder), PYTHONPATH, str(WORKFLOWS)))
@@ -42,6 +42,7 @@ def asked(folder: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROUNDS)
 def test_a_round_that_is_killed_continues_and_ends_with_the_same_files(name: str, tmp_path: Path) -> None:
     code, place = ROUNDS[name]
@@ -50,13 +51,13 @@ def test_a_round_that_is_killed_continues_and_ends_with_the_same_files(name: str
 
     broken = tmp_path / "broken"
     everything = len(asked(tmp_path / "undisturbed"))
-    # In the first stage, in a later one, and in the last evaluation.
+    # Kills in the first stage, in a later one, and in the last evaluation.
     for share in (0.2, 0.6, 0.9):
         process = started(code, broken, model, 0.05)
         before = len(set(asked(broken)))
         while process.poll() is None and len(set(asked(broken))) < max(before + 1, share * everything):
             time.sleep(0.01)
-        assert process.poll() is None, "it ended before it could be killed"
+        assert process.poll() is None, "it ended before it was killed"
         process.kill()
         process.wait()
     left = asked(broken)

@@ -27,9 +27,10 @@ class Digits(ToySampler):
         return ToySampler._trace(helped, checkpoint, asked)
 
 
-def test_runs_with_and_without_hints_are_made_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_with_and_without_hints_are_made_and_drawn(
+    tmp_path: Path, untracked: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.syspath_prepend(str(WORKFLOWS))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     import star_arithmetic
 
     toys = replace(

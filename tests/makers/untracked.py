@@ -1,0 +1,13 @@
+"""Commands without MLflow, which adds several seconds to a toy run."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfimprove.protocols.no_tracker import NoTracker
+
+
+def leave_out_mlflow(patch: pytest.MonkeyPatch) -> None:
+    """Let commands and workflow files that are loaded from now on have no tracker."""
+    for place in ("selfimprove.MLflow", "selfimprove.tracking.mlflow.MLflow"):
+        patch.setattr(place, lambda uri=None: NoTracker())
