@@ -149,7 +149,7 @@ class Killing(NoProgress):
             self.due.append(role)
         for role in self.due[:1]:
             assert self.cluster is not None
-            (worker,) = (worker for _, worker in self.cluster._workers if worker._role == role)
+            _, worker = self.cluster._workers[role]
             if process := process_of(worker):
                 os.kill(process, signal.SIGKILL)
                 self.killed.append(self.due.pop(0))

@@ -99,20 +99,6 @@ def test_a_problem_that_does_not_fit_is_named_and_the_engine_continues(sampler: 
     assert len(traces(sampler, base, Sampling(n=1, max_tokens=10))) == 12
 
 
-def test_reloaded_weights_sample_like_a_fresh_engine(sampler: OpenSampler, base: Checkpoint, other: Checkpoint) -> None:
-    # The tied output head is what an engine on the CPU may leave behind. Last in this file: an engine that closes takes the process's groups with it.
-    greedy = Sampling(n=1, temperature=0.0, max_tokens=12)
-    traces(sampler, base, greedy)
-    reloaded = traces(sampler, other, greedy)
-    sampler.close()
-    fresh = VLLM(engine=ENGINE).open()
-    try:
-        expected = traces(fresh, other, greedy)
-    finally:
-        fresh.close()
-    assert {name: trace.output_token_ids for name, trace in reloaded.items()} == {name: trace.output_token_ids for name, trace in expected.items()}
-
-
 def test_extra_reaches_the_engine_untouched(sampler: OpenSampler, base: Checkpoint) -> None:
     greedy = traces(sampler, base, Sampling(n=1, temperature=0.0, max_tokens=16))
     likeliest = traces(sampler, base, Sampling(n=1, temperature=1.0, max_tokens=16, extra={"top_k": 1, "min_p": 0}))
@@ -153,3 +139,18 @@ def test_without_a_choice_the_context_is_what_the_cache_holds(base: Checkpoint) 
             traces(opened, base, Sampling(n=1, max_tokens=224), PROBLEMS[:1])
     finally:
         opened.close()
+
+
+# The last test, since it closes the engine that the others share.
+def test_reloaded_weights_sample_like_a_fresh_engine(sampler: OpenSampler, base: Checkpoint, other: Checkpoint) -> None:
+    # The tied output head is what an engine on the CPU may leave behind. Last in this file: an engine that closes takes the process's groups with it.
+    greedy = Sampling(n=1, temperature=0.0, max_tokens=12)
+    traces(sampler, base, greedy)
+    reloaded = traces(sampler, other, greedy)
+    sampler.close()
+    fresh = VLLM(engine=ENGINE).open()
+    try:
+        expected = traces(fresh, other, greedy)
+    finally:
+        fresh.close()
+    assert {name: trace.output_token_ids for name, trace in reloaded.items()} == {name: trace.output_token_ids for name, trace in expected.items()}
