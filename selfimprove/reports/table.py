@@ -157,7 +157,7 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines += [f"generation {row['generation']}: {found['trend']}: {solved}", f"  {row['why']}"]
         if row["most_samples"] > row["samples_per_problem"]:
             samples = f"{row['samples_per_problem']:.1f} samples per problem, at most {row['most_samples']}"
-            lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted traces per 1,000 tokens")
+            lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
         if anatomy := row.get("anatomy"):
             lines += [f"  {line}" for line in _anatomy(anatomy)]
         if wrong := row.get("falsely_accepted"):

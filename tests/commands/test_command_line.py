@@ -134,7 +134,7 @@ def test_the_tables_fit_eighty_columns_with_every_stage_timed() -> None:
     assert "123,456  123,456  123,456  123,456 123,456" in text and "0.123 0.10–0.20 refused" in text
     assert "evaluation answers without a verdict: 2.0%" in text and "not complete" in text
     assert "plateau: 1 newly solved, 0 forgotten, 2 never solved" in text
-    assert "4.0 samples per problem, at most 16; 12.3 distinct accepted traces per 1,000 tokens" in text
+    assert "4.0 samples per problem, at most 16; 12.3 distinct accepted per 1,000 tokens" in text
 
 
 def test_plain_lines_appear_while_a_stage_works(monkeypatch: pytest.MonkeyPatch) -> None:

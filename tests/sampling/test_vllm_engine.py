@@ -130,18 +130,7 @@ def test_unknown_extra_is_refused_in_one_line_and_the_engine_continues(
     assert len(traces(sampler, base, Sampling(n=1, max_tokens=4))) == 12
 
 
-def test_without_a_choice_the_context_is_what_the_cache_holds(base: Checkpoint) -> None:
-    # 2 layers · 2 · 32 · 2 bytes are 256 bytes per token: the cache holds 224 of the model's 512.
-    opened = VLLM(engine={"kv_cache_memory_bytes": 256 * 256, "max_num_seqs": 4}).open()
-    try:
-        assert len(traces(opened, base, Sampling(n=1, max_tokens=150), PROBLEMS[:2])) == 2
-        with pytest.raises(UserError, match="exceed the context of 224"):
-            traces(opened, base, Sampling(n=1, max_tokens=224), PROBLEMS[:1])
-    finally:
-        opened.close()
-
-
-# The last test, since it closes the engine that the others share.
+# Tests after this one start engines of their own: it closes the one that the others share.
 def test_reloaded_weights_sample_like_a_fresh_engine(sampler: OpenSampler, base: Checkpoint, other: Checkpoint) -> None:
     # The tied output head is what an engine on the CPU may leave behind. Last in this file: an engine that closes takes the process's groups with it.
     greedy = Sampling(n=1, temperature=0.0, max_tokens=12)
@@ -154,3 +143,14 @@ def test_reloaded_weights_sample_like_a_fresh_engine(sampler: OpenSampler, base:
     finally:
         fresh.close()
     assert {name: trace.output_token_ids for name, trace in reloaded.items()} == {name: trace.output_token_ids for name, trace in expected.items()}
+
+
+def test_without_a_choice_the_context_is_what_the_cache_holds(base: Checkpoint) -> None:
+    # 2 layers · 2 · 32 · 2 bytes are 256 bytes per token: the cache holds 224 of the model's 512.
+    opened = VLLM(engine={"kv_cache_memory_bytes": 256 * 256, "max_num_seqs": 4}).open()
+    try:
+        assert len(traces(opened, base, Sampling(n=1, max_tokens=150), PROBLEMS[:2])) == 2
+        with pytest.raises(UserError, match="exceed the context of 224"):
+            traces(opened, base, Sampling(n=1, max_tokens=224), PROBLEMS[:1])
+    finally:
+        opened.close()
