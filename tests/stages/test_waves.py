@@ -178,7 +178,7 @@ def test_traces_of_another_allocator_are_refused(model: Path, shuffling: Shuffli
 
 
 def test_a_selector_that_compares_all_traces_cannot_be_gone_by(model: Path, shuffling: Shuffling, tmp_path: Path) -> None:
-    told = r"KeepMajority compares all traces of a problem, and {} .*allocator=FixedK"
+    told = r"KeepMajority compares all traces of a problem, but {} .*allocator=FixedK"
     of = context(model, tmp_path, shuffling)
     for own in ({"selector": KeepMajority()}, {"rounds": (Round(selector=KeepMajority()),)}):
         with pytest.raises(ValueError, match=told.format("ExpectedGain")):
