@@ -1,7 +1,7 @@
 """DeepSeek-R1's mixture (DeepSeek-AI 2025, section 2.3) on sums: three rounds of different kinds in one run, each before the same gate.
 
 Cold start: the base model is fine-tuned on a few traces, here its own, sampled with exemplars. Reinforcement: the checkpoint answers problems, and
-the verifier rewards it. Rejection sampling: the champion's verified traces train the base model anew.
+the verifier rewards it. Rejection sampling: the champion's verified traces train the base model again.
 """
 
 from selfimprove import (

@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     add_set(parser)
     add_output(parser)
     parser.add_argument("source", metavar="RUN_DIR")
-    parser.add_argument("--from-generation", type=int, required=True, metavar="N", help="first generation to make anew")
+    parser.add_argument("--from-generation", type=int, required=True, metavar="N", help="first generation to make again")
     parser.add_argument("--run-dir", metavar="DIR", help="folder of the new run; default: RUN_DIR-fork-N")
     add_inline(parser)
     parser.set_defaults(command=_fork)

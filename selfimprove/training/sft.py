@@ -32,7 +32,7 @@ Example = dict[str, list[int]]
 class SFT(Trainer):
     """Fine-tunes all weights, or a LoRA adapter, on the completions of the rows, with TRL's `SFTTrainer` and AdamW.
 
-    Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights. Rows are shuffled anew each epoch.
+    Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights. Rows are shuffled again each epoch.
     """
 
     epochs: PositiveFloat = 3.0

@@ -30,7 +30,7 @@ class FileStore:
         """Nothing is sent to the store yet.
 
         Raises:
-            UserError: there is no file system for such a URL, its package is missing, or the URL names no folder.
+            UserError: No file system is known for the URL, its package is missing, or the URL names no folder.
         """
         self.url = url.rstrip("/")
         self._scheme = url.partition(":")[0]
@@ -115,7 +115,7 @@ class FileStore:
         if self._scheme not in available_protocols():
             close = difflib.get_close_matches(self._scheme, [*BUCKETS, "memory"], n=1)
             hint = f"did you mean {close[0]}://?" if close else "s3://, gs:// and az:// are supported, among others"
-            raise UserError(f"{self}: there is no file system for {self._scheme}://; {hint}")
+            raise UserError(f"{self}: no file system is known for {self._scheme}://; {hint}")
         try:
             files, root = self.at_once(lambda: url_to_fs(self.url, use_listings_cache=False))
         except ImportError as error:

@@ -16,8 +16,8 @@ from selfimprove.storage.remote.file_store import FileStore
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("s33://bucket/first", r"s33://bucket/first: there is no file system for s33://; did you mean s3://\?"),
-        ("nonsense://bucket/first", "there is no file system for nonsense://; s3://, gs:// and az:// are supported, among others"),
+        ("s33://bucket/first", r"s33://bucket/first: no file system is known for s33://; did you mean s3://\?"),
+        ("nonsense://bucket/first", "no file system is known for nonsense://; s3://, gs:// and az:// are supported, among others"),
         ("ftp://me:secret@127.0.0.1:9/first", r"ftp://127.0.0.1:9/first cannot be used \(ConnectionRefusedError: .*\); fix that, or"),
     ],
 )
