@@ -188,7 +188,7 @@ def _row(item: JudgedTrace, problems: Mapping[str, Problem], generation: int, ac
 
 
 def _write(file: Path, rows: Iterator[dict[str, Any]], batch: int = 1024) -> int:
-    """Write a Parquet file, with `batch` rows in memory at a time; the number of rows. Without rows there is no file."""
+    """Write a Parquet file with `batch` rows in memory at a time, and return the number of rows. Without rows no file is written."""
     import pyarrow
     from pyarrow import parquet
 
