@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.driver_memory import main
+
+pytestmark = pytest.mark.slow
 
 
 def test_ten_times_the_traces_need_hardly_more_memory() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from selfimprove.commands.settings_page import reference_page
 from selfimprove.settings.fields import REQUIRED, parameters, takes
 
 PAGE = ROOT / "docs" / "reference" / "settings.md"
+generated_page = cache(reference_page)
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class Below(Above):
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text() == reference_page(), "run `make settings`"
+    assert PAGE.read_text() == generated_page(), "run `make settings`"
 
 
 def test_every_setting_of_a_workflow_is_on_the_page_and_every_link_leads_to_a_part() -> None:
-    page = reference_page()
+    page = generated_page()
     chapter = page.split("### Workflow\n")[1].split("\n### ")[0]
     assert re.findall(r"^\| `(\w+)` \|", chapter, flags=re.MULTILINE) == list(Workflow.__dataclass_fields__)
     parts = {title.lower() for title in re.findall(r"^### (\w+)$", page, flags=re.MULTILINE)}

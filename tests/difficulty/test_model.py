@@ -11,6 +11,8 @@ from selfimprove import DifficultyModel
 from selfimprove.difficulty.model import fit
 from selfimprove.records import LedgerEntry
 
+pytestmark = pytest.mark.slow
+
 PART = DifficultyModel()
 CHANCE = numpy.random.default_rng(5)
 FEATURES = {f"p{n}": numpy.concatenate([CHANCE.normal(size=60), [20 + n % 9]]).astype(numpy.float32) for n in range(300)}

@@ -20,6 +20,8 @@ from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome
 from selfimprove.storage.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 PAGES = [
     pytest.param(page, id=page.name, marks=pytest.mark.slow if page.stem == "mlflow" else ())
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))

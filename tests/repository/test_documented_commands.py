@@ -14,6 +14,8 @@ from markdown_blocks import Command, commands
 from selfimprove.__main__ import _parser, main
 from selfimprove.workflow.files import load_workflow
 
+pytestmark = pytest.mark.slow
+
 SHOWN = [pytest.param(command, id=f"{page.name}:{command.line}") for page in PAGES for command in commands(page)]
 OURS = [param for param in SHOWN if param.values[0].program == "selfimprove"]
 CHEAP = {"settings", "init", "completion", "report", "traces", "audit", "reverify", "export"}

@@ -62,6 +62,7 @@ class Nothing(WorkerPart):
     def close(self) -> None: ...
 
 
+@pytest.mark.slow
 def test_the_mlflow_page_is_served_on_loopback(tmp_path: Path) -> None:
     tracker = MLflow(f"sqlite:///{tmp_path / 'mlflow.db'}").open("toy", {}, tmp_path / "run")
     link = tracker.start()

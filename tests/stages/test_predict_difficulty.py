@@ -25,6 +25,8 @@ from selfimprove.storage.files import read_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.figures import of_report
 
+pytestmark = pytest.mark.slow
+
 RULE = BudgetByDifficulty(easy=4, hard=24, mean=10, otherwise=Budget(answer_tokens=8))
 
 

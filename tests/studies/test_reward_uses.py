@@ -27,6 +27,8 @@ from selfimprove.records import Checkpoint, LabelledTrace, TrainingStep
 from selfimprove.storage.files import read_json
 from selfimprove.studies.reward_uses import Uses
 
+pytestmark = pytest.mark.slow
+
 FILE = WORKFLOWS / "process_reward.py"
 WORKFLOW = """
 from pathlib import Path

@@ -14,6 +14,8 @@ from selfimprove.protocols import Tracker
 from selfimprove.records import Checkpoint, GenerationCounts, GenerationReport, Score, Stage, TrainingStep
 from selfimprove.tracking.mlflow import MLflow
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"part": "Workflow", "base_model": "tiny", "generations": 2, "verifier": {"part": "Exact"}}
 
 

@@ -107,6 +107,7 @@ ANSWERS = st.sampled_from(["5", "6", *CRASHES, *HARMLESS])
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(ANSWERS, max_size=30), st.booleans())
+@mark.slow
 def test_every_verdict_belongs_to_its_own_trace(pool: OpenVerifierPool, answers: list[str], hang: bool) -> None:
     answers += ["hang"] * hang
     pairs = [(problem("5"), trace(f"t{number}", f"<think>a</think>{answer}")) for number, answer in enumerate(answers)]
@@ -219,6 +220,7 @@ class Slow(Verifier):
         return Poisonous().verify(problem, answer)
 
 
+@mark.slow
 def test_loading_is_done_once_and_outside_the_deadline(tmp_path: Path) -> None:
     pool = VerifierPool(Slow(str(tmp_path / "log")), deadline=5.0, processes=2).open()
     assert pool.verify_answers([(problem("5"), answer) for answer in ["exit", "5", "exit", "5"]]) == [Outcome.CRASH, Outcome.CORRECT] * 2

@@ -48,6 +48,7 @@ def accepted(run: Path, generation: int) -> list[AcceptedTrace]:
     return read_records(run / f"generation-0{generation}/accepted.parquet", AcceptedTrace)
 
 
+@pytest.mark.slow
 def test_an_endpoint_teaches_generation_1_and_the_student_continues_alone(model: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with chat_server(solve) as server:
@@ -70,6 +71,7 @@ def test_an_endpoint_teaches_generation_1_and_the_student_continues_alone(model:
     assert rows[1]["pass_at_1"] > rows[0]["pass_at_1"]
 
 
+@pytest.mark.slow
 def test_traces_of_a_teacher_that_failed_halfway_are_not_paid_for_again(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
