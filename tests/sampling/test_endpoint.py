@@ -20,6 +20,8 @@ from selfimprove.sampling.sampling import requests_for
 from selfimprove.settings.paths import describe, explain
 from selfimprove.thinking.traces import parsed
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., "Served"]
 
 

@@ -120,6 +120,7 @@ class Breaks(Exception):
 
 @pytest.mark.parametrize("kind", [contrasting, mixed])
 @pytest.mark.parametrize("at", range(1, 5))
+@pytest.mark.slow
 def test_a_run_that_broke_in_any_training_ends_as_an_undisturbed_one(
     kind, at: int, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]

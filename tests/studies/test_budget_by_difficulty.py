@@ -89,6 +89,7 @@ def test_a_rule_is_scored_by_the_attempts_under_its_limits(run: Path, workflow_f
     assert "one budget for all: generation-1, 40 problems" in shown and "9–0 (3)" in shown and "evaluation problems: Brier" in shown
 
 
+@pytest.mark.slow
 def test_less_thinking_on_hopeless_problems_gains_here_and_a_random_assignment_gains_nothing(run: Path, workflow_file: ModuleType) -> None:
     result = measure(workflow_file, run)
     assert result.out_of_fold.auroc is not None and result.out_of_fold.auroc > 0.7
@@ -99,6 +100,7 @@ def test_less_thinking_on_hopeless_problems_gains_here_and_a_random_assignment_g
     assert {one.method for one in result.curves} == {"one budget for all", "longer", "longer, by lot", "shorter", "shorter, by lot"}
 
 
+@pytest.mark.slow
 def test_a_problem_is_asked_once_under_each_limit_and_an_interrupted_study_continues(run: Path, workflow_file: ModuleType) -> None:
     ObedientSampler.patience.append(300)
     with pytest.raises(KeyboardInterrupt):

@@ -24,6 +24,8 @@ from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.stages.context import RunContext, open_run_context
 from selfimprove.studies.prompt_search import evaluate_prompters, rows, search_prompters
 
+pytestmark = pytest.mark.slow
+
 BEST = "Let's add slowly."
 PROPOSALS = (BEST, f'"{KOJIMA}"', "Let's add.", "y" * 200)
 
