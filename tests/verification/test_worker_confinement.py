@@ -20,7 +20,6 @@ from selfimprove.verification import OpenVerifierPool, VerifierPool
 from selfimprove.verification.confined import landlock
 from selfimprove.verification.fork_server import BOOTSTRAP
 
-
 ONLY_COMPUTING = Confinement()
 
 
