@@ -18,7 +18,7 @@ from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
 from selfimprove.problems.split import question_key
 from selfimprove.prompting.chat import FewShot
-from selfimprove.protocols import Prompter
+from selfimprove.protocols import Confinement, Prompter
 from selfimprove.records import Outcome, Problem
 from selfimprove.records.delimiters import Delimiters
 from selfimprove.sampling.engine_options import engine_context
@@ -105,6 +105,7 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problem
         yield Finding("verifier", False, str(error))
         return
     try:
+        yield Finding("confinement", True, _confinement(workflow.verifier.confinement))
         everything = [problem for problem in (*problems, *eval_problems) if problem.answer]
         rejected = rejected_references(pool, everything)
         if rejected:
@@ -117,6 +118,20 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problem
             yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, eval_problems)
     finally:
         pool.close()
+
+
+def _confinement(declared: Confinement) -> str:
+    """What the verifier may do besides computing."""
+    if declared.when == "never":
+        return "the verifier is not confined: it runs with your rights"
+    may = {
+        "read files": declared.read,
+        "write in a temporary folder": declared.scratch,
+        "use the network": declared.network,
+        "start programs": declared.processes,
+    }
+    allowed = [what for what, declares in may.items() if declares] + [f"see {name}" for name in declared.environment]
+    return f"the verifier may {', '.join(allowed)}" if allowed else "the verifier may only compute"
 
 
 def _exemplars(

@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 class VerifierPool(Verifiers):
     """A verifier in worker processes; a worker is killed when one answer takes longer than the deadline.
 
-    The pool bounds time and the damage of a crash. It is not a sandbox: a verifier that runs code from an answer must confine it itself.
+    The workers are confined as the verifier declares (`Verifier.confinement`). That protects the machine, not the verdict: a verifier that runs code
+    from an answer must keep it out of its own process.
     """
 
     verifier: Verifier

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Verifier
+from selfimprove.protocols import Confinement, Verifier
 from selfimprove.records import Outcome, Problem
 from selfimprove.verification.sandbox import evaluate
 
@@ -52,11 +52,16 @@ class PythonTests(Verifier):
     version = "1"
     needs_reference = False
 
+    @property
+    def confinement(self) -> Confinement:
+        """It starts the processes of the sandbox, which confine themselves further."""
+        return Confinement(processes=True)
+
     def prepare(self) -> None:
         """Test the sandbox. Raises UserError if it does not hold on this machine."""
         outcome = evaluate(ESCAPES, ["assert possible() == []"], None, 60.0, self.memory << 20)
         if outcome is not Outcome.CORRECT:
-            need = "use Linux on x86-64 with Landlock and seccomp"
+            need = "use Linux on x86-64 or aarch64 with Landlock and seccomp"
             raise UserError(f"the sandbox does not hold on this machine (its self-test is {outcome}), so no code is run; {need}")
 
     def verify(self, problem: Problem, answer: str) -> Outcome:

@@ -166,7 +166,7 @@ def test_prepare_refuses_a_sandbox_that_leaks(monkeypatch: MonkeyPatch) -> None:
 
 def test_nothing_runs_on_a_kernel_that_does_not_confine(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
     # A system call that no kernel knows, as an old kernel does not know those of Landlock.
-    monkeypatch.setattr(sandbox, "BOOTSTRAP", sandbox.BOOTSTRAP.replace("try:", "protections.LANDLOCK_CREATE_RULESET = 9999\ntry:"))
+    monkeypatch.setattr(sandbox, "BOOTSTRAP", sandbox.BOOTSTRAP.replace("try:", "protections.landlock.CREATE_RULESET = 9999\ntry:"))
     with raises(UserError, match="this kernel does not confine processes"):
         judged(f"open({str(tmp_path / 'written')!r}, 'w')", "pass")
     assert not list(tmp_path.iterdir())
@@ -178,7 +178,7 @@ class Unconfined(PythonTests):
     """The verifier in a process whose kernel refuses to confine."""
 
     def prepare(self) -> None:
-        sandbox.BOOTSTRAP = sandbox.BOOTSTRAP.replace("try:", "protections.LANDLOCK_CREATE_RULESET = 9999\ntry:")
+        sandbox.BOOTSTRAP = sandbox.BOOTSTRAP.replace("try:", "protections.landlock.CREATE_RULESET = 9999\ntry:")
         super().prepare()
 
 
