@@ -1,4 +1,5 @@
 import os
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,8 @@ SEEN_AS_BEFORE = {
     ),
     "stdout raised": (
         "def f():\n print('hi')\n raise ValueError",
-        "import io, contextlib\nb=io.StringIO()\nwith contextlib.suppress(ValueError), contextlib.redirect_stdout(b): f()\nassert b.getvalue()=='hi\\n'",
+        "import io, contextlib\nb=io.StringIO()\nwith contextlib.suppress(ValueError), contextlib.redirect_stdout(b): f()\n"
+        "assert b.getvalue()=='hi\\n'",
     ),
     "namedtuple out": ("from collections import namedtuple\nP=namedtuple('P','x y')\ndef f(): return P(1,2)", "assert f().x==1 and f()==(1,2)"),
     "namedtuple in": ("def f(p): return p.x", "from collections import namedtuple\nP=namedtuple('P','x y')\nassert f(P(1,2))==1"),
@@ -233,7 +235,8 @@ SEEN_AS_BEFORE = {
     ),
     "date": (
         "import datetime\ndef f(d): return d+datetime.timedelta(days=1)",
-        "from datetime import date, datetime, timedelta\nassert f(date(2024,2,28))==date(2024,2,29)\nd=datetime(2024,2,28,1,2,3,4)\nassert f(d)-d==timedelta(1)",
+        "from datetime import date, datetime, timedelta\nassert f(date(2024,2,28))==date(2024,2,29)\n"
+        "d=datetime(2024,2,28,1,2,3,4)\nassert f(d)-d==timedelta(1)",
     ),
     "time": ("import datetime\ndef f(): return datetime.time(1,2)", "import datetime\nassert f()==datetime.time(1,2)"),
     "deque": (
@@ -281,3 +284,33 @@ LYING = {
 def test_a_value_that_claims_to_equal_everything_does_not(name: str) -> None:
     code, tests = LYING[name]
     assert judged(code, tests) is Outcome.WRONG
+
+
+PEEPING = """
+import mmap, os
+
+def attempt(action, *arguments):
+    try:
+        action(*arguments)
+    except OSError as error:
+        return error.errno
+    return 0
+
+def listed(path):
+    return attempt(os.listdir, path)
+
+def advised(advice):
+    return attempt(mmap.mmap(-1, 4096).madvise, advice)
+"""
+
+
+def test_packages_of_the_system_are_out_of_sight() -> None:
+    # A distribution keeps packages in `dist-packages` beside its libraries.
+    paths = [*sysconfig.get_paths().values(), "/usr/lib", "/usr/lib/python3/dist-packages", "/usr/share"]
+    packages = [path for path in paths if os.path.isdir(path) and path not in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}]
+    assert packages and judged(PEEPING, [f"assert listed({path!r}) == 13" for path in packages]) is Outcome.CORRECT
+
+
+def test_memory_takes_harmless_advice_only() -> None:
+    normal, paged_out, poisoned = 0, 21, 100
+    assert judged(PEEPING, f"assert [advised(a) for a in ({normal}, {paged_out}, {poisoned})] == [0, 1, 1]") is Outcome.CORRECT
