@@ -11,7 +11,7 @@ from typing import Any
 from selfimprove.commands import ask, audit, check, completion, export, fork, init, report, reverify, run, settings, traces
 from selfimprove.commands.parser import Parser
 from selfimprove.errors import UserError, WorkerFailed
-from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, one_line
+from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, ended_by, one_line
 
 # In the order of the help.
 COMMANDS = (run, fork, check, report, traces, audit, reverify, init, settings, ask, export, completion)
@@ -36,6 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         print(f"selfimprove: {one_line(error)}", file=sys.stderr)
+        return REFUSED
+    except SystemExit as error:
+        if options.debug:
+            raise UserError(ended_by(error)) from error
+        print(f"selfimprove: {ended_by(error)}", file=sys.stderr)
         return REFUSED
     finally:
         signal.signal(signal.SIGTERM, before)

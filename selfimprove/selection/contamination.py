@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import AcceptedTrace, Problem
+from selfimprove.records.numbers import Float, PositiveInt
 
 WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -26,7 +27,7 @@ class Contamination:
 
     n: PositiveInt = 13
     """Words and signs in an n-gram."""
-    share: Annotated[float, Field(gt=0, le=1)] = 0.7
+    share: Annotated[Float, Field(gt=0, le=1)] = 0.7
     """Share of the question's n-grams that the text must contain."""
 
 

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Resources, Verifier, Verifiers
 from selfimprove.records import Outcome, Problem, Trace, Verdict
+from selfimprove.records.numbers import Float, Int
 from selfimprove.thinking.traces import parsed
 from selfimprove.verification.fork_server import ForkServer, VerifierProcess
 from selfimprove.verification.report import Report
@@ -43,9 +44,9 @@ class VerifierPool(Verifiers):
     """
 
     verifier: Verifier
-    deadline: Annotated[float, Field(gt=0)] = 5.0
+    deadline: Annotated[Float, Field(gt=0)] = 5.0
     """Seconds of wall time for one answer."""
-    processes: Annotated[int, Field(gt=0)] | None = None
+    processes: Annotated[Int, Field(gt=0)] | None = None
     """Answers verified at once; None: one per CPU that this process may use."""
     resources: Resources = Resources(cpus=0, gpus=0)
     """Nothing is reserved by default: verification needs no GPU, and fits between the steps of the sampler."""

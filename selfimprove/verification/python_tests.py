@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from selfimprove.errors import UserError
 from selfimprove.protocols import Confinement, Verifier
 from selfimprove.records import Outcome, Problem
+from selfimprove.records.numbers import Float, Int
 from selfimprove.verification.sandbox import evaluate
 
 FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
@@ -43,9 +44,9 @@ class PythonTests(Verifier):
     what it does not.
     """
 
-    seconds: Annotated[float, Field(gt=0)] = 3.0
+    seconds: Annotated[Float, Field(gt=0)] = 3.0
     """Wall time for one answer. Keep it below the pool's deadline, which also ends the worker."""
-    memory: Annotated[int, Field(ge=64)] = 512
+    memory: Annotated[Int, Field(ge=64)] = 512
     """MiB of address space for the code, and the same for the tests."""
 
     name = "python-tests"
