@@ -106,7 +106,7 @@ class ChatClient:
             except ValidationError as error:
                 malformed = " ".join(str(error.errors()[0]["msg"]).split())
             except (ValueError, RecursionError) as error:
-                malformed = " ".join(str(error).split())[:200]
+                malformed = f"Invalid JSON: {' '.join(str(error).split())[:200]}"
             await asyncio.sleep(min(2.0**attempt / 2, LONGEST_WAIT) if attempt < server.retries else 0)
         raise UserError(
             f"{server.url} sent an invalid chat completion {server.retries + 1} times ({malformed}); check that its url goes up to and with /v1"

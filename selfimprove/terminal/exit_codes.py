@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from selfimprove.errors import UserError, WorkerFailed
 
@@ -29,7 +28,7 @@ def one_line(error: Exception) -> str:
 def ended_by(error: SystemExit) -> str:
     """Which line of which file ended the program in the middle of its work, with `sys.exit` or alike, and what to do."""
     # `exit` is a function of the standard library.
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name != "_sitebuiltins.py"]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "_sitebuiltins" not in frame.filename]
     where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
     return f"{where}a part ends the program (sys.exit or exit) before the work is done; raise an exception instead"
 

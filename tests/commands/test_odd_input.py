@@ -125,7 +125,7 @@ PATHS = [
     ("/dev/zero", "/dev/zero: cannot be read (is a device, not a file)"),
     ("/dev/stdin", "/dev/stdin: cannot be read"),
     ("a\0b.jsonl", "embedded null byte"),
-    ("x" * 5000, "cannot be read (File name too long)"),
+    ("x" * 300, "cannot be read (File name too long)"),
 ]
 
 
@@ -142,7 +142,7 @@ def test_an_odd_path_of_problems_is_named_at_once(
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe.jsonl")
     Path("folder.jsonl").mkdir()
-    named(line.replace("x", "x") if len(path) < 100 else "File name too long", workflow_file(f"problems=Jsonl({path!r})"), refused, tmp_path, capfd)
+    named(line, workflow_file(f"problems=Jsonl({path!r})"), refused, tmp_path, capfd)
 
 
 SOURCE = """
@@ -228,12 +228,14 @@ class EndingSampler(ToySampler):
 
 @pytest.mark.parametrize(("fields", "line"), [("problems=EndingProblems()", 9), ("selector=EndingSelector()", 12), ("sampler=EndingSampler()", 15)])
 def test_a_part_that_ends_the_program_is_no_success(
-    fields: str, line: int, refused: Callable[..., str], workflow_file: Callable[..., Path], tmp_path: Path
+    fields: str, line: int, workflow_file: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = workflow_file(fields, before=ENDING)
-    from selfimprove.terminal.exit_codes import REFUSED
-
-    assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run")]) == REFUSED
+    assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run")]) == 2
+    told = capfd.readouterr().err
+    assert (
+        told == f"selfimprove: {file}, line {line}: a part ends the program (sys.exit or exit) before the work is done; raise an exception instead\n"
+    )
 
 
 def test_a_workflow_that_is_no_file_is_named(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -241,3 +243,23 @@ def test_a_workflow_that_is_no_file_is_named(refused: Callable[..., str], tmp_pa
     for path in (tmp_path / "pipe.py", tmp_path, Path("/dev/null")):
         assert f"workflow file {path} is not a file" in refused("check", path)
     assert "does not exist" in refused("check", "a\0b.py")
+
+
+SPLIT = """
+from dataclasses import dataclass, replace
+@dataclass(frozen=True)
+class SplitSampler(ToySampler):
+    def _trace(self, checkpoint, request):
+        trace = super()._trace(checkpoint, request)
+        return replace(trace, text=trace.text.replace("<think>", "<think>\\ud800"))
+"""
+
+
+def test_a_trace_with_half_of_a_surrogate_pair_is_kept_with_a_replacement(
+    workflow_file: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = workflow_file("sampler=SplitSampler(), generations=1", before=SPLIT)
+    assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run")]) == 0, capfd.readouterr().err
+    capfd.readouterr()
+    assert main(["traces", str(tmp_path / "run"), "--json"]) == 0
+    assert "<think>\ufffd" in capfd.readouterr().out
