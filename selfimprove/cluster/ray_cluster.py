@@ -125,8 +125,10 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         import ray
 
         if self._ended():
-            # Its actors end with their raylet, and no call would be answered.
+            # No call would be answered, and one of the two would wait a minute for the other. The actors end with their raylet.
             self._workers.clear()
+            for process in self._vital.values():
+                process.kill()
         while self._workers:
             self._workers.popitem()[1][1].close()
         if self._owned and ray.is_initialized():
