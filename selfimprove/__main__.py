@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 on success, 1 if a check fails, 2 if the input is wrong or a worker failed, 130 after Ctrl-C or SIGTERM.
     """
     options = _parser().parse_args(arguments)
+    if any("\0" in argument for argument in arguments or ()):
+        print("selfimprove: an argument holds a NUL character, which no path or setting can; remove it", file=sys.stderr)
+        return REFUSED
     before = signal.getsignal(signal.SIGTERM)
     run.handle_sigterm_like_ctrl_c()
     try:

@@ -26,20 +26,21 @@ def model_cache() -> Path:
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfimprove"
 
 
-def resolve_model(name: str, chat_template: Mapping[str, Any] | None = None) -> Path:
+def resolve_model(name: str, chat_template: Mapping[str, Any] | None = None, served: bool = False) -> Path:
     """The folder of a base model. A model that has to be converted is converted once and kept in the cache.
 
     Args:
         chat_template: defaults for variables of its chat template, see `checkpoints.chat_template`.
+        served: whether vLLM will load it, so that it must be of a kind that transformers knows.
 
     Raises:
         UserError: there is no such folder, it holds no model or a damaged one, the hub does not have it or cannot be reached, or its template lacks
             a variable.
     """
-    return with_chat_template(_resolve(name), chat_template or {}, model_cache())
+    return with_chat_template(_resolve(name, served), chat_template or {}, model_cache())
 
 
-def _resolve(name: str) -> Path:
+def _resolve(name: str, served: bool) -> Path:
     if name == EMBEDDED_MODEL:
         ready = model_cache() / EMBEDDED_MODEL
         if not (ready / "config.json").exists():
@@ -48,7 +49,7 @@ def _resolve(name: str) -> Path:
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
     folder = Path(name).expanduser().resolve() if looks_local else _download(name)
     require_model(folder)
-    require_loadable(folder)
+    require_loadable(folder, served)
     return _with_explicit_head(folder) if tied_head_is_missing(folder) else folder
 
 

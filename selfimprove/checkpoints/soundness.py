@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from selfimprove.errors import UserError
-from selfimprove.records.foreign_text import read_object
+from selfimprove.records.foreign_text import read_object, read_text
 from selfimprove.records.numbers import Int, NonNegativeFloat
+
+T = TypeVar("T")
 
 JSON_FILES = (
     "config.json",
@@ -33,8 +35,10 @@ def require_sound(folder: Path) -> None:
         UserError: names the file and what is wrong with it.
     """
     config: dict[str, Any] = {}
+    if _is_there(template := folder / "chat_template.jinja"):
+        _read(template, read_text)
     for file in filter(_is_there, (folder / name for name in JSON_FILES)):
-        found = _json_object(file)
+        found = _read(file, read_object)
         if file.name == "config.json":
             config = found
         elif file.name == "generation_config.json":
@@ -47,43 +51,66 @@ def require_sound(folder: Path) -> None:
         _require_weights(file)
 
 
-def require_loadable(folder: Path) -> None:
+def require_loadable(folder: Path, served: bool = False) -> None:
     """Refuse a folder whose configuration, tokenizer or chat template transformers does not read.
 
-    A folder whose `config.json` names no `model_type` is for other parts than ours, and is not tried.
+    A folder whose `config.json` names no `model_type` is for parts of the user's own, and is not tried unless vLLM has to load it (`served`).
 
     Raises:
         UserError: names the file and what is wrong with it.
     """
-    if "model_type" not in _json_object(folder / "config.json"):
+    if not served and "model_type" not in _read(folder / "config.json", read_object):
         return
-    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+    from transformers import AutoConfig, GenerationConfig
 
     _attempt(folder / "config.json", lambda: AutoConfig.from_pretrained(folder, local_files_only=True))
     if _is_there(folder / "generation_config.json"):
         _attempt(folder / "generation_config.json", lambda: GenerationConfig.from_pretrained(folder, local_files_only=True))
-    tokenizer = _attempt(folder / "tokenizer.json", lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True))
-    if tokenizer.chat_template:
-        chat = [{"role": "user", "content": "1 + 1 ="}]
-        _attempt(folder / "chat_template.jinja", lambda: tokenizer.apply_chat_template(chat, add_generation_prompt=True))
+    tokenizer = load_tokenizer(folder)
+    if served or tokenizer.chat_template:
+        encode_chats(tokenizer, [[{"role": "user", "content": "1 + 1 ="}]])
 
 
-def _attempt(file: Path, load: Callable[[], Any]) -> Any:
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model.
+
+    Raises:
+        UserError: transformers does not read it.
+    """
+    from transformers import AutoTokenizer
+
+    return _attempt(folder / "tokenizer.json", lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True))
+
+
+def encode_chats(tokenizer: Any, chats: Sequence[Any]) -> Any:
+    """The token ids of each chat, as the model's chat template writes it up to the model's answer.
+
+    Raises:
+        UserError: the template has an error, or does not take such a chat.
+    """
+    template = Path(tokenizer.name_or_path) / "chat_template.jinja"
+    if not chats:
+        return []
+    advice = "correct the chat template, or save that of a relative with the tokenizer"
+    return _attempt(template, lambda: tokenizer.apply_chat_template(list(chats), add_generation_prompt=True, return_dict=False), advice)
+
+
+def _attempt(file: Path, load: Callable[[], Any], advice: str = ADVICE) -> Any:
     try:
         return load()
     except Exception as error:  # Each library raises its own types, the Rust ones a plain Exception.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         place = file if file.exists() else file.parent
-        raise UserError(f"{place} cannot be used: {type(error).__name__}: {reason}; {ADVICE}") from error
+        raise UserError(f"{place} cannot be used: {type(error).__name__}: {reason}; {advice}") from error
 
 
 def _is_there(file: Path) -> bool:
     return file.exists() or file.is_symlink()
 
 
-def _json_object(file: Path) -> dict[str, Any]:
+def _read(file: Path, how: Callable[[Path], T]) -> T:
     try:
-        return read_object(file)
+        return how(file)
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}; {ADVICE}") from error
     except ValueError as error:

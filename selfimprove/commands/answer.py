@@ -19,6 +19,7 @@ from selfimprove.records.budgets import Budget
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.records.foreign_text import has_lone_surrogate, storable
 from selfimprove.sampling.open_vllm import OpenVLLM
+from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.settings.paths import explain
 from selfimprove.terminal.safe_text import plain_text
@@ -65,7 +66,11 @@ def answer(
     """
     if has_lone_surrogate(question):
         raise UserError("QUESTION is not UTF-8 text; encode it so")
-    checkpoint = describe_folder(resolve_model(model), Path(model).name)
+    try:
+        Sampling(n=1, temperature=temperature, max_tokens=max_tokens)
+    except pydantic.ValidationError as error:
+        raise UserError(f"sampling: {explain(error)}") from error
+    checkpoint = describe_folder(resolve_model(model, served=True), Path(model).name)
     problem = Problem("question", question, "", "command line")
     request = Request("question", problem.id, PlainQuestion().messages(problem), temperature, 1.0, max_tokens, seed, THINK, budget)
     sampler = VLLM()

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.commands.estimate import Lengths, estimate
 from selfimprove.errors import UserError
 from selfimprove.evaluation.paired import smallest_improvement
@@ -52,7 +53,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
     findings: list[Finding] = []
     cost = None
     sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference))
-    model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template))
+    model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)))
     if sets is not None:
         problems, eval_problems = sets
         detail = f"{len(problems)} for training, {len(eval_problems)} for evaluation; no question is in both"
@@ -66,9 +67,10 @@ def check(workflow: Workflow) -> dict[str, Any]:
     if any(one.extra for one in (workflow.sampling, workflow.eval_sampling)) and isinstance(workflow.sampler, VLLM):
         findings.append(_extra(workflow))
     if sets is not None and model is not None:
-        lengths = _prompt_lengths(workflow, model, sets)
-        findings.append(_room(workflow, model, lengths))
-        cost = estimate(workflow, model, sets, lengths)
+        lengths = _attempt("prompts", findings, lambda: _prompt_lengths(workflow, model, sets))
+        if lengths is not None:
+            findings.append(_room(workflow, model, lengths))
+            cost = estimate(workflow, model, sets, lengths)
     return {
         "passed": all(finding.passed for finding in findings),
         "findings": [asdict(finding) for finding in findings],
@@ -180,14 +182,11 @@ def _evaluation(eval_problems: Sequence[Problem]) -> Finding:
 
 def _prompt_lengths(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Problem]]) -> Lengths:
     """The prompts of the stages `first` (generation 1), `sample` and `evaluation`."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    tokenizer = load_tokenizer(model)
 
     def lengths(prompter: Prompter, problems: Iterable[Problem]) -> list[tuple[int, str]]:
         chats = [list(prompter.messages(problem)) for problem in problems]
-        encoded = tokenizer.apply_chat_template(chats, add_generation_prompt=True, return_dict=False) if chats else []
-        return [(len(ids), problem.id) for ids, problem in zip(encoded, problems, strict=True)]
+        return [(len(ids), problem.id) for ids, problem in zip(encode_chats(tokenizer, chats), problems, strict=True)]
 
     problems, eval_problems = sets
     first = workflow.first_prompter or workflow.prompter

@@ -6,16 +6,15 @@ import difflib
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.problems.rows import problem_from_row
 from selfimprove.problems.split import question_key
 from selfimprove.records import Problem
-from selfimprove.records.numbers import Int
+from selfimprove.records.numbers import PositiveInt
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class HubDataset:
     """Column that holds the question."""
     answer: str = "answer"
     """Column that holds the reference answer, text or a number. All other columns become metadata."""
-    limit: Annotated[Int, Field(gt=0)] | None = None
+    limit: PositiveInt | None = None
     """Maximum number of problems, from the beginning; None for all."""
 
     def load(self) -> list[Problem]:

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from selfimprove.errors import UserError
 from selfimprove.problems.split import question_key
 from selfimprove.records import Problem
-from selfimprove.records.numbers import Int
+from selfimprove.records.numbers import Int, PositiveInt
 
 MOST_DRAWS_PER_PROBLEM = 20
 
@@ -29,7 +29,7 @@ class ReasoningGym:
 
     task: str = "chain_sum"
     """Name of the task in reasoning-gym."""
-    size: Annotated[Int, Field(gt=0)] = 500
+    size: PositiveInt = 500
     """Number of problems, all with different questions."""
     seed: Annotated[Int, Field(ge=0)] = 0
     """Seed of the draw."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 
 from selfimprove.errors import UserError
 from selfimprove.records import LabelledTrace
@@ -17,9 +17,15 @@ from selfimprove.seeds import derive_seed
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
 
 
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("Input should be -1, 0 or 1, not true or false")
+    return value
+
+
 class _Completion(BaseModel):
     text: Text
-    rating: Literal[-1, 0, 1] | None = None
+    rating: Annotated[Literal[-1, 0, 1], BeforeValidator(_not_bool)] | None = None
     flagged: bool | None = None
     """The labeller could not tell."""
 

@@ -6,8 +6,10 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, AllowInfNan, Field, Strict
 
-MOST_DIGITS = 300
-"""Larger whole numbers fit no float, and Python does not write those of more than 4,300 digits."""
+MOST_DIGITS = 50
+"""Python does not write whole numbers of more than 4,300 digits, and products of far shorter ones fit no float."""
+LARGEST_COUNT = 10**12
+"""The product of two counts that are used together still fits 64 bits."""
 
 
 def _of_sane_size(value: int) -> int:
@@ -16,10 +18,16 @@ def _of_sane_size(value: int) -> int:
     return value
 
 
+def _a_count(value: int) -> int:
+    if value > LARGEST_COUNT:
+        raise ValueError(f"the number must be at most {LARGEST_COUNT:,}")
+    return value
+
+
 Int: TypeAlias = Annotated[int, Strict(), AfterValidator(_of_sane_size)]
 Float: TypeAlias = Annotated[float, Strict(), AllowInfNan(False)]
 """Takes whole numbers too."""
-PositiveInt: TypeAlias = Annotated[Int, Field(gt=0)]
-NonNegativeInt: TypeAlias = Annotated[Int, Field(ge=0)]
+PositiveInt: TypeAlias = Annotated[Int, Field(gt=0), AfterValidator(_a_count)]
+NonNegativeInt: TypeAlias = Annotated[Int, Field(ge=0), AfterValidator(_a_count)]
 PositiveFloat: TypeAlias = Annotated[Float, Field(gt=0)]
 NonNegativeFloat: TypeAlias = Annotated[Float, Field(ge=0)]

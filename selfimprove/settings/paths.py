@@ -80,10 +80,16 @@ def _replace(part: Any, path: list[str], value: Any, assignment: str) -> Any:
     if name not in _inside(part) or isinstance(part, tuple):
         raise UserError(f"--set {assignment}: {'null' if part is None else type(part).__name__} has no field {name!r}; {_nearest(part, name)}")
     new = _replace(getattr(part, name), rest, value, assignment) if rest else value
+    if isinstance(value, bool) and not rest and _is_number(getattr(part, name)) and not hasattr(type(part), "__pydantic_validator__"):
+        raise UserError(f"--set {assignment}: {name}: expected a number, not true or false")
     try:
         return dataclasses.replace(part, **{name: new})
     except (pydantic.ValidationError, TypeError, ValueError) as error:
         raise UserError(f"--set {assignment}: {explain(error)}") from error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _inside(part: Any) -> dict[str, Any]:

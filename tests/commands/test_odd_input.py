@@ -71,12 +71,14 @@ SETTINGS = [
     ("eval_problems=true", "eval_problems"),
     ("generations=false", "generations: Input should be a valid integer"),
     (f"seed={LONG}", "a number of 5,000 digits is too long"),
-    ("seed=" + "9" * 400, "seed: Value error, a whole number must have at most 300 digits"),
+    ("seed=" + "9" * 400, "seed: Value error, a whole number must have at most 50 digits"),
     (r'base_model="\ud800"', "half of a surrogate pair"),
     ("base_model=\udcff", "is not UTF-8 text"),
     (r'delimiters={"begin": "\ud800", "end": "x"}', "half of a surrogate pair"),
     (r'name="a\u0000b"', "name: String should match pattern"),
     ("gate.margin=NaN", "NaN is no number in JSON"),
+    ("trainer.gain=true", "gain: expected a number, not true or false"),
+    ("sampling.n=1000000000001", "n: Value error, the number must be at most 1,000,000,000,000"),
     ("verifier_deadline=true", "verifier_deadline: Input should be a valid number"),
 ]
 
@@ -244,7 +246,7 @@ def test_a_workflow_that_is_no_file_is_named(refused: Callable[..., str], tmp_pa
     os.mkfifo(tmp_path / "pipe.py")
     for path in (tmp_path / "pipe.py", tmp_path, Path("/dev/null")):
         assert f"workflow file {path} is not a file" in refused("check", path)
-    assert "does not exist" in refused("check", "a\0b.py")
+    assert "an argument holds a NUL character" in refused("check", "a\0b.py")
 
 
 SPLIT = """
@@ -264,3 +266,23 @@ def test_a_trace_with_half_of_a_surrogate_pair_is_kept_with_a_replacement(
     assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run")]) == 0, capfd.readouterr().err
     (shard,) = (tmp_path / "run" / "generation-01" / "traces").glob("*.parquet")
     assert all("<think>\ufffd\n" in trace.text for trace in read_records(shard, Trace))
+
+
+def test_check_names_a_tokenizer_that_cannot_be_read(workflow_file: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(workflow_file())]) == 1
+    assert "tokenizer.json cannot be used" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--temperature", "nan"), "sampling: temperature: Input should be a finite number"),
+        (("--temperature", "-1"), "sampling: temperature: Input should be greater than or equal to 0"),
+        (("--max-tokens", "-5"), "sampling: max_tokens: Input should be greater than 0"),
+        ((), "config.json cannot be used"),
+    ],
+    ids=range(4),
+)
+def test_an_odd_question_is_refused_before_an_engine_starts(options: tuple[str, ...], line: str, refused: Callable[..., str], tmp_path: Path) -> None:
+    assert line in refused("ask", make_toy_model(tmp_path / "model", 0.2), "1 + 1?", *options)
+    assert "QUESTION is not UTF-8 text" in refused("ask", tmp_path / "model", "\udcff")
