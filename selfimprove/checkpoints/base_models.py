@@ -31,7 +31,7 @@ def resolve_model(name: str, chat_template: Mapping[str, Any] | None = None, ser
 
     Args:
         chat_template: defaults for variables of its chat template, see `checkpoints.chat_template`.
-        served: whether vLLM will load it, so that it must be of a kind that transformers knows.
+        served: whether vLLM will load it: transformers must then know its kind and read its tokenizer and chat template.
 
     Raises:
         UserError: there is no such folder, it holds no model or a damaged one, the hub does not have it or cannot be reached, or its template lacks
@@ -49,7 +49,8 @@ def _resolve(name: str, served: bool) -> Path:
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
     folder = Path(name).expanduser().resolve() if looks_local else _download(name)
     require_model(folder)
-    require_loadable(folder, served)
+    if served:
+        require_loadable(folder)
     return _with_explicit_head(folder) if tied_head_is_missing(folder) else folder
 
 

@@ -51,24 +51,18 @@ def require_sound(folder: Path) -> None:
         _require_weights(file)
 
 
-def require_loadable(folder: Path, served: bool = False) -> None:
-    """Refuse a folder whose configuration, tokenizer or chat template transformers does not read.
-
-    A folder whose `config.json` names no `model_type` is for parts of the user's own, and is not tried unless vLLM has to load it (`served`).
+def require_loadable(folder: Path) -> None:
+    """Refuse a folder whose configuration, tokenizer or chat template transformers does not read, and vLLM with it.
 
     Raises:
         UserError: names the file and what is wrong with it.
     """
-    if not served and "model_type" not in _read(folder / "config.json", read_object):
-        return
     from transformers import AutoConfig, GenerationConfig
 
     _attempt(folder / "config.json", lambda: AutoConfig.from_pretrained(folder, local_files_only=True))
     if _is_there(folder / "generation_config.json"):
         _attempt(folder / "generation_config.json", lambda: GenerationConfig.from_pretrained(folder, local_files_only=True))
-    tokenizer = load_tokenizer(folder)
-    if served or tokenizer.chat_template:
-        encode_chats(tokenizer, [[{"role": "user", "content": "1 + 1 ="}]])
+    encode_chats(load_tokenizer(folder), [[{"role": "user", "content": "1 + 1 ="}]])
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -82,10 +82,9 @@ ODD = [
 def test_a_file_that_transformers_does_not_read_is_named(tiny_model: Path, tmp_path: Path) -> None:
     for number, (name, content) in enumerate(ODD):
         model = shutil.copytree(tiny_model, tmp_path / f"model-{number}")
-        resolve_model(str(model))
         (model / name).write_bytes(content)
         with pytest.raises(UserError, match=r"cannot be used|is not valid JSON") as caught:
-            resolve_model(str(model))
+            resolve_model(str(model), served=True)
         assert str(model) in str(caught.value) and "\n" not in str(caught.value), (name, content)
 
 
