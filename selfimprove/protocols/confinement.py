@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from selfimprove.records.numbers import Int
+
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Confinement:
@@ -29,5 +31,5 @@ class Confinement:
     """Whether it may start programs, which get the same access to files and networks."""
     environment: tuple[str, ...] = ()
     """Names of environment variables that it needs, such as that of a key."""
-    memory: Annotated[int, Field(ge=64)] = 2048
+    memory: Annotated[Int, Field(ge=64)] = 2048
     """MiB of address space besides what is in use once it is loaded."""
