@@ -13,10 +13,12 @@ from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
+from selfimprove.errors.redaction import redact_settings
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.settings.paths import differences
 from selfimprove.storage.files import complete_or_absent, put_link, read_json, write_json
+from selfimprove.storage.kept_source import change_without_secrets, source_without_secrets, with_secrets
 from selfimprove.storage.lock import LOCK
 from selfimprove.storage.remote.mirror import IDENTITY
 
@@ -105,7 +107,7 @@ class RunFolder:
         return continued
 
     def settings(self) -> dict[str, Any]:
-        """The settings of the run.
+        """The settings of the run, without secrets, as `describe` gives them.
 
         Raises:
             UserError: There is no run here, or its settings were edited so that they cannot be read.
@@ -114,28 +116,28 @@ class RunFolder:
         if not file.is_file():
             raise UserError(f"{self} holds no run: it has no workflow.json; give the folder of a run")
         try:
-            settings: dict[str, Any] = json.loads(file.read_text())
+            settings: dict[str, Any] = redact_settings(json.loads(file.read_text()))
         except ValueError as error:
             raise UserError(f"{file} is not valid JSON ({error}); fix it, or use another --run-dir") from error
         return settings
 
     def keep_source(self, file: Path, changes: Sequence[str]) -> None:
-        """Keep the workflow's file and the changed settings, so that the run can be forked and verified again."""
+        """Keep the workflow's file and the changed settings, without secrets, so that the run can be forked and verified again."""
         self.root.mkdir(parents=True, exist_ok=True)
         with complete_or_absent(self.root / "workflow.py") as half:
-            half.write_bytes(file.read_bytes())
-        write_json(self.root / "overrides.json", list(changes))
+            half.write_bytes(source_without_secrets(file.read_bytes()))
+        write_json(self.root / "overrides.json", [change_without_secrets(change) for change in changes])
 
-    def source(self) -> tuple[Path, list[str]]:
-        """The workflow's file and the changed settings.
+    def source(self, given: Sequence[str] = (), other: Path | None = None) -> tuple[Path, list[str]]:
+        """The workflow's file, or an `other` one, and the changed settings, followed by those `given` now.
 
         Raises:
-            UserError: The run was not started from a file.
+            UserError: The run was not started from a file, or does not keep a secret that is needed.
         """
-        file = self.root / "workflow.py"
-        if not file.exists():
+        file = other or self.root / "workflow.py"
+        if not (self.root / "workflow.py").exists():
             raise UserError(f"{self} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified again or measured")
-        return file, read_json(self.root / "overrides.json", list[str])
+        return file, with_secrets(file, read_json(self.root / "overrides.json", list[str]), given)
 
     def problems(self, name: str) -> list[Problem]:
         """The problems of a set: `train` or `eval`."""
