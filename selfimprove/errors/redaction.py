@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -30,6 +30,7 @@ PLURALS = re.compile(r"(api|access|auth|bearer|private|refresh|secret|session)[\
 SHORTEST = 6
 """Minimum number of characters of a value in the environment, or a part of a password, that is looked for by itself."""
 
+_ADDRESS = re.compile(r"[\w+.-]+://")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # A window of 2,000 characters keeps the time linear.
 _USER = re.compile(r"(?<![\w+.-])(?P<scheme>[\w+.-]*+)(?P<slashes>://(?P<info>\S{0,2000})@|(?i:%3A%2F%2F)\S{0,2000}(?i:%40))")
@@ -51,7 +52,7 @@ _FORMS = re.compile(
 )
 
 
-def redact(text: str, *known: str) -> str:
+def redact(text: str, *addresses: str, key: str = "") -> str:
     """The text without secrets; text without any is unchanged.
 
     A user name and a password in an address are removed, whatever their characters: all from `://` to the last `@` of the word. `***` replaces the
@@ -59,12 +60,11 @@ def redact(text: str, *known: str) -> str:
     `hf_…`; private keys; and the values of environment variables whose names name a secret, wherever they occur.
 
     Args:
-        known: Addresses and keys that are in use. Their secrets are replaced wherever they occur, in any quoting: libraries repeat them in parts.
+        addresses: Addresses in use. Their secrets are replaced wherever they occur, in any quoting: libraries repeat them in parts.
+        key: A key in use, replaced in the same way.
     """
-    secrets = {
-        *_of_environment(tuple(os.environ.items())),
-        *(variant for one in known for secret in _inside(one, 4) for variant in _quotings(secret)),
-    }
+    used = [key, *(secret for one in addresses for secret in _inside(one))]
+    secrets = {*_of_environment(tuple(os.environ.items())), *(form for secret in used if len(secret) >= 4 for form in _quotings(secret))}
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return _FORMS.sub(HIDDEN, _without_headers(_without_named(_USER.sub(_without_user, text))))
@@ -80,7 +80,7 @@ def redact_settings(value: Any, secret: bool = False) -> Any:
     if isinstance(value, (list, tuple)):
         return [redact_settings(item, secret) for item in value]
     if isinstance(value, str):
-        return HIDDEN if secret and value else redact(value, *([value] if "://" in value else []))
+        return HIDDEN if secret and value else redact(value, value)
     return HIDDEN if secret and isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
@@ -145,23 +145,20 @@ def _without_headers(text: str) -> str:
 @lru_cache(maxsize=4)
 def _of_environment(variables: tuple[tuple[str, str], ...]) -> frozenset[str]:
     """What the environment keeps secret: values of variables whose names say so, and the secrets in addresses."""
-    found = [part for name, value in variables if is_secret(name) or "://" in value for part in _inside(value.strip(), SHORTEST)]
-    return frozenset(variant for secret in found for variant in _quotings(secret))
+    found = {value.strip() for name, value in variables if is_secret(name)}.union(*(_inside(value.strip()) for _, value in variables))
+    return frozenset(form for secret in found if len(secret) >= SHORTEST for form in _quotings(secret))
 
 
-def _inside(value: str, shortest: int) -> Iterator[str]:
-    """The secrets in an address; or the value itself, if it is none. Libraries split a password at `/`, `@` and the like."""
-    scheme, separator, rest = value.partition("://")
-    if not separator:
-        found = [value]
-    else:
-        local = scheme.partition("+")[0].lower() in ("file", "sqlite") and rest.startswith("/")
-        info = "" if local else rest.rpartition("@")[0]
-        user, _, password = info.partition(":")
-        found = [info, password or user, *re.split(r"[/?#@:\s]+", password or user)]
-        pairs = (pair.partition("=") for pair in re.split(r"[?&;#]", rest))
-        found += [given for name, _, given in pairs if is_secret(name)]
-    yield from (one for one in found if len(one) >= shortest)
+def _inside(address: str) -> list[str]:
+    """The secrets in an address; none in other text. Libraries split a password at `/`, `@` and the like."""
+    if not _ADDRESS.match(address):
+        return []
+    scheme, _, rest = address.partition("://")
+    local = scheme.partition("+")[0].lower() in ("file", "sqlite") and rest.startswith("/")
+    info = "" if local else rest.rpartition("@")[0]
+    user, _, password = info.partition(":")
+    pairs = (pair.partition("=") for pair in re.split(r"[?&;#]", rest))
+    return [info, password or user, *re.split(r"[/?#@:\s]+", password or user), *(given for name, _, given in pairs if is_secret(name))]
 
 
 def _quotings(secret: str) -> set[str]:

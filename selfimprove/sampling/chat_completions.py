@@ -148,7 +148,8 @@ class ChatClient:
         if isinstance(error, APITimeoutError):
             return f"{server} gave no answer within {server.timeout:g} s: raise timeout, lower concurrency or ask for fewer tokens; {CONTINUES}"
         if isinstance(error, APIConnectionError):
-            return f"{server} cannot be reached ({self._without_key(str(error.__cause__ or error))}): check that the server runs; {CONTINUES}"
+            cause = error.__cause__ or error
+            return f"{server} cannot be reached ({self._without_key(str(cause) or type(cause).__name__)}): check that the server runs; {CONTINUES}"
         status = error.status_code if isinstance(error, APIStatusError) else 0
         advice = {
             401: f"it rejects the key of {server.key_from}" if server.key_from else "it asks for a key: name its variable in key_from",
@@ -162,4 +163,4 @@ class ChatClient:
         return f"{server} answered {status or 'nothing'}: {self._without_key(told)[:300]}; {advice}"
 
     def _without_key(self, text: str) -> str:
-        return redact(text, self._server.url, os.environ.get(self._server.key_from or "", "").strip())
+        return redact(text, self._server.url, key=os.environ.get(self._server.key_from or "", "").strip())

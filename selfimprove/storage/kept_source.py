@@ -64,7 +64,7 @@ def with_secrets(file: Path, changes: Sequence[str], given: Sequence[str]) -> li
     again = {change.partition("=")[0] for change in given}
     for path, _, value in (change.partition("=") for change in changes):
         if value == HIDDEN and path not in again:
-            raise UserError(f"the run was started with a secret --set {path}, which it does not keep: give --set {path}=… again")
+            raise UserError(f"the run was started with a secret --set {path}, which it does not keep: give that --set again")
     return [*(change for change in changes if change.partition("=")[2] != HIDDEN), *given]
 
 
@@ -74,7 +74,7 @@ def _shown(before: Sequence[tokenize.TokenInfo], token: tokenize.TokenInfo) -> s
     if token.type != tokenize.STRING or not (found := _STRING.fullmatch(token.string)):
         return token.string
     content = found["text"]
-    hidden = HIDDEN if content and is_secret(_name(before)) else redact(content, *([content] if "://" in content else []))
+    hidden = HIDDEN if content and is_secret(_name(before)) else redact(content, content)
     return token.string if hidden == content else f"{found['quote']}{hidden}{found[2]}"
 
 

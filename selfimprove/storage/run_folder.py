@@ -13,7 +13,7 @@ from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
-from selfimprove.errors.redaction import redact_settings
+from selfimprove.errors.redaction import redact, redact_settings
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.settings.paths import differences
@@ -182,7 +182,7 @@ class RunFolder:
 
     def stop(self, reason: str) -> None:
         """Record why the run ends early."""
-        write_json(self.root / "stopped.json", reason)
+        write_json(self.root / "stopped.json", redact(reason))
 
     def stopped(self) -> str | None:
         """Why the run ended early; None where it did not."""
