@@ -23,7 +23,7 @@ SECRET_WORD = re.compile(
 PLAIN_WORD = re.compile(
     r"bos|eos|pad|unk|sep|cls|mask|stop|begin|end|start|image|audio|video|special|added|think|per|max|min|new|next|last|first"
     r"|sort|group|primary|foreign|question|answer|text|label|input|output|data|metric|reward|cache|row|column|field|message|prompt|completion"
-    r"|name|index|public"
+    r"|name|index|public|share"
 )
 """A `…_key` or `…_token` after one of these words is none."""
 PLURALS = re.compile(r"(api|access|auth|bearer|private|refresh|secret|session)[\W_]*(key|token)s", re.IGNORECASE)
@@ -33,7 +33,8 @@ SHORTEST = 6
 _ADDRESS = re.compile(r"[\w+.-]+://")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # A window of 2,000 characters keeps the time linear.
-_USER = re.compile(r"(?<![\w+.-])(?P<scheme>[\w+.-]*+)(?P<slashes>://(?P<info>\S{0,2000})@|(?i:%3A%2F%2F)\S{0,2000}(?i:%40))")
+_USER = re.compile(r"(?<![\w+.-])(?P<scheme>[\w+.-]*+)(?P<rest>://\S{0,2000}@|(?i:%3A%2F%2F)\S{0,2000}(?i:%40))")
+_WORD = re.compile(r"\S*")
 _NAMED = re.compile(r"""(?:(?<![\w.%-])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))(?P<name>[\w.-]++)(?:\\*["']\s*[:=]\s*|\s?=\s?(?!=)|(?i:%3D))""")
 _HEADER = re.compile(r"""(?<![\w-])(?P<name>[A-Za-z][\w-]*+):[ \t]*""")
 _VALUE = re.compile(r"""[bBrRuUfF]?(?P<quote>\\*["'])(?P<quoted>.*?)(?<!\\)(?P=quote)|(?P<bare>\S+)""", re.DOTALL)
@@ -67,7 +68,7 @@ def redact(text: str, *addresses: str, key: str = "") -> str:
     secrets = {*_of_environment(tuple(os.environ.items())), *(form for secret in used if len(secret) >= 4 for form in _quotings(secret))}
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
-    return _FORMS.sub(HIDDEN, _without_headers(_without_named(_USER.sub(_without_user, text))))
+    return _FORMS.sub(HIDDEN, _without_headers(_without_named(_without_users(text))))
 
 
 def redact_settings(value: Any, secret: bool = False) -> Any:
@@ -97,10 +98,19 @@ def is_secret(name: str) -> bool:
     return not (words[-1] in ("key", "token") and len(words) > 1 and PLAIN_WORD.fullmatch(words[-2]))
 
 
-def _without_user(found: re.Match[str]) -> str:
-    local = found["scheme"].partition("+")[0].lower() in ("file", "sqlite") and (found["info"] or "").startswith("/")
-    separator = found["slashes"][: 3 if found["slashes"].startswith(":") else 9]
-    return found[0] if local else found["scheme"] + separator
+def _without_users(text: str) -> str:
+    parts, done = [], 0
+    for found in _USER.finditer(text):
+        scheme, rest = found["scheme"], found["rest"]
+        if found.start() < done or (scheme.partition("+")[0].lower() in ("file", "sqlite") and rest.startswith(":///")):
+            continue
+        parts += [text[done : found.start()], scheme, rest[: 3 if rest.startswith(":") else 9]]
+        done = found.end()
+        # After an `@` in the value of a parameter comes the rest of the value.
+        if any(is_secret(name) for name in re.findall(r"([\w.-]+)=", rest)) and (value := _WORD.match(text, done)):
+            parts.append(HIDDEN)
+            done = value.end()
+    return "".join([*parts, text[done:]])
 
 
 def _without_named(text: str) -> str:

@@ -32,7 +32,8 @@ class Endpoint(Sampler):
     """Samples with a server's chat completions. The server has a model of its own and cannot load checkpoints, so this is a teacher's sampler."""
 
     url: str
-    """Address up to and including the version: `https://api.openai.com/v1`. A key is sent over https only, or to this machine."""
+    """Address up to and including the version: `https://api.openai.com/v1`. Its query, if any, is sent with every request. A key is sent over https
+    only, or to this machine."""
     model: str
     """The model's name on the server."""
     extra: dict[str, Any] = field(default_factory=dict)
