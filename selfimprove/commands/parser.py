@@ -39,8 +39,7 @@ class Parser(argparse.ArgumentParser):
 
         message = plain_line(redact(message))
         message = message if len(message) <= LONGEST_ERROR else message[: LONGEST_ERROR - 1] + "…"
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)
-")
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"

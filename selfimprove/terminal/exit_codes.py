@@ -41,9 +41,11 @@ def _print_traceback(kind: type[BaseException], error: BaseException, trace: Tra
 
 def ended_by(error: SystemExit) -> str:
     """Which line of which file ended the program in the middle of its work, with `sys.exit` or alike, and what to do."""
+    from selfimprove.terminal.safe_text import plain_line
+
     # `exit` is a function of the standard library.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "_sitebuiltins" not in frame.filename]
-    where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    where = f"{plain_line(frames[-1].filename)}, line {frames[-1].lineno}: " if frames else ""
     return f"{where}a part ends the program (sys.exit or exit) before the work is done; raise an exception instead"
 
 
