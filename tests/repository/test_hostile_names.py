@@ -108,17 +108,17 @@ def test_every_command_shows_codes(file: Path, tmp_path: Path, command: Callable
     problems = read_json(run / "problems" / "train.json", list[Problem])
     found = json.loads(command(0, "traces", run, "--json", "--limit", 1, "--outcome", "wrong"))["traces"]
     assert found[0]["problem_id"] in {one.id for one in problems} and found[0]["finish_reason"] == HOSTILE
-    assert "\\x9b31m" in command(0, "traces", run, "--problem", problems[0].id)
+    assert "\\x9b31m" in command(0, "traces", run, "--limit", 3)
     page = tmp_path / f"{IN_A_PATH}.html"
     for line in (("audit", run, "--with", "exact"), ("reverify", run), ("report", run, "--html"), ("report", run, "--html", page)):
         command(0, *line)
         json.loads(command(0, *line, "--json"))
     for line in (
-        ("traces", run, "--problem", problems[0].id.replace("owned", "owner")),
+        ("traces", run, "--problem", problems[0].id.replace("owned", "owner").replace("\0", "")),
         ("traces", run, "--outcome", IN_A_PATH),
         ("report", tmp_path / f"no{IN_A_PATH}"),
         ("run", tmp_path / f"no{IN_A_PATH}"),
-        ("run", file, "--inline", "--set", f"{IN_A_PATH}={HOSTILE}"),
+        ("run", file, "--inline", "--set", f"{IN_A_PATH}={IN_A_PATH}"),
         ("export", tmp_path / IN_A_PATH, tmp_path / "model"),
         (IN_A_PATH,),
         ("run", file, f"--{IN_A_PATH}"),
