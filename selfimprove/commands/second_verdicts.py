@@ -10,13 +10,14 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem, Trace, Verdict
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import shards
-from selfimprove.terminal.safe_text import printable
+from selfimprove.terminal.safe_text import plain_line, printable
 from selfimprove.verification.pool import VerifierPool
 
 OUTCOMES = [outcome.value for outcome in Outcome]
@@ -94,7 +95,7 @@ def _disagreement(stage: str, problem: Problem, old: Verdict, new: Verdict) -> d
 
 def show_audit(found: dict[str, Any], console: Console) -> None:
     """Print the confusion table and the first disagreements."""
-    table = Table(title=f"{found['first']} (rows) against {found['second']} (columns)", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=Text(plain_line(f"{found['first']} (rows) against {found['second']} (columns)")), box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("")
     for name in OUTCOMES:
         table.add_column(name, justify="right")
@@ -111,7 +112,7 @@ def show_audit(found: dict[str, Any], console: Console) -> None:
 
 def show_reverified(found: dict[str, Any], console: Console) -> None:
     """Print how many outcomes changed in each stage."""
-    table = Table(title=f"{found['first']} → {found['second']}", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=Text(plain_line(f"{found['first']} → {found['second']}")), box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("stage", "verified", "to correct", "from correct"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for stage, counts in found["stages"].items():

@@ -25,6 +25,7 @@ from selfimprove.storage.complete import complete_or_absent
 from selfimprove.storage.files import read_column, read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
+from selfimprove.terminal.safe_text import plain_line
 from selfimprove.thinking.behaviours import Behaviour, Behaviours
 
 MOST_TEXT = 50_000_000
@@ -109,7 +110,7 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
 def show_written(written: Mapping[str, Any], console: Console) -> None:
     """Print where the page is, and its size."""
     shown = f"{written['shown']:,} of {written['traces']:,} traces"
-    console.print(Text(f"{written['file']}: {written['bytes'] / 1e6:.1f} MB, {shown}; open it in a browser"), soft_wrap=True)
+    console.print(Text(plain_line(f"{written['file']}: {written['bytes'] / 1e6:.1f} MB, {shown}; open it in a browser")), soft_wrap=True)
 
 
 def _stages(run: RunFolder) -> Iterator[_Stage]:

@@ -17,7 +17,7 @@ from selfimprove.stages.annotate import annotate
 from selfimprove.stages.probe import read_probes
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.terminal.safe_text import plain_text
+from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.thinking.anatomy import dissect
 from selfimprove.thinking.behaviours import Behaviour, Behaviours, Cue
 from selfimprove.thinking.thoughts import switches
@@ -129,7 +129,7 @@ def show_traces(found: dict[str, Any], console: Console) -> None:
 def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
     """The rows of one trace; none of its control characters and markup reaches the terminal."""
     verdict = "green" if trace["outcome"] == Outcome.CORRECT else "red"
-    yield Text.assemble((plain_text(trace["trace_id"]), "bold"), "  ", (trace["outcome"], verdict))
+    yield Text.assemble((plain_line(trace["trace_id"]), "bold"), "  ", (trace["outcome"], verdict))
     table = Table.grid(padding=(0, 1))
     table.add_column(min_width=max(map(len, Behaviour)))
     table.add_column(overflow="fold")
@@ -140,7 +140,7 @@ def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
         style = STYLES[Behaviour(thought["behaviour"])]
         probed = f"  → {thought['probed']} correct" if thought["probed"] else ""
         table.add_row(Text(thought["behaviour"], style), Text.assemble((plain_text(thought["text"].strip("\n")), style), (probed, "italic")))
-    stopped = "" if trace["finish_reason"] == "stop" else f" ({trace['finish_reason']})"
+    stopped = "" if trace["finish_reason"] == "stop" else f" ({plain_line(trace['finish_reason'])})"
     table.add_row("answer", Text.assemble(("none" if trace["answer"] is None else plain_text(trace["answer"])) + stopped, style=verdict))
     if trace["outcome"] != Outcome.CORRECT:
         table.add_row("reference", Text(plain_text(trace["reference"])))

@@ -11,6 +11,7 @@ from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
+from selfimprove.errors.redaction import redact, redact_settings
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.records.ranges import Amount
@@ -19,6 +20,7 @@ from selfimprove.storage.complete import complete_or_absent, put_link
 from selfimprove.storage.files import read_json, write_json
 from selfimprove.storage.hashes import GENERATION, Damaged, remedy, require_folder_unchanged
 from selfimprove.storage.kept_settings import read_settings
+from selfimprove.storage.kept_source import change_without_secrets, source_without_secrets, with_secrets
 from selfimprove.storage.lock import LOCK
 from selfimprove.storage.remote.mirror import IDENTITY
 
@@ -106,7 +108,7 @@ class RunFolder:
         return continued
 
     def settings(self) -> dict[str, Any]:
-        """The settings of the run.
+        """The settings of the run, without secrets, as `describe` gives them.
 
         Raises:
             UserError: There is no run here, or its settings were edited so that they cannot be read.
@@ -114,25 +116,26 @@ class RunFolder:
         file = self.root / "workflow.json"
         if not file.is_file():
             raise UserError(f"{self} holds no run: it has no workflow.json; give the folder of a run")
-        return read_settings(file)
+        settings: dict[str, Any] = redact_settings(read_settings(file))
+        return settings
 
     def keep_source(self, file: Path, changes: Sequence[str]) -> None:
-        """Keep the workflow's file and the changed settings, so that the run can be forked and verified again."""
+        """Keep the workflow's file and the changed settings, without secrets, so that the run can be forked and verified again."""
         self.root.mkdir(parents=True, exist_ok=True)
         with complete_or_absent(self.root / "workflow.py") as half:
-            half.write_bytes(file.read_bytes())
-        write_json(self.root / "overrides.json", list(changes), hashed=False)
+            half.write_bytes(source_without_secrets(file.read_bytes()))
+        write_json(self.root / "overrides.json", [change_without_secrets(change) for change in changes], hashed=False)
 
-    def source(self) -> tuple[Path, list[str]]:
-        """The workflow's file and the changed settings.
+    def source(self, given: Sequence[str] = (), other: Path | None = None) -> tuple[Path, list[str]]:
+        """The workflow's file, or an `other` one, and the changed settings, followed by those `given` now.
 
         Raises:
-            UserError: The run was not started from a file.
+            UserError: The run was not started from a file, or does not keep a secret that is needed.
         """
-        file = self.root / "workflow.py"
-        if not file.exists():
+        file = other or self.root / "workflow.py"
+        if not (self.root / "workflow.py").exists():
             raise UserError(f"{self} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified again or measured")
-        return file, read_json(self.root / "overrides.json", list[str])
+        return file, with_secrets(file, read_json(self.root / "overrides.json", list[str]), given)
 
     def problems(self, name: str) -> list[Problem]:
         """The problems of a set: `train` or `eval`."""
@@ -209,7 +212,7 @@ class RunFolder:
 
     def stop(self, reason: str) -> None:
         """Record why the run ends early."""
-        write_json(self.root / "stopped.json", reason)
+        write_json(self.root / "stopped.json", redact(reason))
 
     def stopped(self) -> str | None:
         """Why the run ended early; None where it did not."""
