@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from selfimprove.commands import ask, audit, check, completion, export, fork, init, report, reverify, run, settings, traces
+from selfimprove.commands import ask, audit, check, completion, export, fork, init, report, reverify, run, settings, traces, verify
 from selfimprove.commands.parser import Parser
 from selfimprove.errors import UserError, WorkerFailed
-from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, ended_by, one_line
+from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, ended_by, hide_secrets_in_tracebacks, one_line
 
 # In the order of the help.
-COMMANDS = (run, fork, check, report, traces, audit, reverify, init, settings, ask, export, completion)
+COMMANDS = (run, fork, check, report, traces, audit, reverify, verify, init, settings, ask, export, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 on success, 1 if a check fails, 2 if the input is wrong or a worker failed, 130 after Ctrl-C or SIGTERM.
     """
+    hide_secrets_in_tracebacks()
     options = _parser().parse_args(arguments)
     if any("\0" in argument for argument in arguments or ()):
         print("selfimprove: an argument holds a NUL character, which no path or setting can; remove it", file=sys.stderr)

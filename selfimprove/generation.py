@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from selfimprove.errors import UserError
+from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, LedgerEntry, Outcome, Selection, Stage
 from selfimprove.seeds import derive_seed
@@ -77,6 +78,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
 def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunContext) -> GenerationReport:
     workflow, before, folder = context.workflow, past[-1], context.run.generation(number)
     champion, watch, label = context.here(before.kept), Stopwatch(folder / "seconds.json"), f"generation {number}"
+    context.run.require_intact(champion)
 
     prediction = Prediction()
     if workflow.difficulty and number > 1:
@@ -111,7 +113,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         score=result,
         kept=trained.checkpoint if decision.promote else champion,
         kept_score=result if decision.promote else before.kept_score,
-        why=decision.why,
+        why=redact(decision.why),
         counts=_counts(collected, trained),
         outcomes=sampled.outcomes,
         drops={**selection.drops, **_too_long(len(assembled) - len(rows), trained.long_pairs)},

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from selfimprove.terminal.log_stream import LogStream
+
 
 class PartActor:
     """One open part in a process of its own."""
@@ -58,3 +60,4 @@ def _send_output_to(log_folder: str | None, role: str) -> None:
         stream = (Path(log_folder) / f"{role}.log").open("a")
         os.dup2(stream.fileno(), sys.stdout.fileno())
         os.dup2(stream.fileno(), sys.stderr.fileno())
+        sys.stdout, sys.stderr = LogStream(sys.stdout.fileno()), LogStream(sys.stderr.fileno())

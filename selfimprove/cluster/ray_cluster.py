@@ -15,6 +15,7 @@ from selfimprove.cluster.dispatch import MOST_CALLS
 from selfimprove.cluster.ray_worker import RayWorker
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.protocols import WorkerPart
+from selfimprove.terminal.log_stream import redact_log
 
 VITAL = ("gcs_server", "raylet")
 """Processes without which a local cluster does no work. Ray itself waits minutes for them, and then ends the driver."""
@@ -36,6 +37,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
 
         self._log_folder, self._deadline, self._retries = log_folder, deadline, retries
         self._workers: dict[str, tuple[WorkerPart, RayWorker]] = {}
+        self._roles: set[str] = set()
         self._owned = not ray.is_initialized()
         self._vital = _connect() if self._owned else {}
         for module in ship:
@@ -68,6 +70,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         log_folder = str(self._log_folder.resolve()) if self._log_folder else None
         worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries, self.require_alive)
         self._workers[role] = part, worker
+        self._roles.add(role)
         return worker
 
     def _require_room(self, role: str, part: WorkerPart) -> None:
@@ -121,7 +124,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         return next(((name, code) for name, code in codes if code is not None), None)
 
     def close(self) -> None:
-        """End every actor, and the local cluster if it was started here."""
+        """End every actor, and the local cluster if it was started here; then redact the actors' logs."""
         import ray
 
         if self._ended():
@@ -133,6 +136,9 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             self._workers.popitem()[1][1].close()
         if self._owned and ray.is_initialized():
             ray.shutdown()
+        if self._log_folder:
+            for role in self._roles:
+                redact_log(self._log_folder / f"{role}.log")
 
     def __exit__(self, *_: object) -> None:
         """Close it."""

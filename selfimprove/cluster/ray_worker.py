@@ -12,6 +12,7 @@ import pydantic
 from selfimprove.cluster.actor import PartActor
 from selfimprove.cluster.dispatch import Call, Dispatch
 from selfimprove.errors import UserError, WorkerFailed
+from selfimprove.errors.redaction import redact
 from selfimprove.protocols import Load
 
 BEAT_SECONDS = 10.0
@@ -214,4 +215,4 @@ def _cause(error: Any) -> BaseException:
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return redact(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))

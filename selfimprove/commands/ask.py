@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
-from selfimprove.commands.parser import Commands, add_output
+from selfimprove.commands.parser import Commands, add_output, print_json
 
 
 def add(commands: Commands) -> None:
@@ -36,5 +35,5 @@ def _ask(options: argparse.Namespace) -> int:
         shown = None if options.json else console
         result = answer(options.model, options.question, budget, options.max_tokens, options.temperature, options.seed, shown, options.hide_thinking)
     if options.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        print_json(result)
     return 0

@@ -15,6 +15,7 @@ from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.commands.estimate import Lengths, estimate
 from selfimprove.errors import UserError
+from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
 from selfimprove.problems.split import question_key
@@ -73,7 +74,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
             cost = estimate(workflow, model, sets, lengths)
     return {
         "passed": all(finding.passed for finding in findings),
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [{**asdict(finding), "detail": redact(finding.detail)} for finding in findings],
         "estimate": cost,
     }
 

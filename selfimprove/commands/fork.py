@@ -27,9 +27,11 @@ def _fork(options: argparse.Namespace) -> int:
     from selfimprove.workflow.files import load_workflow
 
     source = reading(options.source, checkpoints="all")
-    file, changes = source.source()
-    workflow, module = load_workflow(file, [*changes, *options.set])
-    with writing(options.run_dir or f"{source}-fork-{options.from_generation}") as run:
+    file, changes = source.source(options.set)
+    workflow, module = load_workflow(file, changes)
+    # A run at a URL is shown without the secrets of its address, which the fork needs.
+    place = options.source.rstrip("/") if "://" in options.source else source
+    with writing(options.run_dir or f"{place}-fork-{options.from_generation}") as run:
         fork(source, run, options.from_generation, describe(workflow))
-        run.keep_source(file, [*changes, *options.set])
+        run.keep_source(file, changes)
         return run_workflow(workflow, module, run, options)

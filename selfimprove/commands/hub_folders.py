@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from rich.text import Text
 from selfimprove.checkpoints.folders import TOKENIZER_FILES, require_model
 from selfimprove.checkpoints.saving import complete_folder
 from selfimprove.errors import UserError
+from selfimprove.errors.redaction import HIDDEN, is_secret
 from selfimprove.records import AcceptedTrace, JudgedTrace, Problem
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.reports.cards import dataset_card, model_card
@@ -23,10 +23,9 @@ from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
+from selfimprove.terminal.safe_text import plain_line
 from selfimprove.thinking.traces import parsed
 
-SECRET = re.compile(r"(^|[_-])(token|key|secret|password|authorization|key_from)$", re.IGNORECASE)
-"""Names of settings whose values are secret."""
 HERE_ONLY = {"local_files_only", "is_local", "name_or_path", "_name_or_path"}
 """Entries of tokenizer and model configurations that say where they were loaded from."""
 
@@ -54,9 +53,9 @@ def export(run: RunFolder, folder: Path, license: str | None = None) -> dict[str
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder} is not empty; give a new folder")
     kept, figures = reports[-1].kept, summarize(run)
-    link = run.root / "champion"
+    champion = Path(run.champion().path)
     with complete_folder(folder) as half:
-        _copy_model(link if link.exists() else Path(kept.path), half / "model", _delimiters(settings))
+        _copy_model(champion, half / "model", _delimiters(settings))
         rows = _rows(run, kept.generation)
         counts = _write_data(run, half / "traces" / "data", rows)
         example = rows[0] if rows else None
@@ -64,10 +63,11 @@ def export(run: RunFolder, folder: Path, license: str | None = None) -> dict[str
         (half / "model" / "README.md").write_text(model_card(figures, settings, sources, example, license))
         (half / "traces" / "README.md").write_text(dataset_card(figures, settings, sources, counts, license))
     model, traces = (shlex.quote(str(folder / name)) for name in ("model", "traces"))
-    name = f"OWNER/{settings['name']}"
+    name = shlex.quote(f"OWNER/{settings['name']}")
+    more = shlex.quote(f"OWNER/{settings['name']}-traces")
     commands = [
         f"hf upload {name} {model}",
-        f"hf upload {name}-traces {traces} --repo-type dataset",
+        f"hf upload {more} {traces} --repo-type dataset",
         f"vllm serve {model} --reasoning-parser hf",
     ]
     return {"model": str(folder / "model"), "traces": str(folder / "traces"), "next": commands}
@@ -75,9 +75,9 @@ def export(run: RunFolder, folder: Path, license: str | None = None) -> dict[str
 
 def show_exported(result: Mapping[str, Any], console: Console) -> None:
     """Print where the folders are, and the commands that upload and serve them."""
-    console.print(Text(f"{result['model']} and {result['traces']} are ready:"), soft_wrap=True)
+    console.print(Text(plain_line(f"{result['model']} and {result['traces']} are ready:")), soft_wrap=True)
     for line in result["next"]:
-        console.print(Text(f"  {line}"), soft_wrap=True)
+        console.print(Text(plain_line(f"  {line}")), soft_wrap=True)
 
 
 def public(value: Any, name: str = "") -> Any:
@@ -88,7 +88,7 @@ def public(value: Any, name: str = "") -> Any:
         return [public(item, name) for item in value]
     if not isinstance(value, str):
         return value
-    if SECRET.search(name) or "://" in value:
+    if is_secret(name) or name == "key_from" or HIDDEN in value or "://" in value:
         return "…"
     return PurePosixPath(value).name if value.startswith(("/", "~/", "./", "../")) else value
 
@@ -150,7 +150,7 @@ def _rows(run: RunFolder, generation: int) -> list[AcceptedTrace]:
 def _write_data(run: RunFolder, into: Path, rows: list[AcceptedTrace]) -> dict[str, int]:
     """Write the Parquet files of the data set; the number of traces in each split, and of rows."""
     into.mkdir(parents=True)
-    problems = {name: {problem.id: problem for problem in run.problems(name)} for name in ("train", "eval")}
+    problems = {name: run.problems_by_id(name) for name in ("train", "eval")}
     counts = {"train": 0, "test": 0, "rows": len(rows)}
     for report in run.reports():
         folder, number = run.generation(report.generation), report.generation

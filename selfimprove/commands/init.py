@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from selfimprove.commands.parser import Commands, add_output
+from selfimprove.commands.parser import Commands, add_output, print_result
 from selfimprove.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def add(commands: Commands) -> None:
@@ -30,5 +33,13 @@ def _init(options: argparse.Namespace) -> int:
     except FileExistsError as error:
         raise UserError(f"{file} exists; give another FILE, or remove it") from error
     result = {"file": str(file), "next": [f"selfimprove {command} {shlex.quote(str(file))}" for command in ("settings", "check", "run")]}
-    print(json.dumps(result, indent=2) if options.json else "\n".join([f"wrote {file}; edit it, then:", *(f"  {line}" for line in result["next"])]))
-    return 0
+    return print_result(result, options, _show)
+
+
+def _show(result: dict[str, Any], console: Console) -> None:
+    from rich.text import Text
+
+    from selfimprove.terminal.safe_text import plain_line
+
+    lines = [f"wrote {result['file']}; edit it, then:", *(f"  {line}" for line in result["next"])]
+    console.print(Text("\n".join(map(plain_line, lines))), soft_wrap=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 import re
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias
 
 import shtab
+
+from selfimprove.errors.redaction import redact
 
 COMPLETED = {"WORKFLOW.py": shtab.FILE, "FILE": shtab.FILE, "RUN_DIR": shtab.DIRECTORY, "DIR": shtab.DIRECTORY, "CHECKPOINT": shtab.DIRECTORY}
 """Metavars of paths, and what a shell completes for each."""
@@ -34,6 +35,9 @@ class Parser(argparse.ArgumentParser):
             given, known = found[1].strip("'"), [word.strip("' ") for word in found[2].split(",")]
             close = difflib.get_close_matches(given, known, n=1)
             message = f"{message[: found.start()]}there is no {given!r}; " + (f"did you mean {close[0]}?" if close else f"choose {', '.join(known)}")
+        from selfimprove.terminal.safe_text import plain_line
+
+        message = plain_line(redact(message))
         message = message if len(message) <= LONGEST_ERROR else message[: LONGEST_ERROR - 1] + "…"
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
@@ -66,9 +70,16 @@ def add_inline(parser: Parser) -> None:
 def print_result(result: dict[str, Any], options: argparse.Namespace, show: Callable[..., None]) -> int:
     """Print the result, as JSON if `--json` is given, else with `show(result, console)`; 0, the exit code of success."""
     if options.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        print_json(result)
     else:
         from rich.console import Console
 
         show(result, Console())
     return 0
+
+
+def print_json(result: Any) -> None:
+    """Print JSON data, with control characters and invisible ones escaped, so that a terminal shows what a program reads."""
+    from selfimprove.terminal.safe_text import plain_json
+
+    print(plain_json(result))

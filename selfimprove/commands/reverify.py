@@ -28,6 +28,6 @@ def _reverify(options: argparse.Namespace) -> int:
     run = reading(options.run_dir)
     if options.verifier:
         return print_result(audit(run, verifier_named(options.verifier)), options, show_reverified)
-    file, changes = run.source()
-    workflow, _ = load_workflow(Path(options.workflow) if options.workflow else file, [*changes, *options.set])
+    file = Path(options.workflow) if options.workflow else None
+    workflow, _ = load_workflow(*run.source(options.set, file))
     return print_result(audit(run, workflow.verifier, workflow.verifier_deadline), options, show_reverified)

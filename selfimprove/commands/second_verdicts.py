@@ -10,13 +10,14 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem, Trace, Verdict
-from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.terminal.safe_text import printable
+from selfimprove.storage.shards import shards
+from selfimprove.terminal.safe_text import plain_line, printable
 from selfimprove.verification.pool import VerifierPool
 
 OUTCOMES = [outcome.value for outcome in Outcome]
@@ -35,7 +36,7 @@ def audit(run: RunFolder, verifier: Verifier, deadline: float = 5.0) -> dict[str
     Raises:
         UserError: the folder holds no run or no trace, or the verifier does not load.
     """
-    problems = {problem.id: problem for name in ("train", "eval") for problem in run.problems(name)}
+    problems = run.problems_by_id("train", "eval")
     confusion: Counter[tuple[str, str]] = Counter()
     stages: dict[str, dict[str, int]] = {}
     disagreements: list[dict[str, Any]] = []
@@ -71,11 +72,9 @@ def audit(run: RunFolder, verifier: Verifier, deadline: float = 5.0) -> dict[str
 
 def _stored(run: RunFolder) -> Iterator[tuple[str, list[Trace], list[Verdict]]]:
     """The stage, traces and verdicts of each shard."""
-    for file in sorted(run.root.glob("**/verdicts/shard-*.parquet")):
-        place = file.parent.parent
-        traces = read_records(place / "traces" / file.name, Trace)
-        verdicts = {verdict.trace_id: verdict for verdict in read_records(file, Verdict)}
-        yield _stage(place.relative_to(run.root)), traces, [verdicts[trace.id] for trace in traces]
+    for place in sorted(folder.parent for folder in run.root.glob("**/verdicts")):
+        for several in shards(place):
+            yield _stage(place.relative_to(run.root)), [item.trace for item in several], [item.verdict for item in several]
 
 
 def _stage(place: Path) -> str:
@@ -96,7 +95,7 @@ def _disagreement(stage: str, problem: Problem, old: Verdict, new: Verdict) -> d
 
 def show_audit(found: dict[str, Any], console: Console) -> None:
     """Print the confusion table and the first disagreements."""
-    table = Table(title=f"{found['first']} (rows) against {found['second']} (columns)", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=Text(plain_line(f"{found['first']} (rows) against {found['second']} (columns)")), box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("")
     for name in OUTCOMES:
         table.add_column(name, justify="right")
@@ -113,7 +112,7 @@ def show_audit(found: dict[str, Any], console: Console) -> None:
 
 def show_reverified(found: dict[str, Any], console: Console) -> None:
     """Print how many outcomes changed in each stage."""
-    table = Table(title=f"{found['first']} → {found['second']}", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=Text(plain_line(f"{found['first']} → {found['second']}")), box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("stage", "verified", "to correct", "from correct"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for stage, counts in found["stages"].items():

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
+from selfimprove.errors.redaction import redact
 from selfimprove.problems.rows import problem_from_row
 from selfimprove.problems.split import question_key
 from selfimprove.records import Problem
@@ -73,14 +74,15 @@ class HubDataset:
     def _problems(self, rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
         problems: dict[str, Problem] = {}
         repeated = 0
-        stem = self.name.rstrip("/").rsplit("/", 1)[-1]
+        shown = redact(self.name)
+        stem = shown.rstrip("/").rsplit("/", 1)[-1]
         for number, row in enumerate(rows):
             if self.limit is not None and len(problems) == self.limit:
                 break
-            where = f"the data set {self.name} (split {self.split}), row {number}"
-            problem = problem_from_row(row, self.question, self.answer, f"{stem}-{number}", f"hub:{self.name}", where)
+            where = f"the data set {shown} (split {self.split}), row {number}"
+            problem = problem_from_row(row, self.question, self.answer, f"{stem}-{number}", f"hub:{shown}", where)
             if problems.setdefault(question_key(problem.question), problem) is not problem:
                 repeated += 1
         if repeated:
-            log.warning("%s: left out %d rows with the question of an earlier row", self.name, repeated)
+            log.warning("%s: left out %d rows with the question of an earlier row", shown, repeated)
         return list(problems.values())

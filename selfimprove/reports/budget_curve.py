@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.evaluation.budget_curve import BudgetCurve
-from selfimprove.storage.files import complete_or_absent
+from selfimprove.storage.complete import complete_or_absent
+from selfimprove.terminal.safe_text import plain_line
 
 DRAWN = 23
 """Width, in characters, of the drawing of accuracies from 0 to 1."""
@@ -24,7 +25,7 @@ def table(curves: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _table(one: Mapping[str, Any]) -> Table:
-    title = Text(f"{one['method']}: {one['checkpoint_id']}, {one['problems']} problems")
+    title = Text(plain_line(f"{one['method']}: {one['checkpoint_id']}, {one['problems']} problems"))
     points = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     points.add_column("thinking", min_width=10)
     for column in ("mean\ntokens", "accuracy", "95 %\ninterval", "within", "none\nfits"):
@@ -33,7 +34,7 @@ def _table(one: Mapping[str, Any]) -> Table:
     for point in sorted(one["points"], key=lambda point: point["thinking_tokens"] or 0):
         length, within, (low, high) = point["thinking_tokens"], point["within"], point["interval"]
         points.add_row(
-            Text(point["setting"]),
+            Text(plain_line(point["setting"])),
             "" if length is None else f"{length:.1f}",
             f"{point['accuracy']:.3f}",
             f"{low:.2f}–{high:.2f}",

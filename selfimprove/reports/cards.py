@@ -1,14 +1,15 @@
-"""The cards of a published model and of its traces, written from the figures of a run."""
+"""The cards of a published model and of its traces, written from the figures of a run. Text from models and data sets is never markup."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from selfimprove.records import AcceptedTrace
+from selfimprove.reports.markdown import block, code, words
+from selfimprove.terminal.safe_text import plain_json, plain_line
 
 TEMPLATES = Path(__file__).parent / "templates"
 EMBEDDED = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}
@@ -38,15 +39,15 @@ def model_card(
     result = EvalResult(
         task_type="text-generation",
         dataset_type=re.sub(r"[^\w.-]+", "-", sources[0]),
-        dataset_name=f"{', '.join(sources)}, evaluation problems",
+        dataset_name=plain_line(f"{', '.join(sources)}, evaluation problems"),
         metric_type="pass@1",
         metric_name=f"pass@1 (95% interval {low:.3f}-{high:.3f})",
         metric_value=round(kept["pass_at_1"], 4),
     )
     data = ModelCardData(
-        model_name=settings["name"],
+        model_name=plain_line(settings["name"]),
         base_model=base if ON_HUB.fullmatch(base) and not Path(base).exists() else None,
-        license=license or known_license,
+        license=plain_line(license) if license else known_license,
         library_name="transformers",
         pipeline_tag="text-generation",
         datasets=[name for kind, _, name in (source.partition(":") for source in sources) if kind == "hub" and ON_HUB.fullmatch(name)] or None,
@@ -56,9 +57,9 @@ def model_card(
     card = ModelCard.from_template(
         data,
         template_path=str(TEMPLATES / "model_card.md"),
-        base=base,
-        chat=json.dumps(list(example.messages), indent=4, ensure_ascii=False) if example else None,
-        completion=example.completion if example else None,
+        base=code(base),
+        chat=block(plain_json(list(example.messages)), "json") if example else None,
+        completion=block(example.completion, "text") if example else None,
         **_common(figures, settings, sources),
     )
     return str(card)
@@ -76,15 +77,15 @@ def dataset_card(
     if counts["rows"]:
         configs.append({"config_name": "rows", "data_files": [{"split": "train", "path": "data/rows.parquet"}]})
     data = DatasetCardData(
-        pretty_name=f"{settings['name']}: traces",
-        license=license,
+        pretty_name=plain_line(f"{settings['name']}: traces"),
+        license=plain_line(license) if license else None,
         task_categories=["text-generation"],
         size_categories=next(name for most, name in SIZES if counts["train"] + counts["test"] < most),
         tags=["reasoning", "self-improvement", "selfimprove"],
         configs=configs,
     )
     template = str(TEMPLATES / "dataset_card.md")
-    return str(DatasetCard.from_template(data, template_path=template, base=base, counts=counts, **_common(figures, settings, sources)))
+    return str(DatasetCard.from_template(data, template_path=template, base=code(base), counts=counts, **_common(figures, settings, sources)))
 
 
 def _base(settings: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -96,15 +97,16 @@ def _common(figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Se
     teacher = settings.get("teacher")
     sampler = teacher["sampler"] if teacher else {}
     return {
-        "title": settings["name"],
+        "title": words(settings["name"]),
+        "hub_name": re.sub(r"[^\w.-]+", "-", settings["name"]),
         "kept": figures["kept_generation"],
-        "sources": ", ".join(f"`{source}`" for source in sources),
-        "verifier": settings["verifier"]["part"],
+        "sources": ", ".join(map(code, sources)),
+        "verifier": code(settings["verifier"]["part"]),
         "eval_problems": sum(figures["generations"][0]["evaluation_outcomes"].values()) // settings["eval_sampling"]["n"],
         "greedy": settings["eval_sampling"]["temperature"] == 0,
         "table": list(_table(figures)),
-        "teacher": (teacher["model"] or sampler.get("model")) if teacher else None,
-        "settings": json.dumps(settings, indent=2, ensure_ascii=False),
+        "teacher": code(str(teacher["model"] or sampler.get("model"))) if teacher else None,
+        "settings": block(plain_json(settings), "json"),
     }
 
 
@@ -116,7 +118,7 @@ def _table(figures: Mapping[str, Any]) -> Iterator[str]:
         trained = f"{row['trained_on']:,}" if row["generation"] else ""
         yield f"| {name}{mark} | {_score(row)} | {trained} |"
     for name, row in figures["baseline_details"].items():
-        yield f"| {BASELINES.get(name, name)} | {_score(row)} | |"
+        yield f"| {BASELINES.get(name) or words(name)} | {_score(row)} | |"
 
 
 def _score(row: Mapping[str, Any]) -> str:

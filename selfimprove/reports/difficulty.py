@@ -10,6 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from selfimprove.terminal.safe_text import plain_line
+
 
 def lines(figures: Mapping[str, float]) -> Iterator[str]:
     """One line for each of the measures in `GenerationReport.difficulty`."""
@@ -30,11 +32,11 @@ def table(result: Mapping[str, Any]) -> Group:
 
 
 def _rules(kind: str, several: Sequence[Mapping[str, Any]]) -> Table:
-    rules = Table(title=Text(kind), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    rules = Table(title=Text(plain_line(kind)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     rules.add_column("tokens, easy to\nhard (mean)", min_width=16)
     for column in ("mean\ntokens", "accuracy", "one budget\nfor all", "difference", "95 %\ninterval"):
         rules.add_column(column, justify="right")
     for one in several:
         figures = (f"{one['accuracy']:.3f}", f"{one['one_for_all']:.3f}", f"{one['difference']:+.3f}", f"{one['low']:+.2f} to {one['high']:+.2f}")
-        rules.add_row(Text(one["setting"]), f"{one['thinking_tokens']:.1f}", *figures)
+        rules.add_row(Text(plain_line(one["setting"])), f"{one['thinking_tokens']:.1f}", *figures)
     return rules

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from selfimprove.evaluation.equal_tokens import PLAIN, RewardUses
 from selfimprove.evaluation.reranking import CHOICES
-from selfimprove.storage.files import complete_or_absent
+from selfimprove.storage.complete import complete_or_absent
+from selfimprove.terminal.safe_text import plain_line
 
 
 def table(result: RewardUses) -> RenderableType:
@@ -20,7 +21,7 @@ def table(result: RewardUses) -> RenderableType:
     for stop in result.stops:
         parts.append(
             Text(
-                f"{stop.way}: {stop.hopeless} of {stop.traces} traces given up; {stop.tokens:.0f} tokens per problem, "
+                f"{plain_line(stop.way)}: {stop.hopeless} of {stop.traces} traces given up; {stop.tokens:.0f} tokens per problem, "
                 f"{stop.plain_tokens:.0f} without ({stop.tokens / stop.plain_tokens - 1:+.0%}); "
                 f"{stop.right_per_1000:.1f} correct traces per 1,000 tokens, {stop.plain_right_per_1000:.1f} without"
             )
@@ -36,7 +37,7 @@ def table(result: RewardUses) -> RenderableType:
 
 
 def _points(result: RewardUses) -> Table:
-    title = Text(f"{result.checkpoint_id}, {result.problems} problems: accuracy by sampled tokens")
+    title = Text(plain_line(f"{result.checkpoint_id}, {result.problems} problems: accuracy by sampled tokens"))
     points = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     points.add_column("way")
     points.add_column("equal to\nsamples", justify="right")
@@ -47,7 +48,7 @@ def _points(result: RewardUses) -> Table:
     found = {(one.way, one.samples, one.choice): one for one in result.points}
     for way, samples, tokens in rows:
         cells = [found.get((way, samples, choice)) for choice in CHOICES]
-        points.add_row(Text(way), f"{samples:.1f}", f"{tokens:.0f}", *("" if cell is None else f"{cell.accuracy:.3f}" for cell in cells))
+        points.add_row(Text(plain_line(way)), f"{samples:.1f}", f"{tokens:.0f}", *("" if cell is None else f"{cell.accuracy:.3f}" for cell in cells))
     return points
 
 
@@ -59,7 +60,12 @@ def _differences(result: RewardUses) -> Table:
     for column in ("samples", "difference", "95 % interval"):
         rows.add_column(column, justify="right")
     for one in result.differences:
-        rows.add_row(Text(one.way), one.choice, one.against, f"{one.samples:.1f}", f"{one.difference:+.3f}", f"{one.low:+.3f} to {one.high:+.3f}")
+        rows.add_row(
+            *(Text(plain_line(text)) for text in (one.way, one.choice, one.against)),
+            f"{one.samples:.1f}",
+            f"{one.difference:+.3f}",
+            f"{one.low:+.3f} to {one.high:+.3f}",
+        )
     return rows
 
 

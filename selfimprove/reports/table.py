@@ -16,6 +16,7 @@ from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
+from selfimprove.terminal.safe_text import plain_line, printable
 
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
 
@@ -104,15 +105,15 @@ def show(summary: dict[str, Any], console: Console) -> None:
         results.add_row(name, *("" if first else f"{row[count]:,}" for count in COUNTS), *_score(row), gate)
         seconds.add_row(name, *_seconds(row, stages))
     for name, row in summary["baseline_details"].items():
-        results.add_row(name.replace("_", "-"), *[""] * len(COUNTS), *_score(row), "", style="dim")
-        seconds.add_row(name.replace("_", "-"), *_seconds(row, stages), style="dim")
+        results.add_row(printable(name.replace("_", "-")), *[""] * len(COUNTS), *_score(row), "", style="dim")
+        seconds.add_row(printable(name.replace("_", "-")), *_seconds(row, stages), style="dim")
     console.print(Group(results, Text(), seconds, Text(), _footer(summary)))
     if curves := summary.get("budget_curve"):
         console.print(Text(), budget_report.table(curves))
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
+    table = Table(title=Text(plain_line(title)), title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
     table.add_column("generation", min_width=len("answer-only"))
     for column in columns:
         table.add_column(column, justify="right")
@@ -178,4 +179,4 @@ def _footer(summary: dict[str, Any]) -> Text:
         lines.append(f"stopped early: {summary['stopped_early']}")
     if not summary["complete"]:
         lines.append("the run is not complete; the same `selfimprove run` command continues it")
-    return Text("\n".join(lines))
+    return Text("\n".join(map(plain_line, lines)))

@@ -17,7 +17,7 @@ from selfimprove.stages.annotate import annotate
 from selfimprove.stages.probe import read_probes
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
-from selfimprove.terminal.safe_text import plain_text
+from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.thinking.anatomy import dissect
 from selfimprove.thinking.behaviours import Behaviour, Behaviours, Cue
 from selfimprove.thinking.thoughts import switches
@@ -49,7 +49,7 @@ def find(
     Raises:
         UserError: the run, generation, outcome or problem does not exist.
     """
-    settings, problems = run.settings(), {item.id: item for item in run.problems("train")}
+    settings, problems = run.settings(), run.problems_by_id("train")
     if outcome is not None and outcome not in [known.value for known in Outcome]:
         raise UserError(f"there is no outcome {outcome!r}; choose {', '.join(known.value for known in Outcome)}")
     if problem is not None and problem not in problems:
@@ -70,7 +70,7 @@ def find(
 
 def _generation(run: RunFolder, wanted: int | None) -> int:
     """Number of the generation to show."""
-    there = sorted(int(folder.parent.name.rpartition("-")[2]) for folder in run.root.glob("generation-*/verdicts") if any(folder.iterdir()))
+    there = [number for number in run.generations() if any((run.generation(number) / "verdicts").glob("shard-*.parquet"))]
     if not there:
         raise UserError(f"{run} holds no sampled traces yet")
     if wanted is None:
@@ -129,7 +129,7 @@ def show_traces(found: dict[str, Any], console: Console) -> None:
 def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
     """The rows of one trace; none of its control characters and markup reaches the terminal."""
     verdict = "green" if trace["outcome"] == Outcome.CORRECT else "red"
-    yield Text.assemble((plain_text(trace["trace_id"]), "bold"), "  ", (trace["outcome"], verdict))
+    yield Text.assemble((plain_line(trace["trace_id"]), "bold"), "  ", (trace["outcome"], verdict))
     table = Table.grid(padding=(0, 1))
     table.add_column(min_width=max(map(len, Behaviour)))
     table.add_column(overflow="fold")
@@ -140,7 +140,7 @@ def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
         style = STYLES[Behaviour(thought["behaviour"])]
         probed = f"  → {thought['probed']} correct" if thought["probed"] else ""
         table.add_row(Text(thought["behaviour"], style), Text.assemble((plain_text(thought["text"].strip("\n")), style), (probed, "italic")))
-    stopped = "" if trace["finish_reason"] == "stop" else f" ({trace['finish_reason']})"
+    stopped = "" if trace["finish_reason"] == "stop" else f" ({plain_line(trace['finish_reason'])})"
     table.add_row("answer", Text.assemble(("none" if trace["answer"] is None else plain_text(trace["answer"])) + stopped, style=verdict))
     if trace["outcome"] != Outcome.CORRECT:
         table.add_row("reference", Text(plain_text(trace["reference"])))

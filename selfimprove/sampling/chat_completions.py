@@ -8,10 +8,12 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from selfimprove.errors import UserError
+from selfimprove.errors.redaction import redact
 from selfimprove.records import Message
 from selfimprove.records.foreign_text import storable
 
@@ -72,6 +74,10 @@ class Server:
     timeout: float
     """Seconds without a sign of the answer."""
 
+    def __str__(self) -> str:
+        """Its address without secrets."""
+        return redact(self.url)
+
 
 class ChatClient:
     """Requests to one server, on the running event loop.
@@ -109,7 +115,7 @@ class ChatClient:
                 malformed = f"Invalid JSON: {' '.join(str(error).split())[:200]}"
             await asyncio.sleep(min(2.0**attempt / 2, LONGEST_WAIT) if attempt < server.retries else 0)
         raise UserError(
-            f"{server.url} sent an invalid chat completion {server.retries + 1} times ({malformed}); check that its url goes up to and with /v1"
+            f"{server} sent an invalid chat completion {server.retries + 1} times ({malformed}); check that its url goes up to and with /v1"
         )
 
     async def close(self) -> None:
@@ -121,10 +127,12 @@ class ChatClient:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
         server = self._server
+        address = urlsplit(server.url)
         # Requests to this machine must not go through a proxy.
         transport = DefaultAsyncHttpxClient(event_hooks={"request": [self._take_turn]}, trust_env=not server.local)
         return AsyncOpenAI(
-            base_url=server.url,
+            base_url=urlunsplit(address._replace(query="")),
+            default_query=dict(parse_qsl(address.query)),
             # A server that needs no key takes any.
             api_key=server.key or "none",
             max_retries=server.retries,
@@ -138,9 +146,10 @@ class ChatClient:
 
         server = self._server
         if isinstance(error, APITimeoutError):
-            return f"{server.url} gave no answer within {server.timeout:g} s: raise timeout, lower concurrency or ask for fewer tokens; {CONTINUES}"
+            return f"{server} gave no answer within {server.timeout:g} s: raise timeout, lower concurrency or ask for fewer tokens; {CONTINUES}"
         if isinstance(error, APIConnectionError):
-            return f"{server.url} cannot be reached ({error.__cause__ or error}): check that the server runs; {CONTINUES}"
+            cause = error.__cause__ or error
+            return f"{server} cannot be reached ({self._without_key(str(cause) or type(cause).__name__)}): check that the server runs; {CONTINUES}"
         status = error.status_code if isinstance(error, APIStatusError) else 0
         advice = {
             401: f"it rejects the key of {server.key_from}" if server.key_from else "it asks for a key: name its variable in key_from",
@@ -151,6 +160,7 @@ class ChatClient:
         body: Any = getattr(error, "body", None)
         told = " ".join(str(body.get("message", body) if isinstance(body, dict) else body or error).split())
         # Some servers repeat what they were sent.
-        if key := os.environ.get(server.key_from or "", "").strip():
-            told = told.replace(key, "…")
-        return f"{server.url} answered {status or 'nothing'}: {told[:300]}; {advice}"
+        return f"{server} answered {status or 'nothing'}: {self._without_key(told)[:300]}; {advice}"
+
+    def _without_key(self, text: str) -> str:
+        return redact(text, self._server.url, key=os.environ.get(self._server.key_from or "", "").strip())

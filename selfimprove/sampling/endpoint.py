@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
+from selfimprove.errors.redaction import redact
 from selfimprove.protocols import Resources, Sampler
 from selfimprove.records import Checkpoint, Request, Trace, Usage
 from selfimprove.records.budgets import Budget, BudgetByDifficulty
@@ -31,7 +32,8 @@ class Endpoint(Sampler):
     """Samples with a server's chat completions. The server has a model of its own and cannot load checkpoints, so this is a teacher's sampler."""
 
     url: str
-    """Address up to and including the version: `https://api.openai.com/v1`. A key is sent over https only, or to this machine."""
+    """Address up to and including the version: `https://api.openai.com/v1`. Its query, if any, is sent with every request. A key is sent over https
+    only, or to this machine."""
     model: str
     """The model's name on the server."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -56,13 +58,15 @@ class Endpoint(Sampler):
     def _safe(self) -> Endpoint:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"url {self.url!r} is not an http address such as https://api.openai.com/v1")
+            raise ValueError(f"url {redact(self.url, self.url)!r} is not an http address such as https://api.openai.com/v1")
         if parts.username or parts.password:
             raise ValueError("the url holds a password: put it into an environment variable and name that in key_from")
         if parts.scheme == "http" and self.key_from and not self.local:
             raise ValueError(
                 f"the key of {self.key_from} would travel unencrypted to {parts.hostname}: use https, or key_from=None for a server without keys"
             )
+        if parts.scheme == "http" and not self.local and redact(self.url) != self.url:
+            raise ValueError(f"the key in the url would travel unencrypted to {parts.hostname}: use https")
         return self
 
     @property
@@ -81,7 +85,7 @@ class Endpoint(Sampler):
 
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that its traces are recorded under; its weights are unknown."""
-        return Checkpoint("teacher", f"{self.url} {self.model}", None, 0, "", "")
+        return Checkpoint("teacher", f"{redact(self.url)} {self.model}", None, 0, "", "")
 
     def key(self) -> str | None:
         """The key, from the environment.
@@ -91,7 +95,9 @@ class Endpoint(Sampler):
         """
         key = os.environ.get(self.key_from, "").strip() if self.key_from else None
         if key == "":
-            raise UserError(f"{self.url}: the environment variable {self.key_from} holds no key; set it, or key_from=None for a server without keys")
+            raise UserError(
+                f"{redact(self.url)}: the environment variable {self.key_from} holds no key; set it, or key_from=None for a server without keys"
+            )
         return key
 
     def open(self) -> OpenEndpoint:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pydantic
 
 from selfimprove.errors import UserError
+from selfimprove.errors.redaction import redact_settings
 from selfimprove.records.foreign_text import has_lone_surrogate, parse_json
 
 T = TypeVar("T")
@@ -20,21 +21,26 @@ LONGEST_SHOWN = 200
 
 
 def describe(value: Any) -> Any:
-    """A workflow or part as JSON data: the names of its classes and the values of their fields.
+    """A workflow or part as JSON data: the names of its classes and the values of their fields, secrets replaced by `***`.
 
-    A field with `described: False` in its metadata is left out: it changes no result, so a run may continue with another value.
+    A field with `described: False` in its metadata is left out: it changes no result, so a run may continue with another value, as with another
+    secret.
     """
+    return redact_settings(_described(value))
+
+
+def _described(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.metadata.get("described", True)]
-        fields = {name: describe(getattr(value, name)) for name in names}
+        fields = {name: _described(getattr(value, name)) for name in names}
         return {"part": type(value).__qualname__, **fields}
     if isinstance(value, Mapping):
-        return {str(key): describe(item) for key, item in value.items()}
+        return {str(key): _described(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [describe(item) for item in value]
+        return [_described(item) for item in value]
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
-    return str(value) if not hasattr(value, "__dict__") else {"part": type(value).__qualname__, **describe(vars(value))}
+    return str(value) if not hasattr(value, "__dict__") else {"part": type(value).__qualname__, **_described(vars(value))}
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

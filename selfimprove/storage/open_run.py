@@ -108,8 +108,10 @@ def _fetched(mirror: Mirror) -> RemoteRun:
 
 def _mirror(url: str) -> Mirror:
     store = FileStore(url)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", store.url.rpartition("/")[2]).strip("-.") or "run"
-    return Mirror(store, (model_cache() / "runs" / f"{name}-{hashlib.sha256(store.url.encode()).hexdigest()[:12]}").resolve())
+    # As it is shown: no secret gets into the folder's name, and another key leads to the same folder.
+    shown = str(store)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", shown.rpartition("/")[2]).strip("-.") or "run"
+    return Mirror(store, (model_cache() / "runs" / f"{name}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}").resolve())
 
 
 def _url(place: Path | str) -> str | None:

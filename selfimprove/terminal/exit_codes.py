@@ -7,8 +7,10 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 from selfimprove.errors import UserError, WorkerFailed
+from selfimprove.errors.redaction import redact
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM."""
@@ -17,25 +19,40 @@ REFUSED = 2
 
 
 def one_line(error: Exception) -> str:
-    """The error's message as one printable line."""
+    """The error's message as one printable line without secrets."""
+    from selfimprove.terminal.safe_text import plain_line
+
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left{f' for {error.filename}' if error.filename else ''}: free some; the same command continues where it stopped"
+        place = f" for {plain_line(str(error.filename))}" if error.filename else ""
+        return f"no space left{place}: free some; the same command continues where it stopped"
+    return plain_line(redact(" ".join(str(error).split()))) or type(error).__name__
+
+
+def hide_secrets_in_tracebacks() -> None:
+    """From now on, the traceback of an exception that ends this process is printed without secrets."""
+    sys.excepthook = _print_traceback
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     from selfimprove.terminal.safe_text import plain_text
 
-    return plain_text(" ".join(str(error).split())) or type(error).__name__
+    print(plain_text(redact("".join(traceback.format_exception(kind, error, trace)))), end="", file=sys.stderr)
 
 
 def ended_by(error: SystemExit) -> str:
     """Which line of which file ended the program in the middle of its work, with `sys.exit` or alike, and what to do."""
+    from selfimprove.terminal.safe_text import plain_line
+
     # `exit` is a function of the standard library.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "_sitebuiltins" not in frame.filename]
-    where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    where = f"{plain_line(frames[-1].filename)}, line {frames[-1].lineno}: " if frames else ""
     return f"{where}a part ends the program (sys.exit or exit) before the work is done; raise an exception instead"
 
 
 @contextmanager
 def in_one_line(name: str) -> Iterator[None]:
     """End a script as the command line does: errors that the user can fix, and Ctrl-C, print one line instead of a traceback."""
+    hide_secrets_in_tracebacks()
     try:
         yield
     except KeyboardInterrupt:

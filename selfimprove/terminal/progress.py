@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-from selfimprove.terminal.safe_text import printable
+from selfimprove.errors.redaction import redact
+from selfimprove.terminal.safe_text import plain_line, printable
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines."""
@@ -71,7 +73,7 @@ class TerminalProgress:
                 TimeElapsedColumn(),
             )
             self._bar = Progress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task(printable(stage), total=total or None, rates="starting")
+            self._task = self._bar.add_task(printable(redact(stage)), total=total or None, rates="starting")
             self._bar.start()
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
@@ -103,5 +105,5 @@ class TerminalProgress:
             self._bar = None
 
     def say(self, line: str) -> None:
-        """Print a line that stays."""
-        self._console.print(printable(line), highlight=False, soft_wrap=True)
+        """Print a line that stays, without secrets."""
+        self._console.print(Text(plain_line(redact(line))), soft_wrap=True)

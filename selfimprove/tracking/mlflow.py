@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.records import GenerationReport, Score, TrainingStep
 from selfimprove.records.numbers import NonNegativeInt
+from selfimprove.terminal.safe_text import plain_line
 from selfimprove.tracking.mlflow_address import store_address
 from selfimprove.tracking.mlflow_page import label
 from selfimprove.tracking.mlflow_runs import ParentRun, now
@@ -33,7 +34,7 @@ class MLflow:
 
     def open(self, name: str, settings: Mapping[str, Any], folder: Path) -> OpenMLflow:
         """Return the tracker of the run in `folder`. Nothing is sent yet."""
-        return OpenMLflow(ParentRun(store_address(self.uri), self.experiment, label(name, folder.name), settings, folder, self.traces))
+        return OpenMLflow(ParentRun(store_address(self.uri), self.experiment, plain_line(label(name, folder.name)), settings, folder, self.traces))
 
 
 class OpenMLflow:
@@ -41,7 +42,7 @@ class OpenMLflow:
 
     def __init__(self, run: ParentRun) -> None:
         self._run = run
-        self._queue = RetryQueue("MLflow")
+        self._queue = RetryQueue("MLflow", run.uri)
 
     def start(self) -> str | None:
         """Create the parent run, or continue the one that `mlflow.json` names.

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from selfimprove.records import Checkpoint
+from selfimprove.terminal.safe_text import plain_line
 from selfimprove.tracking.figures import legal
 
 CHAMPION = "champion"
@@ -94,4 +95,4 @@ class Models:
 
 def facts(checkpoint: Checkpoint) -> dict[str, str]:
     """What distinguishes one checkpoint from another."""
-    return {"path": checkpoint.path, "parent": checkpoint.parent_id or "none", "weights_hash": checkpoint.weights_hash}
+    return {"path": plain_line(checkpoint.path), "parent": checkpoint.parent_id or "none", "weights_hash": checkpoint.weights_hash}

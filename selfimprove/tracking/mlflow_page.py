@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfimprove.records import GenerationReport, Score, Stage
+from selfimprove.reports.markdown import code, words
 from selfimprove.tracking.figures import BEHAVIOURS, EVALUATION, SECONDS, THINKING, TOKENS, TRACES
 
 VIEW = "generations"
@@ -72,10 +73,10 @@ def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Sco
 
     `registered` is the name of the registered model.
     """
-    first, last = reports[0], reports[-1]
+    first, last, champion = reports[0], reports[-1], code(f"models:/{registered}@champion")
     lines = [
         f"pass@1 on {last.score.problems:,} evaluation problems: **{first.kept_score.pass_at_1:.3f} → {last.kept_score.pass_at_1:.3f}** "
-        f"by generation {last.generation}. Champion: {last.kept.id} (`models:/{registered}@champion`).",
+        f"by generation {last.generation}. Champion: {words(last.kept.id)} ({champion}).",
         "",
         "| generation | pass@1 | 95 % interval | sampled | accepted | trained on | gate |",
         "|---|---|---|---|---|---|---|",
@@ -83,12 +84,12 @@ def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Sco
     for report in reports:
         counts = [f"{getattr(report.counts, name):,}" if report.counts else "" for name in ("sampled", "accepted", "trained_on")]
         kept = "kept" if report.kept.id == report.candidate.id else "refused"
-        lines.append(_row(str(report.generation or "base"), report.score, *counts, f"{kept}: {report.why}" if report.generation else ""))
-    lines += [_row(name.replace("_", " "), score, "", "", "", "baseline") for name, score in baselines.items()]
+        lines.append(_row(str(report.generation or "base"), report.score, *counts, f"{kept}: {words(report.why)}" if report.generation else ""))
+    lines += [_row(words(name.replace("_", " ")), score, "", "", "", "baseline") for name, score in baselines.items()]
     lines += ["", "**Model metrics** shows each figure over generations; the nested runs are the generations."]
     return "\n".join(lines)
 
 
 def _row(name: str, score: Score, *cells: str) -> str:
     low, high = score.interval
-    return "| " + " | ".join([name, f"{score.pass_at_1:.3f}", f"{low:.2f}–{high:.2f}", *(cell.replace("|", "\\|") for cell in cells)]) + " |"
+    return "| " + " | ".join([name, f"{score.pass_at_1:.3f}", f"{low:.2f}–{high:.2f}", *cells]) + " |"

@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from selfimprove.errors import without_password
+from selfimprove.errors.redaction import redact
 from selfimprove.records import GenerationReport, Score, TrainingStep
+from selfimprove.reports.markdown import words
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.tracking import figures, mlflow_page
 from selfimprove.tracking.mlflow_address import artifacts_beside, link_to, make_ready
 from selfimprove.tracking.mlflow_generation import Generation, pretty
@@ -125,8 +127,8 @@ class ParentRun:
         from mlflow.entities import RunTag
 
         generation = Generation(self.client, child.run_id, self.parent.info.run_id, folder)
-        tags = {"checkpoint": made.id, "kept": report.kept.id, "why": report.why, "mlflow.note.content": report.why, **facts(made)}
-        self.client.log_batch(child.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        tags = {"checkpoint": made.id, "kept": report.kept.id, "why": report.why, "mlflow.note.content": words(report.why), **facts(made)}
+        self.client.log_batch(child.run_id, tags=[RunTag(key, plain_text(value)) for key, value in tags.items()])
         trained_on = generation.log_datasets()
         model_id = self.models.logged(made, child.run_id)
         self._log(child.run_id, (figures.of_score(report.score), report.generation, child.began), model_id=model_id)
@@ -163,7 +165,7 @@ class ParentRun:
         """Log the params that the run does not have yet: MLflow refuses to change one."""
         from mlflow.entities import Param, RunTag
 
-        params = [Param(key, value) for key, value in figures.of_settings(settings).items() if key not in run.data.params]
+        params = [Param(key, plain_text(value)) for key, value in figures.of_settings(settings).items() if key not in run.data.params]
         self.client.log_batch(run.info.run_id, params=params, tags=[RunTag("level", level)])
 
     def _log(self, run_id: str, *points: tuple[Mapping[str, float], int, int], model_id: str | None = None) -> None:
@@ -201,13 +203,13 @@ class ParentRun:
         if run is None:
             known = self.client.get_experiment_by_name(self.experiment)
             experiment_id = known.experiment_id if known else self.client.create_experiment(self.experiment, artifacts_beside(self.uri))
-            run = self.client.create_run(experiment_id, tags={"folder": str(self.folder)}, run_name=self.name)
+            run = self.client.create_run(experiment_id, tags={"folder": plain_line(str(self.folder))}, run_name=self.name)
             self.folder.mkdir(parents=True, exist_ok=True)
             half = self.folder / "mlflow.half"
-            half.write_text(pretty({"uri": without_password(self.uri), "experiment_id": run.info.experiment_id, "run_id": run.info.run_id}))
+            half.write_text(pretty({"uri": redact(self.uri, self.uri), "experiment_id": run.info.experiment_id, "run_id": run.info.run_id}))
             half.replace(self.folder / "mlflow.json")
         self.client.update_run(run.info.run_id, "RUNNING")
-        self.link = link_to(without_password(self.uri), run.info.experiment_id)
+        self.link = link_to(redact(self.uri, self.uri), run.info.experiment_id)
         return run
 
     @cached_property
@@ -229,7 +231,7 @@ class ParentRun:
 
         file = self.folder / "mlflow.json"
         kept = json.loads(file.read_text()) if file.exists() else {}
-        if kept.get("uri") != without_password(self.uri):
+        if kept.get("uri") != redact(self.uri, self.uri):
             return None
         try:
             run = self.client.get_run(kept["run_id"])

@@ -15,6 +15,7 @@ from selfimprove.reports.traces import described
 from selfimprove.stages.annotate import annotate
 from selfimprove.stages.probe import read_probes
 from selfimprove.storage.shards import stored
+from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.traces import parsed
 
@@ -48,12 +49,12 @@ def info(item: AnnotatedTrace, problem: Problem, accepted: Collection[str], plac
     from mlflow.entities import AssessmentSource, Expectation, Feedback, TraceInfo, TraceLocation, TraceState
 
     trace, verdict, name = item.trace, item.verdict, trace_id(item, place)
-    source = AssessmentSource("CODE", f"{verdict.verifier} {verdict.version}")
+    source = AssessmentSource("CODE", plain_line(f"{verdict.verifier} {verdict.version}"))
     correct = verdict.outcome is Outcome.CORRECT
     assessments = [
         Feedback("correct", correct, source=source, rationale=verdict.outcome.value, create_time_ms=place.when, last_update_time_ms=place.when),
         Feedback("accepted", trace.id in accepted, source=AssessmentSource("CODE", "selector"), create_time_ms=place.when),
-        Expectation("reference", problem.answer, source=AssessmentSource("CODE", problem.source), create_time_ms=place.when),
+        Expectation("reference", problem.answer, source=AssessmentSource("CODE", plain_line(problem.source)), create_time_ms=place.when),
     ]
     for assessment in assessments:
         assessment.assessment_id = f"a-{hashlib.sha256(f'{name}/{assessment.name}'.encode()).hexdigest()[:32]}"
@@ -63,12 +64,12 @@ def info(item: AnnotatedTrace, problem: Problem, accepted: Collection[str], plac
         trace_location=TraceLocation.from_experiment_id(place.experiment_id),
         request_time=place.when,
         state=TraceState.OK,
-        request_preview=problem.question,
-        response_preview=trace.text,
-        client_request_id=trace.id,
+        request_preview=plain_text(problem.question),
+        response_preview=plain_text(trace.text),
+        client_request_id=plain_line(trace.id),
         execution_duration=0,
         trace_metadata=metadata | ({"mlflow.modelId": place.model_id} if place.model_id else {}),
-        tags={"mlflow.traceName": trace.problem_id, "generation": str(place.generation), "outcome": verdict.outcome.value},
+        tags={"mlflow.traceName": plain_line(trace.problem_id), "generation": str(place.generation), "outcome": verdict.outcome.value},
         assessments=assessments,
     )
 
@@ -77,7 +78,9 @@ def spans(item: AnnotatedTrace, problem: Problem, place: Place, behaviours: Beha
     """One span for the whole trace; inside it one for each thought, named after its reasoning behaviour, and one for the verdict."""
     parts, seen, name = parsed(item.trace), described(item, problem, behaviours), trace_id(item, place)
     whole = {"thinking": parts.thinking, "answer": parts.answer, "finish_reason": item.trace.finish_reason}
-    yield _span(name, 0, place.when, item.trace.id, "LLM", {"question": problem.question}, whole, {"mlflow.chat.tokenUsage": _usage(item)})
+    yield _span(
+        name, 0, place.when, plain_line(item.trace.id), "LLM", {"question": problem.question}, whole, {"mlflow.chat.tokenUsage": _usage(item)}
+    )
     for number, thought in enumerate(seen["thoughts"], start=1):
         yield _span(name, number, place.when, thought["behaviour"], "CHAIN", None, thought["text"].strip("\n"), {"probed": thought["probed"]})
     judged = {"answer": item.verdict.answer, "reference": problem.answer}

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from selfimprove.errors import without_password
+from selfimprove.errors.redaction import redact
 
 LOGGER = logging.getLogger(__name__)
 
@@ -14,9 +14,9 @@ LOGGER = logging.getLogger(__name__)
 class RetryQueue:
     """Sends its items in order; an item that fails stays pending and is tried again at a later `send`."""
 
-    def __init__(self, tracker: str) -> None:
-        """`tracker` is the tracker's name in the log."""
-        self._tracker = tracker
+    def __init__(self, tracker: str, address: str = "") -> None:
+        """`tracker` is the tracker's name in the log, `address` where it is: the log shows none of its secrets."""
+        self._tracker, self._address = tracker, address
         self._pending: dict[str, Callable[[], None]] = {}
         self._failing = False
         self._rest_until = 0.0
@@ -48,6 +48,6 @@ class RetryQueue:
 
     def _warn(self, what: str, error: Exception) -> None:
         if not self._failing:
-            reason = without_password(next(iter(str(error).splitlines()), ""))[:200]
+            reason = redact(next(iter(str(error).splitlines()), ""), self._address)[:200]
             LOGGER.warning("%s could not be sent to %s (%s: %s); it will be tried again later.", what, self._tracker, type(error).__name__, reason)
         self._failing = True

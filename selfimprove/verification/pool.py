@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from selfimprove.errors.redaction import redact
 from selfimprove.protocols import Resources, Verifier, Verifiers
 from selfimprove.records import Outcome, Problem, Trace, Verdict
 from selfimprove.records.numbers import Float, Int
@@ -108,7 +109,7 @@ class OpenVerifierPool:
     def _log(self, failure: str) -> None:
         if failure not in self._logged and len(self._logged) < MOST_FAILURES:
             self._logged.add(failure)
-            log.warning("the verifier %s failed on an answer: %s", self._settings.verifier.name, failure)
+            log.warning("the verifier %s failed on an answer: %s", self._settings.verifier.name, redact(failure))
 
 
 class _Batch:

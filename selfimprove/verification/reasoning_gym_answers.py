@@ -50,7 +50,7 @@ def is_right(task: str, answer: str, entry: dict[str, Any]) -> bool:
         return False
     match task:
         case "game_of_life_halting":
-            return answer.strip().casefold() == reference.strip().casefold()
+            return bool(answer.strip().casefold() == reference.strip().casefold())
         case "coin_flip":
             from fractions import Fraction
 

@@ -28,13 +28,14 @@ Behaviour = Callable[[dict[str, Any], int], Reply]
 
 @dataclass
 class ChatServer:
-    """A running server, and the requests it received: bodies, times and headers, in order."""
+    """A running server, and the requests it received: bodies, times, headers and paths with queries, in order."""
 
     url: str
     behaviour: Behaviour
     bodies: list[dict[str, Any]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
 
 def says(content: str | None, *, finish_reason: str = "stop", **message: str) -> Reply:
@@ -63,6 +64,7 @@ def chat_server(behaviour: Behaviour) -> Iterator[ChatServer]:
                 number = len(state.bodies)
                 state.bodies.append(body)
                 state.times.append(time.monotonic())
+                state.paths.append(self.path)
                 state.headers.append({name.lower(): value for name, value in self.headers.items()})
             reply = state.behaviour(body, number)
             time.sleep(reply.seconds)

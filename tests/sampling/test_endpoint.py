@@ -274,7 +274,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(serve: Serve, monkeypatch: 
     assert served.server.headers[0]["authorization"] == "Bearer s3cret"
     with pytest.raises(UserError) as error:
         served.one()
-    assert line_of(error).endswith("answered 401: I do not know …; it rejects the key of MY_KEY")
+    assert line_of(error).endswith("answered 401: I do not know ***; it rejects the key of MY_KEY")
     assert not any("s3cret" in str(thing) for thing in (describe(served.endpoint), repr(served.endpoint), trace))
 
 

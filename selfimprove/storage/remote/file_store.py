@@ -10,8 +10,9 @@ from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
-from selfimprove.errors import UserError, without_password
-from selfimprove.storage.files import complete_or_absent
+from selfimprove.errors import UserError
+from selfimprove.errors.redaction import redact
+from selfimprove.storage.complete import complete_or_absent
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class FileStore:
         self._deadline = inf
 
     def __str__(self) -> str:
-        return without_password(self.url)
+        return redact(self.url, self.url)
 
     def hurry(self, seconds: float) -> None:
         """From now on, do not repeat failing calls; start no upload after this many seconds."""
@@ -94,7 +95,7 @@ class FileStore:
             raise
         # The file systems have no exception in common.
         except Exception as error:
-            raise UserError(f"{self} cannot be used ({reason(error)}); fix that, or use another --run-dir") from error
+            raise UserError(f"{self} cannot be used ({self.reason(error)}); fix that, or use another --run-dir") from error
 
     def patiently(self, what: Callable[[], T]) -> T:
         """The result of a call to the store. A failing call is repeated for some minutes; then its last error is raised."""
@@ -108,6 +109,10 @@ class FileStore:
                     break
         return what()
 
+    def reason(self, error: Exception) -> str:
+        """An error of the file system in one line, without the secrets of the URL: file systems repeat parts of it."""
+        return redact(" ".join(f"{type(error).__name__}: {error}".split()), self.url)[:300]
+
     def _open(self) -> tuple[Any, str]:
         from fsspec import available_protocols
         from fsspec.core import url_to_fs
@@ -120,7 +125,7 @@ class FileStore:
             files, root = self.at_once(lambda: url_to_fs(self.url, use_listings_cache=False))
         except ImportError as error:
             extra = EXTRAS.get(self._scheme)
-            how = f'pip install "selfimprove[{extra}]"' if extra else " ".join(str(error).split())
+            how = f'pip install "selfimprove[{extra}]"' if extra else self.reason(error)
             raise UserError(f"{self}: the package that reads {self._scheme}:// is not installed: {how}") from error
         if self._scheme in BUCKETS and "/" not in root.strip("/"):
             raise UserError(f"{self} names no folder; give one, such as {self._scheme}://{root.strip('/') or 'bucket'}/first")
@@ -132,8 +137,3 @@ class FileStore:
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
-
-
-def reason(error: Exception) -> str:
-    """A file system's error in one line without passwords."""
-    return without_password(" ".join(f"{type(error).__name__}: {error}".split()))[:300]

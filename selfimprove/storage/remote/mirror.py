@@ -14,8 +14,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from selfimprove.errors import UserError
-from selfimprove.storage.files import put_link
-from selfimprove.storage.remote.file_store import FileStore, reason
+from selfimprove.storage.complete import put_link
+from selfimprove.storage.remote.file_store import FileStore
 from selfimprove.storage.remote.lease import NOTE, Lease
 from selfimprove.storage.remote.snapshot import Stamp, scan, stable_scan
 
@@ -126,7 +126,7 @@ class Mirror:
             raise self._failure
         if self._failure:
             kept = f"nothing is lost, everything is in {self.folder}; run the same command to continue"
-            raise UserError(f"{self.store} cannot be written ({reason(self._failure)}): {kept}") from self._failure
+            raise UserError(f"{self.store} cannot be written ({self.store.reason(self._failure)}): {kept}") from self._failure
 
     def end(self, patiently: bool) -> None:
         """Send the rest, logs included, and free the lease. Unless `patiently`, stop sending after `GRACE` and ignore failures.
@@ -192,7 +192,7 @@ class Mirror:
         try:
             found = dict(zip(missing, _side_by_side(self._download, missing), strict=True))
         except Exception as error:
-            raise UserError(f"{self.store} cannot be read ({reason(error)}); run the same command to fetch the rest") from error
+            raise UserError(f"{self.store} cannot be read ({self.store.reason(error)}); run the same command to fetch the rest") from error
         # An object that was removed by hand is to be made again.
         files = {name: stamp for name, stamp in self._index.files.items() if found.get(name, True)}
         self._index = replace(self._index, files=files)

@@ -133,7 +133,7 @@ def _named_tuple(items: list[Any]) -> Any:
     from collections import namedtuple
 
     name, fields, *values = items
-    return namedtuple(name, fields)(*values)  # type: ignore[misc]
+    return namedtuple(name, fields)(*values)
 
 
 def _rebuilt(items: list[Any]) -> Any:
