@@ -60,7 +60,8 @@ def _by_math_verify(reference: str, answer: str) -> Outcome | None:
         # 50 % is 50, and a half.
         if differ_in_form(reference, _formula(_written(answer))):
             return Outcome.WRONG
-        return max((_by_math_verify(form, answer) for form in (share[1], rf"\frac{{{share[1]}}}{{100}}")), key=lambda outcome: outcome is Outcome.CORRECT)
+        forms = (share[1], rf"\frac{{{share[1]}}}{{100}}")
+        return max((_by_math_verify(form, answer) for form in forms), key=lambda outcome: outcome is Outcome.CORRECT)
     gold = _parse(_written(reference) if NUMERAL.fullmatch(reference) else f"${_written(reference).strip('$')}$")
     if not gold:
         return None
@@ -87,9 +88,8 @@ def _reading(text: str) -> list[Any]:
         if not exact or not rough:
             return []
         return rough if re.fullmatch(r"\s*[a-zA-Z]\s*", sides[0].strip("$ ")) else exact if _near(exact[0], rough[0], 0.05) else []
-    if "$" in text or NUMERAL.fullmatch(text) or is_sentence(text):
-        if found := _parse(text):
-            return found
+    if ("$" in text or NUMERAL.fullmatch(text) or is_sentence(text)) and (found := _parse(text)):
+        return found
     return _parse(text if "$" in text else f"${text}$")
 
 

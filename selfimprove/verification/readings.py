@@ -9,7 +9,7 @@ COMMAND = re.compile(r"\\(?:begin|end|mathrm|mathbf|mathbb|operatorname)\*?\s*\{
 WORD = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]{2,}(?![a-zA-Z])")
 NO_WORDS = {"sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lim", "max", "min", "gcd", "lcm", "mod"}
 TEXT = re.compile(r"\\(?:text|mbox|textrm|textbf|textit)\s*\{([^{}]*)\}")
-BETWEEN = re.compile(rf"(?<=[\d}})])\s*,?\s*\b(?:or|and)\b\s*(?=[\\\d({{.-])|(?<=\d)\s*\\(?:lor|land|vee|wedge)\b\s*(?=[\d-])")
+BETWEEN = re.compile(r"(?<=[\d})])\s*,?\s*\b(?:or|and)\b\s*(?=[\\\d({.-])|(?<=\d)\s*\\(?:lor|land|vee|wedge)\b\s*(?=[\d-])")
 
 SIDE_BY_SIDE = re.compile(r"[\d}]\s*(?:\\(?:quad|qquad|[ ;:])|~|\s)\s*\d|\d\s*\[\s*-?\d+\s*\]|\d\s*\(\s*-?\d+(?:\.\d+)?\s*\)\s*$|^\{\d+\}\{\d+\}$")
 """Two numbers without an operator between them: a product, a sum or two answers."""
@@ -24,7 +24,8 @@ ALTERNATIVE = re.compile(rf"{NUMBER}\W*(?:,|/|&|\bor\b|\band\b|\bto\b)\W*$", re.
 LAST_NUMBER = re.compile(rf"{NUMBER}(?=\D*$)")
 
 BASE = re.compile(r"[0-9A-F]\}?\s*_\s*\{?\s*(\d+)\s*\}?\s*$|(?:in |)base[ -](\d+)", re.IGNORECASE)
-UNIT = re.compile(rf"^\s*(?:{NUMBER}|\\d?frac\{{[^{{}}]*\}}\{{[^{{}}]*\}})\s*(?:\\[,;: ])*\s*(?:\^\s*\\circ|\\%|[a-zA-Z%°$][a-zA-Z. ]*?)(\^\{{?[23]\}}?)?\s*\.?\s*$")
+AMOUNT = rf"^\s*(?:{NUMBER}|\\d?frac\{{[^{{}}]*\}}\{{[^{{}}]*\}})"
+UNIT = re.compile(rf"{AMOUNT}\s*(?:\\[,;: ])*\s*(?:\^\s*\\circ|\\%|[a-zA-Z%°$][a-zA-Z. ]*?)(\^\{{?[23]\}}?)?\s*\.?\s*$")
 UNITS = {
     "mm": "mm millimeter millimetre", "cm": "cm centimeter centimetre", "m": "m meter metre", "km": "km kilometer kilometre",
     "in": "in inch inches", "ft": "ft foot feet", "yd": "yd yard", "mi": "mi mile", "g": "g gram", "kg": "kg kilogram", "mg": "mg milligram",
@@ -39,7 +40,10 @@ OPENING = {r"\{": "{", "(": "(", "[": "("}
 def plain(text: str) -> str:
     r"""The text with words in `\text{…}` as words, if they say more than a unit, and `3 or 7` as the list `3, 7`."""
     text = TEXT.sub(lambda match: f" {match[1]} " if re.search(r"[\d,;]|\b(?:or|and|not)\b", match[1]) else match[0], text)
-    return MEMBER.sub("", BETWEEN.sub(", ", text.strip("$ ") if text.count("$") == 2 and text.strip(" ")[-1:] == text.strip(" ")[:1] == "$" else text))
+    bare = text.strip()
+    if bare.count("$") == 2 and bare[0] == bare[-1] == "$":
+        text = bare.strip("$ ")
+    return MEMBER.sub("", BETWEEN.sub(", ", text))
 
 
 def is_sentence(text: str) -> bool:
@@ -80,7 +84,7 @@ def unit(text: str) -> tuple[str, str] | None:
     if match is None:
         return None
     power = (match[1] or "").strip("^{}")
-    name = re.sub(rf"^\s*(?:{NUMBER}|\\d?frac\{{[^{{}}]*\}}\{{[^{{}}]*\}})|\^\{{?[23]\}}?|[\\^{{}},;: ]", " ", text)
+    name = re.sub(rf"{AMOUNT}|\^\{{?[23]\}}?|[\\^{{}},;: ]", " ", text)
     words = name.replace("%", "percent").replace("°", "degree").lower().replace(".", " ").split()
     if words and words[0] in ("square", "cubic", "sq"):
         power, words = "3" if words[0] == "cubic" else "2", words[1:]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killable import sums_without
 from toy import make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, UserError, Workflow, improve
@@ -58,7 +59,8 @@ def url(request: pytest.FixtureRequest) -> str:
 
 def contents(run: RunFolder) -> dict[str, bytes]:
     files, links = scan(run.root, logs=False)
-    kept = {name: (run.root / name).read_bytes() for name in files if Path(name).name not in TIMES}
+    kept = {name: (run.root / name).read_bytes() for name in files if Path(name).name not in {*TIMES, "SHA256SUMS"}}
+    kept |= {name: sums_without(set(TIMES), run.root / name) for name in files if Path(name).name == "SHA256SUMS"}
     return kept | {name: target.encode() for name, target in links.items()}
 
 

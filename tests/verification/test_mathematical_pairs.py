@@ -33,14 +33,18 @@ def test_every_pair_has_its_verdict() -> None:
 
 NUMBERS = st.integers(-12, 12).map(str) | st.sampled_from([r"\frac{1}{2}", "0.25", r"\sqrt{2}", "100", "7", "x"])
 BETWEEN = [
-    ", ", ",", "; ", " ", r" \quad ", r"\ ", " or ", " and ", r" \text{ or } ", r" \text{ and } ", r" \text{, } ", r" \lor ", r" \land ", r" \approx ", "≈", " ~ ",
-    r" \neq ", r" \to ", r" \pm ", " / ", " : ", " = ", " > ", " < ", r" \ge ", r" \cup ", " but not ", ", not ", " (", " [", "} {", " | ", " & ", "\n", r" \\ ",
+    ", ", ",", "; ", " ", "\n", r" \quad ", r"\ ", " or ", " and ", r" \text{ or } ", r" \text{ and } ",
+    r" \text{, } ", r" \lor ", r" \land ", r" \approx ",
+    "≈", " ~ ",
+    r" \neq ", r" \to ", r" \pm ", " / ", " : ", " = ", " > ", " < ", r" \ge ", r" \cup ", " but not ", ", not ", " (", " [",
+    "} {", " | ", " & ", r" \\ ",
 ]  # fmt: skip
 AROUND = ["{}", "${}$", r"\boxed{{{}}}", "The answer is {}.", "({})", r"\{{{}\}}", "x = {}", r"\text{{maybe }} {}", "**{}**", "~{}"]
 
 
+@mark.slow
 @given(NUMBERS, NUMBERS, st.sampled_from(BETWEEN), st.sampled_from(AROUND))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_answer_is_right_for_two_references(first: str, second: str, between: str, around: str) -> None:
     answer = around.format(first + between + second + {" (": ")", " [": "]"}.get(between, ""))
     candidates = {first, second, f"{first}, {second}", f"({first}, {second})"}
@@ -53,7 +57,10 @@ def verdict(reference: str, answer: str) -> Outcome:
     return Mathematical().verify(Problem("p", "q", reference, "test"), answer)
 
 
-@mark.parametrize("answer", ["9" * 5000, "1e999", "1e-999", "(" * 2000, r"\frac{" * 500, "²" * 300, "\x00", "\ud800", "٣" * 400, r"\text{" * 200 + "3"])
+ODD = ["9" * 5000, "1e999", "1e-999", "(" * 2000, r"\frac{" * 500, "²" * 300, "\x00", "\ud800", "٣" * 400, r"\text{" * 200 + "3"]
+
+
+@mark.parametrize("answer", ODD, ids=range(len(ODD)))
 def test_odd_answers_are_wrong_or_unreadable_within_the_deadline(answer: str) -> None:
     pool = VerifierPool(Mathematical(), deadline=5.0, processes=1).open()
     (outcome,) = pool.verify_answers([(Problem("p", "q", "3", "test"), answer)])
