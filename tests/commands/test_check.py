@@ -32,7 +32,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
     decoding = Sampling(n=2, max_tokens=32)
     result = check(toy_workflow(tiny_model, sampling=decoding, eval_sampling=Sampling(n=1, max_tokens=32), generations=2))
     assert result["passed"], result
-    assert [finding["name"] for finding in result["findings"]] == ["problems", "references", "exemplars", "evaluation", "model", "context"]
+    assert [finding["name"] for finding in result["findings"]] == ["problems", "references", "guesses", "exemplars", "evaluation", "model", "context"]
     # Half of 32 tokens: two samples of 25 problems in two generations, and 15 problems in five evaluations.
     assert result["estimate"]["sampled_tokens"] == 16 * (25 * 2 * 2 + 15 * 5)
     # At most all 50 traces in the first training, and all 100 in the second.
@@ -43,7 +43,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
 def test_a_verifier_that_rejects_a_reference_answer_is_found(tiny_model: Path) -> None:
     class Forgetful(Exact):
         def verify(self, problem: Problem, answer: str) -> Outcome:
-            return Outcome.WRONG if answer == "7" else Outcome.CORRECT
+            return Outcome.WRONG if answer == "7" else super().verify(problem, answer)
 
     name, detail = only_failure(tiny_model, verifier=Forgetful())
     assert name == "references" and detail.startswith("1 of 40 reference answers are not accepted; first: sum-7, '7' is wrong")
@@ -94,7 +94,7 @@ def test_a_further_setting_that_vllm_does_not_know_is_found(tiny_model: Path) ->
 
 def test_checks_that_need_no_model_run_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
-    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "evaluation"]
+    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "guesses", "evaluation"]
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
 
 
