@@ -133,9 +133,7 @@ def _guesses(verifier: str, guesses: Sequence[Guess]) -> Finding:
     told = ", ".join(f"{guess.answer} for {guess.accepted} of {guess.tried} problems" for guess in refused or guesses)
     if refused:
         return Finding("guesses", False, f"{verifier} accepts {told}; use another verifier or other problems, since a model would learn such answers")
-    return Finding(
-        "guesses", True, f"{verifier} accepts {told}, which is no more than guessing gives" if guesses else f"{verifier} accepts no nonsense"
-    )
+    return Finding("guesses", True, f"{verifier} accepts {told}: no more than guessing gives" if guesses else f"{verifier} accepts no nonsense")
 
 
 def _exemplars(

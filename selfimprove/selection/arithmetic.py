@@ -200,7 +200,7 @@ class Parser:
         words: list[str] = []
         while (token := self._peek()).kind in ("unit", "word"):
             if token.kind == "word":
-                if token.text.casefold() in OPERAND_WORDS:
+                if token.text.casefold() in OPERAND_WORDS or token.text.endswith(("n't", "n’t")):
                     raise Unreadable
                 if token.text.casefold() in PROSE or len(words) == 4:
                     break

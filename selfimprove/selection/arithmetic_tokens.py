@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 # Bounds keep the time linear in the length of the text. Longer numbers are not read.
 TOKEN = re.compile(
-    r"""(?P<mark> (?m:^)[ \t]*(?:[*•+]\ +)?\(?(?:\d{1,3}|[a-z])[.)](?=\s) | (?m:^)[ \t]*[*•+][ ]
+    r"""(?P<mark> \\(?:begin|end)\{\w{1,20}\*?\} | (?m:^)[ \t]*(?:[*•+]\ +)?\(?(?:\d{1,3}|[a-z])[.)](?=\s) | (?m:^)[ \t]*[*•+][ ]
         | (?i:\b(?:step|question|problem|part|case|line|example|equation)\ ?\#?\d{1,3}\b)\ *[-–:.)]? )
     | (?P<odd> (?<!\d)\d{1,9}(?::\d{1,9})+ | (?<!\d)\d{4}-\d\d-\d\d | 0[xXbo][0-9A-Fa-f]+ | \b[^\W\d]\w{0,40}(?=\()
         | \\(?!times|cdot|div|frac|[dt]frac|p?mod|bmod|text|textbf|mathrm|mathbf|boxed|left|right|quad|[(),;:!\[\]% ])[a-z]+
@@ -17,7 +17,7 @@ TOKEN = re.compile(
         | \\(?:text|textbf|mathrm|mathbf|boxed|left|right|quad)\b | \\[()\[\],;:! ] | [$€£](?!\d) | \\?\$ (?!\d)| & )
     | (?P<number> [$€£]?(?:\d{1,3}(?:,\d{3}){1,9}|\d{1,30})(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2}(?!\w))? | [$€£]?\.\d{1,30} )
     | (?P<equals> [=＝]=?(?![>=]) | \bis\ equal\ to\b | \bequals\b )
-    | (?P<operator> \*\* | // | [-−–+*×·∙∗⋅✕⨯/÷⁄^] | %(?=\ *\d) | (?<=[\d%]\ )of(?=\ \d) | \\times\b
+    | (?P<operator> \*\* | // | [-−–‐‑+*×·∙∗⋅✕⨯/÷⁄^] | %(?=\ *\d) | (?<=[\d%]\ )of(?=\ \d) | \\times\b
         | \\cdot\b | \\div\b | \\bmod\b | (?<=[\d)])[xX](?=\d)
         | (?<=[\d)*$][ ])[xX](?=[ ][($*]*\d) | \b(?:plus|minus|times|divided\ by|mod)\b )
     | (?P<fraction> \\[dt]?frac )
@@ -31,6 +31,8 @@ MEANING = {
     "plus": "+",
     "minus": "-",
     "−": "-",
+    "‐": "-",
+    "‑": "-",
     "–": "-",
     "times": "*",
     "divided by": "/",

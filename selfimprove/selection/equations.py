@@ -20,12 +20,12 @@ REMAINDER = re.compile(
 )
 CUES_BEFORE = re.compile(
     r"\b(?:if|whether|suppose|assum\w+|not|unless|why|could|would|cannot|false|wrong|isn't|than|twice|double|triple|half|by|from|negative|roughly"
-    r"|approximately|about|(?:half|third|quarter|square|cube|root|percent|factorial) of)\W*(?:(?:that|the|we|have)\W+)?$",
+    r"|approximately|about|(?:half|third|quarter|square|cube|root|percent|factorial) of)\W*(?:(?:(?:true |right |the case )?that|the|we|have)\W+)?$",
     re.IGNORECASE,
 )
 """Words before an equation that it is not stated after, or that take part in it."""
 CUES_AFTER = re.compile(
-    r"^(?:\W*[\w']+){0,4}?\W*\b(?:wrong|incorrect|false|impossible|untrue|contradiction|absurd|isn't|cannot|is not|round\w*|approx\w*"
+    r"^(?:\W*[\w']+){0,4}?\W*\b(?:wrong|incorrect|false|impossible|untrue|contradiction|absurd|mistake|isn't|can't|cannot|would|is not|round\w*|approx\w*"
     r"|about|roughly|nearly|floor\w*|integer|quotient|whole|full|complete|remainder|left|leftover|over|half|quarter|third|o'clock|[ap]\.?m)\b",
     re.IGNORECASE,
 )
@@ -183,6 +183,8 @@ class _Equation:
 
 def _comparable(left: Side, right: Side) -> bool:
     units = {*left.units, *right.units}
+    if right.operators and not left.operators and not right.units and units - {"$", "€", "£"}:
+        return False  # `2 hours = 2 * 60` goes on in another unit.
     if any(len(unit) == 1 and unit not in "$€£" for unit in units):
         # `2x + 3 = 7` is no sum of units: a letter is one if it stands at every number, and nothing is multiplied.
         multiplied = set(left.operators + right.operators) - set("+-")

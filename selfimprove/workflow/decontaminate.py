@@ -10,14 +10,14 @@ from selfimprove.selection.contamination import EvalIndex
 from selfimprove.workflow.workflow import Workflow
 
 
-def decontaminated(workflow: Workflow, problems: Sequence[Problem], eval_problems: Sequence[Problem]) -> tuple[Sequence[Problem], EvalIndex | None]:
+def decontaminated(workflow: Workflow, problems: Sequence[Problem], eval_problems: Sequence[Problem]) -> tuple[list[Problem], EvalIndex | None]:
     """The problems that give no evaluation problem away, and the index that they were looked up in; None where the workflow compares nothing.
 
     Raises:
         UserError: No problem is left to learn from.
     """
     if workflow.contamination is None:
-        return problems, None
+        return list(problems), None
     index = EvalIndex(workflow.contamination, eval_problems)
     clean = index.clean_problems(problems)
     if not clean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from selfimprove import VLLM, Exact, Exemplar, FewShot, PlainQuestion, Sampling
 from selfimprove.__main__ import main
 from selfimprove.commands.findings import check
 from selfimprove.records import Outcome, Problem
+
+
+@dataclass(frozen=True)
+class Listed:
+    """These problems."""
+
+    problems: tuple[Problem, ...]
+
+    def load(self) -> list[Problem]:
+        return list(self.problems)
 
 
 def findings(tiny_model: Path, **changes: object) -> dict[str, dict[str, Any]]:
@@ -110,3 +121,25 @@ def test_the_exit_code_says_whether_a_check_failed_and_json_stands_alone(
     assert main(["check", str(file)]) == status
     shown = capfd.readouterr().out
     assert ("FAIL problems: cannot use 40 of 40 distinct questions" in shown) == bool(status) and ("minutes on this machine" in shown) != bool(status)
+
+
+def test_a_verifier_that_accepts_nonsense_is_found(tiny_model: Path) -> None:
+    class Tolerant(Exact):
+        def verify(self, problem: Problem, answer: str) -> Outcome:
+            return Outcome.CORRECT if answer == "nan" else super().verify(problem, answer)
+
+    name, detail = only_failure(tiny_model, verifier=Tolerant())
+    assert name == "guesses" and "exact accepts 'nan' for 20 of 20 problems; use another verifier" in detail
+
+
+def test_problems_that_give_the_evaluation_away_are_counted(tiny_model: Path) -> None:
+    leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"), *Sums(size=25, first=40).load()))
+    found = findings(tiny_model, problems=leaks, eval_problems=Sums(size=15))
+    assert found["problems"]["detail"].startswith("25 for training, 15 for evaluation")
+    assert "contamination leaves out 1 others, which give evaluation problems away" in found["problems"]["detail"]
+
+
+def test_an_emptied_training_set_is_found_with_the_setting_that_empties_it(tiny_model: Path) -> None:
+    leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"),))
+    name, detail = only_failure(tiny_model, problems=leaks, eval_problems=Sums(size=15))
+    assert name == "contamination" and "leaves out all 1 problems to learn from (leak-1 gives sum-3 away); raise contamination.share" in detail
