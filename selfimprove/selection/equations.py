@@ -25,8 +25,8 @@ CUES_BEFORE = re.compile(
 )
 """Words before an equation that it is not stated after, or that take part in it."""
 CUES_AFTER = re.compile(
-    r"^(?:\W*[\w']+){0,4}?\W*\b(?:wrong|incorrect|false|impossible|untrue|contradiction|absurd|mistake|isn't|can't|cannot|would|is not|round\w*|approx\w*"
-    r"|about|roughly|nearly|floor\w*|integer|quotient|whole|full|complete|remainder|left|leftover|over|half|quarter|third|o'clock|[ap]\.?m)\b",
+    r"^(?:\W*[\w']+){0,4}?\W*\b(?:wrong|incorrect|false|impossible|untrue|contradiction|absurd|mistake|isn't|can't|cannot|would|is not"
+    r"|round\w*|approx\w*|about|roughly|nearly|floor\w*|integer|quotient|whole|full|complete|remainder|left|leftover|over|half|quarter|third|o'clock|[ap]\.?m)\b",
     re.IGNORECASE,
 )
 """Words after an equation that deny it, or that make its right side a rounded one."""
