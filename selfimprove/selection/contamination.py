@@ -15,7 +15,7 @@ from selfimprove.selection.normal_text import OPERATORS, normal_text, signs, wor
 SHORT = 3
 """Words in an n-gram of the search for near-duplicates: a changed word changes three of them."""
 FEWEST = 8
-"""Own 3-grams below which a question has too little of its own to have a near-duplicate."""
+"""Own 3-grams below which a share of them does not tell a near-duplicate from another question of the template."""
 CONTINUES = OPERATORS - {"="}
 """Operators beside a short question that make it part of a longer one."""
 NUMBERS = 0.9
@@ -57,7 +57,7 @@ class EvalIndex:
         self._signs = _Grams(rule, rule.n, {name: signs(text) for name, text in texts} if drawn else {}, drawn)
         self._whole = {text: name for name, text in texts if name not in self._words.own and name not in self._signs.own}
         self._short = _Grams(rule, SHORT, of_words, of_words if rule.near else ())
-        self._numbers = {name: _numbers(told) for name, told in of_words.items()}
+        self._told = of_words
 
     def given_away(self, text: str) -> str | None:
         """The id of an evaluation problem whose question the text gives away; None if there is none."""
@@ -66,11 +66,21 @@ class EvalIndex:
         found = self._words.found(told, self._rule.share)
         if self._signs.own:
             found |= self._signs.found(signs(normal), self._rule.share)
-        if self._rule.near:
-            numbers = _numbers(told)
-            near = self._short.found(told, self._rule.near)
-            found |= {name for name in near if self._short.own[name] >= FEWEST and _repeats(numbers, self._numbers[name])}
+        found |= self._near(told)
         return min(found | ({self._whole[normal]} if normal in self._whole else set()), default=None)
+
+    def _near(self, told: list[str]) -> set[str]:
+        """The questions that the words nearly repeat. One with little of its own is repeated if all of that and enough of its template are there."""
+        share = self._rule.near
+        if share is None or not (near := self._short.found(told, share)):
+            return set()
+        numbers, short, complete = _numbers(told), set(_grams(told, SHORT)), self._short.found(told, 1.0)
+        enough = {name for name in near if self._short.own[name] >= FEWEST}
+        for name in complete - enough:
+            every = set(_grams(self._told[name], SHORT))
+            if self._short.own[name] >= SHORT and len(self._told[name]) >= self._rule.n and len(every & short) >= share * len(every):
+                enough.add(name)
+        return {name for name in enough if _repeats(numbers, _numbers(self._told[name]))}
 
     def clean_problems(self, problems: Sequence[Problem]) -> list[Problem]:
         """The problems whose question gives away no evaluation question."""
@@ -100,7 +110,7 @@ class _Grams:
         self.own = Counter(name for names in self._questions.values() for name in names)
         """Number of own n-grams, by question; a question without any is left out."""
         grams = {name: set(_grams(questions[name], min(n, len(questions[name])))) for name in self.own if self.own[name] < 2 * n}
-        self._all = {name: its for name, its in grams.items() if 2 * self.own[name] < len(its)}
+        self._all = {name: its for name, its in grams.items() if n > SHORT and 2 * self.own[name] < len(its)}
         """All n-grams of a question that is mostly template: a share of the few others would not tell it from its siblings."""
 
     def found(self, tokens: list[str], share: float) -> set[str]:

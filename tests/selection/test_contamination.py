@@ -177,3 +177,11 @@ def test_the_time_of_a_look_up_does_not_grow_with_the_evaluation():
         index.clean_problems(training)
         times.append(time.process_time() - began)
     assert times[1] < 3 * times[0] + 0.2
+
+
+def test_a_template_in_other_words_does_not_hide_a_question():
+    template = "Your task is to give the final answer to the following arithmetic problem, in one line and without any words: {}. Take your time."
+    index = EvalIndex(Contamination(), [problem(template.format(f"{n} + {n * 7} - {n % 5} + {n % 7}"), f"e{n}") for n in range(20, 60)])
+    told = template.format("33 + 231 - 3 + 5")
+    assert index.given_away(told.replace("final", "last").replace("problem", "question")) == "e33"
+    assert index.given_away(told.replace("231", "232")) is None
