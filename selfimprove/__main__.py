@@ -11,7 +11,7 @@ from typing import Any
 from selfimprove.commands import ask, audit, check, completion, export, fork, init, report, reverify, run, settings, traces
 from selfimprove.commands.parser import Parser
 from selfimprove.errors import UserError, WorkerFailed
-from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, one_line
+from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, ended_by, one_line
 
 # In the order of the help.
 COMMANDS = (run, fork, check, report, traces, audit, reverify, init, settings, ask, export, completion)
@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 on success, 1 if a check fails, 2 if the input is wrong or a worker failed, 130 after Ctrl-C or SIGTERM.
     """
     options = _parser().parse_args(arguments)
+    if any("\0" in argument for argument in arguments or ()):
+        print("selfimprove: an argument holds a NUL character, which no path or setting can; remove it", file=sys.stderr)
+        return REFUSED
     before = signal.getsignal(signal.SIGTERM)
     run.handle_sigterm_like_ctrl_c()
     try:
@@ -36,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         print(f"selfimprove: {one_line(error)}", file=sys.stderr)
+        return REFUSED
+    except SystemExit as error:
+        if options.debug:
+            raise UserError(ended_by(error)) from error
+        print(f"selfimprove: {ended_by(error)}", file=sys.stderr)
         return REFUSED
     finally:
         signal.signal(signal.SIGTERM, before)

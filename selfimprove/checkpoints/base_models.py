@@ -12,6 +12,7 @@ from typing import Any
 from selfimprove.checkpoints.chat_template import with_chat_template
 from selfimprove.checkpoints.folders import require_model, tied_head_is_missing
 from selfimprove.checkpoints.saving import save_checkpoint
+from selfimprove.checkpoints.soundness import require_loadable
 from selfimprove.errors import UserError
 from selfimprove.seeds import derive_seed
 
@@ -22,22 +23,24 @@ EMBEDDED_MODEL = "smollm2-135m-instruct"
 def model_cache() -> Path:
     """The folder of converted models and of copies of runs at URLs: `$SELFIMPROVE_CACHE`, or `selfimprove` in the user's cache folder."""
     chosen = os.environ.get("SELFIMPROVE_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "selfimprove"
+    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfimprove"
 
 
-def resolve_model(name: str, chat_template: Mapping[str, Any] | None = None) -> Path:
+def resolve_model(name: str, chat_template: Mapping[str, Any] | None = None, served: bool = False) -> Path:
     """The folder of a base model. A model that has to be converted is converted once and kept in the cache.
 
     Args:
         chat_template: defaults for variables of its chat template, see `checkpoints.chat_template`.
+        served: whether vLLM will load it: transformers must then know its kind and read its tokenizer and chat template.
 
     Raises:
-        UserError: there is no such folder, it holds no model, the hub does not have it or cannot be reached, or its template lacks a variable.
+        UserError: there is no such folder, it holds no model or a damaged one, the hub does not have it or cannot be reached, or its template lacks
+            a variable.
     """
-    return with_chat_template(_resolve(name), chat_template or {}, model_cache())
+    return with_chat_template(_resolve(name, served), chat_template or {}, model_cache())
 
 
-def _resolve(name: str) -> Path:
+def _resolve(name: str, served: bool) -> Path:
     if name == EMBEDDED_MODEL:
         ready = model_cache() / EMBEDDED_MODEL
         if not (ready / "config.json").exists():
@@ -46,6 +49,8 @@ def _resolve(name: str) -> Path:
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
     folder = Path(name).expanduser().resolve() if looks_local else _download(name)
     require_model(folder)
+    if served:
+        require_loadable(folder)
     return _with_explicit_head(folder) if tied_head_is_missing(folder) else folder
 
 

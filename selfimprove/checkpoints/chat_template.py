@@ -14,6 +14,7 @@ from typing import Any
 
 from selfimprove.checkpoints.saving import complete_folder
 from selfimprove.errors import UserError
+from selfimprove.records.foreign_text import read_object, read_text
 
 TEMPLATE = "chat_template.jinja"
 OWNED = frozenset({"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token", "pad_token", "unk_token"})
@@ -47,12 +48,15 @@ def with_defaults(template: str, variables: Mapping[str, Any]) -> str:
     """The template with a line in front that sets those of the variables that the caller leaves out.
 
     Raises:
-        UserError: transformers owns one of the variables, or the template does not read it.
+        UserError: transformers owns one of the variables, or the template does not read it or has an error.
     """
-    from jinja2 import Environment
+    from jinja2 import Environment, TemplateSyntaxError
 
-    # Lexed rather than parsed: templates may hold tags of transformers' own.
-    names = {value for _, kind, value in Environment().lex(template) if kind == "name"}
+    try:
+        # Lexed rather than parsed: templates may hold tags of transformers' own.
+        names = {value for _, kind, value in Environment().lex(template) if kind == "name"}
+    except TemplateSyntaxError as error:
+        raise UserError(f"chat_template: the model's chat template has an error in line {error.lineno}: {error.message}; correct it") from error
     for name in variables:
         if name in OWNED:
             raise UserError(f"chat_template: {name} is set at every call and takes no default; leave it out")
@@ -66,11 +70,14 @@ def with_defaults(template: str, variables: Mapping[str, Any]) -> str:
 
 def _template(folder: Path) -> str:
     if (folder / TEMPLATE).is_file():
-        return (folder / TEMPLATE).read_text(encoding="utf-8")
+        try:
+            return read_text(folder / TEMPLATE)
+        except ValueError as error:
+            raise UserError(f"chat_template: {folder / TEMPLATE} {error}; copy or download the model again") from error
     file = folder / "tokenizer_config.json"
-    found = json.loads(file.read_text(encoding="utf-8")).get("chat_template") if file.is_file() else None
+    found = read_object(file).get("chat_template") if file.is_file() else None
     if isinstance(found, list):
-        found = next((one["template"] for one in found if one["name"] == "default"), None)
+        found = next((one.get("template") for one in found if isinstance(one, dict) and one.get("name") == "default"), None)
     if not isinstance(found, str):
         raise UserError(f"chat_template: the model in {folder} has no chat template; leave the setting out")
     return found

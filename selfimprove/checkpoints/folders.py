@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.soundness import require_sound
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint
 
@@ -27,7 +28,7 @@ def describe_folder(folder: Path, checkpoint_id: str, parent_id: str | None = No
     """The record of the model in `folder`.
 
     Raises:
-        UserError: the folder is missing, or lacks the configuration, safetensors weights or a tokenizer.
+        UserError: the folder is missing, lacks the configuration, safetensors weights or a tokenizer, or holds a damaged file.
     """
     require_model(folder)
     weights = sorted(folder.glob("*.safetensors"))
@@ -52,6 +53,7 @@ def require_model(folder: Path) -> None:
         raise UserError(f"model folder {folder} has no weights: no *.safetensors in it (other weight formats are not read, for safety)")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         raise UserError(f"model folder {folder} has no tokenizer: save it there with tokenizer.save_pretrained")
+    require_sound(folder)
 
 
 def architecture(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -12,8 +13,11 @@ from typing import Any
 
 from selfimprove.cluster.dispatch import MOST_CALLS
 from selfimprove.cluster.ray_worker import RayWorker
-from selfimprove.errors import UserError
+from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.protocols import WorkerPart
+
+VITAL = ("gcs_server", "raylet")
+"""Processes without which a local cluster does no work. Ray itself waits minutes for them, and then ends the driver."""
 
 
 class RayCluster(AbstractContextManager["RayCluster"]):
@@ -33,8 +37,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         self._log_folder, self._deadline, self._retries = log_folder, deadline, retries
         self._workers: dict[str, tuple[WorkerPart, RayWorker]] = {}
         self._owned = not ray.is_initialized()
-        if self._owned:
-            _connect()
+        self._vital = _connect() if self._owned else {}
         for module in ship:
             ray.cloudpickle.register_pickle_by_value(module)
 
@@ -43,7 +46,9 @@ class RayCluster(AbstractContextManager["RayCluster"]):
 
         Raises:
             UserError: the cluster can never provide what the part reserves.
+            WorkerFailed: the local cluster has lost one of its own processes.
         """
+        self.require_alive()
         if role in self._workers:
             known, worker = self._workers[role]
             if known == part:
@@ -61,7 +66,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         }
         self._require_room(role, part)
         log_folder = str(self._log_folder.resolve()) if self._log_folder else None
-        worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries)
+        worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries, self.require_alive)
         self._workers[role] = part, worker
         return worker
 
@@ -96,10 +101,34 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         for role in [role for role, (known, _) in self._workers.items() if known == part]:
             self._workers.pop(role)[1].close()
 
+    def require_alive(self) -> None:
+        """Do nothing while the local cluster lives; one that was not started here is not watched.
+
+        Raises:
+            WorkerFailed: one of its own processes has ended.
+        """
+        if ended := self._ended():
+            name, code = ended
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            raise WorkerFailed(
+                f"the local Ray cluster is lost: its {name} {how}; if this machine ran out of memory, free some: "
+                "the same command continues where it stopped"
+            )
+
+    def _ended(self) -> tuple[str, int] | None:
+        """A vital process of the local cluster that has ended, and its exit code."""
+        codes = ((name, process.poll()) for name, process in self._vital.items())
+        return next(((name, code) for name, code in codes if code is not None), None)
+
     def close(self) -> None:
         """End every actor, and the local cluster if it was started here."""
         import ray
 
+        if self._ended():
+            # No call would be answered, and one of the two would wait a minute for the other. The actors end with their raylet.
+            self._workers.clear()
+            for process in self._vital.values():
+                process.kill()
         while self._workers:
             self._workers.popitem()[1][1].close()
         if self._owned and ray.is_initialized():
@@ -110,7 +139,8 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         self.close()
 
 
-def _connect() -> None:
+def _connect() -> dict[str, Any]:
+    """Join the cluster that `RAY_ADDRESS` names, or start a local one; returns the vital processes of a local one."""
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -118,13 +148,28 @@ def _connect() -> None:
     if not address:
         # Ray's switch for clusters of this machine alone, which keeps every port on loopback. It has no public name.
         ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
-        ray.init(address="local", include_dashboard=False, object_store_memory=256 << 20, **quiet)
-        return
+        try:
+            ray.init(address="local", include_dashboard=False, object_store_memory=256 << 20, **quiet)
+        except Exception as error:  # From a plain Exception after a timeout to errors of files, sockets and its own.
+            ray.shutdown()
+            raise WorkerFailed(
+                f"the local Ray cluster did not start: {_first_line(error)}; check the room in /tmp and /dev/shm and the load of this machine, "
+                "or see the logs in /tmp/ray/session_latest/logs"
+            ) from error
+        processes = ray._private.worker._global_node.all_processes
+        return {name: one.process for name in VITAL for one in processes.get(name, ())}
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if port.isdigit():
             # Without an answer Ray tries for two minutes and then ends this process.
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         ray.init(address=address, **quiet)
-    except (OSError, ValueError) as error:
+        return {}
+    except RuntimeError as error:
+        raise UserError(f"the Ray cluster at RAY_ADDRESS={address} cannot be joined: {_first_line(error)}; correct it, or unset it") from error
+    except (OSError, ValueError, OverflowError) as error:
         raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: start one with `ray start --head`, or unset it") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip(" .") for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pydantic
@@ -27,9 +27,19 @@ class RayWorker:
     a node continues with the remaining copies.
     """
 
-    def __init__(self, role: str, options: dict[str, Any], arguments: tuple[Any, ...], copies: int, deadline: float, retries: int) -> None:
+    def __init__(
+        self,
+        role: str,
+        options: dict[str, Any],
+        arguments: tuple[Any, ...],
+        copies: int,
+        deadline: float,
+        retries: int,
+        require_cluster: Callable[[], None],
+    ) -> None:
         import ray
 
+        self._require_cluster = require_cluster
         self._role, self._deadline, self._retries = role, deadline, retries
         self._actor_class = ray.remote(PartActor).options(**options)
         self._arguments = arguments
@@ -126,10 +136,11 @@ class RayWorker:
         """Replace a copy that has died.
 
         Raises:
-            WorkerFailed: it died too often.
+            WorkerFailed: it died too often, or the local cluster is lost.
         """
         import ray
 
+        self._require_cluster()
         if deaths > self._retries:
             raise WorkerFailed(f"the {self._role} died {deaths} times in {method}: {_first_line(error)}") from error
         log.warning("the %s died in %s and is restarted: %s", self._role, method, _first_line(error))
@@ -157,13 +168,14 @@ class RayWorker:
         """The results that are there, as soon as there are `wanted`. A worker that does not answer is killed, which its calls then report.
 
         Raises:
-            WorkerFailed: nothing arrived within the deadline.
+            WorkerFailed: nothing arrived within the deadline, or the local cluster is lost.
         """
         import ray
 
         began = time.monotonic()
         asked: dict[Any, tuple[Any, float]] = {}
         while True:
+            self._require_cluster()
             left = began + self._deadline - time.monotonic()
             ready: list[Any] = ray.wait(refs, num_returns=wanted, timeout=max(0.0, min(BEAT_SECONDS, left)), fetch_local=True)[0]
             if len(ready) >= wanted:

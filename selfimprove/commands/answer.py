@@ -17,7 +17,9 @@ from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.records import Problem, Request, Trace
 from selfimprove.records.budgets import Budget
 from selfimprove.records.delimiters import THINK, Delimiters
+from selfimprove.records.foreign_text import has_lone_surrogate, storable
 from selfimprove.sampling.open_vllm import OpenVLLM
+from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.settings.paths import explain
 from selfimprove.terminal.safe_text import plain_text
@@ -62,7 +64,13 @@ def answer(
     Raises:
         UserError: the model does not exist, or the question does not fit its context.
     """
-    checkpoint = describe_folder(resolve_model(model), Path(model).name)
+    if has_lone_surrogate(question):
+        raise UserError("QUESTION is not UTF-8 text; encode it so")
+    try:
+        Sampling(n=1, temperature=temperature, max_tokens=max_tokens)
+    except pydantic.ValidationError as error:
+        raise UserError(f"sampling: {explain(error)}") from error
+    checkpoint = describe_folder(resolve_model(model, served=True), Path(model).name)
     problem = Problem("question", question, "", "command line")
     request = Request("question", problem.id, PlainQuestion().messages(problem), temperature, 1.0, max_tokens, seed, THINK, budget)
     sampler = VLLM()
@@ -74,8 +82,8 @@ def answer(
         engine.close()
     parts = parsed(trace)
     return {
-        "thinking": parts.thinking,
-        "answer": parts.answer,
+        "thinking": parts.thinking and storable(parts.thinking),
+        "answer": parts.answer and storable(parts.answer),
         "output_tokens": len(trace.output_token_ids),
         "forced": [list(span) for span in trace.forced],
         "finish_reason": trace.finish_reason,

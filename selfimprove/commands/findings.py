@@ -12,13 +12,14 @@ from typing import Any
 from rich.console import Console
 
 from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.commands.estimate import Lengths, estimate
 from selfimprove.errors import UserError
 from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
 from selfimprove.problems.split import question_key
 from selfimprove.prompting.chat import FewShot
-from selfimprove.protocols import Prompter
+from selfimprove.protocols import Confinement, Prompter
 from selfimprove.records import Outcome, Problem
 from selfimprove.records.delimiters import Delimiters
 from selfimprove.sampling.engine_options import engine_context
@@ -54,7 +55,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
     findings: list[Finding] = []
     cost = None
     sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference))
-    model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template))
+    model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)))
     if sets is not None:
         problems, eval_problems = sets
         clean = _attempt("contamination", findings, lambda: decontaminated(workflow, problems, eval_problems)[0])
@@ -73,9 +74,10 @@ def check(workflow: Workflow) -> dict[str, Any]:
     if any(one.extra for one in (workflow.sampling, workflow.eval_sampling)) and isinstance(workflow.sampler, VLLM):
         findings.append(_extra(workflow))
     if sets is not None and model is not None:
-        lengths = _prompt_lengths(workflow, model, sets)
-        findings.append(_room(workflow, model, lengths))
-        cost = estimate(workflow, model, sets, lengths)
+        lengths = _attempt("prompts", findings, lambda: _prompt_lengths(workflow, model, sets))
+        if lengths is not None:
+            findings.append(_room(workflow, model, lengths))
+            cost = estimate(workflow, model, sets, lengths)
     return {
         "passed": all(finding.passed for finding in findings),
         "findings": [asdict(finding) for finding in findings],
@@ -112,6 +114,7 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problem
         yield Finding("verifier", False, str(error))
         return
     try:
+        yield Finding("confinement", True, _confinement(workflow.verifier.confinement))
         everything = [problem for problem in (*problems, *eval_problems) if problem.answer]
         rejected = rejected_references(pool, everything)
         if rejected:
@@ -134,6 +137,20 @@ def _guesses(verifier: str, guesses: Sequence[Guess]) -> Finding:
     if refused:
         return Finding("guesses", False, f"{verifier} accepts {told}; use another verifier or other problems, since a model would learn such answers")
     return Finding("guesses", True, f"{verifier} accepts {told}: no more than guessing gives" if guesses else f"{verifier} accepts no nonsense")
+
+
+def _confinement(declared: Confinement) -> str:
+    """What the verifier may do besides computing."""
+    if declared.when == "never":
+        return "the verifier is not confined: it runs with your rights"
+    may = {
+        "read files": declared.read,
+        "write in a temporary folder": declared.scratch,
+        "use the network": declared.network,
+        "start programs": declared.processes,
+    }
+    allowed = [what for what, declares in may.items() if declares] + [f"see {name}" for name in declared.environment]
+    return f"the verifier may {', '.join(allowed)}" if allowed else "the verifier may only compute"
 
 
 def _exemplars(
@@ -182,14 +199,11 @@ def _evaluation(eval_problems: Sequence[Problem]) -> Finding:
 
 def _prompt_lengths(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Problem]]) -> Lengths:
     """The prompts of the stages `first` (generation 1), `sample` and `evaluation`."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    tokenizer = load_tokenizer(model)
 
     def lengths(prompter: Prompter, problems: Iterable[Problem]) -> list[tuple[int, str]]:
         chats = [list(prompter.messages(problem)) for problem in problems]
-        encoded = tokenizer.apply_chat_template(chats, add_generation_prompt=True, return_dict=False) if chats else []
-        return [(len(ids), problem.id) for ids, problem in zip(encoded, problems, strict=True)]
+        return [(len(ids), problem.id) for ids, problem in zip(encode_chats(tokenizer, chats), problems, strict=True)]
 
     problems, eval_problems = sets
     first = workflow.first_prompter or workflow.prompter

@@ -14,6 +14,9 @@ import shtab
 COMPLETED = {"WORKFLOW.py": shtab.FILE, "FILE": shtab.FILE, "RUN_DIR": shtab.DIRECTORY, "DIR": shtab.DIRECTORY, "CHECKPOINT": shtab.DIRECTORY}
 """Metavars of paths, and what a shell completes for each."""
 
+LONGEST_ERROR = 400
+"""Maximum number of characters of an error about the arguments, which repeats them."""
+
 
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` whose errors take one line and suggest the nearest word, and whose paths a shell can complete."""
@@ -31,6 +34,7 @@ class Parser(argparse.ArgumentParser):
             given, known = found[1].strip("'"), [word.strip("' ") for word in found[2].split(",")]
             close = difflib.get_close_matches(given, known, n=1)
             message = f"{message[: found.start()]}there is no {given!r}; " + (f"did you mean {close[0]}?" if close else f"choose {', '.join(known)}")
+        message = message if len(message) <= LONGEST_ERROR else message[: LONGEST_ERROR - 1] + "…"
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 

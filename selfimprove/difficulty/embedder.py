@@ -9,11 +9,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Resources, WorkerPart
 from selfimprove.records import Checkpoint, Message
+from selfimprove.records.numbers import PositiveInt
 
 Features = Any
 """A float32 vector of twice the hidden size plus one: mean of the prompt's last hidden states, that of the last token, and number of tokens."""

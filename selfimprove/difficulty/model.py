@@ -7,12 +7,13 @@ from dataclasses import dataclass as record
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.difficulty.embedder import Embedder, Features
 from selfimprove.evaluation.reliability import Forecast, Reliability, reliability
 from selfimprove.records import LedgerEntry
+from selfimprove.records.numbers import Float, Int, PositiveInt
 from selfimprove.seeds import derive_seed
 
 PENALTIES = tuple(10.0**power for power in (-2, -1, 0, 1, 2))
@@ -36,9 +37,9 @@ class DifficultyModel:
     embedder: Embedder = Embedder()
     components: PositiveInt = 64
     """Number of principal components of the standardised features in the regression."""
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.5
+    decay: Annotated[Float, Field(gt=0, le=1)] = 0.5
     """Weight of an observation relative to one of the next generation."""
-    folds: Annotated[int, Field(ge=3)] = 5
+    folds: Annotated[Int, Field(ge=3)] = 5
     """Number of folds of problems in the cross-validation that chooses the regularisation, calibrates, and measures."""
 
     @property

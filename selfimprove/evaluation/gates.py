@@ -9,15 +9,16 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.evaluation.paired import LEVEL, Comparison, compare
 from selfimprove.records import Decision, Score
+from selfimprove.records.numbers import Float, Int
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class StrictGate:
     """Promotes a candidate that is better by a paired test on the evaluation problems: McNemar exact, or paired bootstrap."""
 
-    level: Annotated[float, Field(gt=0, lt=1)] = LEVEL
+    level: Annotated[Float, Field(gt=0, lt=1)] = LEVEL
     """Significance level: the p-value below which a candidate counts as better."""
-    seed: int = 0
+    seed: Int = 0
     """Seed of the bootstrap."""
 
     def decide(self, champion: Score, candidate: Score) -> Decision:
@@ -35,9 +36,9 @@ class NotWorse:
     chance; a measured loss does not pass.
     """
 
-    margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    margin: Annotated[Float, Field(ge=0, le=1)] = 0.05
     """Loss of pass@1 that must be ruled out with 95 % confidence."""
-    seed: int = 0
+    seed: Int = 0
     """Seed of the bootstrap."""
 
     def decide(self, champion: Score, candidate: Score) -> Decision:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import GenerationReport
+from selfimprove.records.numbers import PositiveInt
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import Problem
+from selfimprove.records.numbers import Int, PositiveInt
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -18,7 +19,7 @@ class Addition:
     digits: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 3, 4)
     size: PositiveInt = 200
     """Number of problems for each number of digits; at most 81 for one digit."""
-    seed: int = 1
+    seed: Int = 1
 
     def load(self) -> list[Problem]:
         """Distinct problems, fewer digits first."""

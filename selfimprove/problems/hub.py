@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.problems.rows import problem_from_row
 from selfimprove.problems.split import question_key
 from selfimprove.records import Problem
+from selfimprove.records.numbers import PositiveInt
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class HubDataset:
     """Column that holds the question."""
     answer: str = "answer"
     """Column that holds the reference answer, text or a number. All other columns become metadata."""
-    limit: Annotated[int, Field(gt=0)] | None = None
+    limit: PositiveInt | None = None
     """Maximum number of problems, from the beginning; None for all."""
 
     def load(self) -> list[Problem]:
@@ -46,6 +47,7 @@ class HubDataset:
         """
         from datasets import load_dataset
 
+        self._require_files()
         try:
             table = load_dataset(self.name, self.config, split=self.split)
         except Exception as error:  # The library raises some twenty kinds, from the network's to the parser's.
@@ -60,6 +62,13 @@ class HubDataset:
         if not problems:
             raise UserError(f"the data set {self.name} (split {self.split}) holds no rows; choose another split")
         return problems
+
+    def _require_files(self) -> None:
+        """Refuse a local folder with a pipe or device in it, which the library would wait for."""
+        folder = Path(self.name)
+        odd = next((file for file in folder.rglob("*") if not file.is_dir() and not file.is_file()), None) if folder.is_dir() else None
+        if odd is not None:
+            raise UserError(f"the data set {self.name}: {odd} is not a file; remove it")
 
     def _problems(self, rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
         problems: dict[str, Problem] = {}

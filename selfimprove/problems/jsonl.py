@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from selfimprove.errors import UserError
 from selfimprove.problems.rows import problem_from_row
 from selfimprove.problems.split import question_key
 from selfimprove.records import Problem
+from selfimprove.records.foreign_text import parse_json, read_text
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -32,8 +33,8 @@ class Jsonl:
         """The problems in the order of the lines.
 
         Raises:
-            UserError: the file cannot be read, is not UTF-8 or holds no problems; or a line is not a JSON object, lacks the question or answer, or
-                repeats an id or question. Names the file and the line.
+            UserError: the file cannot be read, is not UTF-8 or holds no problems; or a line is not a JSON object, holds what cannot be stored, lacks
+                the question or answer, or repeats an id or question. Names the file and the line.
         """
         path = Path(self.path)
         problems: list[Problem] = []
@@ -55,20 +56,20 @@ class Jsonl:
     def _lines(path: Path) -> list[str]:
         try:
             # Not splitlines(): it also splits at U+2028 and the like, which JSON strings may contain.
-            return path.read_text(encoding="utf-8-sig").split("\n")
+            return read_text(path).split("\n")
         except OSError as error:
-            close = difflib.get_close_matches(path.name, (file.name for file in path.parent.glob("*")), n=1)
-            hint = f"did you mean {path.with_name(close[0])}?" if close and not path.exists() else "check the path"
+            close = [] if os.path.exists(path) else difflib.get_close_matches(path.name, (file.name for file in path.parent.glob("*")), n=1)
+            hint = f"did you mean {path.with_name(close[0])}?" if close else "give the path of a file with one JSON object per line"
             raise UserError(f"{path}: cannot be read ({error.strerror}); {hint}") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: is not UTF-8 text (byte {error.start}); convert it") from error
+        except ValueError as error:
+            raise UserError(f"{path}: {error}; give the path of a UTF-8 file with one JSON object per line") from error
 
     def _problem(self, path: Path, number: int, line: str) -> Problem:
         where = f"{path}, line {number}"
         try:
-            row: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{where}: is not JSON ({error}); each line must be one JSON object") from error
+            row: Any = parse_json(line)
+        except ValueError as error:
+            raise UserError(f"{where}: is not JSON that can be used: {error}; each line must be one JSON object") from error
         if not isinstance(row, dict):
             raise UserError(f"{where}: is not a JSON object but a {type(row).__name__}; write {{{self.question!r}: …, …}}")
         id = f"{path.stem}-{number}"

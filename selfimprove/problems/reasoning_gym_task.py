@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from selfimprove.errors import UserError
 from selfimprove.problems.split import question_key
 from selfimprove.records import Problem
+from selfimprove.records.numbers import Int, PositiveInt
 
 MOST_DRAWS_PER_PROBLEM = 20
 
@@ -28,9 +29,9 @@ class ReasoningGym:
 
     task: str = "chain_sum"
     """Name of the task in reasoning-gym."""
-    size: Annotated[int, Field(gt=0)] = 500
+    size: PositiveInt = 500
     """Number of problems, all with different questions."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[Int, Field(ge=0)] = 0
     """Seed of the draw."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The task's own settings other than `size` and `seed`: `{"min_terms": 2, "max_terms": 3}`. JSON values only."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from selfimprove.errors import UserError
@@ -16,7 +17,7 @@ def problem_from_row(row: Mapping[str, Any], question: str, answer: str | None, 
     Without `answer`, it has no reference answer. `where` names the row in error messages.
 
     Raises:
-        UserError: question or answer is absent, empty, or neither text nor number.
+        UserError: question or answer is absent, empty, or neither text nor a finite number.
     """
     asked, reference = _text(row, question, where), "" if answer is None else _text(row, answer, where)
     metadata = {column: value for column, value in row.items() if column not in (question, answer)}
@@ -31,6 +32,8 @@ def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     value = row[column]
     if isinstance(value, bool) or not isinstance(value, str | int | float | None):
         raise UserError(f"{where}: {column!r} is {type(value).__name__}, not text or a number; name another field")
+    if isinstance(value, float) and not isfinite(value):
+        raise UserError(f"{where}: {column!r} is {value}, not a finite number; correct it or remove the row")
     text = "" if value is None else str(value).strip()
     if not text:
         raise UserError(f"{where}: {column!r} is empty; fill it in or remove the row")

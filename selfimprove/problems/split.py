@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
+from functools import cache
+
+from pydantic import TypeAdapter
 
 from selfimprove.errors import UserError
 from selfimprove.records import Problem
+from selfimprove.records.foreign_text import require_storable
 
 
 def question_key(question: str) -> str:
@@ -18,7 +23,7 @@ def check_problems(problems: Sequence[Problem], what: str, needs_reference: bool
     """Refuse an unsuitable set; `what` names it in the message.
 
     Raises:
-        UserError: the set is empty, or a problem lacks its question or reference answer, or repeats an id or question.
+        UserError: the set is empty, or a problem lacks its question or reference answer, repeats an id or question, or cannot be stored.
     """
     if not problems:
         raise UserError(f"{what}: there are no problems; give at least one")
@@ -29,12 +34,28 @@ def check_problems(problems: Sequence[Problem], what: str, needs_reference: bool
             raise UserError(f"{what}: problem {problem.id} has no question; give it one or leave it out")
         if needs_reference and not problem.answer.strip():
             raise UserError(f"{what}: problem {problem.id} has no reference answer; give it one or leave it out")
+        if (reason := _unstorable(problem)) is not None:
+            raise UserError(f"{what}: problem {problem.id[:60]!r} cannot be stored as JSON: {reason}; correct it or leave it out")
         if problem.id in ids:
             raise UserError(f"{what}: two problems have the id {problem.id}; give each its own")
         ids.add(problem.id)
         earlier = questions.setdefault(question_key(problem.question), problem.id)
         if earlier != problem.id:
             raise UserError(f"{what}: problems {earlier} and {problem.id} ask the same question; leave one out")
+
+
+_adapter = cache(TypeAdapter)
+
+
+def _unstorable(problem: Problem) -> str | None:
+    """Why the run folder could not hold this problem; None if it can."""
+    try:
+        data = _adapter(Problem).dump_python(problem, mode="json")
+        require_storable(data)
+        json.dumps(data)
+    except (ValueError, TypeError, RecursionError) as error:
+        return " ".join(str(error).split())[:200]
+    return None
 
 
 def split(problems: Sequence[Problem], eval_problems: int, seed: int) -> tuple[list[Problem], list[Problem]]:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, NonNegativeInt, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 
 from selfimprove.errors import UserError
 from selfimprove.records import LabelledTrace
+from selfimprove.records.foreign_text import parse_json, read_text
+from selfimprove.records.numbers import NonNegativeInt
 from selfimprove.seeds import derive_seed
 
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
 
 
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("Input should be -1, 0 or 1, not true or false")
+    return value
+
+
 class _Completion(BaseModel):
     text: Text
-    rating: Literal[-1, 0, 1] | None = None
+    rating: Annotated[Literal[-1, 0, 1], BeforeValidator(_not_bool)] | None = None
     flagged: bool | None = None
     """The labeller could not tell."""
 
@@ -59,14 +67,14 @@ def read_human_labels(file: Path, neutral: float = 1.0) -> list[LabelledTrace]:
     if not 0 <= neutral <= 1:
         raise UserError(f"the label of a neutral step is {neutral}: it must be between 0 and 1")
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from error
+        lines = read_text(file).split("\n")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}; give a JSONL file in the format of PRM800K") from error
     found: list[LabelledTrace] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                found += _traces(_Row.model_validate_json(line), f"{file.stem}/{number}", {1: 1.0, 0: neutral, -1: 0.0})
+                found += _traces(_Row.model_validate(_json(line)), f"{file.stem}/{number}", {1: 1.0, 0: neutral, -1: 0.0})
             except ValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(map(str, first["loc"])) or "the line"
@@ -80,6 +88,13 @@ def read_human_labels(file: Path, neutral: float = 1.0) -> list[LabelledTrace]:
 
 class _Malformed(Exception):
     """An error that the types of the format cannot express."""
+
+
+def _json(line: str) -> Any:
+    try:
+        return parse_json(line)
+    except ValueError as error:
+        raise _Malformed(f"the line: Invalid JSON: {error}") from error
 
 
 def _traces(row: _Row, name: str, labels: dict[int, float]) -> Iterator[LabelledTrace]:

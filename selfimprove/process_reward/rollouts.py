@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import JudgedTrace, LabelledTrace, Message, Outcome, Problem, Request
 from selfimprove.records.delimiters import Delimiters
+from selfimprove.records.numbers import Float, NonNegativeInt, PositiveFloat, PositiveInt
 from selfimprove.seeds import derive_seed
 from selfimprove.thinking.positions import Decode, thought_ends
 from selfimprove.thinking.thoughts import split
@@ -28,7 +29,7 @@ class Rollouts:
     """Rollouts of a boundary in one round, and so the minimum for each boundary."""
     most: PositiveInt = 16
     """Maximum number of rollouts of a boundary. If equal to `least`, all boundaries get the same number."""
-    width: Annotated[float, Field(ge=0, lt=1)] = 0.36
+    width: Annotated[Float, Field(ge=0, lt=1)] = 0.36
     """A boundary gets no more rollouts once the central 80 % interval of its share, from a uniform prior, is narrower than this. At 0.36, four
     rollouts with the same outcome are enough, and an even mixture takes twelve."""
     first_error: bool = False
@@ -36,7 +37,7 @@ class Rollouts:
     search skips get no label. Traces with a right answer have no such thought, and all of their thoughts are labelled."""
     temperature: PositiveFloat = 0.8
     """Sampling temperature of the rollouts."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_p: Annotated[Float, Field(gt=0, le=1)] = 1.0
     """Nucleus sampling of the rollouts, as in `Sampling`."""
     max_tokens: PositiveInt = 256
     """Maximum number of tokens in a whole trace, including the prefix that a rollout continues."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Sequence
 from dataclasses import field
 from math import tanh
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.process_reward.reading import read
 from selfimprove.protocols import Cluster, Resources, StepScorer
 from selfimprove.records import Checkpoint, Message
+from selfimprove.records.foreign_text import read_object
+from selfimprove.records.numbers import Float
 from selfimprove.sampling.engine_options import engine_defaults
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
@@ -33,9 +34,9 @@ class Reading:
 
     begin: str
     """The delimiter before the thoughts."""
-    center: float = 0.0
+    center: Float = 0.0
     """The logit that means 0.5."""
-    scale: float = 1.0
+    scale: Float = 1.0
     """The probability is `sigmoid((logit - center) / scale)` (Platt 1999)."""
 
     def probability(self, logit: float) -> float:
@@ -117,10 +118,16 @@ def reading(model: Path) -> Reading:
         UserError: the folder holds another kind of model.
     """
     file = model / "config.json"
-    config = json.loads(file.read_text()) if file.exists() else {}
+    try:
+        config = read_object(file) if file.exists() else {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}; train the process reward model again") from error
     if "process_reward" not in config or config.get("token_classification_bias", True):
         raise UserError(f"{model} is not a process reward model: train one with selfimprove.process_reward.training.RewardTrainer")
-    return TypeAdapter(Reading).validate_python(config["process_reward"])
+    try:
+        return TypeAdapter(Reading).validate_python(config["process_reward"])
+    except ValidationError as error:
+        raise UserError(f"{file}: process_reward: {error.errors()[0]['msg']}; train the process reward model again") from error
 
 
 def step_rewards(scorer: StepScorer, asked: Asked, cluster: Cluster) -> list[tuple[float, ...]]:

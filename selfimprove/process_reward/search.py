@@ -7,11 +7,12 @@ from dataclasses import dataclass as record
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.process_reward.aggregation import Aggregation, aggregate
 from selfimprove.records import AnnotatedTrace, JudgedTrace, Request, Trace
+from selfimprove.records.numbers import Float, PositiveInt
 from selfimprove.seeds import derive_seed
 from selfimprove.thinking.thoughts import complete, split
 from selfimprove.thinking.traces import parsed
@@ -87,7 +88,7 @@ class Search:
     """Branches of a tree that are kept after each round. A finished branch keeps its place."""
     expansions: PositiveInt = 1
     """Continuations of each branch. In the first round, the root gets `width` times as many."""
-    stop_below: Annotated[float, Field(ge=0, le=1)] | None = None
+    stop_below: Annotated[Float, Field(ge=0, le=1)] | None = None
     """Branches with a lower reward are given up. None: a branch only has to be among the best."""
     thoughts: PositiveInt = 1
     """Thoughts in one continuation."""

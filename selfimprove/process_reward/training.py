@@ -10,7 +10,7 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
@@ -21,6 +21,7 @@ from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.protocols import Prompter, Resources, Trainer
 from selfimprove.records import Checkpoint, LabelledTrace, Problem, TrainingStep
 from selfimprove.records.delimiters import THINK, Delimiters
+from selfimprove.records.numbers import Float, NonNegativeFloat, PositiveFloat, PositiveInt
 from selfimprove.seeds import derive_seed
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.training_thread import OnStep, run_training
@@ -45,13 +46,13 @@ class RewardTrainer(Trainer):
     """Traces in one optimizer step."""
     max_length: PositiveInt = 512
     """Maximum number of tokens in a prompt with its thoughts. Longer traces are dropped, and the run says how many."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    warmup: Annotated[Float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps over which the learning rate rises."""
     weight_decay: NonNegativeFloat = 0.0
     """AdamW's weight decay, on weight matrices only."""
     balance: bool = True
     """Whether good and bad thoughts get the same total weight, however many there are of each. Calibration removes the effect on probabilities."""
-    eval_problems: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    eval_problems: Annotated[Float, Field(gt=0, lt=1)] = 0.2
     """Share of the problems whose traces are held out from training to calibrate and measure the model."""
     prompter: Prompter = PlainQuestion()
     """How questions are put to the model, in training and in scoring."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.prompting.chat import FewShot
 from selfimprove.protocols import Prompter
 from selfimprove.records import Message, Problem
+from selfimprove.records.numbers import Float, NonNegativeInt, PositiveInt
 from selfimprove.thinking.thoughts import split
 
 LEAKS = ("hint", "given answer", "answer given", "answer is given", "provided answer", "as stated", "we are told", "answer is {answer}")
@@ -27,7 +28,7 @@ class Rationalization:
     leaks: tuple[str, ...] = LEAKS
     """Phrases, in any case, that show knowledge of the hint. A rationale with one of them is dropped as `leak`. `{answer}` stands for the problem's
     answer; a phrase with it is searched in all thoughts but the last, which may conclude with the answer."""
-    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    share: Annotated[Float, Field(gt=0, le=1)] = 0.5
     """Maximum share of rationalized traces among a generation's accepted ones. The rest is dropped as `over share`."""
     resolve: NonNegativeInt = 0
     """Number of times that the model continues each rationale without the hint before it is accepted. Unless more than half of the answers are right,

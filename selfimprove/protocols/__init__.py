@@ -1,5 +1,6 @@
 """Protocols of the parts that a user may replace, and of the runtime: cluster, tracker and progress."""
 
+from selfimprove.protocols.confinement import Confinement
 from selfimprove.protocols.parts import (
     Allocator,
     Gate,
@@ -25,6 +26,7 @@ from selfimprove.protocols.worker_part import Resources, WorkerPart
 __all__ = [
     "Allocator",
     "Cluster",
+    "Confinement",
     "Gate",
     "Load",
     "Mixture",

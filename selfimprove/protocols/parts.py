@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from selfimprove.protocols.confinement import Confinement
 from selfimprove.protocols.worker_part import WorkerPart
 from selfimprove.records import (
     AcceptedTrace,
@@ -102,8 +103,8 @@ class Allocator(Protocol):
 class Verifier(Protocol):
     """Tells right answers from wrong ones.
 
-    It may fail or hang on an answer: it runs in a process that is killed at its deadline. Inherit from this class (`class MyVerifier(Verifier)`) to
-    get its defaults.
+    It may fail or hang on an answer: it runs in a confined process that is killed at its deadline. Inherit from this class
+    (`class MyVerifier(Verifier)`) to get its defaults.
     """
 
     name: str
@@ -115,8 +116,16 @@ class Verifier(Protocol):
         """Whether it needs the problem's reference answer. If so, traces of a problem without one are `unparseable`."""
         return True
 
+    @property
+    def confinement(self) -> Confinement:
+        """How its process is confined, and what it needs besides computing."""
+        return Confinement()
+
     def prepare(self) -> None:
-        """Load what is slow to import; called once, outside the deadline. Leave no threads running: workers are forked from this process."""
+        """Load what is slow to import; called once, outside the deadline and the confinement.
+
+        Leave no threads running: workers are forked from this process.
+        """
         return None
 
     def verify(self, problem: Problem, answer: str) -> Outcome | Grade:

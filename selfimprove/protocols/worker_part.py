@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from pydantic import NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
+
+from selfimprove.records.numbers import NonNegativeFloat, PositiveInt
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})

@@ -7,8 +7,10 @@ from dataclasses import replace
 from math import floor
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
+
+from selfimprove.records.numbers import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})

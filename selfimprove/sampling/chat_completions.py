@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from selfimprove.errors import UserError
 from selfimprove.records import Message
+from selfimprove.records.foreign_text import storable
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAIError
@@ -19,29 +21,33 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 LONGEST_WAIT = 8.0
 """Maximum number of seconds between two attempts after malformed answers."""
+MOST_TOKENS = 1 << 40
+"""Largest count of tokens that is believed of a server."""
+Text: TypeAlias = Annotated[str, BeforeValidator(lambda value: storable(value) if isinstance(value, str) else value)]
+"""A text in which half of a surrogate pair becomes U+FFFD."""
 CONTINUES = "the same command continues the run"
 
 
 class AnswerMessage(BaseModel):
     """The text of an answer; servers name the reasoning in one of two ways."""
 
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
+    content: Text | None = None
+    reasoning_content: Text | None = None
+    reasoning: Text | None = None
 
 
 class Choice(BaseModel):
     """One answer."""
 
     message: AnswerMessage
-    finish_reason: str | None = None
+    finish_reason: Text | None = None
 
 
 class TokenCounts(BaseModel):
     """The tokens that the server counted."""
 
-    prompt_tokens: NonNegativeInt
-    completion_tokens: NonNegativeInt
+    prompt_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)]
+    completion_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)]
 
 
 class Completion(BaseModel):
@@ -95,9 +101,12 @@ class ChatClient:
             except OpenAIError as error:
                 raise UserError(self._explain(problem_id, error)) from error
             try:
-                return Completion.model_validate_json(answer.content)
+                # pydantic's own parser refuses half of a surrogate pair, which a model may write at any time, and again with the same seed.
+                return Completion.model_validate(json.loads(answer.content.decode("utf-8", "replace")))
             except ValidationError as error:
                 malformed = " ".join(str(error.errors()[0]["msg"]).split())
+            except (ValueError, RecursionError) as error:
+                malformed = f"Invalid JSON: {' '.join(str(error).split())[:200]}"
             await asyncio.sleep(min(2.0**attempt / 2, LONGEST_WAIT) if attempt < server.retries else 0)
         raise UserError(
             f"{server.url} sent an invalid chat completion {server.retries + 1} times ({malformed}); check that its url goes up to and with /v1"

@@ -12,13 +12,14 @@ from dataclasses import field
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Sampler
 from selfimprove.records import Checkpoint, Request, Trace, Usage
 from selfimprove.records.budgets import Budget, BudgetByDifficulty
+from selfimprove.records.numbers import Int, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from selfimprove.sampling.chat_completions import ChatClient, Completion, Server, TokenCounts
 
 ASIDE = {"described": False}
@@ -37,7 +38,7 @@ class Endpoint(Sampler):
     """Fields of the request's body, passed untouched. They override those of the sampling; None leaves a field out."""
     key_from: str | None = field(default="OPENAI_API_KEY", metadata=ASIDE)
     """Name of the environment variable that holds the key, on the machine that starts the run and on the worker's; None for a server without keys."""
-    concurrency: Annotated[int, Field(gt=0, le=1000)] = field(default=32, metadata=ASIDE)
+    concurrency: Annotated[Int, Field(gt=0, le=1000)] = field(default=32, metadata=ASIDE)
     """Maximum number of requests in progress."""
     requests_per_minute: PositiveFloat | None = field(default=None, metadata=ASIDE)
     """Rate limit, evenly spaced, retries included; None for no limit."""

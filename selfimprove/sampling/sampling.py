@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Prompter
 from selfimprove.records import Message, Problem, Request
 from selfimprove.records.budgets import Budget, BudgetByDifficulty, SwitchPenalty
 from selfimprove.records.delimiters import THINK, Delimiters
+from selfimprove.records.numbers import Float, NonNegativeFloat, PositiveInt
 from selfimprove.sampling.requests import Requests
 from selfimprove.seeds import derive_seed
 
@@ -30,7 +31,7 @@ class Sampling:
     """Traces per problem."""
     temperature: NonNegativeFloat = 0.8
     """Sampling temperature; 0 is greedy."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_p: Annotated[Float, Field(gt=0, le=1)] = 1.0
     """Nucleus sampling: tokens are drawn from the most likely ones that together have this probability; 1 draws from all."""
     max_tokens: PositiveInt = 256
     """Maximum number of tokens in one output, thinking and answer together."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from selfimprove.protocols import Cluster, Load, Sampler
 from selfimprove.records import Checkpoint, Request, Trace
+from selfimprove.records.foreign_text import storable
 
 LARGEST_CALL = 256
 """Requests per call to the only copy of a sampler: enough to fill an engine even where calls run one after another."""
@@ -23,6 +25,8 @@ def stream_traces(
     sampler: Sampler, checkpoint: Checkpoint, waves: Iterable[Sequence[Request]], cluster: Cluster, role: str = "sampler"
 ) -> Iterator[list[Trace]]:
     """One trace of `checkpoint` for every request, in batches as they finish; each trace comes once.
+
+    Half of a surrogate pair, which a tokenizer or a server may send and no file can hold, becomes U+FFFD.
 
     Args:
         waves: Requests, one wave after another; a wave is taken when the sampler has room for it. An empty wave says that the next one waits for
@@ -46,7 +50,7 @@ def stream_traces(
             # A call that was run again after its worker died brings some traces twice.
             if trace.id in waiting:
                 waiting.remove(trace.id)
-                new.append(trace)
+                new.append(replace(trace, text=storable(trace.text), finish_reason=storable(trace.finish_reason)))
         if new:
             yield new
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Resources, Sampler
-from selfimprove.sampling.engine_options import SEQUENCES
+from selfimprove.sampling.engine_options import FIT_MEMORY, SEQUENCES
 
 if TYPE_CHECKING:
     from selfimprove.sampling.open_vllm import OpenVLLM
@@ -25,6 +25,17 @@ ENVIRONMENT = {
     "VLLM_USE_V2_MODEL_RUNNER": "0",
 }
 
+READ_HERE = (
+    "max_num_seqs",
+    "max_model_len",
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "block_size",
+    "kv_cache_memory_bytes",
+    "num_gpu_blocks_override",
+)
+"""Whole numbers among the engine's arguments that are read before it starts."""
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class VLLM(Sampler):
@@ -36,6 +47,15 @@ class VLLM(Sampler):
     engine: dict[str, Any] = field(default_factory=dict)
     """Arguments of `vllm.LLM`, passed untouched. They override the defaults for this kind of machine."""
     resources: Resources = Resources()
+
+    @field_validator("engine")
+    @classmethod
+    def _numbers(cls, engine: dict[str, Any]) -> dict[str, Any]:
+        for name in READ_HERE:
+            value = engine.get(name)
+            if value is not None and (type(value) is not int or value < 1) and (name, value) != ("max_model_len", FIT_MEMORY):
+                raise ValueError(f"engine.{name} must be a whole number above 0, not {value!r:.40}")
+        return engine
 
     @property
     def sequences(self) -> int:

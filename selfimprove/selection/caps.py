@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass as record
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import AcceptedTrace
+from selfimprove.records.numbers import Float, PositiveInt
 from selfimprove.seeds import derive_seed
 
 PERMUTATIONS = 128
@@ -35,7 +36,7 @@ class EligibleRow:
 class Caps:
     """Limits on the accepted traces of a generation, applied in the order of the fields."""
 
-    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
+    near_duplicates: Annotated[Float, Field(gt=0, le=1)] | None = None
     """Similarity from which two completions of one problem are duplicates: the Jaccard similarity of their word 3-grams, estimated by MinHash. The
     first is kept, the others are dropped as `duplicate`. 1 drops only equal completions; None drops none."""
     prefer: Literal["first", "short", "steady", "diverse"] = "first"

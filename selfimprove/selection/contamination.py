@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import AcceptedTrace, Problem
+from selfimprove.records.numbers import Float, Int, PositiveInt
 from selfimprove.selection.normal_text import OPERATORS, normal_text, signs, words
 
 SHORT = 3
@@ -36,11 +37,11 @@ class Contamination:
 
     n: PositiveInt = 13
     """Words and operators in an n-gram."""
-    share: Annotated[float, Field(gt=0, le=1)] = 0.7
+    share: Annotated[Float, Field(gt=0, le=1)] = 0.7
     """Share of the question's own n-grams that the text must contain."""
-    template: Annotated[int, Field(ge=2)] = 3
+    template: Annotated[Int, Field(ge=2)] = 3
     """Number of evaluation questions with an n-gram in common from which on it counts as their template."""
-    near: Annotated[float, Field(gt=0, le=1)] | None = 0.6
+    near: Annotated[Float, Field(gt=0, le=1)] | None = 0.6
     """Share of the question's own 3-grams from which on a text with the same numbers is a near-duplicate; None: near-duplicates are not searched."""
 
 

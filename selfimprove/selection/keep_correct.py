@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Selector
 from selfimprove.records import AcceptedTrace, AnnotatedTrace, Message, Outcome, Selection, Trace, Verdict
+from selfimprove.records.numbers import Float, NonNegativeInt, PositiveInt
 from selfimprove.selection.caps import Caps, EligibleRow
 from selfimprove.selection.equations import false_equations
 from selfimprove.thinking.thoughts import split, switches
@@ -28,10 +29,10 @@ class KeepCorrect(Selector):
     """Minimum tokens of an output; shorter ones are dropped as `too short`."""
     true_equations: bool = False
     """Whether to drop a trace whose thinking states a false equation of plain numbers, such as `4 - 7 = 3`: its answer is right by luck."""
-    lowest_step: Annotated[float, Field(ge=0, le=1)] | None = None
+    lowest_step: Annotated[Float, Field(ge=0, le=1)] | None = None
     """Minimum reward of every thought; a trace below it is dropped as `bad step`: its answer is right by luck. Needs `Workflow.process_reward`.
     None: rewards are ignored."""
-    lowest_score: Annotated[float, Field(gt=0, le=1)] | None = None
+    lowest_score: Annotated[Float, Field(gt=0, le=1)] | None = None
     """Minimum score of an answer, for verifiers that give partial credit: with 0.5, a wrong answer that scores 0.5 is accepted too. None: only
     correct answers."""
     cut: bool = False

@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Selector
 from selfimprove.records import AnnotatedTrace, Message, Selection
+from selfimprove.records.numbers import Float, PositiveInt
 from selfimprove.selection.keep_correct import KeepCorrect
 
 
@@ -24,7 +25,7 @@ class KeepMajority(Selector):
     """
 
     needs_reference = False
-    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    share: Annotated[Float, Field(gt=0, le=1)] = 0.5
     """Minimum share of a problem's samples that give the answer; below it, all are dropped as `no majority`."""
     votes: PositiveInt = 2
     """Minimum number of samples that give the answer."""

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, PositiveInt
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Trainer
 from selfimprove.records import AcceptedTrace, JudgedTrace, Outcome, Pair, VerifierRow
+from selfimprove.records.numbers import Int, PositiveInt
 from selfimprove.seeds import derive_seed
 
 
@@ -24,7 +25,7 @@ class PreferencePairs:
     """Trains on the pairs, starting from the checkpoint that the rows have trained: `DPO()`. None: the pairs are only stored."""
     pairs_per_problem: PositiveInt = 2
     """Maximum number of pairs of one problem."""
-    verdicts_per_problem: Annotated[int, Field(ge=2)] = 8
+    verdicts_per_problem: Annotated[Int, Field(ge=2)] = 8
     """Maximum number of traces of one problem in `verifier.parquet`: half of them right, half wrong."""
 
 

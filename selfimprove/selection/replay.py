@@ -6,10 +6,10 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import AcceptedTrace
+from selfimprove.records.numbers import PositiveInt
 from selfimprove.seeds import derive_seed
 
 

@@ -11,8 +11,12 @@ from typing import Any, TypeVar
 import pydantic
 
 from selfimprove.errors import UserError
+from selfimprove.records.foreign_text import has_lone_surrogate, parse_json
 
 T = TypeVar("T")
+
+LONGEST_SHOWN = 200
+"""Maximum number of characters of a `--set` that an error repeats."""
 
 
 def describe(value: Any) -> Any:
@@ -51,13 +55,18 @@ def override(part: T, assignment: str) -> T:
         UserError: the field does not exist or does not take this value.
     """
     path, separator, text = assignment.partition("=")
+    shown = assignment if len(assignment) <= LONGEST_SHOWN else f"{assignment[: LONGEST_SHOWN - 1]}…"
     if not separator or not path:
-        raise UserError(f"--set {assignment}: expected part.field=value")
+        raise UserError(f"--set {shown}: expected part.field=value")
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except json.JSONDecodeError:
         value = text
-    changed: T = _replace(part, path.split("."), value, assignment)
+    except ValueError as error:
+        raise UserError(f"--set {shown}: {error}; plain text that reads like this needs double quotes") from error
+    if has_lone_surrogate(assignment):
+        raise UserError(f"--set {shown}: is not UTF-8 text; encode it so")
+    changed: T = _replace(part, path.split("."), value, shown)
     return changed
 
 
@@ -71,10 +80,16 @@ def _replace(part: Any, path: list[str], value: Any, assignment: str) -> Any:
     if name not in _inside(part) or isinstance(part, tuple):
         raise UserError(f"--set {assignment}: {'null' if part is None else type(part).__name__} has no field {name!r}; {_nearest(part, name)}")
     new = _replace(getattr(part, name), rest, value, assignment) if rest else value
+    if isinstance(value, bool) and not rest and _is_number(getattr(part, name)) and not hasattr(type(part), "__pydantic_validator__"):
+        raise UserError(f"--set {assignment}: {name}: expected a number, not true or false")
     try:
         return dataclasses.replace(part, **{name: new})
     except (pydantic.ValidationError, TypeError, ValueError) as error:
         raise UserError(f"--set {assignment}: {explain(error)}") from error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _inside(part: Any) -> dict[str, Any]:
@@ -101,7 +116,7 @@ def _paths(part: Any) -> Iterator[str]:
         yield from (name, *(f"{name}.{path}" for path in _paths(inner)))
 
 
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """What is wrong with a value, on one line."""
     if isinstance(error, pydantic.ValidationError):
         return "; ".join(": ".join([*filter(None, [".".join(map(str, item["loc"]))]), item["msg"]]) for item in error.errors()[:3])

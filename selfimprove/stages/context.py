@@ -13,6 +13,7 @@ from selfimprove.problems.sets import load_sets
 from selfimprove.protocols import Cluster, OpenTracker, Progress, Tracker
 from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.records import Checkpoint, Problem
+from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.selection.contamination import EvalIndex
 from selfimprove.settings.paths import describe
 from selfimprove.storage.open_run import writing
@@ -82,7 +83,7 @@ def open_run_context(
         progress = progress or NoProgress()
         problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
         clean, index = decontaminated(workflow, problems, eval_problems)
-        base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template), "base")
+        base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)), "base")
         settings = describe(workflow)
         continued = run.claim(settings)
         run.save_problems("train", clean)

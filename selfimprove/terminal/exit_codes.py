@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,14 @@ def one_line(error: Exception) -> str:
     return plain_text(" ".join(str(error).split())) or type(error).__name__
 
 
+def ended_by(error: SystemExit) -> str:
+    """Which line of which file ended the program in the middle of its work, with `sys.exit` or alike, and what to do."""
+    # `exit` is a function of the standard library.
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "_sitebuiltins" not in frame.filename]
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    return f"{where}a part ends the program (sys.exit or exit) before the work is done; raise an exception instead"
+
+
 @contextmanager
 def in_one_line(name: str) -> Iterator[None]:
     """End a script as the command line does: errors that the user can fix, and Ctrl-C, print one line instead of a traceback."""
@@ -34,4 +43,7 @@ def in_one_line(name: str) -> Iterator[None]:
         sys.exit(INTERRUPTED)
     except (UserError, WorkerFailed, OSError) as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
+        sys.exit(REFUSED)
+    except SystemExit as error:
+        print(f"{name}: {ended_by(error)}", file=sys.stderr)
         sys.exit(REFUSED)

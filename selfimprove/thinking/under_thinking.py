@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import AnnotatedTrace, Estimate, JudgedTrace, Message, Outcome, Probe, Request, Trace
+from selfimprove.records.numbers import NonNegativeFloat, NonNegativeInt, PositiveInt
 from selfimprove.seeds import derive_seed
 from selfimprove.thinking.positions import Decode, thought_ends, token_count
 from selfimprove.thinking.traces import parsed

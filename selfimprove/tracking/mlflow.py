@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt
 from pydantic.dataclasses import dataclass
 
 from selfimprove.records import GenerationReport, Score, TrainingStep
+from selfimprove.records.numbers import NonNegativeInt
 from selfimprove.tracking.mlflow_address import store_address
 from selfimprove.tracking.mlflow_page import label
 from selfimprove.tracking.mlflow_runs import ParentRun, now

@@ -9,12 +9,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Pair, TrainingStep
+from selfimprove.records.numbers import Float, PositiveFloat, PositiveInt
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
 from selfimprove.training.training_thread import OnStep, run_training
@@ -40,7 +41,7 @@ class DPO(Trainer):
     """Pairs in one optimizer step."""
     max_length: PositiveInt = 512
     """Maximum number of tokens in a prompt with one of its traces. Pairs with a longer trace are dropped, and the report counts them."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup: Annotated[Float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps over which the learning rate rises."""
     options: dict[str, Any] = field(default_factory=dict)
     """Passed to TRL's `DPOConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""

@@ -10,12 +10,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import OpenVerifiers, Reinforcer, Resources, Verifiers
 from selfimprove.records import Checkpoint, Outcome, ReinforcementPrompt, Trace, TrainingStep
+from selfimprove.records.numbers import Float, Int, NonNegativeFloat, PositiveFloat, PositiveInt
 from selfimprove.thinking.traces import parsed
 from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
 from selfimprove.training.rows import end_of_turn, tokenize_prompt
@@ -48,7 +49,7 @@ class GRPO(Reinforcer):
     """Optimizer steps."""
     problems_per_step: PositiveInt = 8
     """Problems in one optimizer step."""
-    group_size: Annotated[int, Field(ge=2)] = 8
+    group_size: Annotated[Int, Field(ge=2)] = 8
     """Rollouts of each problem, which are compared with one another."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature of the rollouts."""
@@ -64,7 +65,7 @@ class GRPO(Reinforcer):
     """Whether a wrong answer is rewarded with its score, if the verifier gives partial credit; otherwise its reward is 0."""
     rows_at_once: PositiveInt = 16
     """Maximum number of rollouts in one forward and backward pass. It bounds memory and changes no figure."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup: Annotated[Float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps over which the learning rate rises."""
     options: dict[str, Any] = field(default_factory=dict)
     """Passed to TRL's `GRPOConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""

@@ -8,13 +8,14 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
+from selfimprove.records.numbers import Float, PositiveFloat, PositiveInt
 from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
 from selfimprove.training.rows import end_of_turn
 from selfimprove.training.training_thread import OnStep, run_training
@@ -43,11 +44,11 @@ class OnPolicyDistillation(Trainer):
     """Temperature of sampling, and of both distributions in the loss."""
     max_tokens: PositiveInt = 256
     """Maximum number of tokens in a completion, thinking and answer."""
-    divergence: Annotated[float, Field(ge=0, le=1)] = 1.0
+    divergence: Annotated[Float, Field(ge=0, le=1)] = 1.0
     """The divergence to minimize (TRL's `beta`): 0 is the forward KL divergence, 1 the reverse; values between are generalized Jensen-Shannon."""
     learning_rate: PositiveFloat = 2e-5
     """Peak learning rate, reached after the warm-up; it falls to zero at the end."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup: Annotated[Float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps over which the learning rate rises."""
     options: dict[str, Any] = field(default_factory=dict)
     """Passed to TRL's `DistillationConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""

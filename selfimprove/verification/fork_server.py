@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import shutil
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
-from typing import Any
+from typing import Any, NoReturn
 
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.protocols import Verifier
 from selfimprove.records import Problem
+from selfimprove.verification.worker_confinement import environment
 
 START_SECONDS = 120
 """Maximum time for a verifier to load."""
 REPLY_SECONDS = 30
 """Maximum time to fork or end a worker, and for one read or write of its connection."""
+
+log = logging.getLogger(__name__)
 
 BOOTSTRAP = "import sys; sys.path[:] = sys.argv[2:]; from selfimprove.verification.worker import main; main(int(sys.argv[1]))"
 
@@ -51,9 +57,11 @@ class ForkServer:
     """
 
     def __init__(self, verifier: Verifier) -> None:
-        """Start the process. Raises UserError if the verifier does not load in it."""
+        """Start the process. Raises UserError if the verifier does not load in it, or cannot be confined and must be."""
         self._verifier = verifier.name
+        self._confinement = verifier.confinement
         self._pickled = _pickle(verifier)
+        self._scratch: str | None = None
         self._start()
 
     def fork(self) -> VerifierProcess:
@@ -84,26 +92,45 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
 
     def _start(self) -> None:
         self._control, theirs = Pipe()
         command = [sys.executable, "-c", BOOTSTRAP, str(theirs.fileno()), *sys.path]
         # Whatever a verifier prints is discarded.
         nowhere = subprocess.DEVNULL
+        variables = environment(self._confinement)
+        if self._confinement.scratch:
+            self._scratch = variables["TMPDIR"] = tempfile.mkdtemp(prefix="selfimprove-verifier-")
         with theirs:
             self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
+                command, pass_fds=[theirs.fileno()], stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True, env=variables
             )
+        missing: list[str] = []
         try:
             self._control.send(START_SECONDS)
             self._control.send_bytes(self._pickled)
-            problem = self._control.recv() if self._control.poll(START_SECONDS) else f"not ready after {START_SECONDS} s"
+            self._control.send(self._scratch)
+            problem, missing = self._control.recv() if self._control.poll(START_SECONDS) else (f"not ready after {START_SECONDS} s", [])
         except (EOFError, OSError):
             problem = "its process died"
         if problem is not None:
-            self._process.kill()
-            self.close()
-            raise UserError(f"the verifier {self._verifier} cannot start: {problem}; try it alone in Python")
+            self._give_up(f"the verifier {self._verifier} cannot start: {problem}; try it alone in Python")
+        if missing:
+            lacks = f"this machine lacks {' and '.join(missing)}"
+            if self._confinement.when == "always":
+                allowed = 'Confinement(when="where possible")'
+                self._give_up(
+                    f"the verifier {self._verifier} may evaluate answers as code, and {lacks} to confine it; use Linux 5.13 or later, or {allowed}"
+                )
+            log.warning("the verifier %s is not fully confined: %s", self._verifier, lacks)
+
+    def _give_up(self, reason: str) -> NoReturn:
+        self._process.kill()
+        self.close()
+        raise UserError(reason)
 
     def _fork(self) -> VerifierProcess:
         ours, theirs = Pipe()

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Resources, Verifier, Verifiers
 from selfimprove.records import Outcome, Problem, Trace, Verdict
+from selfimprove.records.numbers import Float, Int
 from selfimprove.thinking.traces import parsed
 from selfimprove.verification.fork_server import ForkServer, VerifierProcess
 from selfimprove.verification.report import Report
@@ -38,13 +39,14 @@ log = logging.getLogger(__name__)
 class VerifierPool(Verifiers):
     """A verifier in worker processes; a worker is killed when one answer takes longer than the deadline.
 
-    The pool bounds time and the damage of a crash. It is not a sandbox: a verifier that runs code from an answer must confine it itself.
+    The workers are confined as the verifier declares (`Verifier.confinement`). That protects the machine, not the verdict: a verifier that runs code
+    from an answer must keep it out of its own process.
     """
 
     verifier: Verifier
-    deadline: Annotated[float, Field(gt=0)] = 5.0
+    deadline: Annotated[Float, Field(gt=0)] = 5.0
     """Seconds of wall time for one answer."""
-    processes: Annotated[int, Field(gt=0)] | None = None
+    processes: Annotated[Int, Field(gt=0)] | None = None
     """Answers verified at once; None: one per CPU that this process may use."""
     resources: Resources = Resources(cpus=0, gpus=0)
     """Nothing is reserved by default: verification needs no GPU, and fits between the steps of the sampler."""

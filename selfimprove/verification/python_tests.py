@@ -9,8 +9,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Verifier
+from selfimprove.protocols import Confinement, Verifier
 from selfimprove.records import Outcome, Problem
+from selfimprove.records.numbers import Float, Int
 from selfimprove.verification.sandbox import evaluate
 
 FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
@@ -43,20 +44,25 @@ class PythonTests(Verifier):
     what it does not.
     """
 
-    seconds: Annotated[float, Field(gt=0)] = 3.0
+    seconds: Annotated[Float, Field(gt=0)] = 3.0
     """Wall time for one answer. Keep it below the pool's deadline, which also ends the worker."""
-    memory: Annotated[int, Field(ge=64)] = 512
+    memory: Annotated[Int, Field(ge=64)] = 512
     """MiB of address space for the code, and the same for the tests."""
 
     name = "python-tests"
     version = "1"
     needs_reference = False
 
+    @property
+    def confinement(self) -> Confinement:
+        """It starts the processes of the sandbox, which confine themselves further."""
+        return Confinement(processes=True)
+
     def prepare(self) -> None:
         """Test the sandbox. Raises UserError if it does not hold on this machine."""
         outcome = evaluate(ESCAPES, ["assert possible() == []"], None, 60.0, self.memory << 20)
         if outcome is not Outcome.CORRECT:
-            need = "use Linux on x86-64 with Landlock and seccomp"
+            need = "use Linux on x86-64 or aarch64 with Landlock and seccomp"
             raise UserError(f"the sandbox does not hold on this machine (its self-test is {outcome}), so no code is run; {need}")
 
     def verify(self, problem: Problem, answer: str) -> Outcome:

@@ -79,7 +79,7 @@ def evaluate(code: str, tests: list[str], entry_point: str | None, seconds: floa
             case "gone":
                 return _how_it_ended(submission, until)
         if _exit_status(tester, until) == NOT_CONFINED:
-            raise UserError("this kernel does not confine processes, so no code is run; use Linux on x86-64 with Landlock and seccomp")
+            raise UserError("this kernel does not confine processes, so no code is run; use Linux on x86-64 or aarch64 with Landlock and seccomp")
         return Outcome.TIMEOUT if tester.returncode == -signal.SIGXCPU else Outcome.CRASH
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from selfimprove.protocols import Verifier
 from selfimprove.records import Problem
 from selfimprove.verification.report import Report
+from selfimprove.verification.worker_confinement import Protections, leave_networks
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -34,20 +35,28 @@ def main(control_fd: int) -> None:
     signal.alarm(control.recv())
     try:
         verifier: Verifier = pickle.loads(control.recv_bytes())
+        scratch: str | None = control.recv()
         verifier.prepare()
+        confinement = verifier.confinement
+        protections = None
+        if confinement.when != "never":
+            if not confinement.network:
+                leave_networks()
+            protections = Protections.of(confinement, scratch)
+        missing = protections.missing() if protections else []
     except BaseException as error:
-        control.send(_message(error))
+        control.send((_message(error), []))
         return
     signal.alarm(0)
-    control.send(None)
+    control.send((None, missing))
     # Whatever outlives the worker that started it becomes a child of this process, which ends it.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     # The collector would write to, and so copy, memory that the workers share.
     gc.freeze()
-    _serve(control, verifier)
+    _serve(control, verifier, protections)
 
 
-def _serve(control: Connection[Any, Any], verifier: Verifier) -> None:
+def _serve(control: Connection[Any, Any], verifier: Verifier, protections: Protections | None) -> None:
     # Processes that the verifier started while loading are not workers, but may stay as well.
     workers = _children()
     # An error here means that the pool is gone.
@@ -62,7 +71,7 @@ def _serve(control: Connection[Any, Any], verifier: Verifier) -> None:
             pid = os.fork()
             if pid == 0:
                 os.close(control.fileno())
-                _work(Connection(handle), verifier)
+                _work(Connection(handle), verifier, protections)
             os.setpgid(pid, pid)
             os.close(handle)
             workers.add(pid)
@@ -93,7 +102,7 @@ def _children() -> set[int]:
         return set()  # This kernel lacks the file: ending process groups has to suffice.
 
 
-def _work(channel: Connection[Any, Any], verifier: Verifier) -> None:
+def _work(channel: Connection[Any, Any], verifier: Verifier, protections: Protections | None) -> None:
     """Verify incoming answers and report after each; never returns."""
     try:
         worker, fork_server = os.getpid(), os.getppid()
@@ -103,6 +112,8 @@ def _work(channel: Connection[Any, Any], verifier: Verifier) -> None:
             Path("/proc/self/oom_score_adj").write_text("1000")
         # A process that the verifier forks must neither report in this one's place nor keep the connection open after its death.
         os.register_at_fork(after_in_child=channel.close)
+        if protections is not None:
+            protections.apply()
         while os.getppid() == fork_server:
             for problem, answer in channel.recv():
                 report = _verify(verifier, problem, answer)
@@ -118,7 +129,8 @@ def _verify(verifier: Verifier, problem: Problem, answer: str) -> bytes:
     try:
         return Report.of(verifier.verify(problem, answer)).encode()
     except BaseException as error:
-        return Report.crash(_message(error)).encode()
+        hint = "; it is confined: declare what it needs in `confinement`" if isinstance(error, PermissionError) else ""
+        return Report.crash(_message(error) + hint).encode()
 
 
 def _message(error: BaseException) -> str:

@@ -26,7 +26,7 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
         UserError: there is no such file, it does not run, it defines no `workflow`, or a change does not fit.
     """
     if not file.is_file():
-        raise UserError(f"workflow file {file} does not exist")
+        raise UserError(f"workflow file {file} {'is not a file' if file.exists() else 'does not exist'}; give the path of a Python file")
     spec = importlib.util.spec_from_file_location(f"workflow_{file.stem}", file)
     if spec is None:
         raise UserError(f"workflow file {file} is not a Python file")
@@ -39,7 +39,11 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
         raise
     except pydantic.ValidationError as error:
         raise UserError(f"{_where(file, error)}: {error.title}: {explain(error)}{_meant(error)}") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as error:
+        raise UserError(f"{_where(file, error)}: the workflow file ends the program (sys.exit or exit); remove that") from error
+    except BaseException as error:
         raise UserError(f"{_where(file, error)}: {type(error).__name__}: {explain(error)}{_meant(error)}") from error
     workflow = getattr(module, "workflow", None)
     if not isinstance(workflow, Workflow):
@@ -49,7 +53,7 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
     return workflow, module
 
 
-def _meant(error: Exception) -> str:
+def _meant(error: BaseException) -> str:
     """A suggestion of the public name or field that may be meant; empty where none is close."""
     import selfimprove
 

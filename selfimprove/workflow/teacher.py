@@ -17,6 +17,7 @@ from selfimprove.records import Checkpoint, JudgedTrace, Selection, Trace
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.sampling.endpoint import Endpoint, refuse_budget
 from selfimprove.sampling.sampling import Sampling
+from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.thinking.traces import parse, parsed
 
 
@@ -56,7 +57,7 @@ class Teacher:
             refuse_budget(decoding.budget)
             self.sampler.key()
             return self.sampler.checkpoint()
-        return describe_folder(resolve_model(self.model or ""), "teacher")
+        return describe_folder(resolve_model(self.model or "", served=isinstance(self.sampler, VLLM)), "teacher")
 
     def read(self, trace: Trace) -> Trace:
         """The trace with the delimiters that mark its thinking; its text is unchanged."""

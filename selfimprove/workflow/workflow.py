@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.difficulty.model import DifficultyModel
@@ -16,6 +16,7 @@ from selfimprove.prompting.hints import Rationalization
 from selfimprove.protocols import Allocator, Gate, Mixture, ProblemSource, Prompter, Reinforcer, Sampler, Selector, Stop, Trainer, Verifier
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.records.delimiters import THINK, Delimiters
+from selfimprove.records.numbers import Float, Int, PositiveInt
 from selfimprove.sampling.allocation import ExpectedGain, FixedK
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.selection.contamination import Contamination
@@ -107,9 +108,9 @@ class Workflow:
     traces are scored but not guided."""
     difficulty: DifficultyModel | None = None
     """Model that predicts from generation 2 on how often each problem will be solved; None for no prediction."""
-    verifier_deadline: Annotated[float, Field(gt=0)] = 5.0
+    verifier_deadline: Annotated[Float, Field(gt=0)] = 5.0
     """Seconds after which verifying one answer is stopped."""
-    seed: int = 0
+    seed: Int = 0
     """Fixes every random draw: the evaluation problems, traces, the order of rows. Runs with different seeds show how much is chance."""
 
     @model_validator(mode="after")

@@ -116,3 +116,12 @@ def test_sampling_and_training_read_the_same_tokens_and_a_mismatch_is_refused(sw
         assert [one.prompt_token_ids for one in traces(tmp_path / "trained")] == [one.prompt_token_ids for one in sampled[False]]
     finally:
         sampler.close()
+
+
+def test_a_template_that_cannot_be_read_is_named(switched: Path) -> None:
+    for template, line in ((b"{% if %}", "error in line 1|cannot be used"), (b"\xff", "chat_template.jinja")):
+        (switched / "chat_template.jinja").write_bytes(template)
+        with pytest.raises(UserError, match=line):
+            resolve_model(str(switched), {"enable_thinking": False}, served=True)
+    with pytest.raises(UserError, match="the model's chat template has an error in line 1"):
+        with_defaults("{{ enable_thinking ] }}", {"enable_thinking": False})

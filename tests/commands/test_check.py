@@ -13,6 +13,7 @@ from toy import EXEMPLAR, Sums, toy_workflow
 from selfimprove import VLLM, Exact, Exemplar, FewShot, PlainQuestion, Sampling
 from selfimprove.__main__ import main
 from selfimprove.commands.findings import check
+from selfimprove.protocols import Confinement
 from selfimprove.records import Outcome, Problem
 
 
@@ -43,12 +44,36 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
     decoding = Sampling(n=2, max_tokens=32)
     result = check(toy_workflow(tiny_model, sampling=decoding, eval_sampling=Sampling(n=1, max_tokens=32), generations=2))
     assert result["passed"], result
-    assert [finding["name"] for finding in result["findings"]] == ["problems", "references", "guesses", "exemplars", "evaluation", "model", "context"]
+    assert [finding["name"] for finding in result["findings"]] == [
+        "problems",
+        "confinement",
+        "references",
+        "guesses",
+        "exemplars",
+        "evaluation",
+        "model",
+        "context",
+    ]
     # Half of 32 tokens: two samples of 25 problems in two generations, and 15 problems in five evaluations.
     assert result["estimate"]["sampled_tokens"] == 16 * (25 * 2 * 2 + 15 * 5)
     # At most all 50 traces in the first training, and all 100 in the second.
     assert result["estimate"]["trained_tokens"] > 150 * 16
     assert result["estimate"]["minutes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        (Confinement(), "the verifier may only compute"),
+        (Confinement(network=True, environment=("JUDGE_KEY",)), "the verifier may use the network, see JUDGE_KEY"),
+        (Confinement(when="never"), "the verifier is not confined: it runs with your rights"),
+    ],
+)
+def test_what_the_verifier_may_do_is_told(tiny_model: Path, declared: Confinement, told: str) -> None:
+    class Declaring(Exact):
+        confinement = declared
+
+    assert findings(tiny_model, verifier=Declaring())["confinement"]["detail"] == told
 
 
 def test_a_verifier_that_rejects_a_reference_answer_is_found(tiny_model: Path) -> None:
@@ -105,7 +130,7 @@ def test_a_further_setting_that_vllm_does_not_know_is_found(tiny_model: Path) ->
 
 def test_checks_that_need_no_model_run_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
-    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "references", "guesses", "evaluation"]
+    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "confinement", "references", "guesses", "evaluation"]
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
 
 

@@ -193,23 +193,48 @@ def test_workers_killed_at_any_moment_are_replaced_and_nothing_changes(
 
 
 @pytest.mark.ray
-def test_a_run_whose_cluster_lost_its_head_ends_and_the_next_one_continues(model: Path, tmp_path: Path, started: Started) -> None:
+@pytest.mark.parametrize("vital", ["gcs_server", "raylet"])
+def test_a_run_whose_cluster_lost_a_vital_process_ends_with_one_line_and_the_next_one_continues(
+    vital: str, model: Path, tmp_path: Path, started: Started
+) -> None:
     finish(command(tmp_path, model, "whole", "--inline"), environment(tmp_path))
-    line, slow = command(tmp_path, model, "headless"), {"RAY_gcs_rpc_server_reconnect_timeout_s": "5", "PAUSE": "0.01"}
-    process = subprocess.Popen(line, env=environment(tmp_path, **slow), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while count_files(tmp_path / "headless") < 25:
-        assert process.poll() is None, "the run ended by itself"
-        time.sleep(0.05)
-    heads = [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() == "gcs_server"]
-    assert len(heads) == 1
-    heads[0].kill()
-    assert process.wait(200) != 0
-    # Ray's agent waits a minute for its head, and holds nothing meanwhile.
-    assert eventually(lambda: {name_of(pid) for pid in started.alive()} <= {"ray::RuntimeEnvAgent", None}, 30)
+    line = command(tmp_path, model, "struck")
+    with (tmp_path / "errors").open("w") as errors:
+        process = subprocess.Popen(line, env=environment(tmp_path, PAUSE="0.01"), stdout=subprocess.DEVNULL, stderr=errors)
+        while count_files(tmp_path / "struck") < 25:
+            assert process.poll() is None, "the run ended by itself"
+            time.sleep(0.05)
+        vitals = [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() == vital]
+        assert len(vitals) == 1
+        vitals[0].kill()
+        assert process.wait(60) == 2
+    told = (tmp_path / "errors").read_text()
+    assert told.startswith(f"selfimprove: the local Ray cluster is lost: its {vital} was killed by SIGKILL") and told.count("\n") == 1, told
+    # Ray's agents wait a minute for their head, and hold nothing meanwhile.
+    waiting = {"ray::RuntimeEnvAgent", "ray::DashboardAgent", None}
+    assert eventually(lambda: {name_of(pid) for pid in started.alive()} <= waiting, 30), started.left_after(0)
     finish(line, environment(tmp_path))
-    assert files_of(tmp_path / "headless") == files_of(tmp_path / "whole")
-    assert reports(tmp_path / "headless") == reports(tmp_path / "whole")
-    assert_logged_once(tmp_path, tmp_path / "headless")
+    assert files_of(tmp_path / "struck") == files_of(tmp_path / "whole")
+    assert reports(tmp_path / "struck") == reports(tmp_path / "whole")
+    assert_logged_once(tmp_path, tmp_path / "struck")
+    assert started.left_after(90) == set()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_cluster_that_does_not_start_in_time_is_named(model: Path, tmp_path: Path, started: Started) -> None:
+    line, frozen = command(tmp_path, model, "late"), list[psutil.Process]()
+    with (tmp_path / "errors").open("w") as errors:
+        process = subprocess.Popen(line, env=environment(tmp_path), stdout=subprocess.DEVNULL, stderr=errors)
+        while not frozen:
+            assert process.poll() is None, "the run ended by itself"
+            frozen = [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() == "raylet"]
+            time.sleep(0.01)
+        frozen[0].suspend()
+        # Ray waits for half a minute.
+        assert process.wait(90) == 2
+    told = (tmp_path / "errors").read_text()
+    assert told.startswith("selfimprove: the local Ray cluster did not start: ") and told.count("\n") == 1, told
     assert started.left_after(90) == set()
 
 

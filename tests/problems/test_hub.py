@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -72,3 +73,28 @@ def test_a_missing_data_set_or_split_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     with raises(UserError, match=r"cannot load the data set .*sums \(split evaluation\)"):
         HubDataset(folder_of(tmp_path, ROWS), split="evaluation", question="q", answer="a").load()
+
+
+def test_a_pipe_in_a_folder_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    name = folder_of(tmp_path, ROWS)
+    os.mkfifo(Path(name) / "more.jsonl")
+    with raises(UserError, match=r"more\.jsonl is not a file; remove it"):
+        HubDataset(name, question="q", answer="a").load()
+    with raises(UserError, match="cannot load the data set a"):
+        HubDataset("a\0b").load()
+
+
+def test_a_row_with_half_of_a_surrogate_pair_is_refused(tmp_path: Path) -> None:
+    name = folder_of(tmp_path, [*ROWS, {"q": "\ud800", "a": 1, "level": 0}])
+    with raises(UserError, match="cannot load the data set"):
+        HubDataset(name, question="q", answer="a").load()
+
+
+def test_an_answer_that_is_no_finite_number_is_named(tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    folder = tmp_path / "parquet"
+    folder.mkdir()
+    Dataset.from_list([{"question": "1 / 2?", "answer": 0.5}, {"question": "0 / 0?", "answer": float("nan")}]).to_parquet(folder / "train.parquet")
+    with raises(UserError, match="row 1: 'answer' is nan, not a finite number"):
+        HubDataset(str(folder)).load()

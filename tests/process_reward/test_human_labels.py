@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,12 @@ GOOD = solution(step(completion("a", 1)))
     ("row", "complaint"),
     [
         ("{not json", "line 2: the line: Invalid JSON"),
+        ('{"question": {"problem": "\\ud800"}}', "line 2: the line: Invalid JSON: it holds half of a surrogate pair"),
+        ('{"question": {}, "question": {}}', "line 2: the line: Invalid JSON: the key 'question' is there twice"),
+        ("[" * 900 + "]" * 900, "line 2: the line: Invalid JSON: it is nested more than 64 levels deep"),
+        ("9" * 5000, "line 2: the line: Invalid JSON: a number of 5,000 digits is too long"),
+        (solution(step(completion("a", True))), r"line 2: label.steps.0.completions.0.rating: .*Input should be -1, 0 or 1"),
+        (solution(step(completion("a", 1), chosen=True)), r"line 2: label.steps.0.chosen_completion: Input should be a valid integer"),
         (solution(step(completion("a", 2))), r"line 2: label.steps.0.completions.0.rating: Input should be -1, 0 or 1"),
         (solution(step(completion(" ", 1))), r"line 2: label.steps.0.completions.0.text: String should match"),
         (solution(step(completion("a", 1), chosen=3)), "line 2: step 0 chooses completion 3 of 1"),
@@ -93,3 +100,8 @@ def test_a_file_without_a_solution_says_so(tmp_path: Path) -> None:
         read_human_labels(written(tmp_path, "", solution(step(completion("a", 1)), reason="bad_problem")))
     with pytest.raises(UserError, match="cannot be read"):
         read_human_labels(tmp_path / "absent.jsonl")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(UserError, match="cannot be read: is a pipe, not a file"):
+        read_human_labels(tmp_path / "pipe.jsonl")
+    with pytest.raises(UserError, match="cannot be read: embedded null byte"):
+        read_human_labels(Path("a\0b"))

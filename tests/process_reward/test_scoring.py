@@ -107,3 +107,23 @@ def test_a_logit_of_any_size_is_a_probability() -> None:
     reading = scoring.Reading("<think>", center=1.0, scale=0.5)
     assert reading.probability(1.0) == 0.5 and reading.probability(1.5) == pytest.approx(0.7310586)
     assert reading.probability(-1e9) == 0 and reading.probability(1e9) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ("", "config.json cannot be read: is empty"),
+        ("[1]", "config.json cannot be read: holds a list"),
+        ("{}", "is not a process reward model"),
+        ('{"process_reward": 1, "token_classification_bias": false}', "config.json: process_reward: "),
+        (
+            '{"process_reward": {"begin": "<think>", "scale": true}, "token_classification_bias": false}',
+            "Input should be a valid number",
+        ),
+    ],
+    ids=range(5),
+)
+def test_an_odd_configuration_of_a_process_reward_model_is_named(config: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(UserError, match=line):
+        scoring.reading(tmp_path)

@@ -97,6 +97,31 @@ def test_a_request_becomes_a_body_and_its_answer_a_trace_with_usage_and_cost(ser
     assert trace.output_tokens == 5
 
 
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (says("5\ud800"), "5\ufffd"),
+        (says("\ud83d\ude00 7", reasoning="4 \udfff+ 3"), "<think>4 \ufffd+ 3</think>😀 7"),
+        (says("7", finish_reason="st\udcffop"), "7"),
+    ],
+    ids=range(3),
+)
+def test_half_of_a_surrogate_pair_in_an_answer_is_replaced_since_the_same_seed_would_bring_it_again(serve: Serve, body: Reply, text: str) -> None:
+    trace = serve(lambda *_: body).one()
+    assert trace.text == text
+    f"{trace.text}{trace.finish_reason}".encode()
+
+
+@pytest.mark.parametrize(
+    "content", ['{"a": ' * 100_000, '{"choices": ' + "9" * 5000 + "}", '{"choices": [{"message": {"content": "5"}}], "usage": %s}'], ids=range(3)
+)
+def test_an_answer_of_odd_json_is_named_in_one_line(serve: Serve, content: str) -> None:
+    usage = '{"prompt_tokens": 1' + "0" * 300 + ', "completion_tokens": 1}'
+    with pytest.raises(UserError, match="sent an invalid chat completion 1 times") as error:
+        serve(lambda *_: Reply(content % usage if "%s" in content else content)).one()
+    assert len(line_of(error)) < 400
+
+
 def test_the_sampling_s_extra_is_in_the_body_and_the_endpoint_s_overrides_it(serve: Serve) -> None:
     served = serve(lambda body, number: says("0"), extra={"top_k": 5})
     served.one(extra={"top_k": 20, "min_p": 0, "stop": ["\n\n"]})
@@ -189,7 +214,7 @@ def test_temporary_failures_are_retried(serve: Serve, trouble: Reply) -> None:
         (fails(429, "slow down"), "answered 429: slow down; lower requests_per_minute or concurrency, or wait; the same command continues", 2),
         (fails(429, "tomorrow", Retry_After="9999"), "answered 429: tomorrow; lower", 1),
         (fails(503, "down"), "answered 503: down; the same command continues the run", 2),
-        (Reply("half", 200), "sent an invalid chat completion 2 times (Invalid JSON: expected value", 2),
+        (Reply("half", 200), "sent an invalid chat completion 2 times (Invalid JSON: Expecting value", 2),
         (Reply("", seconds=3.0), "gave no answer within 2 s: raise timeout", 2),
     ],
 )

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 
+from selfimprove import VLLM, UserError
 from selfimprove.sampling.engine_options import engine_context, engine_defaults, model_context
 
 # Qwen3-0.6B: 2 · 28 layers · 8 heads · 128 · 2 bytes are 112 KiB per token.
@@ -65,3 +67,32 @@ def test_on_a_gpu_vllm_fits_the_context_to_its_memory(tmp_path: Path, monkeypatc
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     folder = model(tmp_path, **QWEN3)
     assert engine_defaults(folder, {})["max_model_len"] == -1 and engine_context(folder, {}) == 40960
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ({"num_attention_heads": 0}, "num_attention_heads: Input should be greater than 0"),
+        ({"hidden_size": "wide"}, "hidden_size: Input should be a valid integer"),
+        ({"max_position_embeddings": -1}, "max_position_embeddings: Input should be greater than 0"),
+        ({"max_position_embeddings": float("inf")}, "max_position_embeddings: Input should be a finite number"),
+        ({"rope_scaling": [4]}, "rope_scaling: Input should be a valid dictionary"),
+        ({"rope_scaling": {"type": "linear", "factor": "four"}}, "rope_scaling.factor: Input should be a valid number"),
+        ({"text_config": {"num_hidden_layers": None, "head_dim": {}}}, "head_dim: Input should be a valid integer"),
+    ],
+    ids=range(7),
+)
+def test_an_odd_number_in_the_configuration_is_named(tmp_path: Path, config: dict[str, Any], line: str) -> None:
+    folder = model(tmp_path, **config)
+    for context in (lambda: model_context(folder), lambda: engine_context(folder, {})):
+        with pytest.raises(UserError, match=r"config\.json: ") as error:
+            context()
+        assert line in str(error.value)
+
+
+@pytest.mark.parametrize("value", [True, "many", 0, -1, 2.5, [1], float("nan")])
+def test_a_number_of_the_engine_that_is_none_is_refused(value: object) -> None:
+    for name in ("max_num_seqs", "tensor_parallel_size", "block_size", "kv_cache_memory_bytes"):
+        with pytest.raises(pydantic.ValidationError, match=f"engine.{name} must be a whole number above 0"):
+            VLLM(engine={name: value})
+    assert VLLM(engine={"max_model_len": -1, "max_num_seqs": None, "dtype": "float32"}).engine["max_model_len"] == -1

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pytest import LogCaptureFixture, fixture, mark, raises
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Verifier
+from selfimprove.protocols import Confinement, Verifier
 from selfimprove.records import Grade, Outcome, Problem, Trace
 from selfimprove.thinking.traces import Delimiters
 from selfimprove.verification import Exact, OpenVerifierPool, VerifierPool
@@ -64,6 +64,7 @@ class Poisonous(Verifier):
 
     name = "poisonous"
     version = "1"
+    confinement = Confinement(processes=True)
 
     def verify(self, problem: Problem, answer: str) -> Outcome:
         if answer == "hang":
@@ -276,7 +277,7 @@ WORKFLOW = '''
 import os
 import time
 from pathlib import Path
-from selfimprove.protocols import Verifier
+from selfimprove.protocols import Confinement, Verifier
 from selfimprove.records import Outcome
 
 def record(folder, *pids):
@@ -288,6 +289,7 @@ class Busy(Verifier):
 
     name = "busy"
     version = "1"
+    confinement = Confinement(when="never")
 
     def verify(self, problem, answer):
         children = []

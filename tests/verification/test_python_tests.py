@@ -1,4 +1,5 @@
 import os
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,7 @@ def test_prepare_refuses_a_sandbox_that_leaks(monkeypatch: MonkeyPatch) -> None:
 
 def test_nothing_runs_on_a_kernel_that_does_not_confine(monkeypatch: MonkeyPatch, tmp_path: Path) -> None:
     # A system call that no kernel knows, as an old kernel does not know those of Landlock.
-    monkeypatch.setattr(sandbox, "BOOTSTRAP", sandbox.BOOTSTRAP.replace("try:", "protections.LANDLOCK_CREATE_RULESET = 9999\ntry:"))
+    monkeypatch.setattr(sandbox, "BOOTSTRAP", sandbox.BOOTSTRAP.replace("try:", "protections.landlock.CREATE_RULESET = 9999\ntry:"))
     with raises(UserError, match="this kernel does not confine processes"):
         judged(f"open({str(tmp_path / 'written')!r}, 'w')", "pass")
     assert not list(tmp_path.iterdir())
@@ -178,7 +179,7 @@ class Unconfined(PythonTests):
     """The verifier in a process whose kernel refuses to confine."""
 
     def prepare(self) -> None:
-        sandbox.BOOTSTRAP = sandbox.BOOTSTRAP.replace("try:", "protections.LANDLOCK_CREATE_RULESET = 9999\ntry:")
+        sandbox.BOOTSTRAP = sandbox.BOOTSTRAP.replace("try:", "protections.landlock.CREATE_RULESET = 9999\ntry:")
         super().prepare()
 
 
@@ -203,3 +204,113 @@ def test_settings_that_make_no_sense_are_refused() -> None:
 
 def test_it_is_a_verifier() -> None:
     assert isinstance(VERIFIER, Verifier)
+
+
+SEEN_AS_BEFORE = {
+    "system exit": ("import sys\ndef f(): sys.exit(3)", "try:\n    f()\n    assert False\nexcept SystemExit as e:\n    assert e.code == 3"),
+    "system exit bare": ("def f(): raise SystemExit", "import contextlib\nok=False\ntry: f()\nexcept SystemExit: ok=True\nassert ok"),
+    "stdout": (
+        "def f(): print('hi')",
+        "import io, contextlib\nb=io.StringIO()\nwith contextlib.redirect_stdout(b): f()\nassert b.getvalue()=='hi\\n'",
+    ),
+    "stdout sys": (
+        "def f(): print('hi')",
+        "import io, sys\no=sys.stdout\nsys.stdout=b=io.StringIO()\nf()\nsys.stdout=o\nassert b.getvalue()=='hi\\n'",
+    ),
+    "stdout raised": (
+        "def f():\n print('hi')\n raise ValueError",
+        "import io, contextlib\nb=io.StringIO()\nwith contextlib.suppress(ValueError), contextlib.redirect_stdout(b): f()\n"
+        "assert b.getvalue()=='hi\\n'",
+    ),
+    "namedtuple out": ("from collections import namedtuple\nP=namedtuple('P','x y')\ndef f(): return P(1,2)", "assert f().x==1 and f()==(1,2)"),
+    "namedtuple in": ("def f(p): return p.x", "from collections import namedtuple\nP=namedtuple('P','x y')\nassert f(P(1,2))==1"),
+    "typed namedtuple": ("from typing import NamedTuple\nclass P(NamedTuple):\n x: int\n y: int=2\ndef f(): return P(1)", "assert f().y==2"),
+    "fraction": (
+        "from fractions import Fraction\ndef f(x): return x+Fraction(1,2)",
+        "from fractions import Fraction\nassert f(Fraction(1,3))==Fraction(5,6)\nassert f(1).numerator==3",
+    ),
+    "decimal": (
+        "from decimal import Decimal\ndef f(x): return x*2",
+        "from decimal import Decimal\nassert f(Decimal('1.10'))==Decimal('2.20')\nassert str(f(Decimal('1.10')))=='2.20'",
+    ),
+    "date": (
+        "import datetime\ndef f(d): return d+datetime.timedelta(days=1)",
+        "from datetime import date, datetime, timedelta\nassert f(date(2024,2,28))==date(2024,2,29)\n"
+        "d=datetime(2024,2,28,1,2,3,4)\nassert f(d)-d==timedelta(1)",
+    ),
+    "time": ("import datetime\ndef f(): return datetime.time(1,2)", "import datetime\nassert f()==datetime.time(1,2)"),
+    "deque": (
+        "from collections import deque\ndef f(d):\n d.append(1)\n return d",
+        "from collections import deque\nd=deque([0],maxlen=3)\nassert f(d)==deque([0,1]) and d==deque([0,1]) and d.maxlen==3",
+    ),
+    "range": ("def f(n): return range(n)", "assert f(3)==range(3) and list(f(3))==[0,1,2] and f(3)[1]==1"),
+    "counter": (
+        "from collections import Counter\ndef f(s): return Counter(s)",
+        "from collections import Counter\nassert f('aab')==Counter('aab') and f('aab')['z' if False else 'a']==2",
+    ),
+    "alias": ("def add(a,b): return a+b\nplus=add", "g=add\nassert g(1,2)==3 and plus is add and plus==add"),
+    "alias of class": ("class A:\n def __init__(s): s.v=[1]\n def get(s): return s", "a=A()\nb=a\nassert a==b and a.get() is a and a.get()==a"),
+    "alias list": ("def f(a,b):\n a.append(1)\n return a is b", "x=[]\nf(x,x)\nassert x==[1]"),
+    "ordered": (
+        "from collections import OrderedDict\ndef f(): return OrderedDict(a=1)",
+        "from collections import OrderedDict\nassert f()==OrderedDict(a=1)\nassert f().popitem()==('a',1)",
+    ),
+    "module enum": ("from enum import Enum\nclass C(Enum):\n R=1\ndef f(): return C.R", "assert f() == C.R and f().value==1"),
+    "bytearray": ("def f(b):\n b[0]=1", "b=bytearray(2)\nf(b)\nassert b==bytearray([1,0])"),
+    "bytes ret": ("def f(): return bytearray(b'x')", "assert f()==b'x' and f()==bytearray(b'x')"),
+    "print and input": ("def f(): return input()", "try: f()\nexcept EOFError: pass"),
+}
+"""Right answers, with tests that look at more than numbers and text."""
+
+
+@mark.parametrize("name", SEEN_AS_BEFORE)
+def test_values_of_the_standard_library_and_output_reach_the_tests(name: str) -> None:
+    code, tests = SEEN_AS_BEFORE[name]
+    assert judged(code, tests) is Outcome.CORRECT
+
+
+LYING = {
+    "eq": ("class F(tuple):\n def __eq__(s,o): return True\n __hash__=tuple.__hash__\ndef f(): return F((1,))", "assert f()==(3,)"),
+    "fraction": (
+        "from fractions import Fraction\nclass F(Fraction):\n def __eq__(s,o): return True\ndef f(): return F(1,2)",
+        "from fractions import Fraction\nassert f()==Fraction(1,3)",
+    ),
+    "fields": ("class F(tuple):\n _fields=('x',)\n def __eq__(s,o): return True\ndef f(): return F((2,))", "assert f()==(3,)"),
+    "output": ("def f(): print(1)", "import io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()) as b: f()\nassert b.getvalue() == '2'"),
+}
+
+
+@mark.parametrize("name", LYING)
+def test_a_value_that_claims_to_equal_everything_does_not(name: str) -> None:
+    code, tests = LYING[name]
+    assert judged(code, tests) is Outcome.WRONG
+
+
+PEEPING = """
+import mmap, os
+
+def attempt(action, *arguments):
+    try:
+        action(*arguments)
+    except OSError as error:
+        return error.errno
+    return 0
+
+def listed(path):
+    return attempt(os.listdir, path)
+
+def advised(advice):
+    return attempt(mmap.mmap(-1, 4096).madvise, advice)
+"""
+
+
+def test_packages_of_the_system_are_out_of_sight() -> None:
+    # A distribution keeps packages in `dist-packages` beside its libraries.
+    paths = [*sysconfig.get_paths().values(), "/usr/lib", "/usr/lib/python3/dist-packages", "/usr/share"]
+    packages = [path for path in paths if os.path.isdir(path) and path not in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}]
+    assert packages and judged(PEEPING, [f"assert listed({path!r}) == 13" for path in packages]) is Outcome.CORRECT
+
+
+def test_memory_takes_harmless_advice_only() -> None:
+    normal, paged_out, poisoned = 0, 21, 100
+    assert judged(PEEPING, f"assert [advised(a) for a in ({normal}, {paged_out}, {poisoned})] == [0, 1, 1]") is Outcome.CORRECT

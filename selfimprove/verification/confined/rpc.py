@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 import os
+import sys
 
 from .codec import NUMBER, UNREADABLE, decode, encode
 
 TYPE_CHECKING = False  # Importing it from `typing` takes as long as everything else here.
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from io import StringIO
     from typing import Any
 
 LARGEST_MESSAGE = 1 << 24
@@ -33,6 +35,8 @@ class Rpc:
         self._socket, self._handle, self._make_proxy = socket, handle, make_proxy
         self.broken = False
         """Whether the other end is gone or sent an invalid message."""
+        self.printed: StringIO | None = None
+        """What this process has printed since the last call, for the other one to print."""
         self._objects: list[Any] = []
         """Local objects that the other process knows, by number."""
         self._numbers: dict[int, int] = {}
@@ -57,6 +61,9 @@ class Rpc:
                 return self._decode(result)
             if kind == "raised":
                 raise _exception(*content)
+            if kind == "printed":
+                sys.stdout.write(content)
+                continue
             self._answer(kind, content)
 
     def serve(self) -> None:
@@ -74,12 +81,21 @@ class Rpc:
             result = self._encode(self._handle(action, *arguments))
             after = map(self._encode, arguments)
             changes = [(index, now) for index, (now, before) in enumerate(zip(after, content, strict=True)) if now != before]
+            self._pass_on_output()
         except ConnectionBroken:
             raise
         except BaseException as error:
+            self._pass_on_output()
             self._send("raised", _described(error))
         else:
             self._send("result", (result, changes))
+
+    def _pass_on_output(self) -> None:
+        """Send what this process has printed, if it collects that: tests may capture it."""
+        if self.printed is not None and (text := self.printed.getvalue()):
+            self.printed.seek(0)
+            self.printed.truncate()
+            self._send("printed", text)
 
     def _encode(self, value: Any) -> bytes:
         return encode(value, self._refer)
@@ -143,11 +159,14 @@ class Rpc:
 
 
 def _overwrite(old: Any, new: Any) -> None:
-    if isinstance(old, list):
+    if isinstance(old, list | bytearray):
         old[:] = new
     elif isinstance(old, dict | set):
         old.clear()
         old.update(new)
+    elif type(old).__name__ == "deque":
+        old.clear()
+        old.extend(new)
 
 
 def _described(error: BaseException) -> tuple[list[str], str]:
@@ -158,13 +177,15 @@ def _described(error: BaseException) -> tuple[list[str], str]:
     return [kind.__name__ for kind in type(error).__mro__], message[:1000]
 
 
-def _exception(names: Sequence[str], message: str) -> Exception:
-    """The nearest built-in ancestor of the original exception, or RuntimeError: never one that would end the process.
+def _exception(names: Sequence[str], message: str) -> BaseException:
+    """The nearest built-in ancestor of the original exception, or RuntimeError.
 
-    Nor one that ends an iteration: `all(map(check, cases))` would take a StopIteration from one case for the end of the cases.
+    Not one that ends an iteration: `all(map(check, cases))` would take a StopIteration from one case for the end of the cases.
     """
     for name in names:
         kind = vars(builtins).get(name)
+        if kind is SystemExit:
+            return SystemExit(int(message) if message.isdecimal() else message or None)
         if isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception:
             try:
                 return RuntimeError(message) if issubclass(kind, StopIteration | StopAsyncIteration) else kind(message)

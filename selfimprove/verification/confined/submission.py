@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import operator
 import sys
@@ -35,7 +36,9 @@ sees the expected value, or what is subtracted from it, could always claim to ma
 
 def main(socket: int) -> None:
     """Serve the tester over the socket until it is done."""
-    Submission(socket).rpc.serve()
+    submission = Submission(socket)
+    sys.stdout = submission.rpc.printed = io.StringIO()
+    submission.rpc.serve()
 
 
 class Submission:
