@@ -77,6 +77,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
 def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunContext) -> GenerationReport:
     workflow, before, folder = context.workflow, past[-1], context.run.generation(number)
     champion, watch, label = context.here(before.kept), Stopwatch(folder / "seconds.json"), f"generation {number}"
+    context.run.require_intact(champion)
 
     prediction = Prediction()
     if workflow.difficulty and number > 1:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.hashes import signature
 from selfimprove.checkpoints.soundness import require_sound
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint
@@ -80,10 +82,15 @@ def _tensor_names(folder: Path) -> Iterable[str]:
             yield from tensors.keys()
 
 
-def _hash_files(files: Iterable[Path]) -> str:
+def _hash_files(files: Sequence[Path]) -> str:
+    return _known(tuple(signature(file.resolve()) for file in files), tuple(file.name for file in files))
+
+
+@lru_cache
+def _known(files: tuple[tuple[str, int, int, int, int], ...], names: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode())
+    for file, name in zip((Path(path) for path, *_ in files), names, strict=True):
+        digest.update(name.encode())
         with file.open("rb") as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)

@@ -36,7 +36,8 @@ def save_checkpoint(model: Any, tokenizer: Path, folder: Path) -> None:
 
 @contextmanager
 def complete_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` to write into. It replaces `folder` if the block succeeds, else it is removed."""
+    """A temporary folder beside `folder` to write into. It replaces `folder` if the block succeeds, else it is removed. A link is followed."""
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     half = folder.with_name(f".{folder.name}.half")
     shutil.rmtree(half, ignore_errors=True)

@@ -22,6 +22,7 @@ from selfimprove.sampling.open_vllm import OpenVLLM
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.settings.paths import explain
+from selfimprove.storage.hashes import require_folder_unchanged
 from selfimprove.terminal.safe_text import plain_text
 from selfimprove.thinking.traces import Parsed, parse, parsed
 
@@ -62,7 +63,7 @@ def answer(
         the budget wrote, "finish_reason"}`.
 
     Raises:
-        UserError: the model does not exist, or the question does not fit its context.
+        UserError: the model does not exist or is damaged, or the question does not fit its context.
     """
     if has_lone_surrogate(question):
         raise UserError("QUESTION is not UTF-8 text; encode it so")
@@ -70,6 +71,8 @@ def answer(
         Sampling(n=1, temperature=temperature, max_tokens=max_tokens)
     except pydantic.ValidationError as error:
         raise UserError(f"sampling: {explain(error)}") from error
+    if Path(model).is_dir():
+        require_folder_unchanged(Path(model).resolve())
     checkpoint = describe_folder(resolve_model(model, served=True), Path(model).name)
     problem = Problem("question", question, "", "command line")
     request = Request("question", problem.id, PlainQuestion().messages(problem), temperature, 1.0, max_tokens, seed, THINK, budget)

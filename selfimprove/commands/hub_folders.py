@@ -54,9 +54,9 @@ def export(run: RunFolder, folder: Path, license: str | None = None) -> dict[str
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder} is not empty; give a new folder")
     kept, figures = reports[-1].kept, summarize(run)
-    link = run.root / "champion"
+    champion = Path(run.champion().path)
     with complete_folder(folder) as half:
-        _copy_model(link if link.exists() else Path(kept.path), half / "model", _delimiters(settings))
+        _copy_model(champion, half / "model", _delimiters(settings))
         rows = _rows(run, kept.generation)
         counts = _write_data(run, half / "traces" / "data", rows)
         example = rows[0] if rows else None
@@ -150,7 +150,7 @@ def _rows(run: RunFolder, generation: int) -> list[AcceptedTrace]:
 def _write_data(run: RunFolder, into: Path, rows: list[AcceptedTrace]) -> dict[str, int]:
     """Write the Parquet files of the data set; the number of traces in each split, and of rows."""
     into.mkdir(parents=True)
-    problems = {name: {problem.id: problem for problem in run.problems(name)} for name in ("train", "eval")}
+    problems = {name: run.problems_by_id(name) for name in ("train", "eval")}
     counts = {"train": 0, "test": 0, "rows": len(rows)}
     for report in run.reports():
         folder, number = run.generation(report.generation), report.generation

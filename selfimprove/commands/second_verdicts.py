@@ -14,8 +14,8 @@ from rich.table import Table
 from selfimprove.errors import UserError
 from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem, Trace, Verdict
-from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.shards import shards
 from selfimprove.terminal.safe_text import printable
 from selfimprove.verification.pool import VerifierPool
 
@@ -35,7 +35,7 @@ def audit(run: RunFolder, verifier: Verifier, deadline: float = 5.0) -> dict[str
     Raises:
         UserError: the folder holds no run or no trace, or the verifier does not load.
     """
-    problems = {problem.id: problem for name in ("train", "eval") for problem in run.problems(name)}
+    problems = run.problems_by_id("train", "eval")
     confusion: Counter[tuple[str, str]] = Counter()
     stages: dict[str, dict[str, int]] = {}
     disagreements: list[dict[str, Any]] = []
@@ -71,11 +71,9 @@ def audit(run: RunFolder, verifier: Verifier, deadline: float = 5.0) -> dict[str
 
 def _stored(run: RunFolder) -> Iterator[tuple[str, list[Trace], list[Verdict]]]:
     """The stage, traces and verdicts of each shard."""
-    for file in sorted(run.root.glob("**/verdicts/shard-*.parquet")):
-        place = file.parent.parent
-        traces = read_records(place / "traces" / file.name, Trace)
-        verdicts = {verdict.trace_id: verdict for verdict in read_records(file, Verdict)}
-        yield _stage(place.relative_to(run.root)), traces, [verdicts[trace.id] for trace in traces]
+    for place in sorted(folder.parent for folder in run.root.glob("**/verdicts")):
+        for several in shards(place):
+            yield _stage(place.relative_to(run.root)), [item.trace for item in several], [item.verdict for item in several]
 
 
 def _stage(place: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from selfimprove.evaluation.reliability import Reliability
-from selfimprove.storage.files import complete_or_absent
+from selfimprove.storage.complete import complete_or_absent
 
 
 def plot(measured: Reliability, title: str, file: Path) -> None:

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from selfimprove.evaluation.scores import interval
+from selfimprove.records.ranges import Amount, Count, Finite, Share
 
 RESAMPLES = 1000
 APART = 1.0
@@ -42,15 +43,15 @@ class BudgetPoint:
     setting: str
     least: int
     most: int | None
-    accuracy: float
+    accuracy: Share
     """Mean over problems of the share of right attempts; 0 for a problem without attempts."""
-    interval: tuple[float, float]
+    interval: tuple[Finite, Finite]
     """95 % interval of `accuracy` over problems."""
-    thinking_tokens: float | None
+    thinking_tokens: Amount | None
     """Mean over problems of the mean of their attempts, without problems that have none; None if no problem has any."""
-    within: float | None
+    within: Share | None
     """Share of attempts with `least` to `most` thinking tokens; None without attempts."""
-    unanswered: float
+    unanswered: Share
     """Share of problems without an attempt."""
 
 
@@ -60,13 +61,13 @@ class BudgetCurve:
 
     method: str
     checkpoint_id: str
-    problems: int
+    problems: Count
     points: tuple[BudgetPoint, ...]
-    control: float | None
+    control: Share | None
     """Mean of `within` over the settings that limit tokens (s1: Control); None if no setting does."""
-    scaling: float | None
+    scaling: Finite | None
     """Accuracy gained per 100 thinking tokens, as the function `scaling` computes it."""
-    scaling_interval: tuple[float, float] | None
+    scaling_interval: tuple[Finite, Finite] | None
     """95 % interval of `scaling`, by a percentile bootstrap over problems."""
     performance: float
     """Best accuracy of all settings (s1: Performance). As a maximum of several, it is optimistic."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from selfimprove.records.ranges import Amount, Count, Finite, Share
+
 
 class Stage(StrEnum):
     """A timed step of a generation, in the order in which they run."""
@@ -26,29 +28,29 @@ class Stage(StrEnum):
 class GenerationCounts:
     """How many of each there were in a generation."""
 
-    sampled: int
+    sampled: Count
     """Traces."""
-    verified: int
+    verified: Count
     """Traces with the verdict `correct`."""
-    accepted: int
+    accepted: Count
     """Traces that the selector kept."""
-    distinct: int
+    distinct: Count
     """Accepted traces of different text."""
-    falsely_accepted: int
+    falsely_accepted: Count
     """Accepted traces with the verdict `wrong`."""
-    problems: int
+    problems: Count
     """Problems with at least one sample."""
-    most_samples: int
+    most_samples: Count
     """Largest number of samples of one problem."""
-    trained_on: int
+    trained_on: Count
     """Rows or, in reinforcement, prompts of the training."""
-    hopeless: int | None = None
+    hopeless: Count | None = None
     """Traces that a search gave up; None without a search."""
-    pairs: int | None = None
+    pairs: Count | None = None
     """Preference pairs that were trained on; None without any."""
-    rollouts: int | None = None
+    rollouts: Count | None = None
     """Rollouts of reinforcement; None without it."""
-    rollouts_right: int | None = None
+    rollouts_right: Count | None = None
     """Rollouts with the verdict `correct`; None without reinforcement."""
 
     def figures(self) -> dict[str, float]:
@@ -60,31 +62,31 @@ class GenerationCounts:
 class Estimate:
     """A mean over traces with its 95 % interval."""
 
-    mean: float
-    low: float
-    high: float
-    traces: int
+    mean: Finite
+    low: Finite
+    high: Finite
+    traces: Count
 
 
 @dataclass(frozen=True, slots=True)
 class ThinkingFigures:
     """What the thinking of a generation's sampled traces looks like. Figures are means per trace unless they say otherwise."""
 
-    traces: int
+    traces: Count
     """Number of traces, those without thinking included."""
-    thoughts: float
-    switches: float
+    thoughts: Amount
+    switches: Amount
     """Thoughts that turn away from the one before."""
-    thinking_characters: float
-    output_tokens: float
+    thinking_characters: Amount
+    output_tokens: Amount
     """Tokens of thinking and answer together."""
-    behaviours: Mapping[str, float]
+    behaviours: Mapping[str, Amount]
     """Thoughts by reasoning behaviour."""
-    behaviour_shares: Mapping[str, float]
+    behaviour_shares: Mapping[str, Share]
     """Share of traces that show each reasoning behaviour."""
-    thinking_tokens: float | None = None
+    thinking_tokens: Amount | None = None
     """None where tokens cannot be told apart, as with a teacher's traces."""
-    tokens_per_thought: float | None = None
+    tokens_per_thought: Amount | None = None
     """Mean over all thoughts; None without thoughts or tokens."""
     under_thinking: Estimate | None = None
     """Over the probed traces without a correct answer; None where there are none."""
@@ -106,21 +108,21 @@ class ThinkingFigures:
 class RationalizationFigures:
     """What asking unsolved problems again with a hint came to."""
 
-    problems: int
+    problems: Count
     """Problems that were asked again."""
-    sampled: int
+    sampled: Count
     """Traces."""
-    accepted: int
+    accepted: Count
     """Rationales that were accepted."""
-    trained_on: int
+    trained_on: Count
     """Rationalized rows of the training."""
-    without: float | None = None
+    without: Finite | None = None
     """pass@1 of the same training without the rationalized rows; None without an ablation."""
-    value: float | None = None
+    value: Finite | None = None
     """pass@1 that the rationalized rows add."""
-    value_low: float | None = None
+    value_low: Finite | None = None
     """Lower end of the 90 % interval of `value`, paired over problems."""
-    value_high: float | None = None
+    value_high: Finite | None = None
 
     def figures(self) -> dict[str, float]:
         """The figures that there are, by name."""
@@ -131,11 +133,11 @@ class RationalizationFigures:
 class ForecastQuality:
     """How good predictions of solve rates were, as `evaluation.reliability` measures it."""
 
-    problems: int
-    brier: float
-    base_brier: float
-    auroc: float | None
-    calibration_error: float
+    problems: Count
+    brier: Finite
+    base_brier: Finite
+    auroc: Finite | None
+    calibration_error: Finite
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from selfimprove.records.figures import DifficultyFigures, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
+from selfimprove.records.ranges import Amount, Count, Finite, Positive, Share
 from selfimprove.records.traces import Usage
 
 
@@ -44,24 +45,24 @@ class Score:
     """The result of one evaluation of a checkpoint."""
 
     checkpoint_id: str
-    problems: int
-    pass_at_1: float
+    problems: Count
+    pass_at_1: Share
     """Share of problems solved by one sample; with several samples, the mean over them."""
-    interval: tuple[float, float]
+    interval: tuple[Finite, Finite]
     """95 % interval of `pass_at_1` over problems."""
-    pass_at_k: Mapping[int, float]
+    pass_at_k: Mapping[int, Share]
     """Chance that at least one of k samples is correct, by k."""
-    majority_at_k: Mapping[int, float]
+    majority_at_k: Mapping[int, Share]
     """Share of problems whose most frequent answer among the first k samples is correct, by k."""
-    outcomes: Mapping[str, int]
+    outcomes: Mapping[str, Count]
     """Traces by outcome."""
-    tokens: int
+    tokens: Count
     """Tokens sampled in the evaluation."""
-    solved: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    solved: Mapping[str, tuple[Count, Count]] = field(default_factory=dict)
     """Correct samples and all samples of each problem, by its id; paired tests and the ledger compare them."""
-    pass_at_k_interval: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    pass_at_k_interval: Mapping[int, tuple[Finite, Finite]] = field(default_factory=dict)
     """95 % interval of each pass@k over problems."""
-    majority_at_k_interval: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    majority_at_k_interval: Mapping[int, tuple[Finite, Finite]] = field(default_factory=dict)
     """95 % interval of each majority@k over problems."""
 
     @property
@@ -99,16 +100,16 @@ class LedgerEntry:
     problem_id: str
     set: str
     """`train`: sampled from the champion before this generation; `eval`: evaluated with this generation's candidate."""
-    generation: int
-    right: int
-    samples: int
+    generation: Count
+    right: Count
+    samples: Positive
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationReport:
     """One generation in figures: its models, what they scored, and what it cost."""
 
-    generation: int
+    generation: Count
     """Number of the generation; 0 is the base model's evaluation."""
     start: Checkpoint
     """The previous champion, which wrote the traces unless a teacher did."""
@@ -120,13 +121,13 @@ class GenerationReport:
     kept_score: Score
     why: str
     """The gate's reason."""
-    outcomes: Mapping[str, int]
+    outcomes: Mapping[str, Count]
     """Verdicts on the sampled traces, by outcome."""
-    drops: Mapping[str, int]
+    drops: Mapping[str, Count]
     """Traces that selection dropped, and rows and pairs too long for their trainer, by reason."""
-    seconds: Mapping[Stage, float]
+    seconds: Mapping[Stage, Amount]
     """Wall time by stage."""
-    tokens: Mapping[Stage, int]
+    tokens: Mapping[Stage, Count]
     """Tokens by stage: sampled, trained on, sampled in the evaluation."""
     counts: GenerationCounts | None = None
     """None for the base model, as are the figures below."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from numbers import Real
 
 from selfimprove.records.delimiters import THINK, Delimiters
+from selfimprove.records.ranges import Amount, Count, Finite, Share
 
 
 class Outcome(StrEnum):
@@ -50,9 +51,9 @@ class Grade:
 class Usage:
     """Tokens and cost that an endpoint reported for its traces."""
 
-    prompt_tokens: int
-    output_tokens: int
-    cost: float
+    prompt_tokens: Count
+    output_tokens: Count
+    cost: Amount
     """Cost at the prices in the endpoint's settings, in their currency; 0 without prices."""
 
     def __add__(self, other: Usage) -> Usage:
@@ -75,7 +76,7 @@ class Trace:
     finish_reason: str
     """Why the output ended. `stop`: the model ended its turn; `length`: the token limit; `thought`: the requested number of thoughts; `hopeless`: a
     search gave it up for low rewards."""
-    temperature: float
+    temperature: Amount
     seed: int
     delimiters: Delimiters = THINK
     opened: bool = False
@@ -99,7 +100,7 @@ class Verdict:
     """The extracted answer; None where there is none."""
     verifier: str
     version: str
-    score: float
+    score: Share
     """From 0 to 1: 1 for `correct`, partial credit for a `wrong` answer that the verifier graded, else 0."""
 
 
@@ -108,12 +109,12 @@ class Probe:
     """What a thought of a trace was worth: answers that follow when the thinking is truncated after it."""
 
     trace_id: str
-    thought: int
+    thought: Count
     """Index among the thoughts that are not blank, from 0."""
-    tokens: int
+    tokens: Count
     """Output tokens up to the end of this thought."""
-    right: int
-    samples: int
+    right: Count
+    samples: Count
 
     @property
     def correct(self) -> bool:
@@ -126,7 +127,7 @@ class ThoughtRewards:
     """Rewards of a process reward model for one trace."""
 
     trace_id: str
-    rewards: tuple[float, ...]
+    rewards: tuple[Finite, ...]
     """For each complete thought, in order, the chance that a continuation from it ends correct."""
 
 

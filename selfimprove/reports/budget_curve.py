@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.evaluation.budget_curve import BudgetCurve
-from selfimprove.storage.files import complete_or_absent
+from selfimprove.storage.complete import complete_or_absent
 
 DRAWN = 23
 """Width, in characters, of the drawing of accuracies from 0 to 1."""

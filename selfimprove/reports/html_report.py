@@ -21,7 +21,8 @@ from selfimprove.reports.table import summarize
 from selfimprove.reports.traces import behaviours_of, described
 from selfimprove.stages.annotate import annotate
 from selfimprove.stages.probe import read_probes
-from selfimprove.storage.files import complete_or_absent, read_column, read_records
+from selfimprove.storage.complete import complete_or_absent
+from selfimprove.storage.files import read_column, read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.thinking.behaviours import Behaviour, Behaviours
@@ -52,7 +53,7 @@ class _Asked:
     """The problems on the page: each is stored once and referred to by number."""
 
     def __init__(self, run: RunFolder) -> None:
-        self._known = {name: {problem.id: problem for problem in run.problems(name)} for name in ("train", "eval")}
+        self._known = {name: run.problems_by_id(name) for name in ("train", "eval")}
         self._numbers: dict[tuple[str, str], int] = {}
 
     def problem(self, set_: str, id_: str) -> Problem:
@@ -63,7 +64,7 @@ class _Asked:
 
     def table(self) -> list[tuple[str, str, str]]:
         """Id, question and reference answer by number."""
-        named = (self._known[set_][id_] for set_, id_ in self._numbers)
+        named = (self.problem(*name) for name in self._numbers)
         return [(problem.id, problem.question, problem.answer) for problem in named]
 
 
@@ -101,7 +102,8 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
     }
     with complete_or_absent(file) as half:
         half.write_text(page(summary["name"], {**figures, "problems": asked.table()}, blocks), encoding="utf-8")
-    return {"file": str(file), "bytes": file.stat().st_size, **counts}
+        size = half.stat().st_size
+    return {"file": str(file), "bytes": size, **counts}
 
 
 def show_written(written: Mapping[str, Any], console: Console) -> None:
@@ -112,7 +114,7 @@ def show_written(written: Mapping[str, Any], console: Console) -> None:
 
 def _stages(run: RunFolder) -> Iterator[_Stage]:
     """All samplings, then all evaluations."""
-    folders = sorted((int(folder.name.rpartition("-")[2]), folder) for folder in run.root.glob("generation-*"))
+    folders = [(number, run.generation(number)) for number in run.generations()]
     for evaluation in (False, True):
         for number, folder in folders:
             stage = _Stage(number, evaluation, folder / "evaluation" if evaluation else folder)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from selfimprove.evaluation.equal_tokens import PLAIN, RewardUses
 from selfimprove.evaluation.reranking import CHOICES
-from selfimprove.storage.files import complete_or_absent
+from selfimprove.storage.complete import complete_or_absent
 
 
 def table(result: RewardUses) -> RenderableType:

@@ -49,7 +49,7 @@ def find(
     Raises:
         UserError: the run, generation, outcome or problem does not exist.
     """
-    settings, problems = run.settings(), {item.id: item for item in run.problems("train")}
+    settings, problems = run.settings(), run.problems_by_id("train")
     if outcome is not None and outcome not in [known.value for known in Outcome]:
         raise UserError(f"there is no outcome {outcome!r}; choose {', '.join(known.value for known in Outcome)}")
     if problem is not None and problem not in problems:
@@ -70,7 +70,7 @@ def find(
 
 def _generation(run: RunFolder, wanted: int | None) -> int:
     """Number of the generation to show."""
-    there = sorted(int(folder.parent.name.rpartition("-")[2]) for folder in run.root.glob("generation-*/verdicts") if any(folder.iterdir()))
+    there = [number for number in run.generations() if any((run.generation(number) / "verdicts").glob("shard-*.parquet"))]
     if not there:
         raise UserError(f"{run} holds no sampled traces yet")
     if wanted is None:

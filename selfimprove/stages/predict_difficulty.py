@@ -17,7 +17,9 @@ from selfimprove.records import Checkpoint, DifficultyFigures, ForecastQuality, 
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
+from selfimprove.storage.complete import complete_or_absent
 from selfimprove.storage.files import read_json, read_records, write_json
+from selfimprove.storage.hashes import keep_hash
 from selfimprove.storage.keep import keep
 from selfimprove.storage.manifest import digest
 
@@ -81,7 +83,6 @@ def predict_for(
         features = _features(context, part, checkpoint, asked, label)
         fitted, measured = fit(part, features, seen, context.workflow.seed)
         fitted = replace(fitted, bias=fitted.bias + moved)
-        folder.mkdir(parents=True, exist_ok=True)
         _save(fitted, checkpoint, folder / "model.safetensors")
         write_json(folder / "reliability.json", measured)
         plot(measured, f"{label}: out of fold", folder / "reliability.png")
@@ -131,4 +132,7 @@ def _save(fitted: FittedDifficulty, checkpoint: Checkpoint, file: Path) -> None:
 
     tensors = {"weight": fitted.weight, "bias": numpy.array([fitted.bias], numpy.float32)}
     features = json.dumps(["mean of the last hidden states", "the last token's", "tokens"])
-    save_file(tensors, file, metadata={"checkpoint": checkpoint.id, "weights_hash": checkpoint.weights_hash, "features": features})
+    metadata = {"checkpoint": checkpoint.id, "weights_hash": checkpoint.weights_hash, "features": features}
+    with complete_or_absent(file) as half:
+        save_file(tensors, half, metadata=metadata)
+        keep_hash(file, half)

@@ -14,6 +14,7 @@ from selfimprove.seeds import derive_seed
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
 from selfimprove.storage.files import read_records
+from selfimprove.storage.hashes import keep_hashes, require_folder_unchanged
 from selfimprove.storage.keep import keep
 from selfimprove.storage.manifest import digest
 from selfimprove.storage.shards import JudgedShards
@@ -96,10 +97,12 @@ def train(
             for step in several:
                 on_step(step)
         context.progress.end()
+        keep_hashes(into)
         return steps
 
     steps = keep(folder / "training.json", list[TrainingStep], made_from, make)
     context.run.settle()
+    require_folder_unchanged(into)
     return describe_folder(into, name, start.id, generation), steps
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from selfimprove.errors import UserError
 from selfimprove.settings.paths import differences
-from selfimprove.storage.files import complete_or_absent
+from selfimprove.storage.complete import complete_or_absent
+from selfimprove.storage.hashes import keep_hash, require_folder_unchanged, require_unchanged
 from selfimprove.storage.run_folder import RunFolder
 
 SHARED = (
@@ -35,7 +36,7 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
     Files are hard links if both folders are on one disk, copies otherwise. Reports get the new paths of the checkpoints.
 
     Raises:
-        UserError: those generations are not complete, or `settings` changes a setting that they depend on.
+        UserError: those generations are not complete or damaged, or `settings` changes a setting that they depend on.
     """
     complete = [report.generation for report in source.reports()]
     if from_generation < 1 or from_generation - 1 not in complete:
@@ -44,15 +45,20 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
     changed = [line for line in differences(source.settings(), settings) if line.split(":")[0].split(".")[0] in SHARED]
     if changed:
         raise UserError(f"a fork shares generations that depend on {changed[0]}; start a new run instead")
+    for number in range(1, from_generation):
+        for folder in sorted(source.generation(number).rglob("checkpoint")):
+            require_folder_unchanged(folder)
     target.claim(settings)
     for file in _shared_files(source, range(from_generation)):
         place = target.root / file.relative_to(source.root)
         if place.exists():
             continue
+        require_unchanged(file)
         place.parent.mkdir(parents=True, exist_ok=True)
         if file.name == "report.json":
             with complete_or_absent(place) as half:
                 half.write_text(_moved(file.read_text(), source.root, target.root))
+                keep_hash(place, half)
         else:
             _share(file, place)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,14 +13,17 @@ from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
+from selfimprove.records.ranges import Amount
 from selfimprove.settings.paths import differences
-from selfimprove.storage.files import complete_or_absent, put_link, read_json, write_json
+from selfimprove.storage.complete import complete_or_absent, put_link
+from selfimprove.storage.files import read_json, write_json
+from selfimprove.storage.hashes import GENERATION, Damaged, remedy, require_folder_unchanged
+from selfimprove.storage.kept_settings import read_settings
 from selfimprove.storage.lock import LOCK
 from selfimprove.storage.remote.mirror import IDENTITY
 
 FIRST = {"logs", "workflow.py", "overrides.json", LOCK, IDENTITY}
 """Files that may be in the folder before a run begins."""
-GENERATION = re.compile(r"generation-\d+")
 
 
 class RunFolder:
@@ -101,7 +102,7 @@ class RunFolder:
         self.require_room_for(settings)
         continued = (self.root / "workflow.json").exists()
         self.logs.mkdir(parents=True, exist_ok=True)
-        write_json(self.root / "workflow.json", settings)
+        write_json(self.root / "workflow.json", settings, hashed=False)
         return continued
 
     def settings(self) -> dict[str, Any]:
@@ -113,18 +114,14 @@ class RunFolder:
         file = self.root / "workflow.json"
         if not file.is_file():
             raise UserError(f"{self} holds no run: it has no workflow.json; give the folder of a run")
-        try:
-            settings: dict[str, Any] = json.loads(file.read_text())
-        except ValueError as error:
-            raise UserError(f"{file} is not valid JSON ({error}); fix it, or use another --run-dir") from error
-        return settings
+        return read_settings(file)
 
     def keep_source(self, file: Path, changes: Sequence[str]) -> None:
         """Keep the workflow's file and the changed settings, so that the run can be forked and verified again."""
         self.root.mkdir(parents=True, exist_ok=True)
         with complete_or_absent(self.root / "workflow.py") as half:
             half.write_bytes(file.read_bytes())
-        write_json(self.root / "overrides.json", list(changes))
+        write_json(self.root / "overrides.json", list(changes), hashed=False)
 
     def source(self) -> tuple[Path, list[str]]:
         """The workflow's file and the changed settings.
@@ -142,14 +139,30 @@ class RunFolder:
         self.settings()
         return read_json(self.root / "problems" / f"{name}.json", list[Problem])
 
+    def problems_by_id(self, *names: str) -> dict[str, Problem]:
+        """The problems of these sets by id; an id that they lack is a `UserError`."""
+        return _Problems({problem.id: problem for name in names for problem in self.problems(name)}, self.root / "problems" / f"{names[0]}.json")
+
     def save_problems(self, name: str, problems: list[Problem]) -> None:
         """Write the problems of a set."""
         write_json(self.root / "problems" / f"{name}.json", [_plain(problem) for problem in problems])
 
     def reports(self) -> list[GenerationReport]:
-        """The reports of the complete generations, in order."""
-        numbers = (int(file.parent.name.rpartition("-")[2]) for file in self.root.glob("generation-*/report.json"))
-        return [report for number in sorted(numbers) if (report := self.report(number))]
+        """The reports of the complete generations, in order.
+
+        Raises:
+            UserError: a report is damaged, or missing in between.
+        """
+        numbers = [number for number in self.generations() if (self.generation(number) / "report.json").exists()]
+        for place, number in enumerate(numbers):
+            if place != number:
+                missing = self.generation(place) / "report.json"
+                raise Damaged(f"{missing} is missing, though a later generation is complete; {remedy(missing)}")
+        return [report for number in numbers if (report := self.report(number))]
+
+    def generations(self) -> list[int]:
+        """Numbers of the generations that have a folder, complete or not, in order."""
+        return sorted(int(found[1]) for folder in self.root.glob("generation-*") if (found := GENERATION.fullmatch(folder.name)))
 
     def report(self, number: int) -> GenerationReport | None:
         """The report of one generation; None where it is not complete."""
@@ -163,10 +176,26 @@ class RunFolder:
         """The checkpoint in this folder, which may have been elsewhere when the checkpoint was made."""
         path = Path(checkpoint.path)
         below = [depth for depth, part in enumerate(path.parts) if GENERATION.fullmatch(part)]
-        if path.is_relative_to(self.root) or not below:
+        # The base model may be the checkpoint of another run.
+        if checkpoint.generation == 0 or path.is_relative_to(self.root) or not below:
             return checkpoint
-        ours = self.root.joinpath(*path.parts[below[-1] :])
-        return replace(checkpoint, path=str(ours)) if ours.exists() or not path.exists() else checkpoint
+        return replace(checkpoint, path=str(self.root.joinpath(*path.parts[below[-1] :])))
+
+    def require_intact(self, checkpoint: Checkpoint) -> None:
+        """Compare a checkpoint's files with what was written.
+
+        Raises:
+            UserError: a file was changed, is missing or was added.
+        """
+        folder = Path(checkpoint.path)
+        require_folder_unchanged(folder)
+        found = describe_folder(folder, checkpoint.id)
+        for what, now, before in (
+            ("weights", found.weights_hash, checkpoint.weights_hash),
+            ("tokenizer or chat template", found.tokenizer_hash, checkpoint.tokenizer_hash),
+        ):
+            if now != before:
+                raise Damaged(f"the {what} in {folder} differ from those that {self} was made with; {remedy(folder / 'config.json')}")
 
     def baselines(self) -> dict[str, Score]:
         """The scores of the complete baselines, by name."""
@@ -188,21 +217,33 @@ class RunFolder:
         return read_json(file, str) if file.exists() else None
 
     def champion(self) -> Checkpoint:
-        """The checkpoint that the last complete generation kept.
+        """The checkpoint that the last complete generation kept, compared with what was written.
 
         Raises:
-            UserError: No generation is complete yet.
+            UserError: No generation is complete yet, or the checkpoint is damaged.
         """
         reports, folder = self.reports(), self.root / "champion"
         if not reports or not folder.exists():
             raise UserError(f"{self.root} has no champion: no generation is complete; the same `selfimprove run` command continues it")
         kept = reports[-1].kept
-        return describe_folder(folder, kept.id, kept.parent_id, kept.generation)
+        if kept.generation == 0:
+            return describe_folder(folder, kept.id, kept.parent_id, kept.generation)
+        self.require_intact(kept)
+        return kept
 
     def set_champion(self, checkpoint: Checkpoint) -> None:
         """Point the link `champion` at this checkpoint."""
         target = checkpoint.path
         put_link(self.root / "champion", os.path.relpath(target, self.root) if Path(target).is_relative_to(self.root) else target)
+
+
+class _Problems(dict[str, Problem]):
+    def __init__(self, known: dict[str, Problem], file: Path) -> None:
+        super().__init__(known)
+        self._file = file
+
+    def __missing__(self, id_: str) -> Problem:
+        raise Damaged(f"{self._file} lacks the problem {id_}, which the run has asked; {remedy(self._file)}")
 
 
 def _plain(problem: Problem) -> dict[str, Any]:
@@ -220,7 +261,7 @@ class Stopwatch:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.seconds: dict[Stage, float] = read_json(file, dict[Stage, float]) if file.exists() else {}
+        self.seconds: dict[Stage, float] = read_json(file, dict[Stage, Amount]) if file.exists() else {}
 
     @contextmanager
     def time(self, stage: Stage) -> Iterator[None]:
@@ -232,4 +273,4 @@ class Stopwatch:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start
-            write_json(self._file, self.seconds)
+            write_json(self._file, self.seconds, hashed=False)

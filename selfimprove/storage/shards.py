@@ -8,13 +8,18 @@ from pathlib import Path
 from selfimprove.records import JudgedTrace, Request, Trace, Verdict
 from selfimprove.sampling.requests import Requests
 from selfimprove.storage.files import read_records, write_records
+from selfimprove.storage.hashes import Damaged, hashes, remedy
 
 SHARD = 256
 """Requests per shard: the most that is lost, for each shard in progress, when a run is stopped."""
 
 
+ENDED = ("accepted.parquet", "score.json")
+"""Files that a stage writes beside its shards once they are complete."""
+
+
 class JudgedShards:
-    """The folders `traces/` and `verdicts/`, with one file per shard in each. A shard is complete once its verdicts are there."""
+    """The folders `traces/` and `verdicts/`, with one file per shard in each. A shard is complete once its verdicts are there too."""
 
     def __init__(self, folder: Path, requests: Sequence[Request]) -> None:
         self._folder = folder
@@ -93,19 +98,39 @@ class JudgedShards:
             self._shard_of.pop(trace_id, None)
 
     def _complete(self, number: int) -> bool:
-        return self._path("verdicts", number).exists()
+        return self._path("verdicts", number).exists() and self._path("traces", number).exists()
 
     def _path(self, kind: str, number: int) -> Path:
         return self._folder / kind / f"shard-{number:05d}.parquet"
 
 
 def stored(folder: Path) -> Iterator[JudgedTrace]:
-    """The stored traces of a stage with their verdicts, in the order of the requests. One shard is in memory at a time."""
-    for file in sorted((folder / "verdicts").glob("shard-*.parquet")):
-        yield from _shard(file)
+    """The stored traces of a stage with their verdicts, in the order of the requests. One shard is in memory at a time.
+
+    Raises:
+        UserError: As `shards`.
+    """
+    for shard in shards(folder):
+        yield from shard
 
 
-def _shard(verdicts_file: Path) -> Iterator[JudgedTrace]:
+def shards(folder: Path) -> Iterator[list[JudgedTrace]]:
+    """The stored traces of a stage with their verdicts, shard by shard.
+
+    Raises:
+        UserError: A shard is damaged, or missing from a stage that is complete.
+    """
+    place = folder / "verdicts"
+    files = sorted(place.glob("shard-*.parquet"))
+    if any((folder / name).exists() for name in ENDED) and (gone := hashes(place).keys() - {file.name for file in files}):
+        missing = place / min(gone)
+        raise Damaged(f"{missing} is missing; {remedy(missing)}")
+    yield from map(_shard, files)
+
+
+def _shard(verdicts_file: Path) -> list[JudgedTrace]:
     verdicts = {verdict.trace_id: verdict for verdict in read_records(verdicts_file, Verdict)}
-    for trace in read_records(verdicts_file.parent.parent / "traces" / verdicts_file.name, Trace):
-        yield JudgedTrace(trace, verdicts[trace.id])
+    traces = read_records(verdicts_file.parent.parent / "traces" / verdicts_file.name, Trace)
+    if missing := next((trace.id for trace in traces if trace.id not in verdicts), None):
+        raise Damaged(f"{verdicts_file} holds no verdict on the trace {missing}; {remedy(verdicts_file)}")
+    return [JudgedTrace(trace, verdicts[trace.id]) for trace in traces]

@@ -203,7 +203,7 @@ def test_a_report_of_a_folder_without_a_run_is_refused(refused: Refused, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("damaged", "line"), [("workflow.json", "is not valid JSON"), ("generation-00/report.json", "does not hold a GenerationReport")]
+    ("damaged", "line"), [("workflow.json", "is not valid JSON"), ("generation-00/report.json", "has changed since it was written")]
 )
 def test_a_file_damaged_by_hand_is_named(damaged: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
     assert main(["run", str(workflow_file("generations=1")), "--inline", "--run-dir", str(tmp_path / "run")]) == 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from places import ROOT
-from toy import make_toy_model, toy_workflow
+from toy import accept_champion, make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, improve
 from selfimprove.__main__ import main
@@ -27,8 +28,10 @@ def make_documented_folder(folder: Path, champion: Path) -> Path:
     improve(toy_workflow(model, generations=3), run.root, InlineCluster)
     (folder / "toy_experiment.py").write_text(EXPERIMENT.format(model=str(model)))
     run.keep_source(folder / "toy_experiment.py", [])
-    (run.root / "champion").unlink()
-    (run.root / "champion").symlink_to(champion)
+    kept = Path(run.reports()[-1].kept.path)
+    shutil.rmtree(kept)
+    shutil.copytree(champion, kept)
+    accept_champion(run.root)
     (folder / "workflows").symlink_to(ROOT / "workflows")
     for name in ("WORKFLOW.py", "words.py"):
         assert main(["init", str(folder / name)]) == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from toy import accept_champion
 
 from selfimprove.protocols import Sampler
 from selfimprove.records import Checkpoint, Request, Trace
@@ -69,5 +70,7 @@ def _trace(checkpoint: Checkpoint, request: Request) -> Trace:
 
 
 def give_letters(model: Path) -> None:
-    """Save that tokenizer into the folder of a toy model."""
+    """Save that tokenizer into the folder of a toy model, which may be the champion of a run."""
     letters().save(str(model / "tokenizer.json"))
+    if model.name == "champion":
+        accept_champion(model.parent)

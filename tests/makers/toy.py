@@ -11,8 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfimprove import Exact, Exemplar, FewShot, Sampling, Workflow
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.protocols import OpenTrainer, Reinforcer, Sampler, Trainer, Verifiers
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Pair, Problem, ReinforcementPrompt, Request, Trace, TrainingStep
+from selfimprove.storage.files import write_json
+from selfimprove.storage.hashes import keep_hashes
+from selfimprove.storage.run_folder import RunFolder
 
 SIGNS = sorted(string.printable)
 EXEMPLAR = Exemplar("What is 90 + 9?", "90 + 9 = 99.", "99")
@@ -28,6 +32,15 @@ def make_toy_model(folder: Path, skill: float) -> Path:
     (folder / "tokenizer.json").write_text("{}")
     save_file({"skill": numpy.array([skill])}, folder / "model.safetensors")
     return folder
+
+
+def accept_champion(root: Path) -> None:
+    """Make what a test did to the champion's files part of the run, as if the champion had been trained so."""
+    run = RunFolder(root)
+    report = run.reports()[-1]
+    keep_hashes(folder := Path(report.kept.path))
+    kept = describe_folder(folder, report.kept.id, report.kept.parent_id, report.kept.generation)
+    write_json(run.generation(report.generation) / "report.json", replace(report, kept=kept))
 
 
 def write_tokenizer(folder: Path) -> None:

@@ -65,7 +65,7 @@ def test_thoughts_are_shown_beside_their_behaviours_with_answer_and_verdict(run:
 def test_json_holds_the_thinking_to_the_letter_and_filters_apply(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
     status, out, _ = shown(run, "--generation", 1, "--json", "--limit", 1000)
     found = json.loads(out)
-    stored = {trace.id: trace for file in (run / "generation-01/traces").iterdir() for trace in read_records(file, Trace)}
+    stored = {trace.id: trace for file in (run / "generation-01/traces").glob("*.parquet") for trace in read_records(file, Trace)}
     assert (status, found["generation"], found["limited"], len(found["traces"])) == (0, 1, False, len(stored))
     for trace in found["traces"]:
         thinking = "".join(thought["text"] for thought in trace["thoughts"])

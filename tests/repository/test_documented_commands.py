@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 SHOWN = [pytest.param(command, id=f"{page.name}:{command.line}") for page in PAGES for command in commands(page)]
 OURS = [param for param in SHOWN if param.values[0].program == "selfimprove"]
-CHEAP = {"settings", "init", "completion", "report", "traces", "audit", "reverify", "export"}
+CHEAP = {"settings", "init", "completion", "report", "traces", "audit", "reverify", "verify", "export"}
 RUNS = ("RUN_DIR", "runs/quickstart")
 """Names of the run that exists here; pages explain how to make other runs."""
 FIXED = {"init", "settings"}

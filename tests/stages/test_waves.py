@@ -168,7 +168,7 @@ def test_fixed_k_leaves_the_same_files_as_a_list_of_requests(model: Path, shuffl
         {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
         for root in (tmp_path / "allotted", tmp_path / "listed")
     ]
-    assert files[0] == files[1] and len(files[0]) == 3
+    assert files[0] == files[1] and len(files[0]) == 6
 
 
 def test_traces_of_another_allocator_are_refused(model: Path, shuffling: Shuffling, tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ from selfimprove.records import (
 )
 from selfimprove.records.budgets import Budget, SwitchPenalty
 from selfimprove.records.delimiters import Delimiters
-from selfimprove.storage.files import complete_or_absent, read_json, read_records, write_json, write_records
+from selfimprove.storage.complete import complete_or_absent
+from selfimprove.storage.files import read_json, read_records, write_json, write_records
 
 TEXT = st.text(max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
@@ -149,7 +150,7 @@ def test_what_fails_halfway_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     with pytest.raises(KeyboardInterrupt), complete_or_absent(tmp_path / "figures.json") as temporary:
         temporary.write_text('{"a": ')
         raise KeyboardInterrupt
-    assert os.listdir(tmp_path) == ["figures.json"] and read_json(tmp_path / "figures.json", dict[str, int]) == {"a": 1}
+    assert sorted(os.listdir(tmp_path)) == ["SHA256SUMS", "figures.json"] and read_json(tmp_path / "figures.json", dict[str, int]) == {"a": 1}
 
 
 def test_a_file_that_holds_something_else_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, St
 from selfimprove.storage.files import write_json
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 
-SETTINGS = {"name": "x", "seed": 0, "generations": 3}
+SETTINGS = {"name": "x", "base_model": "m", "answer_only_baseline": False, "seed": 0, "generations": 3}
 SCORE = Score("base", 4, 0.5, (0.1, 0.9), {1: 0.5}, {1: 0.5}, {"correct": 2}, 40)
 
 
@@ -66,10 +66,18 @@ def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
 def test_reports_come_in_the_order_of_their_generations_past_a_hundred(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    for number in (100, 9, 0, 11):
+    for number in reversed(range(102)):
         write_json(run.generation(number) / "report.json", report(run, number))
-    assert [found.generation for found in run.reports()] == [0, 9, 11, 100]
-    assert run.reports()[1] == report(run, 9)
+    assert [found.generation for found in run.reports()] == list(range(102))
+    assert run.reports()[9] == report(run, 9)
+
+
+def test_a_report_that_is_missing_in_between_is_named(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for number in (0, 2):
+        write_json(run.generation(number) / "report.json", report(run, number))
+    with pytest.raises(UserError, match=r"generation-01/report\.json is missing, .*: selfimprove fork .* --from-generation 1"):
+        run.reports()
 
 
 def test_baselines_are_read_by_name_once_their_evaluation_is_complete(tmp_path: Path) -> None:

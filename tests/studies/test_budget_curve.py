@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 from obedient import OWN, ObedientSampler, give_letters, needed
 from places import WORKFLOWS
-from toy import make_toy_model
+from toy import accept_champion, make_toy_model
 
 from selfimprove import Budget, InlineCluster, Sampling, UserError
 from selfimprove.__main__ import main
@@ -146,6 +146,7 @@ def test_a_folder_made_with_other_settings_is_refused(run: Path, workflow_file: 
 
 def test_a_champion_whose_tokens_cannot_be_counted_is_refused_before_sampling(run: Path, workflow_file: ModuleType) -> None:
     (run / "champion" / "tokenizer.json").write_text("{}")
+    accept_champion(run)
     with pytest.raises(UserError, match=r"no readable tokenizer\.json"):
         measure(workflow_file, run)
     (run / "champion").unlink()

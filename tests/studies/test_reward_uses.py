@@ -15,7 +15,7 @@ from typing import ClassVar
 import pytest
 from places import WORKFLOWS
 from stepwise import LINES, SeesErrors, Stepwise, make_stepwise_model
-from toy import make_toy_model
+from toy import accept_champion, make_toy_model
 
 from selfimprove import InlineCluster, Sampling
 from selfimprove.__main__ import main
@@ -86,6 +86,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, workflow_file: ModuleType) -> 
         assert main(["run", str(file), "--inline", "--run-dir", str(folder / "run")]) == 0
         champion = folder / "run" / "champion"
         (champion / "tokenizer.json").write_bytes((folder / "model" / "tokenizer.json").read_bytes())
+        accept_champion(folder / "run")
         measure(workflow_file, folder / "run")
     return folder / "run"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selfimprove.errors import UserError, without_password
-from selfimprove.storage.files import complete_or_absent
+from selfimprove.storage.complete import complete_or_absent
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from selfimprove.errors import UserError
-from selfimprove.storage.files import put_link
+from selfimprove.storage.complete import put_link
 from selfimprove.storage.remote.file_store import FileStore, reason
 from selfimprove.storage.remote.lease import NOTE, Lease
 from selfimprove.storage.remote.snapshot import Stamp, scan, stable_scan
