@@ -250,6 +250,17 @@ def test_problems_and_traces_that_give_the_evaluation_away_are_not_trained_on(mo
     assert report.counts.accepted + report.drops["contaminated"] == report.counts.verified
 
 
+def test_an_emptied_training_set_ends_before_anything_is_sampled(model: Path, tmp_path: Path) -> None:
+    leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"),))
+    workflow = toy_workflow(model, problems=leaks, eval_problems=Listed(tuple(Sums(size=15).load())), generations=1)
+
+    def no_cluster() -> InlineCluster:
+        raise AssertionError("compute was asked for")
+
+    with pytest.raises(UserError, match=r"leaves out all 1 problems to learn from \(leak-1 gives sum-3 away\); raise contamination\.share"):
+        improve(workflow, tmp_path / "run", no_cluster)
+
+
 def test_every_generation_has_the_tokenizer_of_the_base(model: Path, tmp_path: Path) -> None:
     improve(toy_workflow(model), tmp_path / "run", InlineCluster)
     assert len({report.candidate.tokenizer_hash for report in RunFolder(tmp_path / "run").reports()}) == 1

@@ -29,8 +29,10 @@ from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.terminal.safe_text import printable
 from selfimprove.thinking.traces import parse
 from selfimprove.training.sft import SFT
+from selfimprove.verification.nonsense import Guess, accepted_guesses
 from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
 from selfimprove.verification.reference_check import rejected_references
+from selfimprove.workflow.decontaminate import decontaminated
 from selfimprove.workflow.teacher import Teacher
 from selfimprove.workflow.workflow import Workflow
 
@@ -57,10 +59,15 @@ def check(workflow: Workflow) -> dict[str, Any]:
     model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)))
     if sets is not None:
         problems, eval_problems = sets
-        detail = f"{len(problems)} for training, {len(eval_problems)} for evaluation; no question is in both"
+        clean = _attempt("contamination", findings, lambda: decontaminated(workflow, problems, eval_problems)[0])
+        kept = problems if clean is None else clean
+        detail = f"{len(kept)} for training, {len(eval_problems)} for evaluation; no question is in both"
+        if dropped := len(problems) - len(kept):
+            detail += f"; contamination leaves out {dropped} others, which give evaluation problems away"
         findings.append(Finding("problems", True, detail))
-        findings += _with_verifier(workflow, problems, eval_problems)
+        findings += _with_verifier(workflow, kept, eval_problems)
         findings.append(_evaluation(eval_problems))
+        sets = kept, eval_problems
     if model is not None:
         findings.append(Finding("model", True, str(model)))
     if workflow.teacher is not None:
@@ -117,10 +124,20 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problem
         else:
             detail = f"{workflow.verifier.name} accepts all {len(everything)} reference answers"
         yield Finding("references", not rejected, detail)
+        yield _guesses(workflow.verifier.name, accepted_guesses(pool, everything))
         if isinstance(workflow.first_prompter, FewShot):
             yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, eval_problems)
     finally:
         pool.close()
+
+
+def _guesses(verifier: str, guesses: Sequence[Guess]) -> Finding:
+    """Whether the verifier accepts answers without a thought."""
+    refused = [guess for guess in guesses if guess.refused]
+    told = ", ".join(f"{guess.answer} for {guess.accepted} of {guess.tried} problems" for guess in refused or guesses)
+    if refused:
+        return Finding("guesses", False, f"{verifier} accepts {told}; use another verifier or other problems, since a model would learn such answers")
+    return Finding("guesses", True, f"{verifier} accepts {told}: no more than guessing gives" if guesses else f"{verifier} accepts no nonsense")
 
 
 def _confinement(declared: Confinement) -> str:

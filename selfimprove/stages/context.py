@@ -19,6 +19,7 @@ from selfimprove.settings.paths import describe
 from selfimprove.storage.open_run import writing
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
+from selfimprove.workflow.decontaminate import decontaminated
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -81,8 +82,7 @@ def open_run_context(
     with writing(run_dir) as run:
         progress = progress or NoProgress()
         problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
-        index = EvalIndex(workflow.contamination, eval_problems) if workflow.contamination else None
-        clean = index.clean_problems(problems) if index else problems
+        clean, index = decontaminated(workflow, problems, eval_problems)
         base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)), "base")
         settings = describe(workflow)
         continued = run.claim(settings)

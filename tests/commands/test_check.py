@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,16 @@ from selfimprove.__main__ import main
 from selfimprove.commands.findings import check
 from selfimprove.protocols import Confinement
 from selfimprove.records import Outcome, Problem
+
+
+@dataclass(frozen=True)
+class Listed:
+    """These problems."""
+
+    problems: tuple[Problem, ...]
+
+    def load(self) -> list[Problem]:
+        return list(self.problems)
 
 
 def findings(tiny_model: Path, **changes: object) -> dict[str, dict[str, Any]]:
@@ -37,6 +48,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
         "problems",
         "confinement",
         "references",
+        "guesses",
         "exemplars",
         "evaluation",
         "model",
@@ -67,7 +79,7 @@ def test_what_the_verifier_may_do_is_told(tiny_model: Path, declared: Confinemen
 def test_a_verifier_that_rejects_a_reference_answer_is_found(tiny_model: Path) -> None:
     class Forgetful(Exact):
         def verify(self, problem: Problem, answer: str) -> Outcome:
-            return Outcome.WRONG if answer == "7" else Outcome.CORRECT
+            return Outcome.WRONG if answer == "7" else super().verify(problem, answer)
 
     name, detail = only_failure(tiny_model, verifier=Forgetful())
     assert name == "references" and detail.startswith("1 of 40 reference answers are not accepted; first: sum-7, '7' is wrong")
@@ -118,7 +130,7 @@ def test_a_further_setting_that_vllm_does_not_know_is_found(tiny_model: Path) ->
 
 def test_checks_that_need_no_model_run_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
-    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "confinement", "references", "evaluation"]
+    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "confinement", "references", "guesses", "evaluation"]
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
 
 
@@ -134,3 +146,25 @@ def test_the_exit_code_says_whether_a_check_failed_and_json_stands_alone(
     assert main(["check", str(file)]) == status
     shown = capfd.readouterr().out
     assert ("FAIL problems: cannot use 40 of 40 distinct questions" in shown) == bool(status) and ("minutes on this machine" in shown) != bool(status)
+
+
+def test_a_verifier_that_accepts_nonsense_is_found(tiny_model: Path) -> None:
+    class Tolerant(Exact):
+        def verify(self, problem: Problem, answer: str) -> Outcome:
+            return Outcome.CORRECT if answer == "nan" else super().verify(problem, answer)
+
+    name, detail = only_failure(tiny_model, verifier=Tolerant())
+    assert name == "guesses" and "exact accepts 'nan' for 20 of 20 problems; use another verifier" in detail
+
+
+def test_problems_that_give_the_evaluation_away_are_counted(tiny_model: Path) -> None:
+    leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"), *Sums(size=25, first=40).load()))
+    found = findings(tiny_model, problems=leaks, eval_problems=Sums(size=15))
+    assert found["problems"]["detail"].startswith("25 for training, 15 for evaluation")
+    assert "contamination leaves out 1 others, which give evaluation problems away" in found["problems"]["detail"]
+
+
+def test_an_emptied_training_set_is_found_with_the_setting_that_empties_it(tiny_model: Path) -> None:
+    leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"),))
+    name, detail = only_failure(tiny_model, problems=leaks, eval_problems=Sums(size=15))
+    assert name == "contamination" and "leaves out all 1 problems to learn from (leak-1 gives sum-3 away); raise contamination.share" in detail
