@@ -16,7 +16,10 @@ LAYOUT = re.compile(r"\\(?:boxed|fbox|text[a-z]*|math[a-z]+|left|right|quad|disp
 
 BEFORE = r"(?<![A-Za-z0-9À-ɏЀ-ӿ'’−–-])(?<!\d[.,/])"
 AFTER = r"(?![A-Za-z0-9À-ɏЀ-ӿ'’+^²³%-])(?![.,/]\d)"
-LETTER = r"(?:(?<![AI])|(?:(?<=[aA]nswer is [AI])|(?<=[aA]nswer: [AI])|(?<=[oO]ption [AI])|(?<=[cC]hoice [AI])|(?! [a-z])|(?= (?:or|and|nor|is|was|isn)\b)))"
+LETTER = (
+    r"(?:(?<![AI])|(?<=[aA]nswer is [AI])|(?<=[aA]nswer: [AI])|(?<=[oO]ption [AI])|(?<=[cC]hoice [AI])|(?! [a-z])"
+    r"|(?= (?:or|and|nor|oder|und|ou|et|o|y|e|is|was|isn|vs)\b))"
+)
 """Holds after a capital letter that is not the article `A` or the pronoun `I`."""
 SMALL_BEFORE = r"(?:^|\b(?:or|and|nor|but|not|is|option|choice|answer|antwort)|[/,:=&])"
 SMALL_AFTER = r"(?=\s*(?:$|[.,;:)!?/&=]|(?:or|and|nor|is|was|isn)\b))"
@@ -27,23 +30,28 @@ DECLARED = re.compile(
     re.IGNORECASE,
 )
 REJECTED_BEFORE = re.compile(
-    r"\b(?:not|n't|nor|neither|none|never|no|cannot|cant|except\w*|exclud\w+|besides|apart|unlike|instead|rather|than|over|without|rul\w+|eliminat\w+"
-    r"|discard\w*|reject\w*|dismiss\w*|avoid\w*|ignor\w+|skip\w*|against|doubt\w*|if|suppos\w+|assum\w+|whether|might|could|wrong|incorrect|false|(?:all|every\w+|any\w+) but"
-    r"|nicht|kein\w*|außer|weder|pas|sauf|ni|non|né|nie|não|excepto|tranne|не|кроме)\b|n['’]t\b|不|非|除",
+    r"\b(?:not|nor|neither|none|never|no|cannot|except\w*|exclud\w+|besides|apart|unlike|instead|rather|than|over|without|rul\w+|eliminat\w+"
+    r"|discard\w*|reject\w*|dismiss\w*|avoid\w*|ignor\w+|skip\w*|hardly|far from|least|worst|bad|opposite|other|minus|against|doubt\w*|if|suppos\w+|assum\w+|whether|might|could|wrong|incorrect|false"
+    r"|(?:all|every\w+|any\w+) but|nicht|kein\w*|außer|weder|pas|sauf|ni|non|né|nie|não|excepto|tranne|не|кроме)\b|n['’]t\b|[不非除¬✗✘❌!]|~~",
     re.IGNORECASE,
 )
 REJECTED_AFTER = re.compile(r"\b(?:not|cannot|never|nor|neither|no|fails?|might|could|may)\b|n['’]t\b|不", re.IGNORECASE)
 CALLED_WRONG = re.compile(
-    r"\b(?:wrong|incorrect|false|untrue|invalid|impossible|tempting|distractor|unlikely|implausible|eliminat\w+|exclud\w+|discard\w+|reject\w+"
-    r"|rul\w+ (?:it )?out|falsch|faux|falsa?|falso)\b|错",
+    r"\b(?:wrong|incorrect|false|untrue|invalid|impossible|tempting|distractor|unlikely|implausible|bad|eliminat\w+|exclud\w+|discard\w+|reject\w+"
+    r"|rul\w+ (?:it )?out|(?:is|are|was) out|falsch|faux|falsa?|falso)\b|错|[✗✘❌]",
     re.IGNORECASE,
 )
-STOP = re.compile(r"[.;!?\n,:()，。；]|(?<!all )(?<!thing )\b(?:but|so|therefore|hence|thus|sondern|mais|sino)\b", re.IGNORECASE)
+STOP = re.compile(r"[.;?\n]|!(?=\s)|[,:()，。；]|(?<!all )(?<!thing )\b(?:but|so|therefore|hence|thus|sondern|mais|sino)\b", re.IGNORECASE)
 REASON = re.compile(r"\b(?:because|since|as)\b", re.IGNORECASE)
 QUESTION = re.compile(r"[\s)\]]*\?")
 SENTENCE = re.compile(r"[.;!?()。；]|\b(?:because|since|as|for|whereas|while|but|so)\b", re.IGNORECASE)
-JOINED = re.compile(r"[\s)\]]*(?:[,/&、]|\b(?:or|and|nor|oder|noch|und|ou|et|ni|o|y|или|и)\b|或|和)[\s,(\[]*(?:(?:or|and|nor)\b)?[\s(\[]*(?:(?:option|choice)\s*)?[(\[]*")
-TAKEN_BACK = re.compile(r"\b(?:wait|actually|scratch that|just kidding|on second thou?ghts?|never mind|maybe|perhaps|or maybe)\b|(?:[.?!,:;]|\A)\s*(?:no|nope)\b", re.IGNORECASE)
+JOINED = re.compile(
+    r"[\s)\]]*(?:[,/&、]|\b(?:or|and|nor|oder|noch|und|ou|et|ni|o|y|или|и)\b|或|和)[\s,(\[]*(?:(?:or|and|nor)\b)?[\s(\[]*(?:(?:option|choice)\s*)?[(\[]*"
+)
+TAKEN_BACK = re.compile(
+    r"\b(?:wait|actually|scratch that|just kidding|on second thou?ghts?|never mind|maybe|perhaps|or maybe)\b|(?:[.?!,:;]|\A)\s*(?:no|nope)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ def named_choices(text: str, options: Mapping[str, str]) -> frozenset[str] | Non
     return None if asserted & rejected else frozenset(asserted) or None
 
 
+@lru_cache(maxsize=4096)
 def bare_text(text: str) -> str:
     """A text without markup, in the characters in which `named_choices` looks for it."""
     return _set_apart(_plain(text))
@@ -103,7 +112,7 @@ def _from_declaration(text: str) -> str:
     """What follows the last `final answer is`, else the first `answer is`; the whole text if it has neither."""
     found = list(DECLARED.finditer(re.sub(r"[*_`]", " ", text)))
     # `I don't think the answer is B` declares nothing.
-    if any(_rejects_before(text[: declared.start()]) for declared in found):
+    if any(_rejects_before(text[max(0, declared.start() - 200) : declared.start()]) for declared in found):
         return text
     final = [declared for declared in found if declared["final"]]
     return "answer: " + text[(final[-1] if final else found[0]).end() :].lstrip("{ ") if found else text
@@ -117,7 +126,9 @@ def _patterns(options: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str] | N
     by_text = re.compile(BEFORE + "(?:" + "|".join(map(re.escape, texts)) + ")" + AFTER, re.IGNORECASE) if texts else None
     group = re.escape("".join(sorted(letters)))
     small = re.escape("".join(sorted(letters)).lower())
-    by_letter = f"{BEFORE}(?P<large>[{group}]){AFTER}{LETTER}|[(\\[](?P<bracketed>[{small}])[)\\]]|{SMALL_BEFORE}\\s*(?P<small>[{small}]){SMALL_AFTER}"
+    by_letter = (
+        f"{BEFORE}(?P<large>[{group}]){AFTER}{LETTER}|[(\\[](?P<bracketed>[{small}])[)\\]]|{SMALL_BEFORE}\\s*(?P<small>[{small}]){SMALL_AFTER}"
+    )
     return by_text, re.compile(by_letter)
 
 

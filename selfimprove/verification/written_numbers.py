@@ -17,7 +17,7 @@ RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
 LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 FRAC = re.compile(r"(\d?)\\[dtc]?frac *(?:\{ *(-?\d+) *\} *\{ *(\d+) *\}|(\d) ?(\d))")
 COMMAND = re.compile(r"\\(?:[A-Za-z]+ ?|[^A-Za-z])")
-MEANING = {r"\,": "~", r"\!": "", r"\times": "*", r"\cdot": "*", r"\pm": "±", r"\mp": "±", r"\ne": "≠", r"\neq": "≠", r"\sqrt": "√", r"\pi": "π"}
+MEANING = {r"\,": "~", r"\!": "", r"\times": "*", r"\cdot": "*", r"\pm": "±", r"\mp": "±", r"\ne": "≠", r"\neq": "≠", r"\sqrt": "√", r"\pi": "π", r"\overline": "√"}
 MEANING |= {r"\le": "≤", r"\leq": "≤", r"\ge": "≥", r"\geq": "≥", r"\lt": "<", r"\gt": ">", r"\$": "$", r"\%": "%", r"\log": "log ", r"\ln": "ln "}
 TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>|>>")
 """Tags of HTML and XML; `>>` ends a calculation in GSM8K."""
@@ -29,6 +29,8 @@ NUMBER = re.compile(
     (?:(?P<over>(?:/\d+)+)|[ ](?P<top>\d+)/(?P<bottom>\d+)(?![\d/]))?""",
     re.VERBOSE,
 )
+INTEGER = re.compile("-?[0-9]{1,100}")
+"""Read at once: most references."""
 PLAIN = re.compile(r"\d*\.?\d+(?:[eE][-+]?\d{1,4})?")
 GROUPS = re.compile(r"[1-9]\d{0,2}([,~'_])\d{3}(?:\1\d{3})*(?:\.\d+)?")
 GROUPS_BY_DOT = re.compile(r"[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})+,\d{1,2})")
@@ -37,7 +39,7 @@ GROUPS_BY_SPACE = re.compile(r"[1-9]\d{0,2}(?= (?:\d{3} )*0)(?: \d{3})+(?:\.\d+)
 
 EXPONENT = re.compile(r"[A-Za-z}](?: ?\^|\*\*)[{(]?-?$")
 OTHER_BEFORE = re.compile(
-    r"(?:\b(?:or|not|than|sqrt|log|ln)|n't|≠|!=|±|√|(?<![-=])[<>]=?|[≤≥^]|[\d)}] ?/|\d +:|\}\{|_|[A-Za-z]\()\s*[{($*`]*$", re.IGNORECASE
+    r"(?:\b(?:or|not|than|sqrt|log|ln)|n't|≠|!=|[±√∛∜]|(?<![-=])[<>]=?|[≤≥^]|[\d)}] ?/|\d +:|\d%? *(?:to|and)\b|\}\{|_|[A-Za-z]\()\s*[{($*`]*$", re.IGNORECASE
 )
 """What makes the number that follows it another one, or none."""
 OTHER_AFTER = re.compile(
@@ -50,6 +52,8 @@ MARKS = "$€£¥₹₽₩*`{[("
 
 def last_number(text: str) -> Fraction | None:
     """The value of the last number; None if there is none or if it can be read in more than one way."""
+    if INTEGER.fullmatch(text):
+        return Fraction(text)
     for line in reversed(text.splitlines()):
         if not DIGIT.search(line):
             continue
@@ -78,7 +82,7 @@ def _signed(match: re.Match[str], before: str, after: str) -> Fraction | None:
     scale = SCALE.match(after)
     if scale:
         value, after = value and value * SCALES[scale[1].lower()], after[scale.end() :]
-    if value is None or OTHER_AFTER.match(after) or SCALE.match(after) or re.search(r"[A-Za-z.]$", before):
+    if value is None or OTHER_AFTER.match(after) or SCALE.match(after) or re.search(r"[A-Za-z\d.)\]}]$", before):
         return None
     unmarked = before.rstrip(MARKS)
     left = unmarked.rstrip(" ")
@@ -93,7 +97,7 @@ def _signed(match: re.Match[str], before: str, after: str) -> Fraction | None:
         return value
     if signs == "—":
         return value if re.search(r"\w *$", bare) else None
-    if signs != "-" or re.search(r"-[($*`{\[]+$", bare):
+    if signs != "-" or re.search(r"-[($*`{\[]+$|\|$", bare):
         return None
     return _after_minus(value, bare, spaced)
 
