@@ -31,8 +31,9 @@ DECLARED = re.compile(
 )
 REJECTED_BEFORE = re.compile(
     r"\b(?:not|nor|neither|none|never|no|cannot|except\w*|exclud\w+|besides|apart|unlike|instead|rather|than|over|without|rul\w+|eliminat\w+"
-    r"|discard\w*|reject\w*|dismiss\w*|avoid\w*|ignor\w+|skip\w*|hardly|far from|least|worst|bad|opposite|other|minus|against|doubt\w*|if|suppos\w+|assum\w+|whether|might|could|wrong|incorrect|false"
-    r"|(?:all|every\w+|any\w+) but|nicht|kein\w*|außer|weder|pas|sauf|ni|non|né|nie|não|excepto|tranne|не|кроме)\b|n['’]t\b|[不非除¬✗✘❌!]|~~",
+    r"|discard\w*|reject\w*|dismiss\w*|avoid\w*|ignor\w+|skip\w*|hardly|far from|least|worst|bad|opposite|other|minus|against|doubt\w*|if"
+    r"|suppos\w+|assum\w+|whether|might|could|wrong|incorrect|false|(?:all|every\w+|any\w+) but|nicht|kein\w*|außer|weder|pas|sauf|ni|non|né"
+    r"|nie|não|excepto|tranne|не|кроме)\b|n['’]t\b|[不非除¬✗✘❌!]|~~",
     re.IGNORECASE,
 )
 REJECTED_AFTER = re.compile(r"\b(?:not|cannot|never|nor|neither|no|fails?|might|could|may)\b|n['’]t\b|不", re.IGNORECASE)

@@ -17,7 +17,19 @@ RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
 LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 FRAC = re.compile(r"(\d?)\\[dtc]?frac *(?:\{ *(-?\d+) *\} *\{ *(\d+) *\}|(\d) ?(\d))")
 COMMAND = re.compile(r"\\(?:[A-Za-z]+ ?|[^A-Za-z])")
-MEANING = {r"\,": "~", r"\!": "", r"\times": "*", r"\cdot": "*", r"\pm": "±", r"\mp": "±", r"\ne": "≠", r"\neq": "≠", r"\sqrt": "√", r"\pi": "π", r"\overline": "√"}
+MEANING = {
+    r"\,": "~",
+    r"\!": "",
+    r"\times": "*",
+    r"\cdot": "*",
+    r"\pm": "±",
+    r"\mp": "±",
+    r"\ne": "≠",
+    r"\neq": "≠",
+    r"\sqrt": "√",
+    r"\pi": "π",
+    r"\overline": "√",
+}
 MEANING |= {r"\le": "≤", r"\leq": "≤", r"\ge": "≥", r"\geq": "≥", r"\lt": "<", r"\gt": ">", r"\$": "$", r"\%": "%", r"\log": "log ", r"\ln": "ln "}
 TAG = re.compile(r"</?[A-Za-z][^<>]{0,80}>|>>")
 """Tags of HTML and XML; `>>` ends a calculation in GSM8K."""
@@ -39,7 +51,8 @@ GROUPS_BY_SPACE = re.compile(r"[1-9]\d{0,2}(?= (?:\d{3} )*0)(?: \d{3})+(?:\.\d+)
 
 EXPONENT = re.compile(r"[A-Za-z}](?: ?\^|\*\*)[{(]?-?$")
 OTHER_BEFORE = re.compile(
-    r"(?:\b(?:or|not|than|sqrt|log|ln)|n't|≠|!=|[±√∛∜]|(?<![-=])[<>]=?|[≤≥^]|[\d)}] ?/|\d +:|\d%? *(?:to|and)\b|\}\{|_|[A-Za-z]\()\s*[{($*`]*$", re.IGNORECASE
+    r"(?:\b(?:or|not|than|sqrt|log|ln)|n't|≠|!=|[±√∛∜]|(?<![-=])[<>]=?|[≤≥^]|[\d)}] ?/|\d +:|\d%? *(?:to|and)\b|\}\{|_|[A-Za-z]\()\s*[{($*`]*$",
+    re.IGNORECASE,
 )
 """What makes the number that follows it another one, or none."""
 OTHER_AFTER = re.compile(
