@@ -47,3 +47,9 @@ def test_without_a_number_an_answer_is_unparseable_and_a_reference_is_an_error()
 )
 def test_any_number_is_read_back_after_any_text_without_one(number: object, text: str) -> None:
     assert judged(f"{number}", f"{text} {number}{text}") is Outcome.CORRECT
+
+
+def test_a_number_of_any_length_is_judged_and_one_of_absurd_length_is_none() -> None:
+    assert judged("9" * 5000, "9" * 5000) is Outcome.CORRECT
+    assert judged("9" * 5000, "9" * 4999 + "8") is Outcome.WRONG
+    assert judged("9" * 50, "9" * 50_000) is Outcome.UNPARSEABLE
