@@ -95,12 +95,12 @@ def _reading(text: str) -> list[Any]:
 
 def _equal(gold: list[Any], found: list[Any]) -> bool:
     from math_verify import verify
-    from sympy import Expr, Set
-    from sympy.logic.boolalg import Boolean
+    from sympy import Expr, Set  # type: ignore[import-untyped]
+    from sympy.logic.boolalg import Boolean  # type: ignore[import-untyped]
 
     wanted, value = gold[0], found[0]
     if isinstance(wanted, Set) and isinstance(value, Boolean):
-        return _as_interval(value) == wanted
+        return bool(_as_interval(value) == wanted)
     if verify(gold, found, timeout_seconds=None, raise_on_error=True):
         # math-verify compares rounded values, to which all small numbers are equal.
         return not (isinstance(wanted, Expr) and isinstance(value, Expr)) or _near(wanted, value, 1e-4)
