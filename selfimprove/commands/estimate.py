@@ -7,10 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from selfimprove.records import Problem
 from selfimprove.workflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    import torch
 
 TYPICAL_OUTPUT = 0.5
 """Share of `max_tokens` that an output is assumed to take."""
@@ -49,11 +52,18 @@ def estimate(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Pr
 
 @cache
 def _matrix_speed() -> float:
-    """FLOP/s of a bfloat16 matrix product, measured for a quarter of a second, once in this process."""
+    """FLOP/s of matrix products in bfloat16 or float32, whichever is faster: few CPUs have instructions for the first. Measured once."""
+    import torch
+
+    return max(map(_speed_of_product, (torch.bfloat16, torch.float32)))
+
+
+def _speed_of_product(dtype: torch.dtype) -> float:
+    """FLOP/s, measured for a quarter of a second."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    factor = torch.ones(SIZE, SIZE, dtype=torch.bfloat16, device=device)
+    factor = torch.ones(SIZE, SIZE, dtype=dtype, device=device)
     product = factor @ factor  # The first product waits for its kernel to be compiled.
     runs, start = 0, time.monotonic()
     while time.monotonic() - start < 0.25:

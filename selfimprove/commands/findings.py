@@ -119,8 +119,8 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problem
         everything = [problem for problem in (*problems, *eval_problems) if problem.answer]
         rejected = rejected_references(pool, everything)
         if rejected:
-            problem, outcome = rejected[0]
-            detail = f"{len(rejected)} of {len(everything)} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {outcome}"
+            problem, report = rejected[0]
+            detail = f"{len(rejected)} of {len(everything)} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {report}"
         else:
             detail = f"{workflow.verifier.name} accepts all {len(everything)} reference answers"
         yield Finding("references", not rejected, detail)
@@ -171,9 +171,9 @@ def _exemplars(
         model = known.get(question_key(exemplar.question), problems[0])
         reference = model.answer if question_key(exemplar.question) in known else exemplar.answer
         problem = Problem(f"exemplar-{number}", exemplar.question, reference, "exemplar", model.metadata)
-        (outcome,) = pool.verify_answers([(problem, parsed.answer)])
-        if outcome is not Outcome.CORRECT:
-            return Finding("exemplars", False, f"exemplar {number}: the verifier finds its answer {parsed.answer!r} {outcome}")
+        (report,) = pool.reports([(problem, parsed.answer)])
+        if report.outcome is not Outcome.CORRECT:
+            return Finding("exemplars", False, f"exemplar {number}: the verifier finds its answer {parsed.answer!r} {report}")
     return Finding("exemplars", True, f"all {len(prompter.exemplars)} verify; none is an evaluation problem")
 
 

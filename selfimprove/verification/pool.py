@@ -76,7 +76,7 @@ class OpenVerifierPool:
         """
         verifier = self._settings.verifier
         answers = [parsed(trace).answer if problem.answer or not verifier.needs_reference else None for problem, trace in pairs]
-        verified = iter(self._verify([(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None]))
+        verified = iter(self.reports([(problem, answer) for (problem, _), answer in zip(pairs, answers, strict=True) if answer is not None]))
         reports = [next(verified) if answer is not None else UNPARSEABLE for answer in answers]
         return [
             Verdict(trace.id, report.outcome, parsed(trace).answer, verifier.name, verifier.version, report.score)
@@ -85,7 +85,7 @@ class OpenVerifierPool:
 
     def verify_answers(self, pairs: Sequence[tuple[Problem, str]]) -> list[Outcome]:
         """One outcome per answer, in the order given: TIMEOUT if its worker was killed, CRASH if the verifier raised an exception or died."""
-        return [report.outcome for report in self._verify(pairs)]
+        return [report.outcome for report in self.reports(pairs)]
 
     def close(self) -> None:
         """End every process of the pool and everything the verifier started in it."""
@@ -94,7 +94,8 @@ class OpenVerifierPool:
         self._idle.clear()
         self._fork_server.close()
 
-    def _verify(self, pairs: Sequence[tuple[Problem, str]]) -> list[Report]:
+    def reports(self, pairs: Sequence[tuple[Problem, str]]) -> list[Report]:
+        """One report per answer, in the order given: its outcome, its score, and why the verifier failed if it did."""
         batch = _Batch(pairs, self._settings.deadline, self._fork_server, self._idle)
         try:
             while batch.unfinished:

@@ -17,6 +17,10 @@ class Report:
     failure: str = ""
     """Why the verifier failed, for `crash`."""
 
+    def __str__(self) -> str:
+        """The outcome, with the reason of a failure."""
+        return f"{self.outcome} ({self.failure})" if self.failure else str(self.outcome)
+
     @classmethod
     def of(cls, returned: Outcome | Grade) -> Report:
         """From what `Verifier.verify` returned. Raises ValueError where that is neither an outcome nor a grade."""
