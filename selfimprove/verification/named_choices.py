@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 STYLED = re.compile("[Ⓐ-ⓩ！-～\U0001d400-\U0001d6a3]")
 """Enclosed, full-width and mathematical letters and signs."""
 LAYOUT = re.compile(r"\\(?:boxed|fbox|text[a-z]*|math[a-z]+|left|right|quad|displaystyle|operatorname)(?![A-Za-z])|[\\{}$*_`\s]+")

@@ -48,7 +48,7 @@ def run(tmp_path: Path, model: str, untracked: None, capsys: pytest.CaptureFixtu
 def test_an_audit_counts_and_lists_where_two_verifiers_disagree(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", str(run), "--with", "exact", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["first"], found["second"]) == ("fair 1", "exact 1")
+    assert (found["first"], found["second"]) == ("fair 1", "exact 2")
     # Sampling, two evaluations, and the evaluation of the baseline.
     assert found["judged"] == sum(map(sum, (row.values() for row in found["confusion"].values()))) == 50 + 3 * 15
     changed = found["confusion"]["wrong"]["correct"]

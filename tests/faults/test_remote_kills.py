@@ -37,6 +37,8 @@ def server() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as change, subprocess.Popen(line, stdout=quiet, stderr=quiet) as process:
         for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
             change.setenv(name, value)
+        # A file system that another test has made keeps the keys of that test.
+        s3fs.S3FileSystem.clear_instance_cache()
         deadline = time.monotonic() + 120
         while socket.socket().connect_ex(("127.0.0.1", port)):
             assert process.poll() is None and time.monotonic() < deadline, "the server did not start"
@@ -46,6 +48,7 @@ def server() -> Iterator[None]:
             yield
         finally:
             process.kill()
+            s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_a_run_whose_machine_was_lost_continues_elsewhere_from_the_bucket(tmp_path: Path) -> None:

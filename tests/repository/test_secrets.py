@@ -231,6 +231,8 @@ def test_an_mlflow_server_that_is_away_shows_no_password(place: Place, command: 
 
 
 def test_a_run_folder_of_an_earlier_version_shows_no_secret(tmp_path: Path) -> None:
-    (tmp_path / "workflow.json").write_text('{"name": "toy", "sampler": {"extra": {"api_key": "Zq7Xw9"}, "url": "http://u:Zq7Xw9@h"}}')
+    settings = {"name": "toy", "base_model": "m", "generations": 1, "answer_only_baseline": False}
+    secret = {"sampler": {"extra": {"api_key": "Zq7Xw9"}, "url": "http://u:Zq7Xw9@h"}}
+    (tmp_path / "workflow.json").write_text(json.dumps(settings | secret))
     assert MARK not in str(RunFolder(tmp_path).settings())
-    RunFolder(tmp_path).require_room_for({"name": "toy", "sampler": {"extra": {"api_key": "***"}, "url": "http://h"}})
+    RunFolder(tmp_path).require_room_for(settings | {"sampler": {"extra": {"api_key": "***"}, "url": "http://h"}})

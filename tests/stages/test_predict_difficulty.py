@@ -21,7 +21,7 @@ from selfimprove import Budget, BudgetByDifficulty, DifficultyModel, InlineClust
 from selfimprove.__main__ import main
 from selfimprove.protocols import Sampler
 from selfimprove.records import Checkpoint, Request, Trace
-from selfimprove.storage.files import read_json
+from selfimprove.storage.files import read_json, write_json
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.figures import of_report
 
@@ -139,6 +139,7 @@ def test_the_model_of_difficulty_is_kept_with_the_hash_of_the_checkpoint_it_read
         "predicted.manifest.json",
         "reliability.json",
         "reliability.png",
+        "SHA256SUMS",
     }
     start = RunFolder(finished.folder).reports()[2].start
     with safe_open(folder / "model.safetensors", framework="np") as file:
@@ -172,7 +173,7 @@ def test_predictions_of_another_ledger_are_refused(finished: Finished, tmp_path:
     shutil.copytree(finished.folder, tmp_path / "run", symlinks=True)
     (tmp_path / "run" / "generation-02" / "report.json").unlink()
     manifest = tmp_path / "run" / "generation-02" / "difficulty" / "predicted.manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"ledgers": "others"}))
+    write_json(manifest, json.loads(manifest.read_text()) | {"ledgers": "others"})
     with pytest.raises(UserError, match="was made with different ledgers"):
         improve(workflow_of(finished.model), tmp_path / "run", InlineCluster)
 
