@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
-from selfimprove.process_reward.scoring import step_rewards
+from selfimprove.process_reward.scoring import RewardModel, step_rewards
 from selfimprove.process_reward.search import thoughts_of
 from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.records import JudgedTrace, Problem, ThoughtRewards
@@ -14,6 +14,7 @@ from selfimprove.settings.paths import describe
 from selfimprove.stages.annotate import Rewards
 from selfimprove.stages.context import RunContext
 from selfimprove.storage.files import read_records
+from selfimprove.storage.hashes import require_folder_unchanged
 from selfimprove.storage.keep import keep
 from selfimprove.storage.manifest import digest
 
@@ -43,6 +44,8 @@ def rewards_of(context: RunContext, part: StepRewards, asked: Mapping[str, tuple
     """The rewards of these thoughts, by trace id; `file` keeps them."""
 
     def make() -> list[ThoughtRewards]:
+        if isinstance(part.scorer, RewardModel):
+            require_folder_unchanged(Path(part.scorer.checkpoint.path))
         chats = [(part.prompter.messages(problem), thoughts) for problem, thoughts in asked.values()]
         found = step_rewards(part.scorer, chats, context.cluster)
         return [ThoughtRewards(name, rewards) for name, rewards in zip(asked, found, strict=True)]
