@@ -144,6 +144,7 @@ def call(name: str, run: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, 
     return code, *capfd.readouterr()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", [True, False], ids=["hashed", "unhashed"])
 @pytest.mark.parametrize("file", FILES)
 def test_a_damaged_file_is_named_in_one_line(file: str, recorded: bool, run: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,7 @@ def verdict(reference: str, answer: str) -> Outcome:
 ODD = ["9" * 5000, "1e999", "1e-999", "(" * 2000, r"\frac{" * 500, "²" * 300, "\x00", "\ud800", "٣" * 400, r"\text{" * 200 + "3"]
 
 
+@mark.slow
 @mark.parametrize("answer", ODD, ids=range(len(ODD)))
 def test_odd_answers_are_wrong_or_unreadable_within_the_deadline(answer: str) -> None:
     pool = VerifierPool(Mathematical(), deadline=5.0, processes=1).open()
