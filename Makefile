@@ -1,7 +1,7 @@
 # Every target first installs the pinned dependencies into .venv, if they are missing.
 #
 # make run       run workflows/quickstart.py to the end
-# make quick     lint, and all tests without vLLM, Ray, TRL, a browser or the mark `slow`: about 90 s on two cores
+# make quick     lint, and all tests without vLLM, Ray, TRL, a browser or the mark `slow`: two to three minutes on two cores
 # make test      all tests that need no GPU
 # make lint      formatting, lints, types, direction of imports
 # make bench     side-by-side speed measurements
