@@ -46,7 +46,7 @@ def require_sound(folder: Path) -> None:
         elif file.name == "model.safetensors.index.json":
             _require_shards(file, found)
     if not isinstance(config.get("text_config", {}), dict):
-        raise UserError(f"{folder / 'config.json'}: text_config is no JSON object; {ADVICE}")
+        raise UserError(f"{folder / 'config.json'}: text_config is not a JSON object; {ADVICE}")
     for file in folder.glob("*.safetensors"):
         _require_weights(file)
 

@@ -157,7 +157,7 @@ def _confinement(declared: Confinement) -> str:
 def _exemplars(
     prompter: FewShot, delimiters: Delimiters, pool: OpenVerifierPool, problems: Sequence[Problem], eval_problems: Sequence[Problem]
 ) -> Finding:
-    """Whether exemplars parse as traces, verify, and are no evaluation problems."""
+    """Whether exemplars parse as traces, verify, and are not evaluation problems."""
     evaluation = {question_key(problem.question) for problem in eval_problems}
     known = {question_key(problem.question): problem for problem in problems}
     for number, exemplar in enumerate(prompter.exemplars, start=1):

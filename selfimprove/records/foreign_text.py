@@ -105,7 +105,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON: write a finite one, or null")
+    raise ValueError(f"{name} is not a number in JSON: write a finite one, or null")
 
 
 def _float(digits: str) -> float:

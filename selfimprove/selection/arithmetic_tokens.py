@@ -52,7 +52,7 @@ PROSE = frozenset(
         " therefore thus to total was we when where which while with",
     )
 )
-"""Words that are no unit."""
+"""Words that are not units."""
 OPERAND_WORDS = frozenset(
     re.findall(
         r"\w+",

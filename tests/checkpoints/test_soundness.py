@@ -42,7 +42,7 @@ HARMS: list[tuple[Callable[[Path], object], str]] = [
     (written("generation_config.json", b'{"temperature": "hot"}'), "generation_config.json: temperature: Input should be a valid number"),
     (written("generation_config.json", b'{"eos_token_id": true}'), "generation_config.json: eos_token_id: Input should be a valid integer"),
     (written("generation_config.json", b'{"top_p": Infinity}'), "generation_config.json: top_p: Input should be a finite number"),
-    (written("config.json", b'{"text_config": [1]}'), "config.json: text_config is no JSON object"),
+    (written("config.json", b'{"text_config": [1]}'), "config.json: text_config is not a JSON object"),
     (piped("generation_config.json"), "generation_config.json cannot be read: is a pipe, not a file"),
     (cut("model.safetensors", 0), "model.safetensors cannot be read: it is empty"),
     (cut("model.safetensors", 7), "model.safetensors cannot be read: it is truncated or damaged"),

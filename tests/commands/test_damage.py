@@ -190,7 +190,7 @@ def test_verify_says_how_much_is_sound(run: Path, capfd: pytest.CaptureFixture[s
 
 
 def flip(file: Path) -> None:
-    """Write the verdicts anew with other outcomes, as a sound Parquet file."""
+    """Rewrite the verdicts with other outcomes, as a valid Parquet file."""
     from pyarrow import Table, parquet
 
     rows = [replace(one, outcome=Outcome.WRONG if one.outcome is Outcome.CORRECT else Outcome.CORRECT) for one in read_records(file, Verdict)]

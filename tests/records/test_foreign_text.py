@@ -18,9 +18,9 @@ LONG = "9" * 5000
     [
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' is there twice"),
         ('{"a": 1, "\\u0061": 2}', "the key 'a' is there twice"),
-        ("[NaN]", "NaN is no number in JSON"),
-        ("Infinity", "Infinity is no number in JSON"),
-        ("-Infinity", "-Infinity is no number in JSON"),
+        ("[NaN]", "NaN is not a number in JSON"),
+        ("Infinity", "Infinity is not a number in JSON"),
+        ("-Infinity", "-Infinity is not a number in JSON"),
         ("1e999", "1e999 is too large for a number"),
         ("-1e999", "-1e999 is too large for a number"),
         (LONG, "a number of 5,000 digits is too long: write it as text, in quotes"),

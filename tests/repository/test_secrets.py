@@ -192,7 +192,7 @@ def test_no_error_shows_a_secret(place: Place, command: Callable[..., str], untr
         assert said in command(2, *arguments)
     for behaviour in (
         lambda *_: fails(401, "no key Zq7Xw9-teacher-key, ?key=Zq7Xw9query or {'api_key': 'Zq7Xw9extra'}"),
-        lambda *_: Reply("Zq7Xw9query is no JSON"),
+        lambda *_: Reply("Zq7Xw9query is not JSON"),
         lambda *_: fails(500, "Authorization: Bearer Zq7Xw9-teacher-key"),
     ):
         place.server.behaviour = behaviour

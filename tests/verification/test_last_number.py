@@ -24,7 +24,7 @@ def judged(reference: str, answer: str) -> Outcome:
         ("1234.50", "It costs $1,234.5."),
         ("5", "5.0"),
         ("#### 72", "72 clips"),
-        ("123456", "12,3456 is no number, 123456 is."),
+        ("123456", "12,3456 is not a number, 123456 is."),
     ],
 )
 def test_a_chain_of_thought_is_right_by_its_last_number(reference: str, answer: str) -> None:
