@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command import run_command
 from rich.console import Console
 from toy import make_toy_model
 
-from selfimprove.__main__ import main
 from selfimprove.records import Problem
 from selfimprove.storage.files import read_json
 from selfimprove.terminal.progress import TerminalProgress
@@ -80,13 +80,7 @@ def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs a command, requires its exit code, and returns what it printed: no character of that is obeyed by a terminal or hidden."""
 
     def run(code: int, *arguments: object) -> str:
-        capfd.readouterr()
-        try:
-            status: object = main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            status = end.code
-        out, err = capfd.readouterr()
-        assert status == code, out + err
+        out, err = run_command(capfd, code, *arguments)
         obeyed = {sign for sign in out + err if sign != "\n" and unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
         assert not obeyed, arguments
         # A question may have several lines, anything else has one.

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, Reply, chat_server, fails, says
+from command import run_command
 from toy import make_toy_model
 
-from selfimprove.__main__ import main
 from selfimprove.storage.run_folder import RunFolder
 
 MARK = "Zq7Xw9"
@@ -106,13 +106,7 @@ def command(place: Place, capfd: pytest.CaptureFixture[str]) -> Callable[..., st
     """Runs a command, requires its exit code, and returns what it printed; nothing of that is secret."""
 
     def run(code: int, *arguments: object) -> str:
-        capfd.readouterr()
-        try:
-            status: object = main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            status = end.code
-        out, err = capfd.readouterr()
-        assert status == code, out + err
+        out, err = run_command(capfd, code, *arguments)
         assert MARK not in out + err, arguments
         return out + err
 
