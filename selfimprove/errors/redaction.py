@@ -27,6 +27,8 @@ PLAIN_WORD = re.compile(
 )
 """A `…_key` or `…_token` after one of these words is none."""
 PLURALS = re.compile(r"(api|access|auth|bearer|private|refresh|secret|session)[\W_]*(key|token)s", re.IGNORECASE)
+FOLDERS = frozenset({"PWD", "OLDPWD"})
+"""Variables in which shells keep the current and the last folder, and no password."""
 SHORTEST = 6
 """Minimum number of characters of a value in the environment, or a part of a password, that is looked for by itself."""
 
@@ -155,7 +157,9 @@ def _without_headers(text: str) -> str:
 @lru_cache(maxsize=4)
 def _of_environment(variables: tuple[tuple[str, str], ...]) -> frozenset[str]:
     """What the environment keeps secret: values of variables whose names say so, and the secrets in addresses."""
-    found = {value.strip() for name, value in variables if is_secret(name)}.union(*(_inside(value.strip()) for _, value in variables))
+    found = {value.strip() for name, value in variables if is_secret(name) and name not in FOLDERS}.union(
+        *(_inside(value.strip()) for _, value in variables)
+    )
     return frozenset(form for secret in found if len(secret) >= SHORTEST for form in _quotings(secret))
 
 

@@ -219,6 +219,14 @@ def test_secrets_of_the_environment_are_hidden_wherever_they_occur(monkeypatch: 
     assert redact("Zq7 value") == "Zq7 value"
 
 
+def test_the_folders_of_a_shell_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/ana/project")
+    monkeypatch.setenv("OLDPWD", "/home/ana/other")
+    monkeypatch.setenv("DB_PWD", "hunter2-hunter2")
+    shown = "/home/ana/project/runs/first, /home/ana/other/x.py and hunter2-hunter2"
+    assert redact(shown) == shown.replace("hunter2-hunter2", HIDDEN)
+
+
 def test_an_error_of_ours_has_no_secrets_wherever_it_is_shown() -> None:
     assert str(UserError("http://u:p@h cannot be read")) == "http://h cannot be read"
 
