@@ -12,6 +12,7 @@ from .loop import improve as improve
 from .problems.hub import HubDataset as HubDataset
 from .problems.jsonl import Jsonl as Jsonl
 from .problems.reasoning_gym_task import ReasoningGym as ReasoningGym
+from .problems.table import Table as Table
 from .process_reward.scoring import RewardModel as RewardModel
 from .process_reward.search import Search as Search
 from .process_reward.step_rewards import StepRewards as StepRewards

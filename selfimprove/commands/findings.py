@@ -14,15 +14,18 @@ from rich.console import Console
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.commands.estimate import Lengths, estimate
+from selfimprove.commands.shown_options import hidden_options
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
 from selfimprove.problems.split import question_key
 from selfimprove.prompting.chat import FewShot
+from selfimprove.prompting.options import question_with_options
 from selfimprove.protocols import Confinement, Prompter
 from selfimprove.records import Outcome, Problem
 from selfimprove.records.delimiters import Delimiters
+from selfimprove.records.options import options_of
 from selfimprove.sampling.engine_options import engine_context
 from selfimprove.sampling.sampling_parameters import require_known
 from selfimprove.sampling.vllm_engine import VLLM
@@ -66,6 +69,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
             detail += f"; contamination leaves out {dropped} others, which give evaluation problems away"
         findings.append(Finding("problems", True, detail))
         findings += _with_verifier(workflow, kept, eval_problems)
+        findings += _options(workflow, [*kept, *eval_problems])
         findings.append(_evaluation(eval_problems))
         sets = kept, eval_problems
     if model is not None:
@@ -131,6 +135,17 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problem
         pool.close()
 
 
+def _options(workflow: Workflow, problems: Sequence[Problem]) -> Iterator[Finding]:
+    """Whether the model sees the options of problems that have some."""
+    if any(options_of(problem) for problem in problems):
+        hidden = hidden_options([*filter(None, [workflow.first_prompter]), workflow.prompter], problems)
+        yield Finding(
+            "options",
+            hidden is None,
+            f"{hidden}; show them with selfimprove.prompting.options.question_with_options" if hidden else "the prompters show them all",
+        )
+
+
 def _guesses(verifier: str, guesses: Sequence[Guess]) -> Finding:
     """Whether the verifier accepts answers without a thought."""
     refused = [guess for guess in guesses if guess.refused]
@@ -158,8 +173,8 @@ def _exemplars(
     prompter: FewShot, delimiters: Delimiters, pool: OpenVerifierPool, problems: Sequence[Problem], eval_problems: Sequence[Problem]
 ) -> Finding:
     """Whether exemplars parse as traces, verify, and are not evaluation problems."""
-    evaluation = {question_key(problem.question) for problem in eval_problems}
-    known = {question_key(problem.question): problem for problem in problems}
+    evaluation = {question_key(asked) for problem in eval_problems for asked in (problem.question, question_with_options(problem))}
+    known = {question_key(asked): problem for problem in problems for asked in (problem.question, question_with_options(problem))}
     for number, exemplar in enumerate(prompter.exemplars, start=1):
         parsed = parse(exemplar.completion(prompter.delimiters), delimiters)
         if parsed.flags or parsed.answer is None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
 
+from selfimprove.prompting.options import question_with_options
 from selfimprove.records import Message, Problem
 from selfimprove.records.delimiters import THINK, Delimiters
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class PlainQuestion:
-    """The question alone, as the finished model will be asked."""
+    """The question alone, as the finished model will be asked; for multiple choice with the options below it, `A. red` and so on."""
 
     system: str = "You reason before you answer."
     """System prompt. Without one, some chat templates insert a long one of their own."""
 
     def messages(self, problem: Problem) -> tuple[Message, ...]:
         """The system prompt and the question."""
-        return (Message(role="system", content=self.system), Message(role="user", content=problem.question))
+        return (Message(role="system", content=self.system), Message(role="user", content=question_with_options(problem)))
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -33,7 +34,7 @@ class ZeroShot:
         """The system prompt, then question and trigger in one turn."""
         return (
             Message(role="system", content=self.system),
-            Message(role="user", content=f"{problem.question}\n{self.trigger}"),
+            Message(role="user", content=f"{question_with_options(problem)}\n{self.trigger}"),
         )
 
 
@@ -42,7 +43,7 @@ class Exemplar:
     """A question with a worked answer."""
 
     question: str
-    """The question, in the form of the problems; not an evaluation problem."""
+    """The question, in the form of the problems, with its options if it has some; not an evaluation problem."""
     rationale: str
     """Chain of thought, without delimiters."""
     answer: str
@@ -69,4 +70,4 @@ class FewShot:
         turns = [Message(role="system", content=self.system)]
         for exemplar in self.exemplars:
             turns += [Message(role="user", content=exemplar.question), Message(role="assistant", content=exemplar.completion(self.delimiters))]
-        return (*turns, Message(role="user", content=problem.question))
+        return (*turns, Message(role="user", content=question_with_options(problem)))

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from toy import EXEMPLAR, Sums, toy_workflow
 
-from selfimprove import VLLM, Exact, Exemplar, FewShot, PlainQuestion, Sampling
+from selfimprove import VLLM, Exact, Exemplar, FewShot, MultipleChoice, PlainQuestion, Sampling, Table
 from selfimprove.__main__ import main
 from selfimprove.commands.findings import check
 from selfimprove.protocols import Confinement
-from selfimprove.records import Outcome, Problem
+from selfimprove.records import Message, Outcome, Problem
 
 
 @dataclass(frozen=True)
@@ -168,3 +168,16 @@ def test_an_emptied_training_set_is_found_with_the_setting_that_empties_it(tiny_
     leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"),))
     name, detail = only_failure(tiny_model, problems=leaks, eval_problems=Sums(size=15))
     assert name == "contamination" and "leaves out all 1 problems to learn from (leak-1 gives sum-3 away); raise contamination.share" in detail
+
+
+def test_a_prompter_that_hides_the_options_is_found(tiny_model: Path) -> None:
+    choices = [Problem(f"choice-{n}", f"Which is {n}?", "AB"[n % 2], "test", {"options": [f"the {n}", f"no {n}"]}) for n in range(20)]
+
+    class Hiding:
+        def messages(self, problem: Problem) -> tuple[Message, ...]:
+            return (Message(role="user", content=problem.question),)
+
+    shown = findings(tiny_model, problems=Table(choices), eval_problems=5, verifier=MultipleChoice())["options"]
+    assert shown["passed"] and shown["detail"] == "the prompters show them all"
+    hidden = findings(tiny_model, problems=Table(choices), eval_problems=5, verifier=MultipleChoice(), prompter=Hiding())["options"]
+    assert not hidden["passed"] and hidden["detail"].startswith("Hiding does not show the options of 20 of 20 problems")
