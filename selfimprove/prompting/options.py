@@ -9,7 +9,10 @@ from selfimprove.records.options import options_of
 
 
 def question_with_options(problem: Problem) -> str:
-    """The question, and below it each choice with its letter: `A. red`. Choices that the question shows with their letters already are not repeated."""
+    """The question, and below it each choice with its letter: `A. red`.
+
+    Choices that the question shows with their letters already are not repeated.
+    """
     options = options_of(problem)
     if all(_is_shown(problem.question, letter, text) for letter, text in options.items()):
         return problem.question

@@ -16,8 +16,9 @@ from selfimprove.verification.named_choices import bare_text, named_choices
 class MultipleChoice(Verifier):
     r"""Accepts an answer that names the choice of the reference answer and no other: `B`, `(B)`, `B) text`, `**B**`, `\boxed{B}`, `The answer is B`.
 
-    `metadata["options"]` may hold the texts of the choices, which the prompter shows: a list (the first is A), or a mapping from letters. Then the answer may give the text
-    instead of the letter, and so may the reference answer. Lower-case letters count if they stand alone, in brackets or beside another choice.
+    `metadata["options"]` may hold the texts of the choices, which the prompters show: a list (the first is A), or a mapping from letters. Then the
+    answer may give the text instead of the letter, and so may the reference answer. Lower-case letters count if they stand alone, in brackets or
+    beside another choice.
 
     Only what follows the last `final answer:` counts, else what follows the first `answer:` or `\boxed`. Choices that are rejected (`not A but B`,
     `A is wrong`) do not count; an answer that rejects, doubts or takes back the only choice that it names, names none.

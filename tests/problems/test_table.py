@@ -114,7 +114,7 @@ def test_the_answer_is_found_in_a_solution(how: Any, solution: str, answer: str)
 
 @pytest.mark.parametrize(("how", "solution"), [("gsm8k", "9"), ("gsm8k", "####"), ("boxed", "42"), ("boxed", r"\boxed{"), ("boxed", r"\boxed{1")])
 def test_a_solution_without_an_answer_is_named(how: Any, solution: str) -> None:
-    with pytest.raises(UserError, match="row 1: 'answer' has no .*answer"):
+    with pytest.raises(UserError, match=r"row 1: 'answer' has no .*answer"):
         Table([{"question": "q", "answer": solution}], answer_from=how).load()
 
 
@@ -148,7 +148,7 @@ def test_options_come_in_the_forms_that_data_sets_have(row: dict[str, Any], sett
 
 
 def test_an_index_without_its_option_is_refused() -> None:
-    with pytest.raises(UserError, match="'answer' is '2', not the number of one of 2 options, from 0"):
+    with pytest.raises(UserError, match="'answer' is '2', not the number of one of 2 options"):
         Table([{"question": "Which?", "options": ["x", "y"], "answer": 2}], answer_from="index").load()
 
 
@@ -162,9 +162,9 @@ def test_an_index_without_its_option_is_refused() -> None:
     ],
 )
 def test_the_column_that_is_meant_is_named(columns: list[str], wanted: str, meant: str) -> None:
-    with pytest.raises(UserError, match=f"there is no '{wanted}', .*; did you mean '{meant}'"):
+    with pytest.raises(UserError, match=rf"there is no '{wanted}', .*; did you mean '{meant}'"):
         Table([dict.fromkeys(columns, "x")]).load()
-    with pytest.raises(UserError, match="there is no 'answer', .*; did you mean 'solution'"):
+    with pytest.raises(UserError, match=r"there is no 'answer', .*; did you mean 'solution'"):
         Table([{"question": "q", "solution": "x", "dancer": "y"}]).load()
 
 

@@ -1,6 +1,5 @@
 """The model sees the options of a multiple-choice problem, once."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -28,11 +27,9 @@ def test_each_prompter_shows_the_options_below_the_question(prompter: Any, optio
     assert hidden_options([prompter], [problem(options=options)]) is None
 
 
-@pytest.mark.parametrize(
-    "metadata", [{}, {"options": None}, {"options": []}, {"options": {"speed": 3}}, {"options": [1, 2]}, {"options": "AB"}, {"options": 4}]
-)
-def test_a_problem_without_options_is_asked_as_it_is(metadata: Mapping[str, Any]) -> None:
-    assert question_with_options(problem(**metadata)) == "Which is red?"
+@pytest.mark.parametrize("options", [None, [], {"speed": 3}, [1, 2], "AB", 4])
+def test_a_problem_without_options_is_asked_as_it_is(options: object) -> None:
+    assert question_with_options(problem(options=options)) == question_with_options(problem()) == "Which is red?"
 
 
 @pytest.mark.parametrize(
@@ -50,9 +47,7 @@ def test_options_that_the_question_shows_are_not_repeated(question: str) -> None
     assert question_with_options(problem(question, options=["a lemon", "a cherry"])) == question
 
 
-@pytest.mark.parametrize(
-    "question", ["Is a lemon or a cherry red?", "Which is red?\nA. a lemon tree\nB. a cherry", "Which is red?\nB. a lemon\nA. a cherry"]
-)
+@pytest.mark.parametrize("question", ["Is a lemon or a cherry red?", "Which is red?\nB. a lemon\nA. a cherry"])
 def test_options_whose_letters_the_question_does_not_show_are_added(question: str) -> None:
     assert question_with_options(problem(question, options=["a lemon", "a cherry"])) == f"{question}\nA. a lemon\nB. a cherry"
 
