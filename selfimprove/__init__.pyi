@@ -51,6 +51,7 @@ from .training.grpo import GRPO as GRPO
 from .training.on_policy_distillation import OnPolicyDistillation as OnPolicyDistillation
 from .training.sft import SFT as SFT
 from .verification.exact import Exact as Exact
+from .verification.function_verifier import FunctionVerifier as FunctionVerifier
 from .verification.last_number import LastNumber as LastNumber
 from .verification.mathematical import Mathematical as Mathematical
 from .verification.multiple_choice import MultipleChoice as MultipleChoice

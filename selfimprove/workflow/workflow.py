@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import field, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.difficulty.model import DifficultyModel
@@ -23,8 +24,10 @@ from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.preference_pairs import PreferencePairs
 from selfimprove.selection.replay import Replay
+from selfimprove.settings.objects import no_class
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import ThinkingProbe
+from selfimprove.verification.function_verifier import FunctionVerifier
 from selfimprove.workflow.teacher import Teacher
 
 
@@ -43,6 +46,8 @@ class Round:
     reinforcement: Reinforcer | None = None
     process_reward: StepRewards | None = None
 
+    _objects = field_validator("*", mode="before")(no_class)
+
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Workflow:
@@ -55,6 +60,7 @@ class Workflow:
     eval_problems: ProblemSource | PositiveInt
     """Evaluation problems: a source, or the number to set apart from `problems`."""
     verifier: Verifier
+    """Tells right answers from wrong ones; a function of a problem and an answer becomes a `FunctionVerifier`."""
     sampler: Sampler
     trainer: Trainer
     base_model: str = "smollm2-135m-instruct"
@@ -112,6 +118,13 @@ class Workflow:
     """Seconds after which verifying one answer is stopped."""
     seed: Int = 0
     """Fixes every random draw: the evaluation problems, traces, the order of rows. Runs with different seeds show how much is chance."""
+
+    _objects = field_validator("*", mode="before")(no_class)
+
+    @field_validator("verifier", mode="before")
+    @classmethod
+    def _of_a_function(cls, value: Any) -> Any:
+        return FunctionVerifier(value) if inspect.isroutine(value) else value
 
     @model_validator(mode="after")
     def _steps_are_scored(self) -> Workflow:
