@@ -35,6 +35,7 @@ from selfimprove.training.sft import SFT
 from selfimprove.verification.nonsense import Guess, accepted_guesses
 from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
 from selfimprove.verification.reference_check import rejected_references
+from selfimprove.verification.report import Report
 from selfimprove.workflow.decontaminate import decontaminated
 from selfimprove.workflow.teacher import Teacher
 from selfimprove.workflow.workflow import Workflow
@@ -58,7 +59,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
     """
     findings: list[Finding] = []
     cost = None
-    sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference))
+    sets = _attempt("problems", findings, lambda: load_sets(*workflow.sets))
     model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)))
     if sets is not None:
         problems, eval_problems = sets
@@ -120,19 +121,24 @@ def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problem
         return
     try:
         yield Finding("confinement", True, _confinement(workflow.verifier.confinement))
-        everything = [problem for problem in (*problems, *eval_problems) if problem.answer]
-        rejected = rejected_references(pool, everything)
-        if rejected:
-            problem, report = rejected[0]
-            detail = f"{len(rejected)} of {len(everything)} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {report}"
-        else:
-            detail = f"{workflow.verifier.name} accepts all {len(everything)} reference answers"
-        yield Finding("references", not rejected, detail)
-        yield _guesses(workflow.verifier.name, accepted_guesses(pool, everything))
+        everything = [*problems, *eval_problems]
+        answered = [problem for problem in everything if problem.answer]
+        if answered:
+            yield _references(workflow.verifier.name, rejected_references(pool, answered), len(answered))
+        yield _guesses(workflow.verifier.name, accepted_guesses(pool, answered if workflow.verifier.needs_reference else everything))
         if isinstance(workflow.first_prompter, FewShot):
             yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, eval_problems)
     finally:
         pool.close()
+
+
+def _references(verifier: str, rejected: Sequence[tuple[Problem, Report]], answered: int) -> Finding:
+    """Whether the verifier accepts the reference answers."""
+    if not rejected:
+        return Finding("references", True, f"{verifier} accepts all {answered} reference answers")
+    problem, report = rejected[0]
+    detail = f"{len(rejected)} of {answered} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {report}"
+    return Finding("references", False, detail)
 
 
 def _options(workflow: Workflow, problems: Sequence[Problem]) -> Iterator[Finding]:

@@ -81,7 +81,7 @@ def open_run_context(
     """
     with writing(run_dir) as run:
         progress = progress or NoProgress()
-        problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
+        problems, eval_problems = load_sets(*workflow.sets)
         clean, index = decontaminated(workflow, problems, eval_problems)
         base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)), "base")
         settings = describe(workflow)

@@ -150,9 +150,15 @@ class Workflow:
 
     @property
     def needs_reference(self) -> bool:
-        """Whether the problems to learn from need reference answers: the selector or another part uses them."""
+        """Whether the problems to learn from need reference answers: the verifier of selected or reinforced traces, or another part, uses them."""
         practised = self.reinforcement is not None or any(one.reinforcement for one in self.rounds)
-        return self.selector.needs_reference or self.answer_only_baseline or self.rationalization is not None or practised
+        verified = self.verifier.needs_reference and (self.selector.needs_reference or practised)
+        return verified or self.answer_only_baseline or self.rationalization is not None
+
+    @property
+    def sets(self) -> tuple[ProblemSource, ProblemSource | int, int, bool, bool]:
+        """The arguments of `problems.sets.load_sets`."""
+        return self.problems, self.eval_problems, self.seed, self.needs_reference, self.verifier.needs_reference
 
     def of_generation(self, number: int) -> Workflow:
         """The workflow with the settings of this generation's round."""
