@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.commands.estimate import Lengths, estimate
 from selfimprove.commands.shown_options import hidden_options
@@ -74,12 +75,14 @@ def check(workflow: Workflow) -> dict[str, Any]:
         findings.append(_evaluation(eval_problems))
         sets = kept, eval_problems
     if model is not None:
-        findings.append(Finding("model", True, str(model)))
+        findings.append(Finding("model", True, "; ".join([str(model), *notes(model)])))
     if workflow.teacher is not None:
         findings.append(_teacher(workflow, workflow.teacher))
     if any(one.extra for one in (workflow.sampling, workflow.eval_sampling)) and isinstance(workflow.sampler, VLLM):
         findings.append(_extra(workflow))
     if sets is not None and model is not None:
+        if isinstance(workflow.first_prompter, FewShot):
+            findings += _shown_thinking(workflow.first_prompter, model, sets[0][0])
         lengths = _attempt("prompts", findings, lambda: _prompt_lengths(workflow, model, sets))
         if lengths is not None:
             findings.append(_room(workflow, model, lengths))
@@ -196,6 +199,19 @@ def _exemplars(
         if report.outcome is not Outcome.CORRECT:
             return Finding("exemplars", False, f"exemplar {number}: the verifier finds its answer {parsed.answer!r} {report}")
     return Finding("exemplars", True, f"all {len(prompter.exemplars)} verify; none is an evaluation problem")
+
+
+def _shown_thinking(prompter: FewShot, model: Path, problem: Problem) -> Iterator[Finding]:
+    """Whether the chat template shows the thinking of exemplars. A template that cannot be used is found elsewhere."""
+    tokenizer = load_tokenizer(model)
+    try:
+        (ids,) = encode_chats(tokenizer, [list(prompter.messages(problem))])
+    except UserError:
+        return
+    prompt = tokenizer.decode(ids)
+    if any(exemplar.rationale.strip() not in prompt for exemplar in prompter.exemplars):
+        told = "the chat template drops the thinking of exemplars, which are earlier turns; set first_prompter.one_turn=true"
+        yield Finding("thinking", False, told)
 
 
 def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:

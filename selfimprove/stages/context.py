@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.problems.sets import load_sets
 from selfimprove.protocols import Cluster, OpenTracker, Progress, Tracker
@@ -90,6 +91,8 @@ def open_run_context(
         run.save_problems("eval", eval_problems)
         counts = f"{len(clean)} problems, {len(eval_problems)} for evaluation"
         progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {counts}")
+        for note in notes(Path(base.path)):
+            progress.say(f"base model: {note}")
         if dropped := len(problems) - len(clean):
             progress.say(f"{dropped} problems are left out: they give evaluation problems away")
         opened = (tracker or NoTracker()).open(workflow.name, settings, run.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,22 @@ def test_a_prompter_that_hides_the_options_is_found(tiny_model: Path) -> None:
     assert shown["passed"] and shown["detail"] == "the prompters show them all"
     hidden = findings(tiny_model, problems=Table(choices), eval_problems=5, verifier=MultipleChoice(), prompter=Hiding())["options"]
     assert not hidden["passed"] and hidden["detail"].startswith("Hiding does not show the options of 20 of 20 problems")
+
+
+def test_a_template_that_drops_the_thinking_of_exemplars_is_found(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    template = (model / "chat_template.jinja").read_text()
+    own = "message['content']"
+    # As Qwen3's template does.
+    stripped = template.replace(own, f"({own}.split('</think>')[-1] if message['role'] == 'assistant' else {own})")
+    assert stripped != template
+    (model / "chat_template.jinja").write_text(stripped)
+    prompter = FewShot((EXEMPLAR,))
+    engine = VLLM(engine={"max_model_len": 512})
+    assert only_failure(model, sampler=engine, first_prompter=prompter) == (
+        "thinking",
+        "the chat template drops the thinking of exemplars, which are earlier turns; set first_prompter.one_turn=true",
+    )
+    assert "thinking" not in findings(tiny_model, sampler=engine, first_prompter=prompter)
+    assert "thinking" not in findings(model, sampler=engine, first_prompter=FewShot((EXEMPLAR,), one_turn=True))
