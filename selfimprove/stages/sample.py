@@ -90,11 +90,15 @@ def sample(
         traces = stream_traces(sampler, checkpoint, chain([first], waves), context.cluster, role)
         if teacher:
             traces = ([teacher.read(trace) for trace in batch] for batch in traces)
-        for judged in stream_verdicts(workflow.verifier, problems, traces, context.cluster, workflow.verifier_deadline):
-            shards.add(judged)
-            context.run.check_store()
-            correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
-            progress.advance(len(judged), tokens=sum(item.trace.output_tokens for item in judged), accepted=correct)
+        try:
+            for judged in stream_verdicts(workflow.verifier, problems, traces, context.cluster, workflow.verifier_deadline):
+                shards.add(judged)
+                context.run.check_store()
+                correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
+                progress.advance(len(judged), tokens=sum(item.trace.output_tokens for item in judged), accepted=correct)
+        except BaseException:
+            shards.keep()
+            raise
         progress.end()
         context.run.settle()
         if teacher:
