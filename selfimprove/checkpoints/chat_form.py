@@ -96,7 +96,7 @@ def other_template(folder: Path) -> str | None:
 
 def ends_of(*configurations: Mapping[str, Any]) -> list[int]:
     """The ids of end tokens in the first of the configurations that names some."""
-    named = next((found for one in configurations if (found := one.get("eos_token_id")) is not None), [])
+    named: Any = next((found for one in configurations if (found := one.get("eos_token_id")) is not None), [])
     return list(named) if isinstance(named, Sequence) else [int(named)]
 
 

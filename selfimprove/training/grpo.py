@@ -13,13 +13,14 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from selfimprove.checkpoints.chat_form import end_of_turn
 from selfimprove.errors import UserError
 from selfimprove.protocols import OpenVerifiers, Reinforcer, Resources, Verifiers
 from selfimprove.records import Checkpoint, Outcome, ReinforcementPrompt, Trace, TrainingStep
 from selfimprove.records.numbers import Float, Int, NonNegativeFloat, PositiveFloat, PositiveInt
 from selfimprove.thinking.traces import parsed
 from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
-from selfimprove.training.rows import end_of_turn, tokenize_prompt
+from selfimprove.training.rows import tokenize_prompt
 from selfimprove.training.training_thread import OnStep, run_training
 
 REWARDS = {Outcome.CORRECT: 1.0, Outcome.WRONG: 0.0, Outcome.UNPARSEABLE: 0.0}

@@ -3,7 +3,8 @@
 Every part is a dataclass; `selfimprove settings` lists every setting with its meaning.
 """
 
-from selfimprove import SFT, VLLM, Exemplar, FewShot, KeepCorrect, Replay, Sampling, Table, Workflow
+from selfimprove import SFT, VLLM, Exemplar, FewShot, FunctionVerifier, KeepCorrect, Replay, Sampling, Table, Workflow
+from selfimprove.records import Problem
 
 # A list of dicts here; Table("problems.csv") reads a file: CSV, TSV, JSON, JSON Lines or Parquet. Other columns become metadata.
 PROBLEMS = [
@@ -17,8 +18,8 @@ EXEMPLARS = (
 )
 
 
-def right(problem, answer):
-    """Whether the answer, the text after the thinking, is right: True, False, a score from 0 to 1, or None if it cannot be read."""
+def right(problem: Problem, answer: str) -> bool:
+    """Whether the answer, the text after the thinking, is right. It may also return a score from 0 to 1, or None if the answer cannot be read."""
     return answer.strip(" .`").casefold() == problem.answer.casefold()
 
 
@@ -29,7 +30,7 @@ workflow = Workflow(
     problems=Table(PROBLEMS),
     # Number of problems set aside for the evaluation and never trained on; take a hundred or more.
     eval_problems=2,
-    verifier=right,
+    verifier=FunctionVerifier(right),
     first_prompter=FewShot(EXEMPLARS),
     # max_model_len: maximum number of tokens of prompt and output together.
     sampler=VLLM(engine={"max_model_len": 512}),
