@@ -109,7 +109,10 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         """End the actors of this part, if any, and free what they reserved. Their calls in progress raise `WorkerFailed`."""
         with self._changing:
             for role in [role for role, (known, _) in self._workers.items() if known == part]:
-                self._workers.pop(role)[1].close()
+                worker = self._workers.pop(role)[1]
+                # With the cluster lost, no call would be answered.
+                if not self._ended():
+                    worker.close()
 
     def apart(self, one: WorkerPart, other: WorkerPart) -> bool:
         """Whether one of the two parts has whole GPUs to itself, or is set to use none (`gpus=0`)."""
