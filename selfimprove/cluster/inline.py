@@ -50,7 +50,7 @@ class InlineCluster:
         for role in [role for role, (known, _) in self._workers.items() if known == part]:
             self._workers.pop(role)[1].call("close")
 
-    def apart(self, one: WorkerPart, other: WorkerPart) -> bool:
+    def apart(self, role: str, part: WorkerPart) -> bool:
         """False: this process works on one call after another."""
         return False
 

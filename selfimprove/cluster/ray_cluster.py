@@ -114,9 +114,10 @@ class RayCluster(AbstractContextManager["RayCluster"]):
                 if not self._ended():
                     worker.close()
 
-    def apart(self, one: WorkerPart, other: WorkerPart) -> bool:
+    def apart(self, role: str, part: WorkerPart) -> bool:
         """Whether one of the two parts has whole GPUs to itself, or is set to use none (`gpus=0`)."""
-        return 0 in (one.resources.gpus, other.resources.gpus) or max(self._gpus(one), self._gpus(other)) >= 1
+        known, _ = self._workers[role]
+        return 0 in (known.resources.gpus, part.resources.gpus) or max(self._gpus(known), self._gpus(part)) >= 1
 
     def require_alive(self) -> None:
         """Do nothing while the local cluster lives; one that was not started here is not watched.

@@ -57,8 +57,8 @@ class Cluster(Protocol):
         """End the worker of this part, if any, to free its memory; the next `open` starts another."""
         ...
 
-    def apart(self, one: WorkerPart, other: WorkerPart) -> bool:
-        """Whether the two parts never share an accelerator, so that both can work at once, each called by a thread of its own."""
+    def apart(self, role: str, part: WorkerPart) -> bool:
+        """Whether the open part in this role and another part never share an accelerator, so that both can work at once, each called by a thread."""
         ...
 
     def close(self) -> None:

@@ -35,7 +35,8 @@ def sampling_ahead(context: RunContext, later: RunContext, champion: Checkpoint,
         return
     pairs = context.workflow.preference_pairs
     trainers = [context.workflow.trainer, *([pairs.trainer] if pairs and pairs.trainer else [])]
-    if not all(context.cluster.apart(workflow.sampler, trainer) for trainer in trainers):
+    context.cluster.open("sampler", workflow.sampler)
+    if not all(context.cluster.apart("sampler", trainer) for trainer in trainers):
         if not workflow.lag(number - 1):
             context.progress.say(
                 "overlap=1 saves no time here, as sampler and trainer have no GPU each: they take turns, on traces one step off-policy"
@@ -84,8 +85,8 @@ class _Borrowed:
     def end(self, part: WorkerPart) -> None:
         self.cluster.end(part)
 
-    def apart(self, one: WorkerPart, other: WorkerPart) -> bool:
-        return self.cluster.apart(one, other)
+    def apart(self, role: str, part: WorkerPart) -> bool:
+        return self.cluster.apart(role, part)
 
     def close(self) -> None: ...
 

@@ -23,7 +23,7 @@ cluster = RayCluster(ship=[module])
 for role, part in parts.items():
     cluster.open(role, part)
 gpus = {role: cluster._gpus(part) for role, part in parts.items()}
-print(json.dumps({**gpus, "apart": cluster.apart(parts["sampler"], parts["trainer"])}))
+print(json.dumps({**gpus, "apart": cluster.apart("sampler", parts["trainer"])}))
 cluster.close()
 ray.shutdown()
 """

@@ -9,5 +9,5 @@ from selfimprove.protocols import WorkerPart
 class Apart(InlineCluster):
     """Opens parts in this process, as if each had a GPU of its own."""
 
-    def apart(self, one: WorkerPart, other: WorkerPart) -> bool:
+    def apart(self, role: str, part: WorkerPart) -> bool:
         return True
