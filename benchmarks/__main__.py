@@ -26,6 +26,7 @@ NAMES = (
     "switching",
     "driver_memory",
     "simulated_actors",
+    "overlap",
     "naive",
 )
 FOLDER = Path(__file__).parent

@@ -50,6 +50,10 @@ class InlineCluster:
         for role in [role for role, (known, _) in self._workers.items() if known == part]:
             self._workers.pop(role)[1].call("close")
 
+    def apart(self, role: str, part: WorkerPart) -> bool:
+        """False: this process works on one call after another."""
+        return False
+
     def close(self) -> None:
         """Close every part."""
         while self._workers:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -38,6 +39,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         self._log_folder, self._deadline, self._retries = log_folder, deadline, retries
         self._workers: dict[str, tuple[WorkerPart, RayWorker]] = {}
         self._roles: set[str] = set()
+        self._changing = threading.RLock()
         self._owned = not ray.is_initialized()
         self._vital = _connect() if self._owned else {}
         for module in ship:
@@ -51,11 +53,15 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             WorkerFailed: the local cluster has lost one of its own processes.
         """
         self.require_alive()
-        if role in self._workers:
-            known, worker = self._workers[role]
-            if known == part:
-                return worker
-            self.end(known)
+        with self._changing:
+            if role in self._workers:
+                known, worker = self._workers[role]
+                if known == part:
+                    return worker
+                self.end(known)
+            return self._start(role, part)
+
+    def _start(self, role: str, part: WorkerPart) -> RayWorker:
         resources = part.resources
         gpus = self._gpus(part)
         options: dict[str, Any] = {
@@ -100,9 +106,18 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         return float(part.devices if part.devices > 1 and total else min(1.0, total / 2))
 
     def end(self, part: WorkerPart) -> None:
-        """End the actors of this part, if any, and free what they reserved."""
-        for role in [role for role, (known, _) in self._workers.items() if known == part]:
-            self._workers.pop(role)[1].close()
+        """End the actors of this part, if any, and free what they reserved. Their calls in progress raise `WorkerFailed`."""
+        with self._changing:
+            for role in [role for role, (known, _) in self._workers.items() if known == part]:
+                worker = self._workers.pop(role)[1]
+                # With the cluster lost, no call would be answered.
+                if not self._ended():
+                    worker.close()
+
+    def apart(self, role: str, part: WorkerPart) -> bool:
+        """Whether one of the two parts has whole GPUs to itself, or is set to use none (`gpus=0`)."""
+        known, _ = self._workers[role]
+        return 0 in (known.resources.gpus, part.resources.gpus) or max(self._gpus(known), self._gpus(part)) >= 1
 
     def require_alive(self) -> None:
         """Do nothing while the local cluster lives; one that was not started here is not watched.

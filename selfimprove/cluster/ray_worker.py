@@ -44,6 +44,7 @@ class RayWorker:
         self._role, self._deadline, self._retries = role, deadline, retries
         self._actor_class = ray.remote(PartActor).options(**options)
         self._arguments = arguments
+        self._closed = False
         self._lost = ray.exceptions.RayActorError, ray.exceptions.ObjectLostError
         self._actors = [self._start() for _ in range(copies)]
         self._coming: dict[int, tuple[Any, int]] = {}
@@ -137,11 +138,13 @@ class RayWorker:
         """Replace a copy that has died.
 
         Raises:
-            WorkerFailed: it died too often, or the local cluster is lost.
+            WorkerFailed: it died too often, the local cluster is lost, or this worker was closed.
         """
         import ray
 
         self._require_cluster()
+        if self._closed:
+            raise WorkerFailed(f"the {self._role} was ended in {method}") from error
         if deaths > self._retries:
             raise WorkerFailed(f"the {self._role} died {deaths} times in {method}: {_first_line(error)}") from error
         log.warning("the %s died in %s and is restarted: %s", self._role, method, _first_line(error))
@@ -151,9 +154,10 @@ class RayWorker:
         self._coming[copy] = self._actors[copy].heartbeat.remote(), deaths
 
     def close(self) -> None:
-        """Close the part, then end its processes."""
+        """Close the part, then end its processes. A call that another thread waits for raises `WorkerFailed`."""
         import ray
 
+        self._closed = True
         refs = [self._actors[copy].call.remote("close", ()) for copy in self._there()]
         if refs:
             ray.wait(refs, num_returns=len(refs), timeout=10)

@@ -57,6 +57,10 @@ class Cluster(Protocol):
         """End the worker of this part, if any, to free its memory; the next `open` starts another."""
         ...
 
+    def apart(self, role: str, part: WorkerPart) -> bool:
+        """Whether the open part in this role and another part never share an accelerator, so that both can work at once, each called by a thread."""
+        ...
+
     def close(self) -> None:
         """End every worker."""
         ...
@@ -100,7 +104,7 @@ class OpenTracker(Protocol):
 
 
 class Progress(Protocol):
-    """What the terminal shows while a stage works."""
+    """What the terminal shows while a stage works. A stage belongs to the thread that begins it: with `overlap=1` there can be two at once."""
 
     def begin(self, stage: str, total: int) -> None:
         """Begin a stage of `total` items; 0 if the number is not known yet."""

@@ -99,7 +99,7 @@ class LedgerEntry:
 
     problem_id: str
     set: str
-    """`train`: sampled from the champion before this generation; `eval`: evaluated with this generation's candidate."""
+    """`train`: sampled for this generation's training; `eval`: evaluated with this generation's candidate."""
     generation: Count
     right: Count
     samples: Positive
@@ -112,7 +112,7 @@ class GenerationReport:
     generation: Count
     """Number of the generation; 0 is the base model's evaluation."""
     start: Checkpoint
-    """The previous champion, which wrote the traces unless a teacher did."""
+    """The previous champion, which wrote the traces unless a teacher did or, with `overlap`, the champion before it."""
     candidate: Checkpoint
     score: Score
     """Score of the candidate."""

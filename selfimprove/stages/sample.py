@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from selfimprove.protocols import Prompter
-from selfimprove.records import Checkpoint, Outcome, Problem, Request, Usage
+from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Problem, Request, Usage
 from selfimprove.sampling.sampling import Sampling, requests_for
 from selfimprove.sampling.stream import stream_traces
 from selfimprove.settings.paths import describe
@@ -127,12 +127,12 @@ class SampleCounts:
     """Usage that an endpoint reported; None where none was used."""
 
 
-def count_samples(shards: JudgedShards) -> SampleCounts:
-    """Count verdicts and output tokens over all shards."""
+def count_samples(judged: Iterable[JudgedTrace]) -> SampleCounts:
+    """Count verdicts and output tokens."""
     outcomes, tokens, spent = Counter({outcome.value: 0 for outcome in Outcome}), 0, None
     right: Counter[str] = Counter()
     samples: Counter[str] = Counter()
-    for item in shards.read():
+    for item in judged:
         outcomes[item.verdict.outcome.value] += 1
         tokens += item.trace.output_tokens
         if more := item.trace.usage:

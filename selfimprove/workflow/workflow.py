@@ -103,6 +103,9 @@ class Workflow:
     """Trainer that learns from rewards on problems in place of rows, such as `GRPO()`; None: rows are trained on."""
     rounds: tuple[Round, ...] = ()
     """Settings of single generations, the first generation's first; later generations follow the workflow's settings."""
+    overlap: Literal[0, 1] = 0
+    """1: each generation from the second on is sampled from the champion before the last, while the generation before it trains, where sampler and
+    trainer never share a GPU. Its traces are then one step off-policy unless the last candidate was refused. 0: one after the other."""
     answer_only_baseline: bool = False
     """Whether to train a baseline on the same questions with the answers alone, for the same number of steps, and evaluate it alike."""
     behaviours: Behaviours | None = None
@@ -147,6 +150,27 @@ class Workflow:
                 told = "but ExpectedGain decides by what is accepted while they arrive; set allocator=FixedK()"
                 raise ValueError(f"{type(selector).__name__} compares all traces of a problem, {told}")
         return self
+
+    @model_validator(mode="after")
+    def _overlaps(self) -> Workflow:
+        every: tuple[Workflow | Round, ...] = (self, *self.rounds)
+        waits = {
+            "difficulty": (self.difficulty, "predicts from an evaluation that is not there yet"),
+            "reinforcement": (any(one.reinforcement for one in every), "learns from the samples of the last champion"),
+            "process_reward.search": (any(one.process_reward and one.process_reward.search for one in every), "scores on the trainer's GPU"),
+        }
+        for name, (used, why) in waits.items():
+            if self.overlap and used:
+                raise ValueError(f"overlap=1 samples while the generation before trains, but {name} {why}; set overlap=0")
+        return self
+
+    def lag(self, number: int) -> int:
+        """By how many generations the champion that samples generation `number` lags behind the last: 1 with `overlap`, else 0.
+
+        It goes by settings alone, so that a run gives the same traces however long its stages take. The first generation that the student samples has
+        no earlier champion.
+        """
+        return self.overlap if number > (2 if self.teacher else 1) else 0
 
     @property
     def needs_reference(self) -> bool:

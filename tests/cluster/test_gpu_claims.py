@@ -22,7 +22,8 @@ parts = {"sampler": workflow.sampler, "verifier": VerifierPool(workflow.verifier
 cluster = RayCluster(ship=[module])
 for role, part in parts.items():
     cluster.open(role, part)
-print(json.dumps({role: cluster._gpus(part) for role, part in parts.items()}))
+gpus = {role: cluster._gpus(part) for role, part in parts.items()}
+print(json.dumps({**gpus, "apart": cluster.apart("sampler", parts["trainer"])}))
 cluster.close()
 ray.shutdown()
 """
@@ -34,4 +35,4 @@ def test_the_quickstart_fits_on_the_gpus_that_there_are(gpus: int, each: float) 
     command = [sys.executable, "-c", CLAIM, str(gpus), str(ROOT / "workflows" / "quickstart.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == {"sampler": each, "verifier": 0, "trainer": each}
+    assert json.loads(done.stdout.splitlines()[-1]) == {"sampler": each, "verifier": 0, "trainer": each, "apart": gpus > 1}

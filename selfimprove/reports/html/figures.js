@@ -84,6 +84,7 @@ function funnel() {
       sampled, ...listed((reason) => outcomes.has(reason)),
       verified, ...listed((reason) => !outcomes.has(reason) && !tooLong(reason)),
       accepted, distinct, ...listed(tooLong),
+      ...(row.off_policy === undefined ? [] : [make("p", { class: "how" }, `Off-policy: ${count(row.off_policy)} of the accepted, from the champion before the last.`)]),
       make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}, including earlier generations.`)));
   }
   if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "No traces have been sampled."));
