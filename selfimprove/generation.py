@@ -45,7 +45,7 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
     with watch.time(Stage.EVALUATE):
         context.cluster.open("sampler", context.workflow.sampler)
         # Its libraries load while the sampler's engine starts.
-        context.cluster.open("trainer", context.of_generation(1).workflow.trainer)
+        context.cluster.prepare("trainer", context.of_generation(1).workflow.trainer)
         result = evaluate(context, base, folder / "evaluation", "base model, evaluation")
     report = GenerationReport(
         generation=0,

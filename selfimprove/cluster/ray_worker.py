@@ -53,6 +53,15 @@ class RayWorker:
     def _start(self) -> Any:
         return self._actor_class.remote(*self._arguments)
 
+    def gpu_memory(self) -> int:
+        """Bytes of GPU memory that torch holds in the copy that holds most; 0 where none answers."""
+        import ray
+
+        try:
+            return max(ray.get([self._actors[copy].gpu_memory.remote() for copy in self._there()], timeout=BEAT_SECONDS), default=0)
+        except ray.exceptions.RayError:
+            return 0
+
     def call(self, method: str, *arguments: object) -> Any:
         """Run the method on every copy and return the first result."""
         import ray

@@ -29,8 +29,8 @@ class Embedder(WorkerPart):
 
     batch_tokens: PositiveInt = 4096
     """Maximum number of tokens in a batch, padding included, the shared beginning of all prompts not. A longer prompt is a batch of its own."""
-    resources: Resources = Resources(cpus=0, gpus=0)
-    """The embedder works while sampler and trainer rest. On GPUs, give it a share that these two leave free: by default, they split one GPU."""
+    resources: Resources = Resources(cpus=0)
+    """No CPU is reserved: the embedder works while sampler and trainer rest."""
 
     def open(self) -> OpenEmbedder:
         """Load torch and transformers, which takes some seconds."""

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from selfimprove.cluster.hand_over import hand_over
 from selfimprove.errors import UserError
 from selfimprove.process_reward.reading import read
 from selfimprove.protocols import Cluster, Resources, StepScorer
@@ -132,5 +133,5 @@ def reading(model: Path) -> Reading:
 
 def step_rewards(scorer: StepScorer, asked: Asked, cluster: Cluster) -> list[tuple[float, ...]]:
     """The rewards of all thoughts in the given order, computed on the scorer's worker."""
-    worker = cluster.open("reward model", scorer)
+    worker = hand_over(cluster, "reward model", scorer, same_weights=True)
     return [rewards for start in range(0, len(asked), LARGEST_CALL) for rewards in worker.call("score", asked[start : start + LARGEST_CALL])]

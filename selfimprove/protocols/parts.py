@@ -59,8 +59,8 @@ class OpenSampler(Protocol):
         """
         ...
 
-    def rest(self) -> None:
-        """Free the accelerator for the trainer; the next `sample` wakes it."""
+    def rest(self, same_weights: bool = False) -> None:
+        """Free the GPU for another part; the next `sample` wakes it. `same_weights` says that it will be of the same checkpoint."""
         ...
 
     def close(self) -> None:
@@ -148,6 +148,11 @@ class OpenVerifiers(Protocol):
 @runtime_checkable
 class Verifiers(WorkerPart, Protocol):
     """A verifier with its deadline, opened where answers are verified: `verification.pool.VerifierPool`."""
+
+    @property
+    def devices(self) -> int:
+        """None: verifying computes on CPUs."""
+        return 0
 
     def open(self) -> OpenVerifiers:
         """Load the verifier; called on the worker."""

@@ -26,6 +26,10 @@ class Load:
 class Worker(Protocol):
     """One or more open copies of a part, in their own processes or in this one."""
 
+    def gpu_memory(self) -> int:
+        """Bytes of GPU memory that torch holds in the processes of this worker; of the copy that holds most, where there are several."""
+        ...
+
     def call(self, method: str, *arguments: object) -> Any:
         """Run the method on every copy and return the first result."""
         ...
@@ -45,12 +49,28 @@ class Worker(Protocol):
 class Cluster(Protocol):
     """Where work runs."""
 
+    def expect(self, roles: Mapping[str, Sequence[WorkerPart]]) -> None:
+        """Divide the GPUs among these parts, which may be opened later, by role.
+
+        Raises:
+            UserError: the cluster can never hold one of them.
+        """
+        ...
+
+    def opened(self, role: str) -> Worker | None:
+        """The open worker in this role; None if there is none."""
+        ...
+
     def open(self, role: str, part: WorkerPart) -> Worker:
         """The worker of this part: started by the first call, returned by every later call with an equal part.
 
         A role holds one part at a time: the worker of another part in the same role ends first, so that two engines or two trainers never compete
         for memory.
         """
+        ...
+
+    def prepare(self, role: str, part: WorkerPart) -> None:
+        """Open a part that is needed later, if there is room for it beside those that are open, so that its libraries load meanwhile."""
         ...
 
     def end(self, part: WorkerPart) -> None:

@@ -21,6 +21,7 @@ from selfimprove.storage.open_run import writing
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
 from selfimprove.workflow.decontaminate import decontaminated
+from selfimprove.workflow.roles import roles
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -98,6 +99,7 @@ def open_run_context(
         opened = (tracker or NoTracker()).open(workflow.name, settings, run.root)
         status, place = "FAILED", cluster()
         try:
+            place.expect(roles(workflow))
             if link := opened.start():
                 progress.say(link)
             yield RunContext(
@@ -126,8 +128,9 @@ def of_finished_run(
     """The context of a study on a finished run: its champion is what the stages start from.
 
     Raises:
-        UserError: The run has no champion yet.
+        UserError: The run has no champion yet, or the cluster can never hold a part of the workflow.
     """
+    cluster.expect(roles(workflow))
     return RunContext(
         workflow=workflow,
         run=run,

@@ -37,7 +37,7 @@ def fitting(context: RunContext, start: Checkpoint, rows: Sequence[Any], folder:
     made_from = {"rows": digest(rows), "tokenizer and chat template": start.tokenizer_hash, "trainer": digest([describe(part)])}
 
     def make() -> list[int]:
-        return _fitting_places(context, hand_over(context.cluster, context.workflow.sampler, "trainer", part), start, rows) if rows else []
+        return _fitting_places(context, hand_over(context.cluster, "trainer", part), start, rows) if rows else []
 
     return [rows[place] for place in keep(folder / "fitting.json", list[int], made_from, make)]
 
@@ -88,7 +88,7 @@ def train(
         if traces is not None:
             _require_agreement(context, start, rows, traces, part)
         steps: list[TrainingStep] = []
-        worker = hand_over(context.cluster, context.workflow.sampler, "trainer", part)
+        worker = hand_over(context.cluster, "trainer", part)
         fits = [rows[place] for place in _fitting_places(context, worker, start, rows)]
         context.progress.begin(label or name, 0)
         on_step = _steps_into(context, steps)
@@ -113,7 +113,7 @@ def _require_agreement(context: RunContext, start: Checkpoint, rows: Sequence[An
     bare = {problem.id: context.workflow.prompter.messages(problem) for problem in context.eval_problems}
     first = context.run.generation(0) / "evaluation" / "traces" / "shard-00000.parquet"
     asked = [(bare[trace.problem_id], trace) for trace in read_records(first, Trace)] if first.exists() else []
-    context.cluster.open("trainer", trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
+    hand_over(context.cluster, "trainer", trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
 
 
 def _steps_into(context: RunContext, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:
