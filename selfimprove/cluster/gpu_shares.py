@@ -32,9 +32,11 @@ class GPUShares:
 
     def of(self, part: WorkerPart) -> float:
         """GPUs that the process of each copy reserves."""
+        if part.starts_workers:
+            return 0.0
         if part.resources.gpus is not None:
             return part.resources.gpus
-        if not self.nodes or part.own_workers:
+        if not self.nodes:
             return 0.0
         return HALF if self.halves and part.devices == part.resources.copies == 1 else float(part.devices)
 
@@ -44,7 +46,10 @@ class GPUShares:
 
     def needed(self, part: WorkerPart) -> list[float]:
         """GPUs of each process that works for the part at once, those included that it starts itself."""
-        return self.held(part) + [1.0] * (part.devices * part.resources.copies if part.own_workers and self.nodes else 0)
+        if not part.starts_workers:
+            return self.held(part)
+        each = part.resources.gpus if part.resources.gpus is not None else float(bool(self.nodes))
+        return [each] * part.devices if each else []
 
     def fit(self, processes: Iterable[Sequence[float]]) -> bool:
         """Whether the nodes hold the processes of several parts at once, given the GPUs of each and started in this order."""
@@ -81,7 +86,7 @@ class GPUShares:
         there = f"the cluster has {sum(self.nodes):g}"
         if len(self.nodes) > 1:
             there += f", at most {max(self.nodes):g} on one node"
-        if max(needed) > 1 and not part.own_workers:
+        if max(needed) > 1 and not part.starts_workers:
             there += ", and each process needs its GPUs on one node"
         raise UserError(
             f"the {role} needs {_amount(needed)}, but {there}; lower its resources, tensor_parallel_size or number of processes, "

@@ -82,7 +82,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         with self._changing:
             if known := self._workers.get(role):
                 if known.part == part:
-                    if part.own_workers:
+                    if part.starts_workers:
                         self._make_room(role, part)
                     return known.worker
                 self.end(known.part)

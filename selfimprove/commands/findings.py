@@ -15,8 +15,10 @@ from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.commands.estimate import Lengths, estimate
+from selfimprove.cluster.gpu_shares import divide
+from selfimprove.cluster.gpus_in_sight import gpus_in_sight
 from selfimprove.commands.shown_options import hidden_options
-from selfimprove.errors import UserError
+from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
@@ -38,6 +40,7 @@ from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
 from selfimprove.verification.reference_check import rejected_references
 from selfimprove.verification.report import Report
 from selfimprove.workflow.decontaminate import decontaminated
+from selfimprove.workflow.roles import roles
 from selfimprove.workflow.teacher import Teacher
 from selfimprove.workflow.workflow import Workflow
 
@@ -76,6 +79,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
         sets = kept, eval_problems
     if model is not None:
         findings.append(Finding("model", True, "; ".join([str(model), *notes(model)])))
+    findings.append(_gpus(workflow))
     if workflow.teacher is not None:
         findings.append(_teacher(workflow, workflow.teacher))
     if any(one.extra for one in (workflow.sampling, workflow.eval_sampling)) and isinstance(workflow.sampler, VLLM):
@@ -225,6 +229,14 @@ def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
     if isinstance(workflow.trainer, SFT) and longest >= workflow.trainer.max_length:
         detail += f"; traces have up to {longest} tokens, and rows longer than trainer.max_length={workflow.trainer.max_length} are dropped"
     return Finding("teacher", True, detail)
+
+
+def _gpus(workflow: Workflow) -> Finding:
+    """What each part reserves of the GPUs that a run would find now."""
+    try:
+        return Finding("gpus", True, divide(roles(workflow), gpus_in_sight()).told())
+    except (UserError, WorkerFailed) as error:
+        return Finding("gpus", False, str(error))
 
 
 def _evaluation(eval_problems: Sequence[Problem]) -> Finding:

@@ -20,6 +20,7 @@ from selfimprove.records import Checkpoint, Message
 from selfimprove.records.foreign_text import read_object
 from selfimprove.records.numbers import Float
 from selfimprove.sampling.engine_options import engine_defaults
+from selfimprove.sampling.engine_sleep import named_holders, sleep, wake
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
 Asked = Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]
@@ -81,10 +82,14 @@ class OpenRewardModel:
         # As in `sampling.open_vllm`: AMX may not be enabled yet.
         torch.cpu._init_amx()
         defaults = engine_defaults(model, engine) | {"runner": "pooling", "enable_prefix_caching": False}
-        self._llm = LLM(**(defaults | engine))
+        with named_holders("start"):
+            self._llm = LLM(**(defaults | engine))
+        self._asleep = 0
 
     def score(self, asked: Asked) -> list[tuple[float, ...]]:
         """The calibrated chance, at the end of each thought of each trace, that the answer will be right.
+
+        On a GPU that others use too, the engine sleeps between calls.
 
         Raises:
             UserError: a trace is longer than the engine's context, or one of its thoughts is empty.
@@ -98,7 +103,10 @@ class OpenRewardModel:
         if (longest := max(len(ids) for ids, _ in sequences)) > room:
             raise UserError(f"a trace of {longest} tokens exceeds the reward model's context of {room}: raise max_model_len in its engine")
         prompts = [TokensPrompt(prompt_token_ids=ids) for ids, _ in sequences]
+        if self._asleep:
+            wake(self._llm, load=None)
         outputs = self._llm.encode(prompts, pooling_params=PoolingParams(use_activation=False), pooling_task="token_classify", use_tqdm=False)
+        self._asleep = sleep(self._llm, same_weights=True)
         scored = (self._probabilities(one.outputs.data, ends) for one, (_, ends) in zip(outputs, sequences, strict=True))
         return [next(scored) if thoughts else () for _, thoughts in asked]
 

@@ -45,10 +45,10 @@ class WorkerPart(Protocol):
         return 1
 
     @property
-    def own_workers(self) -> bool:
-        """Whether the part starts worker processes that reserve its `devices` themselves, one each and on any node, while it works, as Ray Train does.
+    def starts_workers(self) -> bool:
+        """Whether it computes in workers that it starts on Ray itself, one on each of its `devices`, for as long as it works.
 
-        Otherwise its own process reserves them, all on one node, for as long as it is open.
+        Its own process then reserves no GPU, and `resources.gpus` is what each worker reserves.
         """
         return False
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, PositiveInt, ValidationError
 
 from selfimprove.errors import UserError
+from selfimprove.protocols.worker_part import ALONE
 from selfimprove.records import Request
 from selfimprove.records.foreign_text import read_object
 from selfimprove.records.numbers import PositiveFloat
@@ -18,6 +20,10 @@ CACHE_BYTES = 1 << 30
 """Default size of the cache of keys and values on the CPU."""
 BLOCK = 32
 """Default tokens per cache block on the CPU. Finer than vLLM's 128, so that shorter prefixes are shared."""
+ON_ITS_OWN_GPU = {"gpu_memory_utilization": 0.9}
+"""Where no other part uses the GPU."""
+ON_A_SHARED_GPU = {"gpu_memory_utilization": 0.85, "enable_sleep_mode": True}
+"""Where others use the GPU while the engine sleeps. They keep their CUDA contexts, about half a GiB each, while it works."""
 UNSCALED = frozenset({"default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
 """Kinds of RoPE scaling whose factor `max_position_embeddings` includes already."""
 FIT_MEMORY = -1
@@ -55,7 +61,7 @@ def _tokens_in_cache(model: Path, chosen: dict[str, Any]) -> int:
     shape = _shape(model)
     heads = shape.num_attention_heads or 1
     width = shape.head_dim or max(1, (shape.hidden_size or 1) // heads)
-    size = 4 if chosen.get("dtype") in ("float32", "float") else 2
+    size = 1 if str(chosen.get("kv_cache_dtype")).startswith("fp8") else 4 if chosen.get("dtype") in ("float32", "float") else 2
     per_token = 2 * (shape.num_hidden_layers or 1) * (shape.num_key_value_heads or heads) * width * size
     block = int(chosen.get("block_size") or BLOCK)
     room = int(chosen.get("kv_cache_memory_bytes") or CACHE_BYTES) // (per_token * block)
@@ -99,8 +105,7 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
 
     defaults = {"model": str(model), "dtype": "bfloat16", "max_num_seqs": SEQUENCES, "use_tqdm_on_load": False}
     if torch.cuda.is_available():
-        # The trainer may share the device; asleep, the engine leaves it alone.
-        return defaults | {"max_model_len": FIT_MEMORY, "enable_sleep_mode": True, "gpu_memory_utilization": 0.45}
+        return defaults | {"max_model_len": FIT_MEMORY} | (ON_ITS_OWN_GPU if os.environ.get(ALONE) else ON_A_SHARED_GPU)
     length = engine_context(model, chosen)
     return defaults | {
         "max_model_len": length,

@@ -15,6 +15,7 @@ from selfimprove.checkpoints.folders import architecture
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.sampling.engine_options import engine_defaults, require_room
+from selfimprove.sampling.engine_sleep import KEEP, named_holders, sleep, wake
 from selfimprove.sampling.prompts import prompt_key, thinking_begun
 from selfimprove.sampling.sampling_parameters import sampling_parameters
 
@@ -34,7 +35,8 @@ class OpenVLLM:
         self._served: Checkpoint | None = None
         self._built: tuple[Any, ...] = ()
         """The architecture and the tokenizer that the engine was started with."""
-        self._asleep = False
+        self._asleep = 0
+        """The level of the engine's sleep; 0 awake."""
         self._proven = False
         """Whether the engine has shown that it obeys budgets."""
         self._thread = threading.Thread(target=self._work, name="vllm-engine", daemon=True)
@@ -70,9 +72,9 @@ class OpenVLLM:
             if isinstance(item, Trace):
                 return
 
-    def rest(self) -> None:
-        """On a GPU: move the weights out and drop the cache until the next `sample`."""
-        self._run(self._sleep)
+    def rest(self, same_weights: bool = False) -> None:
+        """On a GPU that others use too: free its memory until the next `sample`. Weights that are needed again wait in host memory."""
+        self._run(lambda: self._sleep(same_weights))
 
     def close(self) -> None:
         """End the engine and its thread."""
@@ -145,10 +147,7 @@ class OpenVLLM:
 
     def _serve(self, checkpoint: Checkpoint) -> None:
         """Make the engine hold these weights: reload them in place if nothing else differs, else start another engine."""
-        if self._asleep:
-            self._llm.wake_up()
-            self._asleep = False
-        if self._served == checkpoint:
+        if self._served == checkpoint and not self._asleep:
             return
         if self._served is not None and self._owners:
             raise RuntimeError(f"asked for {checkpoint.id} while traces of {self._served.id} are being sampled")
@@ -167,17 +166,28 @@ class OpenVLLM:
             torch.cpu._init_amx()
 
             processors = [BudgetForcing, *self._options.get("logits_processors", ())]
-            self._llm = LLM(**(engine_defaults(Path(checkpoint.path), self._options) | self._options | {"logits_processors": processors}))
+            with named_holders("start"):
+                self._llm = LLM(**(engine_defaults(Path(checkpoint.path), self._options) | self._options | {"logits_processors": processors}))
         else:
-            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": checkpoint.path})
-            # Its blocks were computed with the previous weights.
-            self._llm.reset_prefix_cache()
-        self._served, self._built = checkpoint, built
+            self._load(checkpoint)
+        self._served, self._built, self._asleep = checkpoint, built, 0
 
-    def _sleep(self) -> None:
-        if self._llm is not None and self._llm.llm_engine.vllm_config.model_config.enable_sleep_mode:
-            self._llm.sleep(level=1)
-            self._asleep = True
+    def _load(self, checkpoint: Checkpoint) -> None:
+        """Put these weights into the engine that runs, or sleeps."""
+
+        def reload() -> None:
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": checkpoint.path})
+
+        if self._asleep:
+            wake(self._llm, None if self._served == checkpoint and self._asleep == KEEP else reload)
+        else:
+            reload()
+        # Its blocks were computed with the previous weights.
+        self._llm.reset_prefix_cache()
+
+    def _sleep(self, same_weights: bool) -> None:
+        if self._llm is not None and not self._asleep:
+            self._asleep = sleep(self._llm, same_weights)
 
     def _trace(self, request: Request, opened: bool, begun: str, output: Any) -> Trace:
         from selfimprove.sampling.budget_forcing import written
@@ -206,7 +216,7 @@ class OpenVLLM:
     def _shut_down(self) -> None:
         if self._llm is not None:
             self._llm.llm_engine.engine_core.shutdown()
-            self._llm, self._served, self._proven = None, None, False
+            self._llm, self._served, self._proven, self._asleep = None, None, False, 0
             # Frees the cache of keys and values before another engine allocates its own.
             gc.collect()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from queue import SimpleQueue
@@ -54,6 +54,8 @@ def run_training(
             trained.append(fit(on_step).to(torch.bfloat16))
             queue.put(None)
         except BaseException as error:
+            # Its frames would keep the model for as long as anybody keeps the error.
+            traceback.clear_frames(error.__traceback__)
             queue.put(error)
 
     thread = Thread(target=work, name="training", daemon=True)
@@ -63,12 +65,11 @@ def run_training(
             if isinstance(item, BaseException):
                 raise item
             yield item
+        if into is not None:
+            save_checkpoint(trained[0], start, into)
     finally:
         stop.set()
         thread.join()
-    model = trained.pop()
-    if into is not None:
-        save_checkpoint(model, start, into)
-    del model
-    gc.collect()
-    return_freed_memory()
+        # Whoever uses the GPU next finds it empty, also after an error.
+        trained.clear()
+        return_freed_memory()

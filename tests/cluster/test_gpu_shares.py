@@ -39,7 +39,7 @@ class Spread(Trainer):
         return self.gpus
 
     @property
-    def own_workers(self) -> bool:
+    def starts_workers(self) -> bool:
         return True
 
 
@@ -92,7 +92,9 @@ def all_five() -> Workflow:
     """A workflow with a part in every role that computes on GPUs."""
     teacher = Teacher(sampler=VLLM(), model="a-teacher")
     rewards = StepRewards(SCORER)
-    return replace(toy_workflow(Path("/nowhere")), sampler=VLLM(), trainer=SFT(), teacher=teacher, process_reward=rewards, difficulty=DifficultyModel())
+    return replace(
+        toy_workflow(Path("/nowhere")), sampler=VLLM(), trainer=SFT(), teacher=teacher, process_reward=rewards, difficulty=DifficultyModel()
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,11 @@ def test_the_largest_part_of_a_role_counts() -> None:
     ("part", "nodes", "message"),
     [
         (sampler(4), [2], "the sampler needs 4 GPUs, but the cluster has 2, and each process needs its GPUs on one node"),
-        (sampler(16), [8, 8], "the sampler needs 16 GPUs, but the cluster has 16, at most 8 on one node, and each process needs its GPUs on one node"),
+        (
+            sampler(16),
+            [8, 8],
+            "the sampler needs 16 GPUs, but the cluster has 16, at most 8 on one node, and each process needs its GPUs on one node",
+        ),
         (sampler(copies=4), [1], "the sampler needs 4 x 1 GPU, but the cluster has 1"),
         (sampler(gpus=1), [], "the sampler needs 1 GPU, but the cluster has 0"),
     ],
