@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from selfimprove.cluster.hand_over import left_on_gpu
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.ledger import coverage, entries
@@ -87,6 +88,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     if workflow.difficulty and number > 1:
         with watch.time(Stage.PREDICT):
             prediction = predict(context, champion, draw(context, number), number)
+        watch.note_left(Stage.PREDICT, left_on_gpu(context.cluster, "embedder"))
     context = replace(context, predicted=prediction.rates)
     collected = collect(context, writer, number, folder, watch, off_policy=writer.id != champion.id)
     sampled, selection = collected.sampled, collected.selection
@@ -99,6 +101,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     with sampling_ahead(context, later, champion, number + 1), watch.time(Stage.TRAIN):
         trained = train_candidate(context, start, rows, pairs, collected, number)
         context.tracker.log_training(number, trained.steps)
+    watch.note_left(Stage.TRAIN, left_on_gpu(context.cluster, "trainer"))
     with watch.time(Stage.EVALUATE):
         result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
     rationalization = collected.rationalized.figures(rows)
@@ -128,6 +131,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         rationalization=rationalization,
         difficulty=prediction.figures(sampled.solves),
         spent=sampled.spent,
+        gpu_memory_left=watch.gpu_memory_left,
     )
     write_json(folder / "report.json", report)
     return report

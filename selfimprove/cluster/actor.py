@@ -40,8 +40,8 @@ class PartActor:
             yield item
             self._note(f"handed over batch {number} of {method}")
 
-    def gpu_memory(self) -> int:
-        """Bytes of GPU memory that torch holds in this process."""
+    def gpu_memory(self) -> int | None:
+        """Bytes of GPU memory that torch holds in this process; None where it has not used a GPU."""
         return held()
 
     def heartbeat(self) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 
-def held() -> int:
-    """Bytes that torch has reserved on the GPUs of this process; 0 where it has not used one."""
+def held() -> int | None:
+    """Bytes that torch has reserved on the GPUs of this process; None where it has not used one."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
-        return 0
+        return None
     return sum(torch.cuda.memory_reserved(device) for device in range(torch.cuda.device_count()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 def gpus_in_sight() -> tuple[float, ...]:
@@ -11,11 +12,10 @@ def gpus_in_sight() -> tuple[float, ...]:
     Raises:
         UserError: no cluster answers at `RAY_ADDRESS`.
     """
-    import ray
-
     from selfimprove.cluster.ray_cluster import RayCluster, gpus_of_nodes
 
-    if ray.is_initialized():
+    # Ray takes a second to import, and is not needed to count what is here.
+    if (ray := sys.modules.get("ray")) and ray.is_initialized():
         return gpus_of_nodes()
     if os.environ.get("RAY_ADDRESS"):
         with RayCluster():

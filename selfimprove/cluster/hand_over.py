@@ -16,7 +16,7 @@ def hand_over(cluster: Cluster, role: str, part: WorkerPart, same_weights: bool 
     return cluster.open(role, part)
 
 
-def left_on_gpu(cluster: Cluster, role: str) -> int:
-    """Bytes of GPU memory that the worker in this role holds although its work is done; 0 where none is open."""
+def left_on_gpu(cluster: Cluster, role: str) -> int | None:
+    """Bytes of GPU memory that the worker in this role holds although its work is done; None where no such worker has used a GPU."""
     worker = cluster.opened(role)
-    return worker.gpu_memory() if worker else 0
+    return worker.gpu_memory() if worker else None

@@ -17,8 +17,8 @@ class InlineWorker:
     def __init__(self, opened: Any) -> None:
         self._opened = opened
 
-    def gpu_memory(self) -> int:
-        """Bytes of GPU memory that torch holds in this process."""
+    def gpu_memory(self) -> int | None:
+        """Bytes of GPU memory that torch holds in this process; None where it has not used a GPU."""
         return held()
 
     def call(self, method: str, *arguments: object) -> Any:

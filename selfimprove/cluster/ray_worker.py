@@ -53,14 +53,15 @@ class RayWorker:
     def _start(self) -> Any:
         return self._actor_class.remote(*self._arguments)
 
-    def gpu_memory(self) -> int:
-        """Bytes of GPU memory that torch holds in the copy that holds most; 0 where none answers."""
+    def gpu_memory(self) -> int | None:
+        """Bytes of GPU memory that torch holds in the copy that holds most; None if it has not used a GPU, or does not answer."""
         import ray
 
         try:
-            return max(ray.get([self._actors[copy].gpu_memory.remote() for copy in self._there()], timeout=BEAT_SECONDS), default=0)
+            found = ray.get([self._actors[copy].gpu_memory.remote() for copy in self._there()], timeout=BEAT_SECONDS)
         except ray.exceptions.RayError:
-            return 0
+            return None
+        return max((one for one in found if one is not None), default=None)
 
     def call(self, method: str, *arguments: object) -> Any:
         """Run the method on every copy and return the first result."""

@@ -14,7 +14,6 @@ from rich.console import Console
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
-from selfimprove.commands.estimate import Lengths, estimate
 from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
 from selfimprove.commands.shown_options import hidden_options

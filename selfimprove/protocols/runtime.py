@@ -26,8 +26,8 @@ class Load:
 class Worker(Protocol):
     """One or more open copies of a part, in their own processes or in this one."""
 
-    def gpu_memory(self) -> int:
-        """Bytes of GPU memory that torch holds in the processes of this worker; of the copy that holds most, where there are several."""
+    def gpu_memory(self) -> int | None:
+        """Bytes of GPU memory that torch holds in the worker's process, in the copy that holds most; None if torch has not used a GPU there."""
         ...
 
     def call(self, method: str, *arguments: object) -> Any:

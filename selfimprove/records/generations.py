@@ -144,6 +144,10 @@ class GenerationReport:
     spent: Usage | None = None
     """Usage that an endpoint reported for the sampled traces, without failed attempts and traces lost to a stop; None without an endpoint."""
 
+    gpu_memory_left: Mapping[Stage, Count] = field(default_factory=dict)
+    """Bytes of GPU memory that torch still held in the process of a stage after it, by stage; a stage that used no GPU is absent. vLLM is not
+    counted: asleep, it holds addresses without memory."""
+
     @property
     def samples_per_problem(self) -> float:
         """Mean number of samples of the problems that were sampled; 0 without any."""

@@ -70,6 +70,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "difficulty": report.difficulty.figures() if report.difficulty else {},
         "spent": asdict(report.spent) if report.spent else None,
+        "gpu_memory_left": dict(report.gpu_memory_left),
         "checkpoint": report.candidate.path,
     }
 

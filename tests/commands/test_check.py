@@ -53,6 +53,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
         "exemplars",
         "evaluation",
         "model",
+        "gpus",
         "context",
     ]
     # Half of 32 tokens: two samples of 25 problems in two generations, and 15 problems in five evaluations.
@@ -60,6 +61,18 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
     # At most all 50 traces in the first training, and all 100 in the second.
     assert result["estimate"]["trained_tokens"] > 150 * 16
     assert result["estimate"]["minutes"] > 0
+
+
+def test_who_reserves_which_gpus_is_told_and_what_never_fits_is_refused(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert findings(tiny_model)["gpus"]["detail"] == "none: everything runs on CPUs"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert findings(tiny_model)["gpus"]["detail"] == "sampler 1/2 GPU, trainer 1/2 GPU, verifier none"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert findings(tiny_model)["gpus"]["detail"] == "sampler 1 GPU, trainer 1 GPU, verifier none"
+    wide = VLLM(engine={"tensor_parallel_size": 2})
+    assert findings(tiny_model, sampler=wide)["gpus"]["detail"] == "sampler 2 GPUs, trainer 1 GPU, verifier none; sampler, trainer in turns"
+    name, detail = only_failure(tiny_model, sampler=VLLM(engine={"tensor_parallel_size": 4}))
+    assert name == "gpus" and detail.startswith("the sampler needs 4 GPUs, but the cluster has 2")
 
 
 @pytest.mark.parametrize(

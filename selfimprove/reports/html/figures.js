@@ -157,6 +157,10 @@ function figures() {
     : ["base", "", "", "", "", "", ...scored(row), ""]));
   for (const [name, row] of Object.entries(run.baseline_details)) rows.push([name.replace("_", "-"), "", "", "", "", "", ...scored(row), ""]);
   place("figures").append(table(heads, rows));
+  const left = new Map();
+  for (const [stage, bytes] of run.generations.flatMap((row) => Object.entries(row.gpu_memory_left))) left.set(stage, Math.max(bytes, left.get(stage) ?? 0));
+  const held = [...left].map(([stage, bytes]) => `${stage} ${(bytes / 2 ** 30).toFixed(1)} GiB`).join(", ");
+  if (held) place("figures").append(make("p", { class: "how" }, `Most GPU memory that torch held after a stage: ${held}.`));
 }
 
 story();
