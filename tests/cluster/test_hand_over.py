@@ -41,9 +41,7 @@ def test_the_sampler_rests_before_another_part_opens_and_only_if_it_is_open() ->
 
 
 @pytest.mark.parametrize("left", [None, 0, 5 << 30])
-def test_what_the_training_leaves_on_the_gpu_is_a_figure_where_there_is_a_gpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int | None
-) -> None:
+def test_what_a_training_leaves_on_a_gpu_is_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int | None) -> None:
     monkeypatch.setattr("selfimprove.cluster.inline.held", lambda: left)
     improve(toy_workflow(make_toy_model(tmp_path / "model", 0.2), generations=1), tmp_path / "run", InlineCluster)
     run = RunFolder(tmp_path / "run")
