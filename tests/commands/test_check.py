@@ -144,7 +144,14 @@ def test_a_further_setting_that_vllm_does_not_know_is_found(tiny_model: Path) ->
 
 def test_checks_that_need_no_model_run_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
-    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "confinement", "references", "guesses", "evaluation"]
+    assert [name for name, finding in found.items() if finding["passed"]] == [
+        "problems",
+        "confinement",
+        "references",
+        "guesses",
+        "evaluation",
+        "gpus",
+    ]
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
 
 
