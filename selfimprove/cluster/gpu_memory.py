@@ -10,4 +10,4 @@ def held() -> int | None:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None
-    return sum(torch.cuda.memory_reserved(device) for device in range(torch.cuda.device_count()))
+    return sum(int(torch.cuda.memory_reserved(device)) for device in range(torch.cuda.device_count()))

@@ -16,6 +16,7 @@ from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
+from selfimprove.commands.estimate import Lengths, estimate
 from selfimprove.commands.shown_options import hidden_options
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.errors.redaction import redact

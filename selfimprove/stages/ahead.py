@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -81,6 +81,15 @@ class _Borrowed:
             if self.taken_back:
                 raise WorkerFailed(f"the run ended before the {role} was opened")
             return self.cluster.open(role, part)
+
+    def expect(self, roles: Mapping[str, Sequence[WorkerPart]]) -> None:
+        self.cluster.expect(roles)
+
+    def opened(self, role: str) -> Worker | None:
+        return self.cluster.opened(role)
+
+    def prepare(self, role: str, part: WorkerPart) -> None:
+        self.cluster.prepare(role, part)
 
     def end(self, part: WorkerPart) -> None:
         self.cluster.end(part)

@@ -185,7 +185,7 @@ def test_resources_that_the_cluster_lacks_are_refused_at_once(cluster: RayCluste
 @pytest.mark.parametrize("part", [VLLM(engine={"tensor_parallel_size": 4}, resources=Resources(copies=2)), SFT(processes=8)])
 def test_a_part_on_several_gpus_reserves_all_of_them(cluster: RayCluster, part: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("selfimprove.cluster.ray_cluster.gpus_of_nodes", lambda: (7.0,))
-    with RayCluster() as empty, pytest.raises(UserError, match="the many needs (2 x 4|8) GPUs, but the cluster has 7"):
+    with RayCluster() as empty, pytest.raises(UserError, match=r"the many needs (2 x 4|8) GPUs, but the cluster has 7"):
         empty.open("many", part)
 
 
