@@ -17,6 +17,7 @@ from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.sampling.engine_options import engine_defaults, require_room
 from selfimprove.sampling.engine_sleep import KEEP, named_holders, sleep, wake
 from selfimprove.sampling.prompts import prompt_key, thinking_begun
+from selfimprove.sampling.rollouts import require_scores, scored_trace
 from selfimprove.sampling.sampling_parameters import sampling_parameters
 
 GATHER_SECONDS = 0.2
@@ -31,6 +32,8 @@ class OpenVLLM:
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._owners: dict[str, tuple[Request, tuple[bool, str], queue.SimpleQueue[Any]]] = {}
         """The requests in progress: each with the thinking before its output, and the queue for its trace."""
+        self._scored: set[str] = set()
+        """Those of the requests in progress whose traces are rollouts."""
         self._llm: Any = None
         self._served: Checkpoint | None = None
         self._built: tuple[Any, ...] = ()
@@ -44,8 +47,19 @@ class OpenVLLM:
 
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
         """One trace for every request, in batches as they finish."""
+        return self._sampled(checkpoint, requests)
+
+    def rollouts(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        """As `sample`; each trace is a `Rollout`.
+
+        Raises:
+            UserError: the engine would report other probabilities than those it draws from.
+        """
+        return self._sampled(checkpoint, requests, scored=True)
+
+    def _sampled(self, checkpoint: Checkpoint, requests: Sequence[Request], scored: bool = False) -> Iterator[list[Trace]]:
         finished: queue.SimpleQueue[Trace | BaseException] = queue.SimpleQueue()
-        self._run(lambda: self._submit(checkpoint, requests, finished))
+        self._run(lambda: self._submit(checkpoint, requests, finished, scored=scored))
         missing = len(requests)
         while missing:
             batch = [finished.get()]
@@ -101,6 +115,7 @@ class OpenVLLM:
             for _, _, finished in self._owners.values():
                 finished.put(error)
             self._owners.clear()
+            self._scored.clear()
             return
         for output in outputs:
             if not output.finished:
@@ -113,12 +128,17 @@ class OpenVLLM:
                 except UserError as error:
                     finished.put(error)
 
-    def _submit(self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Any], watched: bool = False) -> None:
+    def _submit(
+        self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Any], watched: bool = False, scored: bool = False
+    ) -> None:
         from vllm import TokensPrompt
 
         from selfimprove.sampling.budget_forcing import carried
 
         self._serve(checkpoint)
+        if scored:
+            require_scores(requests, self._llm.llm_engine.vllm_config.model_config.logprobs_mode)
+            self._scored.update(request.id for request in requests)
         if any(request.budget or request.stop_after_thoughts for request in requests):
             self._prove_budgets()
         tokenizer = self._llm.get_tokenizer()
@@ -129,7 +149,9 @@ class OpenVLLM:
                 prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
             require_room(request, len(prompts[key]) + len(request.prefix), room)
         begun = [thinking_begun(tokenizer, prompts[prompt_key(request)], request) for request in requests]
-        parameters = [sampling_parameters(request, carried(request, *so_far), watched) for request, so_far in zip(requests, begun, strict=True)]
+        parameters = [
+            sampling_parameters(request, carried(request, *so_far), watched, scored) for request, so_far in zip(requests, begun, strict=True)
+        ]
         for request, so_far, chosen in zip(requests, begun, parameters, strict=True):
             self._owners[request.id] = (request, so_far, finished)
             prompt = TokensPrompt(prompt_token_ids=[*prompts[prompt_key(request)], *request.prefix])
@@ -195,7 +217,7 @@ class OpenVLLM:
         completion = output.outputs[0]
         assert self._served is not None
         forced, stopped = written(self._llm.llm_engine.vllm_config.model_config, request, opened, begun, completion.token_ids)
-        return Trace(
+        trace = Trace(
             id=request.id,
             problem_id=request.problem_id,
             checkpoint_id=self._served.id,
@@ -212,6 +234,10 @@ class OpenVLLM:
             delimiters=request.delimiters,
             opened=opened,
         )
+        if request.id not in self._scored:
+            return trace
+        self._scored.remove(request.id)
+        return scored_trace(trace, completion.logprobs)
 
     def _shut_down(self) -> None:
         if self._llm is not None:

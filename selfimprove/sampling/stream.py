@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Literal
 
 from selfimprove.protocols import Cluster, Load, Sampler
 from selfimprove.records import Checkpoint, Request, Trace
@@ -22,7 +23,12 @@ QUEUED = 1 / 8
 
 
 def stream_traces(
-    sampler: Sampler, checkpoint: Checkpoint, waves: Iterable[Sequence[Request]], cluster: Cluster, role: str = "sampler"
+    sampler: Sampler,
+    checkpoint: Checkpoint,
+    waves: Iterable[Sequence[Request]],
+    cluster: Cluster,
+    role: str = "sampler",
+    method: Literal["sample", "rollouts"] = "sample",
 ) -> Iterator[list[Trace]]:
     """One trace of `checkpoint` for every request, in batches as they finish; each trace comes once.
 
@@ -31,6 +37,7 @@ def stream_traces(
     Args:
         waves: Requests, one wave after another; a wave is taken when the sampler has room for it. An empty wave says that the next one waits for
             traces that are being sampled.
+        method: `rollouts` for traces with log-probabilities, each a `Rollout`.
     """
     copies, sequences = sampler.resources.copies, sampler.sequences
     load = Load(math.ceil(sequences * (1 + QUEUED)), of_call=lambda arguments: len(arguments[1]), of_item=len)
@@ -44,7 +51,7 @@ def stream_traces(
             if not wave:
                 yield None
 
-    for batches in cluster.open(role, sampler).stream("sample", calls(), load):
+    for batches in cluster.open(role, sampler).stream(method, calls(), load):
         new = []
         for trace in chain.from_iterable(batches):
             # A call that was run again after its worker died brings some traces twice.

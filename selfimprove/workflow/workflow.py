@@ -172,6 +172,15 @@ class Workflow:
         """
         return self.overlap if number > (2 if self.teacher else 1) else 0
 
+    @model_validator(mode="after")
+    def _rolls_out(self) -> Workflow:
+        reinforcers = [one.reinforcement for one in (Round(reinforcement=self.reinforcement), *self.rounds) if one.reinforcement]
+        if (asking := next((one for one in reinforcers if one.needs_rollouts), None)) and not self.sampler.gives_rollouts:
+            part, sampler = type(asking).__name__, type(self.sampler).__name__
+            told = f'which {sampler} does not give: set sampler=VLLM(), or {part}(rollouts="trainer") to sample in the training process'
+            raise ValueError(f"{part} learns from rollouts of the sampler, {told}")
+        return self
+
     @property
     def needs_reference(self) -> bool:
         """Whether the problems to learn from need reference answers: the verifier of selected or reinforced traces, or another part, uses them."""

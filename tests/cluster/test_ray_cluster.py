@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 import toy
@@ -76,6 +77,34 @@ class Echo(WorkerPart):
         import time
 
         time.sleep(60)
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Asks(WorkerPart):
+    """Asks in a stream and waits for a call that answers. The first answer kills it."""
+
+    flag: str = ""
+
+    def open(self) -> OpenAsks:
+        return OpenAsks(self.flag)
+
+
+class OpenAsks:
+    def __init__(self, flag: str) -> None:
+        self._flag = Path(flag)
+        self._answers: SimpleQueue[str] = SimpleQueue()
+
+    def ask(self, question: str) -> Iterator[str]:
+        yield question
+        yield self._answers.get()
+
+    def answer(self, word: str) -> None:
+        if not self._flag.exists():
+            self._flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._answers.put(word)
 
     def close(self) -> None: ...
 
@@ -148,6 +177,17 @@ def test_a_call_whose_worker_died_is_run_again(cluster: RayCluster, tmp_path: Pa
     worker = cluster.open("mortal", Echo(Resources(cpus=0), flag=str(tmp_path / "died")))
     assert set(chain.from_iterable(worker.stream("die_once", [(["a", "b", "c"],), (["d", "e"],)]))) == set("abcde")
     assert (tmp_path / "died").exists()
+
+
+def test_a_stream_is_answered_by_calls_and_asks_again_after_its_worker_died(cluster: RayCluster, tmp_path: Path) -> None:
+    worker = cluster.open("asks", Asks(flag=str(tmp_path / "died")))
+    items = []
+    for item in chain.from_iterable(worker.stream("ask", [("why?",)])):
+        items.append(item)
+        if item == "why?":
+            worker.call("answer", f"because {len(items)}")
+    cluster.end(Asks(flag=str(tmp_path / "died")))
+    assert items == ["why?", "why?", "because 2"]
 
 
 def test_a_worker_that_always_dies_is_named_and_given_up(cluster: RayCluster) -> None:
