@@ -107,9 +107,9 @@ def costs(traces: int) -> dict[str, float]:
     taken: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         cluster = InlineCluster()
-        list(stream_verdicts(ReasoningGymScorer(), problems, batches[:8], cluster))
+        list(stream_verdicts(VerifierPool(ReasoningGymScorer()), problems, batches[:8], cluster))
         begin = time.perf_counter()
-        judged = list(stream_verdicts(ReasoningGymScorer(), problems, batches, cluster))
+        judged = list(stream_verdicts(VerifierPool(ReasoningGymScorer()), problems, batches, cluster))
         taken["verify"] = time.perf_counter() - begin
         cluster.close()
         shards = JudgedShards(Path(folder), asked)

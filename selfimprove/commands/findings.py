@@ -34,7 +34,7 @@ from selfimprove.terminal.safe_text import printable
 from selfimprove.thinking.traces import parse
 from selfimprove.training.sft import SFT
 from selfimprove.verification.nonsense import Guess, accepted_guesses
-from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
+from selfimprove.verification.pool import OpenVerifierPool
 from selfimprove.verification.reference_check import rejected_references
 from selfimprove.verification.report import Report
 from selfimprove.workflow.decontaminate import decontaminated
@@ -118,7 +118,7 @@ def _attempt(name: str, findings: list[Finding], load: Callable[[], Any]) -> Any
 
 def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problems: Sequence[Problem]) -> Iterator[Finding]:
     try:
-        pool = VerifierPool(workflow.verifier, deadline=workflow.verifier_deadline).open()
+        pool = workflow.verifiers.open()
     except UserError as error:
         yield Finding("verifier", False, str(error))
         return

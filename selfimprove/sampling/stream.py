@@ -30,7 +30,7 @@ def stream_traces(
 
     Args:
         waves: Requests, one wave after another; a wave is taken when the sampler has room for it. An empty wave says that the next one waits for
-            traces that are being sampled.
+            verdicts on earlier traces. If none of these is being sampled any more, an empty batch is yielded.
     """
     copies, sequences = sampler.resources.copies, sampler.sequences
     load = Load(math.ceil(sequences * (1 + QUEUED)), of_call=lambda arguments: len(arguments[1]), of_item=len)
@@ -45,6 +45,9 @@ def stream_traces(
                 yield None
 
     for batches in cluster.open(role, sampler).stream("sample", calls(), load):
+        if not batches:
+            yield []
+            continue
         new = []
         for trace in chain.from_iterable(batches):
             # A call that was run again after its worker died brings some traces twice.
