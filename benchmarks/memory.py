@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.random_models import QWEN, random_model, shape
 from selfimprove.checkpoints.memory import Engine, Precision, sampling_memory, tokens_that_fit, training_memory
-from selfimprove.checkpoints.shape import Shape, read_shape
+from selfimprove.checkpoints.shape import read_shape
 
 CARDS = (24, 48, 80, 141)
 """Sizes of GPUs in GB, as they are sold."""
@@ -22,38 +23,13 @@ UTILIZATION = 0.85
 """Share of a GPU for an engine that shares it with a sleeping trainer."""
 
 
-def qwen(hidden: int, inner: int, layers: int, heads: int, key_heads: int, tied: bool = False, head: int = 128) -> Shape:
-    return Shape(
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=key_heads,
-        head_dim=head,
-        vocab_size=151_936,
-        tie_word_embeddings=tied,
-    )
-
-
-MODELS = {
-    "0.5B": qwen(896, 4864, 24, 14, 2, tied=True, head=64),
-    "1.5B": qwen(1536, 8960, 28, 12, 2, tied=True),
-    "3B": qwen(2048, 11008, 36, 16, 2, tied=True),
-    "7B": qwen(3584, 18944, 28, 28, 4),
-    "14B": qwen(5120, 13824, 48, 40, 8),
-    "32B": qwen(5120, 27648, 64, 40, 8),
-    "72B": qwen(8192, 29568, 80, 64, 8),
-}
-"""The shapes of Qwen2.5."""
-
-
 def training_table(gpus: int = 1) -> str:
     """Return tokens per device that fit with TRL's trainer and checkpointing, for all weights and for an adapter."""
     rows = ["| model | " + " | ".join(f"{card} GB" for card in CARDS) + " |", "|---|" + "---|" * len(CARDS)]
-    for name, shape in MODELS.items():
+    for name, of in QWEN.items():
         cells = []
         for card in CARDS:
-            full, adapter = (tokens_that_fit(shape, "trl", int(card * 1e9), checkpointing=True, gpus=gpus, lora_rank=rank) for rank in (None, RANK))
+            full, adapter = (tokens_that_fit(of, "trl", int(card * 1e9), checkpointing=True, gpus=gpus, lora_rank=rank) for rank in (None, RANK))
             cells.append(f"{_thousands(full)} / {_thousands(adapter)}")
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
@@ -62,9 +38,9 @@ def training_table(gpus: int = 1) -> str:
 def sampling_table() -> str:
     """Return the tokens that the cache of one engine holds beside a sleeping trainer."""
     rows = ["| model | bytes per token | " + " | ".join(f"{card} GB" for card in CARDS) + " |", "|---|---|" + "---|" * len(CARDS)]
-    for name, shape in MODELS.items():
-        held = [sampling_memory(shape, int(card * 1e9), UTILIZATION).tokens for card in CARDS]
-        rows.append(f"| {name} | {shape.cache_bytes():,} | " + " | ".join(map(_thousands, held)) + " |")
+    for name, of in QWEN.items():
+        held = [sampling_memory(of, int(card * 1e9), UTILIZATION).tokens for card in CARDS]
+        rows.append(f"| {name} | {of.cache_bytes():,} | " + " | ".join(map(_thousands, held)) + " |")
     return "\n".join(rows)
 
 
@@ -77,47 +53,29 @@ def _thousands(tokens: int) -> str:
 
 
 CHECKED = ((256, 1024, 4, 4, 2, 4096, 300), (256, 640, 6, 8, 4, 1024, 400), (384, 1536, 3, 6, 6, 2048, 300))
-"""Small shapes: hidden, inner, layers, heads, key heads, vocabulary; and the tokens of a row. Longer than those rows for which attention on a CPU takes
-another path than on a GPU."""
+"""Small shapes (hidden, inner, layers, heads, key heads, vocabulary), and the tokens of a row: so many that attention on a CPU takes the way that it
+takes on a GPU."""
+FEW = 256
+"""Vocabulary for TRL's trainer: its head computes in tiles, on a CPU with many more copies of each than on a GPU."""
 ROWS = 4
+WAYS: tuple[tuple[Engine, bool], ...] = (("small", False), ("trl", False), ("trl", True))
+"""Engines, with and without checkpointing."""
 
 
-def check(ways: Sequence[tuple[Engine, bool]] = (("small", False), ("trl", False), ("trl", True))) -> Iterator[tuple[str, int, int]]:
+def check(ways: Sequence[tuple[Engine, bool]] = WAYS, checked: Sequence[tuple[int, ...]] = CHECKED) -> Iterator[tuple[str, int, int]]:
     """Train small random models for two steps and yield, for each, what it is, and the peak of the model and of torch's own accounting, in bytes."""
-    for *numbers, length in CHECKED:
-        with tempfile.TemporaryDirectory() as place:
-            folder = random_model(Path(place) / "model", *numbers)
-            for engine, checkpointing in ways:
-                precision, steps = _training(engine, folder, length, checkpointing)
-                measured = peak(steps)
-                expected = training_memory(read_shape(folder), engine, ROWS * length, checkpointing=checkpointing, precision=precision).peak
-                yield (
-                    f"{engine}{', checkpointing' if checkpointing else ''}, {precision}, shape {tuple(numbers)}, {ROWS} × {length}",
-                    expected,
-                    measured,
-                )
-
-
-def random_model(folder: Path, hidden: int, inner: int, layers: int, heads: int, key_heads: int, vocabulary: int) -> Path:
-    """Write a Llama of this shape with random weights and the embedded model's tokenizer."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from selfimprove.checkpoints.base_models import EMBEDDED_MODEL, resolve_model
-
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=key_heads,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(resolve_model(EMBEDDED_MODEL)).save_pretrained(folder)
-    return folder
+    for *numbers, vocabulary, length in checked:
+        for engine, again in ways:
+            words = vocabulary if engine == "small" else FEW
+            with tempfile.TemporaryDirectory() as place:
+                folder = random_model(Path(place) / "model", shape(*numbers, vocabulary=words, tied=True))
+                precision, train = _training(engine, folder, length, again)
+                of = read_shape(folder)
+                # transformers reads the weights in threads of its own, whose memory the profiler of this thread does not see.
+                measured = peak(train) + 4 * of.parameters
+                expected = training_memory(of, engine, ROWS * length, checkpointing=again, precision=precision).peak
+            way = f"{engine}{', checkpointing' if again else ''}, {precision}"
+            yield f"{way}: {', '.join(map(str, numbers))}, {words:,} words; {ROWS} rows of {length}", expected, measured
 
 
 def _training(engine: Engine, folder: Path, length: int, checkpointing: bool) -> tuple[Precision, Callable[[], object]]:
@@ -126,7 +84,7 @@ def _training(engine: Engine, folder: Path, length: int, checkpointing: bool) ->
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     # Every token but the first has a loss.
-    rows = [{"input_ids": [5 + (row + place) % 900 for place in range(length)], "labels": [-100] + [7] * (length - 1)} for row in range(2 * ROWS)]
+    rows = [{"input_ids": [5 + (row + place) % 200 for place in range(length)], "labels": [-100] + [7] * (length - 1)} for row in range(2 * ROWS)]
     if engine == "trl":
         return "bfloat16", lambda: _stock(folder, tokenizer, rows, checkpointing)
 

@@ -76,9 +76,8 @@ def training_memory(
     # Autocast casts a layer when it is needed. Without checkpointing every copy stays until the backward pass has used it.
     copied = parameters // shape.layers if checkpointing or gpus > 1 else parameters
     layer = layer_bytes(shape, engine, precision)
-    passed = shape.layers * ((2 if engine == "small" and half else 4) * (shape.hidden_size or 1) if checkpointing else layer) + (
-        layer if checkpointing else 0
-    )
+    between = (2 if engine == "small" and half else 4) * (shape.hidden_size or 1)
+    passed = shape.layers * between + layer if checkpointing else shape.layers * layer
     return TrainingMemory(
         weights=held * (parameters + adapter) // gpus + copies * copied,
         optimizer=kept * trained // gpus,
