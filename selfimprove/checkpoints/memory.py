@@ -15,8 +15,8 @@ RUNTIME = 1 << 30
 """Bytes of a CUDA context and of the kernels' workspaces: assumed."""
 USABLE = 0.9
 """Share of a device that a training can fill: the rest is lost between the blocks of torch's allocator. Assumed."""
-TILE = 4096 * 32768
-"""Logits that TRL's fused head computes at once: tokens × vocabulary."""
+TILE_TOKENS, TILE_WIDTH = 4096, 32768
+"""Tokens, and entries of the vocabulary, whose logits TRL's fused head computes at once on a GPU."""
 STEP_TOKENS = 8192
 """Tokens that vLLM computes at once while it reads prompts: its default on most devices."""
 
@@ -38,11 +38,18 @@ class TrainingMemory:
     """What the forward pass keeps for the backward pass."""
     logits: int
     """What the loss computes at the widest point."""
+    parts: int
+    """Parts in which the step is computed."""
 
     @property
     def peak(self) -> int:
-        """The larger of two moments: the loss, when all activations are there and no gradient is, and the end, when it is the other way round."""
-        return self.weights + self.optimizer + max(self.activations + self.logits, self.gradients)
+        """The most that is held at once.
+
+        In a step of one part all activations are there when the backward pass begins, and all gradients when it ends. In later parts the gradients of
+        earlier ones are there from the begin.
+        """
+        passing = self.activations + self.logits
+        return self.weights + self.optimizer + (max(passing, self.gradients) if self.parts == 1 else passing + self.gradients)
 
 
 def training_memory(
@@ -55,6 +62,7 @@ def training_memory(
     gpus: int = 1,
     lora_rank: int | None = None,
     precision: Precision = "bfloat16",
+    parts: int = 1,
 ) -> TrainingMemory:
     """Bytes on each device for a pass over `tokens` tokens of it.
 
@@ -67,23 +75,27 @@ def training_memory(
         gpus: Devices among which FSDP2 shards weights, gradients and optimizer state; each passes over `tokens` of its own.
         lora_rank: Rank of an adapter on every linear layer; None trains all weights.
         precision: What it computes in. In float32 the weights are their own masters.
+        parts: Passes in one step (gradient accumulation).
     """
     parameters, scored = shape.parameters, tokens if scored is None else scored
     adapter = sum(inputs + outputs for inputs, outputs in shape.linear_layers) * shape.layers * (lora_rank or 0)
     trained = adapter if lora_rank else parameters
     half = precision == "bfloat16"
     held, copies, kept, gradient = (2, 0, 12, 2) if engine == "small" and half else (4, 2 if half else 0, 8, 4)
+    # Weights that are not trained need no more precision than what is computed in.
+    frozen = (2 if half else 4) * parameters // gpus if lora_rank else 0
     # Autocast casts a layer when it is needed. Without checkpointing every copy stays until the backward pass has used it.
-    copied = parameters // shape.layers if checkpointing or gpus > 1 else parameters
+    copied = trained // shape.layers if checkpointing or gpus > 1 else trained
     layer = layer_bytes(shape, engine, precision)
     between = (2 if engine == "small" and half else 4) * (shape.hidden_size or 1)
     passed = shape.layers * between + layer if checkpointing else shape.layers * layer
     return TrainingMemory(
-        weights=held * (parameters + adapter) // gpus + copies * copied,
+        weights=frozen + held * trained // gpus + copies * copied,
         optimizer=kept * trained // gpus,
         gradients=gradient * trained // gpus,
         activations=tokens * passed,
-        logits=_logit_bytes(shape, engine, scored),
+        logits=_logit_bytes(shape, engine, scored, gpus),
+        parts=parts,
     )
 
 
@@ -102,11 +114,15 @@ def layer_bytes(shape: Shape, engine: Engine, precision: Precision = "bfloat16")
 
 
 def tokens_that_fit(shape: Shape, engine: Engine, device: int, *, checkpointing: bool = False, gpus: int = 1, lora_rank: int | None = None) -> int:
-    """The most tokens, all with a loss, that one device of this many bytes can pass over at once; 0 where the model itself does not fit."""
+    """The most tokens, all with a loss, that one device of this many bytes can pass over at once; 0 where the model itself does not fit.
+
+    With TRL's trainer a step may have several such parts.
+    """
 
     def peak(tokens: int) -> int:
-        return training_memory(shape, engine, tokens, checkpointing=checkpointing, gpus=gpus, lora_rank=lora_rank).peak
+        return training_memory(shape, engine, tokens, checkpointing=checkpointing, gpus=gpus, lora_rank=lora_rank, parts=parts).peak
 
+    parts = 1 if engine == "small" else 2
     room = int(USABLE * device) - RUNTIME
     fits, too_many = 0, 1 << 24
     while too_many - fits > 1:
@@ -151,10 +167,12 @@ def sampling_memory(shape: Shape, device: int, utilization: float, *, gpus: int 
     return SamplingMemory(weights, working, int(utilization * device) - weights - working - RUNTIME, shape.cache_bytes() // share)
 
 
-def _logit_bytes(shape: Shape, engine: Engine, scored: int) -> int:
+def _logit_bytes(shape: Shape, engine: Engine, scored: int, gpus: int) -> int:
     vocabulary, hidden = shape.vocab_size or 0, shape.hidden_size or 1
     if engine == "small":
         # At the begin of the backward pass: log-probabilities, and two gradients in float32.
         return scored * 3 * 4 * vocabulary
-    # A tile in bfloat16 and in float32, and the head's copy and its gradient in float32.
-    return min(scored * vocabulary, TILE) * (2 + 4) + vocabulary * hidden * (2 + 4)
+    # One tile in bfloat16, at its full width whatever the vocabulary; the head's part for it, and the gradients of head and states in float32.
+    # A sharded head is gathered for the loss.
+    gathered = 4 * vocabulary * hidden if gpus > 1 else 0
+    return gathered + min(scored, TILE_TOKENS) * TILE_WIDTH * 2 + hidden * (2 * min(vocabulary, TILE_WIDTH) + 4 * vocabulary + 4 * scored)

@@ -16,6 +16,7 @@ from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.commands.estimate import Lengths, estimate
 from selfimprove.commands.shown_options import hidden_options
+from selfimprove.commands.training_room import gpu_memory, training_room
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.paired import smallest_improvement
@@ -76,6 +77,9 @@ def check(workflow: Workflow) -> dict[str, Any]:
         sets = kept, eval_problems
     if model is not None:
         findings.append(Finding("model", True, "; ".join([str(model), *notes(model)])))
+        if isinstance(workflow.trainer, SFT):
+            room = _attempt("memory", findings, lambda: training_room(workflow.trainer, model, gpu_memory()))
+            findings += [Finding("memory", *room)] if room else []
     if workflow.teacher is not None:
         findings.append(_teacher(workflow, workflow.teacher))
     if any(one.extra for one in (workflow.sampling, workflow.eval_sampling)) and isinstance(workflow.sampler, VLLM):
