@@ -143,24 +143,22 @@ class Slow(Verifier):
 
 
 def rates_of_copies(traces: int, repeats: int) -> dict[int, list[float]]:
-    """Return verdicts per second of one and two copies of a slow verifier in Ray actors, each with one process; in turns."""
+    """Return verdicts per second of one and two copies of a slow verifier in Ray actors, each with one process."""
     problems = [Problem(f"p{n}", "", str(n), "benchmark") for n in range(traces)]
     written = [Trace(f"t{n}", f"p{n}", "m", (), (), f"<think>a</think>{n}", (), "stop", 0.0, 0) for n in range(traces)]
     batches = [written[start : start + 20] for start in range(0, traces, 20)]
     found: dict[int, list[float]] = {1: [], 2: []}
     with RayCluster() as cluster:
-        for repeat in range(repeats + 1):
-            for copies, rates in found.items():
-                pool = VerifierPool(Slow(), processes=1, resources=Resources(copies=copies, cpus=0.1 * copies, gpus=0))
-                list(stream_verdicts(pool, problems, batches[: 2 * copies], cluster))
+        for copies, rates in found.items():
+            pool = VerifierPool(Slow(), processes=1, resources=Resources(copies=copies, cpus=0, gpus=0))
+            # Several batches, so that every copy has started.
+            list(stream_verdicts(pool, problems, batches[: 2 * copies], cluster))
+            for _ in range(repeats):
                 begin = time.perf_counter()
                 judged = sum(map(len, stream_verdicts(pool, problems, batches, cluster)))
                 rates.append(judged / (time.perf_counter() - begin))
-                cluster.end(pool)
                 if judged != traces:
                     raise RuntimeError(f"{judged} verdicts on {traces} traces")
-            if not repeat:
-                found = {copies: [] for copies in found}
     return found
 
 
