@@ -79,7 +79,9 @@ def share_exact_pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         if self != VerifierPool(Exact()):
             return open_own(self)
         pool: OpenVerifierPool = request.getfixturevalue("exact_pool")
-        return SimpleNamespace(verify=pool.verify, verify_answers=pool.verify_answers, reports=pool.reports, close=lambda: None)
+        return SimpleNamespace(
+            verify=pool.verify, verdicts=pool.verdicts, verify_answers=pool.verify_answers, reports=pool.reports, close=lambda: None
+        )
 
     monkeypatch.setattr(VerifierPool, "open", open_shared)
 

@@ -93,13 +93,20 @@ class RayWorker:
         running: dict[Any, Call] = {}
 
         while True:
-            while call := dispatch.next():
-                generator = self._actors[call.copy].stream.options(num_returns="streaming").remote(method, call.arguments)
-                running[generator] = call
+            while begun := dispatch.next():
+                generator = self._actors[begun.copy].stream.options(num_returns="streaming").remote(method, begun.arguments)
+                running[generator] = begun
+                if load and load.slow_calls:
+                    break
             if dispatch.room and not running:
-                return
+                if dispatch.exhausted:
+                    return
+                yield []
+                continue
             items, failure = [], None
-            for ready in self._wait([*running, *(ref for ref, _ in self._coming.values())], method):
+            asked = [*running, *(ref for ref, _ in self._coming.values())]
+            # After a break there may be room for another call: take what is there, and look for it.
+            for ready in ray.wait(asked, num_returns=len(asked), timeout=0)[0] if begun else self._wait(asked, method):
                 call = running.get(ready)
                 if call is None:
                     for copy in self._joined(ready, method):

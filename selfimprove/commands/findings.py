@@ -18,6 +18,7 @@ from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
 from selfimprove.commands.estimate import Lengths, estimate
 from selfimprove.commands.shown_options import hidden_options
+from selfimprove.commands.training_room import gpu_memory, training_room
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.paired import smallest_improvement
@@ -36,7 +37,7 @@ from selfimprove.terminal.safe_text import printable
 from selfimprove.thinking.traces import parse
 from selfimprove.training.sft import SFT
 from selfimprove.verification.nonsense import Guess, accepted_guesses
-from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
+from selfimprove.verification.pool import OpenVerifierPool
 from selfimprove.verification.reference_check import rejected_references
 from selfimprove.verification.report import Report
 from selfimprove.workflow.decontaminate import decontaminated
@@ -79,6 +80,9 @@ def check(workflow: Workflow) -> dict[str, Any]:
         sets = kept, eval_problems
     if model is not None:
         findings.append(Finding("model", True, "; ".join([str(model), *notes(model)])))
+        if isinstance(workflow.trainer, SFT):
+            room = _attempt("memory", findings, lambda: training_room(workflow.trainer, model, gpu_memory()))
+            findings += [Finding("memory", *room)] if room else []
     findings.append(_gpus(workflow))
     if workflow.teacher is not None:
         findings.append(_teacher(workflow, workflow.teacher))
@@ -122,7 +126,7 @@ def _attempt(name: str, findings: list[Finding], load: Callable[[], Any]) -> Any
 
 def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problems: Sequence[Problem]) -> Iterator[Finding]:
     try:
-        pool = VerifierPool(workflow.verifier, deadline=workflow.verifier_deadline).open()
+        pool = workflow.verifiers.open()
     except UserError as error:
         yield Finding("verifier", False, str(error))
         return

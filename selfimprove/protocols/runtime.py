@@ -21,6 +21,8 @@ class Load:
     """Number of results of a call, given its arguments."""
     of_item: Callable[[Any], int] = lambda item: 0
     """Number of results in one item of the stream. Results that are missing at the end count as arrived."""
+    slow_calls: bool = False
+    """Whether the calls themselves are slow to come, so that results are passed on between one call and the next."""
 
 
 class Worker(Protocol):
@@ -40,7 +42,8 @@ class Worker(Protocol):
         `load` says how full each copy is kept; None keeps two calls with each.
 
         A call whose copy died runs again from its start, so an item can arrive twice: join by id. `calls` is read as copies become free. A None in it
-        says that the next call depends on earlier items; it is requested again when another call has ended.
+        says that the next call depends on earlier items, here or elsewhere; it is requested again when another call has ended, or, if none is
+        running, after an empty list was yielded.
         """
         ...
 

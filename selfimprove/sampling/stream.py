@@ -36,7 +36,7 @@ def stream_traces(
 
     Args:
         waves: Requests, one wave after another; a wave is taken when the sampler has room for it. An empty wave says that the next one waits for
-            traces that are being sampled.
+            verdicts on earlier traces. If none of these is being sampled any more, an empty batch is yielded.
         method: `rollouts` for traces with log-probabilities, each a `Rollout`.
     """
     copies, sequences = sampler.resources.copies, sampler.sequences
@@ -52,6 +52,9 @@ def stream_traces(
                 yield None
 
     for batches in cluster.open(role, sampler).stream(method, calls(), load):
+        if not batches:
+            yield []
+            continue
         new = []
         for trace in chain.from_iterable(batches):
             # A call that was run again after its worker died brings some traces twice.

@@ -91,7 +91,7 @@ def sample(
         if teacher:
             traces = ([teacher.read(trace) for trace in batch] for batch in traces)
         try:
-            for judged in stream_verdicts(workflow.verifier, problems, traces, context.cluster, workflow.verifier_deadline):
+            for judged in stream_verdicts(workflow.verifiers, problems, traces, context.cluster):
                 shards.add(judged)
                 context.run.check_store()
                 correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)

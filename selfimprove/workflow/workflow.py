@@ -14,7 +14,7 @@ from selfimprove.evaluation.gates import NotWorse
 from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.prompting.hints import Rationalization
-from selfimprove.protocols import Allocator, Gate, Mixture, ProblemSource, Prompter, Reinforcer, Sampler, Selector, Stop, Trainer, Verifier
+from selfimprove.protocols import Allocator, Gate, Mixture, ProblemSource, Prompter, Reinforcer, Resources, Sampler, Selector, Stop, Trainer, Verifier
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.records.numbers import Float, Int, PositiveInt
@@ -28,6 +28,7 @@ from selfimprove.settings.objects import no_class
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import ThinkingProbe
 from selfimprove.verification.function_verifier import FunctionVerifier
+from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.teacher import Teacher
 
 
@@ -119,6 +120,9 @@ class Workflow:
     """Model that predicts from generation 2 on how often each problem will be solved; None for no prediction."""
     verifier_deadline: Annotated[Float, Field(gt=0)] = 5.0
     """Seconds after which verifying one answer is stopped."""
+    verifier_resources: Resources = field(default=Resources(cpus=0, gpus=0), metadata={"described": False})
+    """Copies of the verifier, which share the traces, and what each reserves: `Resources(copies=4, cpus=2)` for four with two processes each. A copy
+    that reserves less than one CPU uses all those of its machine, between the steps of the sampler. A run may be continued with other copies."""
     seed: Int = 0
     """Fixes every random draw: the evaluation problems, traces, the order of rows. Runs with different seeds show how much is chance."""
 
@@ -180,6 +184,13 @@ class Workflow:
             told = f'which {sampler} does not give: set sampler=VLLM(), or {part}(rollouts="trainer") to sample in the training process'
             raise ValueError(f"{part} learns from rollouts of the sampler, {told}")
         return self
+
+    @property
+    def verifiers(self) -> VerifierPool:
+        """The verifier with its deadline and copies, as the stages open it."""
+        resources = self.verifier_resources
+        # A verifier computes on no GPU, unless its own field says so.
+        return VerifierPool(self.verifier, self.verifier_deadline, resources=replace(resources, gpus=resources.gpus or 0))
 
     @property
     def needs_reference(self) -> bool:
