@@ -160,7 +160,7 @@ class OpenVLLM:
             import torch
             from vllm import LLM
 
-            from selfimprove.sampling.budget_forcing import BudgetForcing
+            from selfimprove.sampling.logits_processors import BudgetForcing
 
             # vLLM's attention uses AMX without asking the kernel for it; if nothing else has asked, as with one short prompt, the process dies.
             # The function has no public name. It does nothing on a machine without AMX.

@@ -151,12 +151,12 @@ def test_a_turn_is_ended_after_each_thought_and_continued_until_the_thinking_end
 def test_an_engine_that_ignores_budgets_is_refused_before_it_samples(
     sampler: OpenSampler, thinking: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from selfimprove.sampling.budget_forcing import BudgetForcing
+    from selfimprove.sampling.logits_processors import FirstRunner
 
     requests = requests_for(PROBLEMS[:2], PlainQuestion(), Sampling(temperature=1.0, max_tokens=30, budget=Budget(max_tokens=6)), "ignored")
     monkeypatch.setattr(sampler, "_proven", False)
     with monkeypatch.context() as broken:
-        broken.setattr(BudgetForcing, "apply", lambda self, logits: logits)
+        broken.setattr(FirstRunner, "apply", lambda self, logits: logits)
         with pytest.raises(UserError, match="does not obey budgets"):
             sampled(sampler, thinking, requests)
     assert len(sampled(sampler, thinking, requests)) == len(requests), "the engine goes on"
