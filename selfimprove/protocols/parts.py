@@ -55,7 +55,7 @@ class OpenSampler(Protocol):
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
         """One trace of this checkpoint for every request, in batches as they finish.
 
-        Weights are reloaded in place after another checkpoint.
+        Weights are reloaded in place after another checkpoint. An empty batch says that an engine is being started.
         """
         ...
 
@@ -74,7 +74,7 @@ class Sampler(WorkerPart, Protocol):
 
     @property
     def sequences(self) -> int:
-        """Requests that each copy works on at once. Each copy is kept supplied with an eighth more."""
+        """Requests that each copy works on at once. Each copy is kept supplied with twice as many."""
         return 256
 
     def open(self) -> OpenSampler:

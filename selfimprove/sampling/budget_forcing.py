@@ -1,7 +1,4 @@
-"""Budget forcing, stops after a thought and the thought-switching penalty in requests to vLLM: what a request carries, and what its output shows.
-
-Imports vLLM, so import it where the engine runs.
-"""
+"""Budget forcing, stops after a thought and the thought-switching penalty: what a request to vLLM carries, and what its output shows."""
 
 from __future__ import annotations
 
@@ -9,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
-
-from vllm.sampling_params import SamplingParams
 
 from selfimprove.errors import UserError
 from selfimprove.records import Request
@@ -24,9 +19,14 @@ LEAST, MOST = 4, 8
 """Limits on the thinking tokens in the test that an engine obeys."""
 
 
+def has_settings(request: Request) -> bool:
+    """Whether the request has settings that the logits processor obeys."""
+    return request.budget is not None or request.switch_penalty is not None or request.stop_after_thoughts is not None
+
+
 def carried(request: Request, opened: bool, begun: str) -> dict[str, Any] | None:
     """The thinking settings of a request as `extra_args`; None without any. `opened` and `begun` are those of `Writing`."""
-    if request.budget is None and request.switch_penalty is None and request.stop_after_thoughts is None:
+    if not has_settings(request):
         return None
     penalty = asdict(request.switch_penalty) if request.switch_penalty else None
     return {
@@ -75,7 +75,7 @@ def prove(engine: Any) -> None:
     Raises:
         UserError: it does not.
     """
-    from vllm import TokensPrompt
+    from vllm import SamplingParams, TokensPrompt
 
     budget = Budget(min_tokens=LEAST, max_tokens=MOST, answer_tokens=1)
     plain = {"budget": asdict(budget), "delimiters": asdict(THINK), "penalty": None, "opened": True, "begun": "", "stop_after": None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -12,17 +12,23 @@ from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.records.foreign_text import storable
 
 LARGEST_CALL = 256
-"""Requests per call to the only copy of a sampler: enough to fill an engine even where calls run one after another."""
+"""Requests per call to the only copy of a sampler, or as many as it works on at once: enough to fill it even where calls run one after another."""
 
-LARGEST_SHARE = 32
-"""Requests per call to one of several copies: more make sending cheaper, fewer spread the last ones more evenly."""
+QUEUED = 1.0
+"""Requests that wait at a copy, as a share of those in progress. With short outputs a fast card is through a batch in a tenth of a second, in which
+more must arrive."""
 
-QUEUED = 1 / 8
-"""Requests that wait at a copy, as a share of those in progress, so that it never runs dry."""
+SHARES = 8
+"""Calls that fill one of several copies: more calls spread the last requests more evenly, fewer make sending cheaper."""
 
 
 def stream_traces(
-    sampler: Sampler, checkpoint: Checkpoint, waves: Iterable[Sequence[Request]], cluster: Cluster, role: str = "sampler"
+    sampler: Sampler,
+    checkpoint: Checkpoint,
+    waves: Iterable[Sequence[Request]],
+    cluster: Cluster,
+    role: str = "sampler",
+    starting: Callable[[], None] = lambda: None,
 ) -> Iterator[list[Trace]]:
     """One trace of `checkpoint` for every request, in batches as they finish; each trace comes once.
 
@@ -31,6 +37,7 @@ def stream_traces(
     Args:
         waves: Requests, one wave after another; a wave is taken when the sampler has room for it. An empty wave says that the next one waits for
             traces that are being sampled.
+        starting: Called when a copy starts an engine, which takes a while.
     """
     copies, sequences = sampler.resources.copies, sampler.sequences
     load = Load(math.ceil(sequences * (1 + QUEUED)), of_call=lambda arguments: len(arguments[1]), of_item=len)
@@ -38,13 +45,15 @@ def stream_traces(
 
     def calls() -> Iterator[tuple[object, ...] | None]:
         for wave in waves:
-            for batch in _batches(wave, copies):
+            for batch in _batches(wave, copies, sequences):
                 waiting.update(request.id for request in batch)
                 yield checkpoint, batch
             if not wave:
                 yield None
 
     for batches in cluster.open(role, sampler).stream("sample", calls(), load):
+        if not all(batches):
+            starting()
         new = []
         for trace in chain.from_iterable(batches):
             # A call that was run again after its worker died brings some traces twice.
@@ -55,11 +64,12 @@ def stream_traces(
             yield new
 
 
-def _batches(requests: Sequence[Request], copies: int) -> Iterator[Sequence[Request]]:
+def _batches(requests: Sequence[Request], copies: int, sequences: int) -> Iterator[Sequence[Request]]:
     """The requests of each call. With several copies, calls get smaller toward the end, so that all copies finish together (guided self-scheduling,
     Polychronopoulos and Kuck 1987)."""
     begin = 0
     while begin < len(requests):
-        size = LARGEST_CALL if copies == 1 else max(1, min(LARGEST_SHARE, (len(requests) - begin) // (2 * copies)))
+        left = len(requests) - begin
+        size = max(LARGEST_CALL, sequences) if copies == 1 else max(1, min(sequences // SHARES, left // (2 * copies)))
         yield requests[begin : begin + size]
         begin += size

@@ -20,9 +20,9 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # Ray and this package have threads, which a forked process would not have.
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
-    # Budget forcing is written for the first model runner's logits processors.
-    "VLLM_USE_V2_MODEL_RUNNER": "0",
 }
 
 READ_HERE = (
@@ -39,7 +39,7 @@ READ_HERE = (
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class VLLM(Sampler):
-    """Samples with a vLLM engine inside its worker.
+    """Samples with a vLLM engine.
 
     Without `max_model_len`, the context is the model's own, shortened to what the memory holds.
     """
@@ -47,6 +47,9 @@ class VLLM(Sampler):
     engine: dict[str, Any] = field(default_factory=dict)
     """Arguments of `vllm.LLM`, passed untouched. They override the defaults for this kind of machine."""
     resources: Resources = Resources()
+    own_process: bool | None = field(default=None, metadata={"described": False})
+    """Whether the engine runs in a process of its own, beside the worker that reads its outputs. None: on a GPU, where it then need not wait for its
+    worker; on a CPU the two would share the cores."""
 
     @field_validator("engine")
     @classmethod
@@ -75,4 +78,4 @@ class VLLM(Sampler):
         """An engine that starts with the first checkpoint that it samples from."""
         from selfimprove.sampling.open_vllm import OpenVLLM
 
-        return OpenVLLM(self.engine)
+        return OpenVLLM(self.engine, self.own_process)

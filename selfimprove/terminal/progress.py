@@ -25,6 +25,9 @@ class NoProgress:
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
         """Do nothing."""
 
+    def wait(self, reason: str) -> None:
+        """Do nothing."""
+
     def end(self) -> None:
         """Do nothing."""
 
@@ -90,6 +93,15 @@ class TerminalProgress:
         elif time.monotonic() - self._last_line >= PLAIN_SECONDS:
             self._last_line = time.monotonic()
             self.say(f"{stage.name}: {stage.done}/{stage.total or '?'}, {stage.rates()}")
+
+    def wait(self, reason: str) -> None:
+        """Show what the stage waits for in place of its rates."""
+        if self._stage is None:
+            return
+        if self._bar is not None:
+            self._bar.update(self._task, rates=reason)
+        else:
+            self.say(f"{self._stage.name}: {reason}")
 
     def end(self) -> None:
         """End the stage with a line that stays and sums it up."""

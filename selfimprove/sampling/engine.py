@@ -1,0 +1,115 @@
+"""A vLLM engine: started for a checkpoint, given other weights in place, started again where they do not fit."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from selfimprove.checkpoints.folders import architecture
+from selfimprove.records import Checkpoint
+from selfimprove.sampling.engine_options import engine_defaults
+from selfimprove.sampling.engine_process import own_engines
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """The engine of one sampler. All methods but `must_start` belong to one thread."""
+
+    def __init__(self, options: dict[str, Any], own_process: bool | None) -> None:
+        self._options, self._own_process = options, own_process
+        self.llm: Any = None
+        """vLLM's `LLM`; None before the first start."""
+        self.served: Checkpoint | None = None
+        self._built: tuple[Any, ...] = ()
+        """The architecture and the tokenizer that the engine was started with."""
+        self._asleep = False
+        self.forcing = False
+        """Whether any request so far had thinking settings: the engine has the logits processor from then on."""
+        self.proven = False
+        """Whether the engine has shown that it obeys budgets."""
+
+    def must_start(self, checkpoint: Checkpoint, forcing: bool) -> bool:
+        """Whether this checkpoint needs another engine: of its architecture, or with the logits processor."""
+        if self.llm is None or forcing > self.forcing:
+            return True
+        return self.served != checkpoint and self._built != _built(checkpoint)
+
+    def serve(self, checkpoint: Checkpoint, forcing: bool) -> None:
+        """Hold these weights: reload them in place if nothing else differs, else start another engine.
+
+        Args:
+            forcing: Whether requests with thinking settings follow.
+        """
+        if self._asleep:
+            self.llm.wake_up()
+            self._asleep = False
+        if forcing > self.forcing:
+            if self.llm is not None:
+                log.warning("vLLM is started again: requests with budgets follow, which need its logits processor")
+            self.forcing = True
+            self.shut_down()
+        if self.served == checkpoint:
+            return
+        built = _built(checkpoint)
+        if built != self._built:
+            # Reloaded in place, a model with fewer layers would silently keep the other layers of the previous one.
+            self.shut_down()
+        if self.llm is None:
+            self._start(Path(checkpoint.path))
+        else:
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_path": checkpoint.path})
+            # Its blocks were computed with the previous weights.
+            self.llm.reset_prefix_cache()
+        self.served, self._built = checkpoint, built
+
+    def _start(self, model: Path) -> None:
+        import torch
+
+        own_process = torch.cuda.is_available() if self._own_process is None else self._own_process
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(own_process))
+        from vllm import LLM
+
+        # vLLM's attention uses AMX without asking the kernel for it; if nothing else has asked, as with one short prompt, the process dies.
+        # The function has no public name. It does nothing on a machine without AMX.
+        torch.cpu._init_amx()
+        options = engine_defaults(model, self._options) | ({"worker_extension_cls": own_engines()} if own_process else {}) | self._options
+        if self.forcing:
+            from selfimprove.sampling.logits_processors import BudgetForcing
+
+            options["logits_processors"] = [BudgetForcing, *(options.get("logits_processors") or ())]
+        self.llm = LLM(**options)
+
+    def sleep(self) -> None:
+        """On a GPU: move the weights out and drop the cache until the next `serve`."""
+        if self.llm is not None and self.llm.llm_engine.vllm_config.model_config.enable_sleep_mode:
+            self.llm.sleep(level=1)
+            self._asleep = True
+
+    def forget_dead(self) -> None:
+        """Forget an engine whose process has died, so that `serve` starts another."""
+        if self.llm is None:
+            return
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            self.llm.llm_engine.is_sleeping()
+        except EngineDeadError:
+            log.warning("vLLM's process died and is started again")
+            self._asleep = False
+            self.shut_down()
+
+    def shut_down(self) -> None:
+        """End the engine, if there is one."""
+        if self.llm is not None:
+            self.llm.llm_engine.engine_core.shutdown()
+            self.llm, self.served, self.proven = None, None, False
+            # Frees the cache of keys and values before another engine allocates its own.
+            gc.collect()
+
+
+def _built(checkpoint: Checkpoint) -> tuple[Any, ...]:
+    return architecture(Path(checkpoint.path)), checkpoint.tokenizer_hash
