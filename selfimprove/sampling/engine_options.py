@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
     defaults = {"model": str(model), "dtype": "bfloat16", "max_num_seqs": SEQUENCES, "use_tqdm_on_load": False}
     if torch.cuda.is_available():
         # The trainer may share the device; asleep, the engine leaves it alone.
-        return defaults | {"max_model_len": FIT_MEMORY, "enable_sleep_mode": True, "gpu_memory_utilization": 0.45}
+        return defaults | {"max_model_len": FIT_MEMORY, "enable_sleep_mode": True, "gpu_memory_utilization": 0.45} | _prepared_kernels(model, chosen)
     length = engine_context(model, chosen)
     return defaults | {
         "max_model_len": length,
@@ -111,6 +112,20 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(length, 4096),
     }
+
+
+def _prepared_kernels(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what vLLM compiles and tunes before the first request where no request needs it."""
+    kernels = {}
+    if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "0":
+        # For a minute or two, the first model runner would compile every kernel of top-k and top-p. Requests compile those that they use.
+        kernels["enable_jit_warmup"] = False
+    config = read_object(model / "config.json")
+    config |= config.get("text_config", {})
+    if "quantization" not in chosen and "quantization_config" not in config and not any("experts" in name for name in config):
+        # FlashInfer tunes products of quantised weights and of experts.
+        kernels["enable_flashinfer_autotune"] = False
+    return {"kernel_config": kernels} if kernels and "enable_flashinfer_autotune" not in chosen else {}
 
 
 def require_room(request: Request, prompt_tokens: int, context: int) -> None:

@@ -64,7 +64,7 @@ class FirstRunner(FirstInterface):  # type: ignore[misc]
 
     def _row(self, parameters: SamplingParams, _: Any, written: list[int]) -> tuple[_Forced, list[int]] | None:
         forced = _forced(self._config, parameters)
-        return forced and (forced, written)
+        return (forced, written) if forced else None
 
     def apply(self, logits: Tensor) -> Tensor:
         """Change the rows of requests whose budget requires it."""
@@ -114,7 +114,7 @@ class SecondRunner(SecondInterface):  # type: ignore[misc]
         last = self._state.all_token_ids.gpu[self._indices[:, None], places].long()
         packed, event = torch.cat([lengths[:, None], last], dim=1), None
         if device.type == "cuda":
-            packed, event = packed.to("cpu", non_blocking=True), torch.cuda.Event()
+            packed, event = packed.to("cpu", non_blocking=True), torch.Event(device)
             event.record()
         self._copy = packed, slots, event
 
@@ -191,9 +191,9 @@ def _change(logits: Tensor, rows: Iterable[tuple[int, _Forced, Writing]]) -> Ten
     for (target, held), numbers in moved.items():
         _move(logits, numbers, target, held)
     if due:
-        numbers, tokens = (_sent(list(of), logits.device) for of in (due, due.values()))
-        logits[numbers] = -math.inf
-        logits[numbers, tokens] = 0.0
+        forced, tokens = _sent(list(due), logits.device), _sent(list(due.values()), logits.device)
+        logits[forced] = -math.inf
+        logits[forced, tokens] = 0.0
     return logits
 
 
