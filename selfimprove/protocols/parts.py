@@ -73,8 +73,8 @@ class Sampler(WorkerPart, Protocol):
     """Samples traces from a checkpoint."""
 
     @property
-    def sequences(self) -> int:
-        """Requests that each copy works on at once. Each copy is kept supplied with twice as many."""
+    def sequences(self) -> int | None:
+        """Requests that each copy works on at once; each is kept supplied with twice as many. None: its open form says so, by this method's name."""
         return 256
 
     def open(self) -> OpenSampler:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import gc
 import logging
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from selfimprove.checkpoints.folders import architecture
 from selfimprove.records import Checkpoint
-from selfimprove.sampling.engine_options import engine_defaults
+from selfimprove.sampling.engine_options import SEQUENCES, engine_defaults
 from selfimprove.sampling.engine_process import own_engines
 
 log = logging.getLogger(__name__)
 
 
 class Engine:
-    """The engine of one sampler. All methods but `must_start` belong to one thread."""
+    """The engine of one sampler. All methods but `sequences` and `must_start` belong to one thread."""
 
     def __init__(self, options: dict[str, Any], own_process: bool | None) -> None:
         self._options, self._own_process = options, own_process
@@ -31,6 +32,20 @@ class Engine:
         """Whether any request so far had thinking settings: the engine has the logits processor from then on."""
         self.proven = False
         """Whether the engine has shown that it obeys budgets."""
+
+    @cached_property
+    def sequences(self) -> int:
+        """Requests that it works on at once: on a GPU, vLLM's own default for that card."""
+        import torch
+
+        if chosen := self._options.get("max_num_seqs"):
+            return int(chosen)
+        if not torch.cuda.is_available():
+            return SEQUENCES
+        from vllm.engine.arg_utils import EngineArgs
+        from vllm.usage.usage_lib import UsageContext
+
+        return int(EngineArgs.get_batch_defaults(world_size=1)[1][UsageContext.LLM_CLASS])
 
     def must_start(self, checkpoint: Checkpoint, forcing: bool) -> bool:
         """Whether this checkpoint needs another engine: of its architecture, or with the logits processor."""

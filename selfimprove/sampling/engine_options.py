@@ -14,7 +14,7 @@ from selfimprove.records.foreign_text import read_object
 from selfimprove.records.numbers import PositiveFloat
 
 SEQUENCES = 256
-"""Default number of requests that an engine works on at once."""
+"""Default number of requests that an engine works on at once on the CPU."""
 CACHE_BYTES = 1 << 30
 """Default size of the cache of keys and values on the CPU."""
 BLOCK = 32
@@ -98,13 +98,14 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `vllm.LLM` for this kind of machine, which those that are chosen override."""
     import torch
 
-    defaults = {"model": str(model), "dtype": "bfloat16", "max_num_seqs": SEQUENCES, "use_tqdm_on_load": False}
+    defaults = {"model": str(model), "dtype": "bfloat16", "use_tqdm_on_load": False}
     if torch.cuda.is_available():
         # The trainer may share the device; asleep, the engine leaves it alone.
         return defaults | {"max_model_len": FIT_MEMORY, "enable_sleep_mode": True, "gpu_memory_utilization": 0.45} | _prepared_kernels(model, chosen)
     length = engine_context(model, chosen)
     return defaults | {
         "max_model_len": length,
+        "max_num_seqs": SEQUENCES,
         "enforce_eager": True,
         "kv_cache_memory_bytes": CACHE_BYTES,
         "block_size": BLOCK,

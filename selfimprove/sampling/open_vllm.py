@@ -15,7 +15,7 @@ from typing import Any
 from selfimprove.records import Checkpoint, Request, Trace
 from selfimprove.sampling.budget_forcing import carried, has_settings, prove
 from selfimprove.sampling.engine import Engine
-from selfimprove.sampling.engine_options import SEQUENCES, require_room
+from selfimprove.sampling.engine_options import require_room
 from selfimprove.sampling.outputs import trace_of
 from selfimprove.sampling.prompts import prompt_key, thinking_begun
 from selfimprove.sampling.sampling_parameters import sampling_parameters
@@ -48,8 +48,6 @@ class OpenVLLM:
 
     def __init__(self, engine: dict[str, Any], own_process: bool | None = None) -> None:
         self._engine = Engine(engine, own_process)
-        self._most = max(1, int(engine.get("max_num_seqs") or SEQUENCES) // BATCHES)
-        """Traces in one batch."""
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._asked: dict[str, _Asked] = {}
         """The requests in progress."""
@@ -59,16 +57,20 @@ class OpenVLLM:
         self._thread = threading.Thread(target=self._work, name="vllm-engine", daemon=True)
         self._thread.start()
 
+    def sequences(self) -> int:
+        """Requests that it works on at once."""
+        return self._engine.sequences
+
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
         """One trace for every request, in batches as they finish. An empty batch comes first if an engine has to start for them."""
         if self._engine.must_start(checkpoint, any(map(has_settings, requests))):
             yield []
         outputs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         make = self._submit(checkpoint, requests, outputs)
-        missing = len(requests)
+        missing, most = len(requests), max(1, self.sequences() // BATCHES)
         while missing:
             traces, until = [make(outputs.get())], time.monotonic() + GATHER_SECONDS
-            while len(traces) < min(missing, self._most):
+            while len(traces) < min(missing, most):
                 try:
                     traces.append(make(outputs.get(timeout=max(0.0, until - time.monotonic()))))
                 except queue.Empty:

@@ -39,7 +39,8 @@ def stream_traces(
             traces that are being sampled.
         starting: Called when a copy starts an engine, which takes a while.
     """
-    copies, sequences = sampler.resources.copies, sampler.sequences
+    worker, copies = cluster.open(role, sampler), sampler.resources.copies
+    sequences: int = sampler.sequences or worker.call("sequences")
     load = Load(math.ceil(sequences * (1 + QUEUED)), of_call=lambda arguments: len(arguments[1]), of_item=len)
     waiting: set[str] = set()
 
@@ -51,7 +52,7 @@ def stream_traces(
             if not wave:
                 yield None
 
-    for batches in cluster.open(role, sampler).stream("sample", calls(), load):
+    for batches in worker.stream("sample", calls(), load):
         if not all(batches):
             starting()
         new = []

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Resources, Sampler
-from selfimprove.sampling.engine_options import FIT_MEMORY, SEQUENCES
+from selfimprove.sampling.engine_options import FIT_MEMORY
 
 if TYPE_CHECKING:
     from selfimprove.sampling.open_vllm import OpenVLLM
@@ -61,9 +61,10 @@ class VLLM(Sampler):
         return engine
 
     @property
-    def sequences(self) -> int:
-        """Requests that each copy works on at once."""
-        return int(self.engine.get("max_num_seqs", SEQUENCES))
+    def sequences(self) -> int | None:
+        """Requests that each copy works on at once. None: as many as its worker's machine makes of it."""
+        chosen: int | None = self.engine.get("max_num_seqs")
+        return chosen
 
     @property
     def devices(self) -> int:
