@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import logging
 import os
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from selfimprove.checkpoints.folders import architecture
 from selfimprove.records import Checkpoint
 from selfimprove.sampling.engine_options import SEQUENCES, engine_defaults
-from selfimprove.sampling.engine_process import own_engines
+from selfimprove.sampling.engine_process import own_engines, wait_for_end
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +100,10 @@ class Engine:
 
             options["logits_processors"] = [BudgetForcing, *(options.get("logits_processors") or ())]
         self.llm = LLM(**options)
+        if own_process:
+            core = self.llm.llm_engine.engine_core
+            for process in core.resources.engine_manager.processes:
+                Thread(target=_report_end, args=(process.pid, core), name="report-end", daemon=True).start()
 
     def sleep(self) -> None:
         """On a GPU: move the weights out and drop the cache until the next `serve`."""
@@ -124,6 +131,17 @@ class Engine:
             self.llm, self.served, self.proven = None, None, False
             # Frees the cache of keys and values before another engine allocates its own.
             gc.collect()
+
+
+def _report_end(process: int, core: Any) -> None:
+    """Fail what waits for an engine's process when that has ended: vLLM notices the end of a killed one, but leaves its callers waiting."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    wait_for_end(process)
+    for call in list(core.utility_results.values()):
+        with suppress(InvalidStateError):
+            call.set_exception(EngineDeadError())
+    core.outputs_queue.put(EngineDeadError())
 
 
 def _built(checkpoint: Checkpoint) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -15,6 +16,10 @@ OWNER = "SELFIMPROVE_ENGINE_OWNER"
 def own_engines() -> str:
     """Make this process the owner of the engines that it starts from now on; returns the `worker_extension_cls` that they need."""
     os.environ[OWNER] = f"{socket.gethostname()} {os.getpid()}"
+    ray = sys.modules.get("ray")
+    if not (ray and ray.is_initialized()):
+        # A forked process would lack the threads of this one. In a Ray actor vLLM itself spawns, and tells the process where the cluster is.
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     return f"{__name__}.EngineProcess"
 
 
@@ -34,11 +39,19 @@ class EngineProcess:
         return super().__new__(cls)
 
 
+def wait_for_end(process: int) -> None:
+    """Return when the process has ended."""
+    try:
+        running = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        select.select([running], [], [])
+    finally:
+        os.close(running)
+
+
 def _end_with(process: int) -> None:
     """End this process as soon as that one ends."""
-    try:
-        owner = os.pidfd_open(process)
-    except ProcessLookupError:
-        os._exit(1)
-    select.select([owner], [], [])
+    wait_for_end(process)
     os._exit(1)
