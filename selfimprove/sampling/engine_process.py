@@ -27,7 +27,7 @@ class EngineProcess:
     """What vLLM adds to the class of its workers: vLLM itself leaves the engine running when its owner is killed."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Watch the owner from before the weights are loaded."""
+        """Watch the owner from before the weights are loaded. An engine whose owner was killed before gives up after vLLM's five minutes."""
         import torch
 
         # As in `sampling.open_vllm`: AMX may not be enabled yet.

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ PROBLEMS = [Problem(f"p-{n}", f"{n} + {n} =", str(2 * n), "test") for n in range
 
 OWNER = """
 import sys
+from pathlib import Path
 from test_engine_process import opened, sampled
 from selfimprove.checkpoints.folders import describe_folder
 sampler = opened(own_process=True)
-sampled(sampler, describe_folder(sys.argv[1], "base"), None)
+sampled(sampler, describe_folder(Path(sys.argv[1]), "base"), None)
 print("up", flush=True)
 sys.stdin.read()
 """
@@ -49,7 +51,12 @@ def sampled(sampler: Any, checkpoint: Checkpoint, budget: Budget | None, max_tok
 
 def engines(started: Started) -> list[int]:
     """The engine among the processes; multiprocessing has one more, which tracks resources."""
-    return [pid for pid in started.alive() if b"EngineCore" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = []
+    for pid in started.alive():
+        # It may end meanwhile.
+        with suppress(OSError):
+            found += [pid] if b"EngineCore" in Path(f"/proc/{pid}/cmdline").read_bytes() else []
+    return found
 
 
 def test_an_engine_process_samples_the_same_and_is_replaced_when_it_dies(tiny_model: Path, tmp_path: Path) -> None:
@@ -79,8 +86,7 @@ def test_an_engine_ends_with_its_killed_owner(tiny_model: Path) -> None:
         owner = subprocess.Popen(
             [sys.executable, "-c", OWNER, str(tiny_model)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": folders}
         )
-        assert owner.stdout and owner.stdout.readline() == b"up\n"
-        assert engines(started)
-        owner.kill()
-        owner.wait()
-        assert not started.left_after(10)
+        with owner:
+            assert owner.stdout and owner.stdout.readline() == b"up\n" and engines(started)
+            owner.kill()
+        assert not started.left_after(30)
