@@ -7,6 +7,7 @@
 # make bench     side-by-side speed measurements
 # make settings  write docs/reference/settings.md from the docstrings
 # make docs      build the documentation site into site/, with its own .venv-docs
+# make all       lint, test and docs, with what keeps one core busy side by side
 # make pins      resolve the pin lists in requirements/ again
 #
 # EXTRA=gpu      install the default build of vLLM instead of the CPU build
@@ -21,7 +22,7 @@ UV := UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv pip
 # Compile bytecode at installation, not during the first run.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help run quick quick-tests test lint format types bench settings docs pins install
+.PHONY: help all run quick quick-tests test test-files test-jobs lint format types bench settings docs pins install
 help:
 	@sed -n '/^# make /s/^# //p' Makefile
 
@@ -38,9 +39,19 @@ quick-tests: export HYPOTHESIS_PROFILE := quick
 quick-tests: install
 	$(BIN)/python -m pytest -q --numprocesses $$(nproc) --dist loadfile -m "not (vllm or ray or trl or browser or slow)"
 
-test: install
-	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --durations=20 --ignore tests/cluster/test_jobs.py
+test: test-files test-jobs
+
+# The tests order their files, the slowest first; xdist would begin with those of the most tests.
+test-files: install
+	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --no-loadscope-reorder --durations=20 --ignore tests/cluster/test_jobs.py
+
+# Most of its time it waits for processes that it has started, on one core after the other.
+test-jobs: install
 	$(BIN)/python -m pytest tests/cluster/test_jobs.py
+
+all: format
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-jobs types docs
+	@$(MAKE) --no-print-directory test-files
 
 lint: format types
 

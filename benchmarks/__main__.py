@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.figures import MARK, Figure, taken
+from benchmarks.figures import MARK, Figure, number, taken
 from benchmarks.machine import describe_machine
 
 NAMES = (
@@ -26,6 +26,7 @@ NAMES = (
     "switching",
     "driver_memory",
     "simulated_actors",
+    "overlap",
     "naive",
 )
 FOLDER = Path(__file__).parent
@@ -66,11 +67,6 @@ def table(results: Sequence[tuple[Figure, str]]) -> str:
         note = f"; {one.note}" if one.note else ""
         rows.append(f"| {one.name} | {one.aim or '—'} | {told}{note} [{machines.index(where) + 1}] | `{one.command}` |")
     return HEAD + "\n".join(rows) + "\n\nBold: target met.\n\n" + "\n".join(f"{place}. {where}" for place, where in enumerate(machines, 1)) + "\n"
-
-
-def number(value: float) -> str:
-    """Format with three significant digits and thousands separators."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def main(names: Sequence[str]) -> int:

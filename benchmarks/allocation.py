@@ -71,7 +71,7 @@ def make_pool(workflow: Workflow, model: str, folder: Path, problems: int, sampl
     shards = JudgedShards(folder / f"{checkpoint.weights_hash[:12]}-{problems}x{samples}", requests)
     if missing := shards.missing():
         with closing(RayCluster()) as cluster:
-            for judged in stream_verdicts(workflow.verifier, chosen, stream_traces(workflow.sampler, checkpoint, [missing], cluster), cluster):
+            for judged in stream_verdicts(workflow.verifiers, chosen, stream_traces(workflow.sampler, checkpoint, [missing], cluster), cluster):
                 shards.add(judged)
     prompts = {problem.id: workflow.prompter.messages(problem) for problem in chosen}
     accepted = {row.trace_id: row.completion for row in workflow.selector.select(annotate(shards.read(), {}), prompts, 1).accepted}

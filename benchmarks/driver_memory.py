@@ -50,7 +50,7 @@ class Synthetic(Sampler):
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
         yield [self._trace(checkpoint, request) for request in requests]
 
-    def rest(self) -> None: ...
+    def rest(self, same_weights: bool = False) -> None: ...
 
     def close(self) -> None: ...
 
@@ -75,7 +75,7 @@ def generation(traces: int, problems: int, folder: Path) -> None:
     )
     asked, cluster, model = Sums(problems).load(), InlineCluster(), Checkpoint("synthetic", "none", None, 0, "", "")
     context = RunContext(workflow=workflow, run=RunFolder(folder), cluster=cluster, base=model, problems=asked, eval_problems=())
-    counted = count_samples(sample_allocated(context, model, asked, PlainQuestion(), folder / "generation-01", 1))
+    counted = count_samples(sample_allocated(context, model, asked, PlainQuestion(), folder / "generation-01", 1).read())
     cluster.close()
     if sum(counted.outcomes.values()) != traces or not counted.outcomes["correct"]:
         raise RuntimeError(f"{traces} traces came to {counted.outcomes}")

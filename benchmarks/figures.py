@@ -53,3 +53,8 @@ def hand_on(figures: Iterable[Figure]) -> None:
 def taken(lines: Iterable[str]) -> list[Figure]:
     """Return the figures among the lines that a benchmark printed."""
     return [Figure(**json.loads(line.removeprefix(MARK))) for line in lines if line.startswith(MARK)]
+
+
+def number(value: float) -> str:
+    """Format with three significant digits and thousands separators."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -36,7 +36,7 @@ def in_the_loop(workflow: Workflow, checkpoint: Checkpoint, problems: list[Probl
         start = time.monotonic()
         shards = JudgedShards(Path(folder), requests)
         tokens = 0
-        for judged in stream_verdicts(workflow.verifier, problems, stream_traces(workflow.sampler, checkpoint, [requests], cluster), cluster):
+        for judged in stream_verdicts(workflow.verifiers, problems, stream_traces(workflow.sampler, checkpoint, [requests], cluster), cluster):
             shards.add(judged)
             tokens += sum(len(item.trace.output_token_ids) for item in judged)
         return tokens, time.monotonic() - start

@@ -1,7 +1,6 @@
 """The cost of a generation as samplers, trace length and model size grow: a small cost model, fitted where measurement was possible.
 
-`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. The values in `Hardware` come from a data sheet or are assumed, NOT
-measured.
+`python -m benchmarks.scaling RUN_DIR` prints the tables of scaling.md. What is not measured in `Hardware` comes from a data sheet or is assumed.
 """
 
 from __future__ import annotations
@@ -47,18 +46,20 @@ MODELS = (
 
 @dataclass(frozen=True)
 class Hardware:
-    """One GPU, its links and storage. NOT measured."""
+    """One GPU, its links and storage. Measured where it says so, on one H200 on 2026-11-27 (docs/how-to/one_gpu.md)."""
 
-    flops: float = 989e12
-    """Dense bfloat16 FLOP/s: data sheet of an H100."""
-    bandwidth: float = 3.35e12
+    flops: float = 790e12
+    """Dense bfloat16 FLOP/s of a matrix product: measured."""
+    bandwidth: float = 4.8e12
     """Memory bandwidth in bytes per second: data sheet."""
-    memory: float = 80e9
+    memory: float = 141e9
     """Bytes of memory: data sheet."""
     decoding: float = 0.6
     """Share of the bandwidth that decoding reaches: assumed."""
-    training: float = 0.4
-    """Share of the FLOP/s that training reaches: assumed."""
+    step: float = 0.035
+    """Seconds that a decoding step of 256 sequences takes at least, whatever the model: measured with a model of 135M."""
+    training: float = 0.29
+    """Share of the FLOP/s that training reaches: measured with a model of 1.5B and rows of up to 2,048 tokens."""
     disk: float = 5e9
     """Bytes per second of the shared file system, all readers together: assumed."""
     load: float = 5e9
@@ -113,18 +114,18 @@ class Cost:
     drive: float
     """Driver work: taking traces, asking for verdicts and saving; runs during sampling."""
     verify: float
-    """Verifying, during sampling; the driver waits for it."""
+    """Verifying, during sampling, by all copies of the verifier."""
     train: float
     """Training on the GPUs of one machine, including the exchange of gradients and weights between them."""
     move: float
     """Moving weights from the trainer into every sampler."""
     trainer_memory: float
-    """Bytes on each training GPU, without activations. A model that does not fit needs `lora`, or sharded weights, which are not implemented."""
+    """Bytes of weights, gradients and optimizer state on each training GPU, sharded by FSDP2; without activations (`python -m benchmarks.memory`)."""
 
     @property
     def collect(self) -> float:
-        """Sampling runs beside driver work and verifying; the slower decides."""
-        return max(self.sample, self.drive + self.verify)
+        """Sampling, the driver's work and verifying run side by side; the slowest decides."""
+        return max(self.sample, self.drive, self.verify)
 
     @property
     def total(self) -> float:
@@ -133,7 +134,9 @@ class Cost:
 
 
 def decoding_rate(model: Model, job: Job, hardware: Hardware) -> float:
-    """Return tokens per second of one engine: a step reads the weights once and every sequence's keys and values, or computes, whichever is slower.
+    """Return tokens per second of one engine.
+
+    A step reads the weights once and every sequence's keys and values, or computes, or takes its time for each sequence, whichever is slowest.
 
     The roofline of decoding (Pope et al. 2023, "Efficiently Scaling Transformer Inference").
     """
@@ -142,7 +145,7 @@ def decoding_rate(model: Model, job: Job, hardware: Hardware) -> float:
     batch = max(1.0, min(job.sequences, room))
     reading = (model.weights + batch * context * model.cache) / (hardware.bandwidth * hardware.decoding)
     computing = 2 * model.parameters * batch / (hardware.flops * hardware.training)
-    return batch / max(reading, computing)
+    return batch / max(reading, computing, hardware.step * batch / 256)
 
 
 def cost(model: Model, job: Job, gpus: int, busy: float, hardware: Hardware, driver: Driver) -> Cost:
@@ -156,11 +159,11 @@ def cost(model: Model, job: Job, gpus: int, busy: float, hardware: Hardware, dri
     return Cost(
         sample=sample,
         drive=job.traces * (driver.hand_over / together + driver.ask + driver.save),
-        # The later the driver returns, the more traces it takes at once: the fixed cost of a question does not count, only that of a trace.
+        # Traces that wait are asked about together: the fixed cost of a question does not count, only that of a trace.
         verify=job.traces * driver.verdict / job.verifying_cores,
         train=6 * model.parameters * trained / (hardware.node * hardware.flops * hardware.training) + steps * 2 * model.weights / hardware.between,
         move=model.weights / driver.hashing + max(model.weights / hardware.load, gpus / hardware.node * model.weights / hardware.disk),
-        trainer_memory=model.parameters * (4 + 12 / hardware.node),
+        trainer_memory=model.parameters * 16 / hardware.node,
     )
 
 

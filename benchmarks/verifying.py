@@ -12,11 +12,13 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure, hand_on
 from benchmarks.machine import describe_machine
-from selfimprove import ExpectedGain, InlineCluster, Mathematical, PlainQuestion, ReasoningGymScorer, Sampling
+from selfimprove import ExpectedGain, InlineCluster, Mathematical, PlainQuestion, RayCluster, ReasoningGymScorer, Resources, Sampling
+from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem, Trace, Tries
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.storage.run_folder import RunFolder
@@ -107,9 +109,9 @@ def costs(traces: int) -> dict[str, float]:
     taken: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         cluster = InlineCluster()
-        list(stream_verdicts(ReasoningGymScorer(), problems, batches[:8], cluster))
+        list(stream_verdicts(VerifierPool(ReasoningGymScorer()), problems, batches[:8], cluster))
         begin = time.perf_counter()
-        judged = list(stream_verdicts(ReasoningGymScorer(), problems, batches, cluster))
+        judged = list(stream_verdicts(VerifierPool(ReasoningGymScorer()), problems, batches, cluster))
         taken["verify"] = time.perf_counter() - begin
         cluster.close()
         shards = JudgedShards(Path(folder), asked)
@@ -128,11 +130,44 @@ def costs(traces: int) -> dict[str, float]:
     return {name: seconds / len(written) for name, seconds in taken.items()}
 
 
+@dataclass(frozen=True)
+class Slow(Verifier):
+    """Exact, after 20 ms, as one that runs code or asks a server."""
+
+    name = "slow"
+    version = "1"
+
+    def verify(self, problem: Problem, answer: str) -> Outcome:
+        time.sleep(0.02)
+        return Outcome.CORRECT if answer == problem.answer else Outcome.WRONG
+
+
+def rates_of_copies(traces: int, repeats: int) -> dict[int, list[float]]:
+    """Return verdicts per second of one and two copies of a slow verifier in Ray actors, each with one process."""
+    problems = [Problem(f"p{n}", "", str(n), "benchmark") for n in range(traces)]
+    written = [Trace(f"t{n}", f"p{n}", "m", (), (), f"<think>a</think>{n}", (), "stop", 0.0, 0) for n in range(traces)]
+    batches = [written[start : start + 20] for start in range(0, traces, 20)]
+    found: dict[int, list[float]] = {1: [], 2: []}
+    with RayCluster() as cluster:
+        for copies, rates in found.items():
+            pool = VerifierPool(Slow(), processes=1, resources=Resources(copies=copies, cpus=0, gpus=0))
+            # Several batches, so that every copy has started.
+            list(stream_verdicts(pool, problems, batches[: 2 * copies], cluster))
+            for _ in range(repeats):
+                begin = time.perf_counter()
+                judged = sum(map(len, stream_verdicts(pool, problems, batches, cluster)))
+                rates.append(judged / (time.perf_counter() - begin))
+                if judged != traces:
+                    raise RuntimeError(f"{judged} verdicts on {traces} traces")
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     """Print rates and costs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--answers", type=int, default=4000)
     parser.add_argument("--traces", type=int, default=2048)
+    parser.add_argument("--copied", type=int, default=400, help="traces for the copies of a slow verifier")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--run", type=Path, help="run folder whose sampling seconds the costs are compared with")
     chosen = parser.parse_args(arguments)
@@ -153,6 +188,13 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
         taken = costs(chosen.traces)
         shares.append(sum(taken.values()) / sampling)
         print("  per trace: " + ", ".join(f"{name} {1e3 * one:.3f} ms" for name, one in taken.items()) + f"; sampling {1e3 * sampling:.1f} ms")
+    of = rates_of_copies(chosen.copied, chosen.repeats)
+    for copies, one in of.items():
+        print(f"  slow verifier, copies: {copies}: {', '.join(f'{rate:,.1f}' for rate in one)} verdicts/s")
+    ratios = [two / one for one, two in zip(of[1], of[2], strict=True)]
+    figures.append(
+        figure("verdicts/s, two copies ÷ one", "≥ 1.8", ratios, "python -m benchmarks.verifying", note="20 ms a verdict, one process a copy")
+    )
     note = f"sampling {1e3 * sampling:.1f} ms per trace"
     return [*figures, figure("verify, save and allocate ÷ sampling", "≤ 0.01", shares, "python -m benchmarks.verifying", note=note)]
 

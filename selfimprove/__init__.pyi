@@ -12,6 +12,7 @@ from .loop import improve as improve
 from .problems.hub import HubDataset as HubDataset
 from .problems.jsonl import Jsonl as Jsonl
 from .problems.reasoning_gym_task import ReasoningGym as ReasoningGym
+from .problems.table import Table as Table
 from .process_reward.scoring import RewardModel as RewardModel
 from .process_reward.search import Search as Search
 from .process_reward.step_rewards import StepRewards as StepRewards
@@ -50,6 +51,7 @@ from .training.grpo import GRPO as GRPO
 from .training.on_policy_distillation import OnPolicyDistillation as OnPolicyDistillation
 from .training.sft import SFT as SFT
 from .verification.exact import Exact as Exact
+from .verification.function_verifier import FunctionVerifier as FunctionVerifier
 from .verification.last_number import LastNumber as LastNumber
 from .verification.mathematical import Mathematical as Mathematical
 from .verification.multiple_choice import MultipleChoice as MultipleChoice

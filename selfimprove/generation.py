@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from selfimprove.cluster.hand_over import left_on_gpu
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, LedgerEntry, Outcome, Selection, Stage
 from selfimprove.seeds import derive_seed
+from selfimprove.stages.ahead import sampling_ahead
 from selfimprove.stages.baselines import few_shot
-from selfimprove.stages.collect import Collected, accepted_before, collect, draw
+from selfimprove.stages.collect import OFF_POLICY, Collected, accepted_before, collect, draw
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.predict_difficulty import Prediction, predict
@@ -44,7 +46,7 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
     with watch.time(Stage.EVALUATE):
         context.cluster.open("sampler", context.workflow.sampler)
         # Its libraries load while the sampler's engine starts.
-        context.cluster.open("trainer", context.of_generation(1).workflow.trainer)
+        context.cluster.prepare("trainer", context.of_generation(1).workflow.trainer)
         result = evaluate(context, base, folder / "evaluation", "base model, evaluation")
     report = GenerationReport(
         generation=0,
@@ -68,24 +70,27 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
 
     `past` holds the reports of all generations before this one, the base model's first.
     """
-    report = context.run.report(number) or _ran_generation(number, past, context.of_generation(number))
+    report = context.run.report(number) or _ran_generation(number, past, context.of_generation(number), context.of_generation(number + 1))
     context.run.set_champion(context.here(report.kept))
     context.tracker.log_generation(report, context.run.generation(number))
     context.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
     return report
 
 
-def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunContext) -> GenerationReport:
+def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunContext, later: RunContext) -> GenerationReport:
     workflow, before, folder = context.workflow, past[-1], context.run.generation(number)
     champion, watch, label = context.here(before.kept), Stopwatch(folder / "seconds.json"), f"generation {number}"
-    context.run.require_intact(champion)
+    writer = context.here(past[-1 - workflow.lag(number)].kept)
+    for checkpoint in dict.fromkeys((champion, writer)):
+        context.run.require_intact(checkpoint)
 
     prediction = Prediction()
     if workflow.difficulty and number > 1:
         with watch.time(Stage.PREDICT):
             prediction = predict(context, champion, draw(context, number), number)
+        watch.note_left(Stage.PREDICT, left_on_gpu(context.cluster, "embedder"))
     context = replace(context, predicted=prediction.rates)
-    collected = collect(context, champion, number, folder, watch)
+    collected = collect(context, writer, number, folder, watch, off_policy=writer.id != champion.id)
     sampled, selection = collected.sampled, collected.selection
     with watch.time(Stage.SELECT):
         start = champion if workflow.start_from == "champion" else context.base
@@ -93,9 +98,10 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         rows = fitting(context, start, assembled, folder)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
         pairs = pair_wrong_traces(context, selection.accepted, collected.shards, number)
-    with watch.time(Stage.TRAIN):
+    with sampling_ahead(context, later, champion, number + 1), watch.time(Stage.TRAIN):
         trained = train_candidate(context, start, rows, pairs, collected, number)
         context.tracker.log_training(number, trained.steps)
+    watch.note_left(Stage.TRAIN, left_on_gpu(context.cluster, "trainer"))
     with watch.time(Stage.EVALUATE):
         result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
     rationalization = collected.rationalized.figures(rows)
@@ -114,7 +120,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         kept=trained.checkpoint if decision.promote else champion,
         kept_score=result if decision.promote else before.kept_score,
         why=redact(decision.why),
-        counts=_counts(collected, trained),
+        counts=_counts(collected, trained, workflow.overlap),
         outcomes=sampled.outcomes,
         drops={**selection.drops, **_too_long(len(assembled) - len(rows), trained.long_pairs)},
         seconds=watch.seconds,
@@ -125,6 +131,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         rationalization=rationalization,
         difficulty=prediction.figures(sampled.solves),
         spent=sampled.spent,
+        gpu_memory_left=watch.gpu_memory_left,
     )
     write_json(folder / "report.json", report)
     return report
@@ -134,7 +141,7 @@ def _too_long(rows: int, pairs: int) -> dict[str, int]:
     return {reason: count for reason, count in ((TOO_LONG, rows), (f"pairs {TOO_LONG}", pairs)) if count}
 
 
-def _counts(collected: Collected, trained: Trained) -> GenerationCounts:
+def _counts(collected: Collected, trained: Trained, overlap: int) -> GenerationCounts:
     sampled, accepted = collected.sampled, collected.selection.accepted
     return GenerationCounts(
         sampled=sum(sampled.outcomes.values()),
@@ -149,6 +156,7 @@ def _counts(collected: Collected, trained: Trained) -> GenerationCounts:
         pairs=trained.pairs,
         rollouts=trained.rollouts,
         rollouts_right=trained.rollouts_right,
+        off_policy=sum(row.origin.endswith(OFF_POLICY) for row in accepted) if overlap else None,
     )
 
 

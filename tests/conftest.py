@@ -34,13 +34,21 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 sys.path.insert(0, str(Path(__file__).parent / "makers"))
 
 MARKER_OF_FIXTURE = {"browser": "browser", "served": "vllm"}
+SLOWEST_FIRST = ("ray", "vllm", "browser", "trl", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures that start something slow."""
+    """Mark tests by the fixtures that start something slow; begin with the files that hold the slowest kinds of tests.
+
+    Otherwise one worker of `make test` would still be busy with such a file for minutes after the others have ended.
+    """
+    ranks: dict[Path, int] = {}
     for item in items:
         for name in MARKER_OF_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKER_OF_FIXTURE[name])
+        rank = next((rank for rank, marker in enumerate(SLOWEST_FIRST) if item.get_closest_marker(marker)), len(SLOWEST_FIRST))
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +79,9 @@ def share_exact_pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         if self != VerifierPool(Exact()):
             return open_own(self)
         pool: OpenVerifierPool = request.getfixturevalue("exact_pool")
-        return SimpleNamespace(verify=pool.verify, verify_answers=pool.verify_answers, reports=pool.reports, close=lambda: None)
+        return SimpleNamespace(
+            verify=pool.verify, verdicts=pool.verdicts, verify_answers=pool.verify_answers, reports=pool.reports, close=lambda: None
+        )
 
     monkeypatch.setattr(VerifierPool, "open", open_shared)
 

@@ -15,6 +15,7 @@ from selfimprove.records import AcceptedTrace, JudgedTrace, LedgerEntry, Outcome
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.shards import stored
 from selfimprove.terminal.progress import NoProgress
 
 
@@ -333,3 +334,38 @@ def test_a_users_own_gate_and_selector(model: Path, tmp_path: Path) -> None:
     champion = improve(toy_workflow(model, selector=Shortest(), gate=Never()), tmp_path / "run", InlineCluster)
     report = RunFolder(tmp_path / "run").reports()[1]
     assert champion.id == "base" and report.counts.accepted == 3 and report.drops == {"fourth or later": 1}
+
+
+@dataclass(frozen=True)
+class Interrupted(ToySampler):
+    """Notes each request in a file; Ctrl-C comes at the request with the number in another file, if that is there."""
+
+    notes: str = ""
+
+    def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
+        asked, stop = Path(self.notes) / "asked", Path(self.notes) / "stop"
+        if stop.exists() and len(asked.read_text().split("\n")) > int(stop.read_text()):
+            raise KeyboardInterrupt
+        with asked.open("a") as file:
+            file.write(f"{request.id}\n")
+        return super()._trace(checkpoint, request)
+
+
+def test_ctrl_c_loses_nothing_that_was_verified(model: Path, tmp_path: Path) -> None:
+    requests = {}
+    for name, stops in (("whole", []), ("stopped", [3, 21, 60])):
+        notes = tmp_path / name
+        notes.mkdir()
+        (notes / "asked").touch()
+        workflow = toy_workflow(model, sampler=Interrupted(notes=str(notes)))
+        for stop in stops:
+            (notes / "stop").write_text(str(stop))
+            with pytest.raises(KeyboardInterrupt):
+                improve(workflow, tmp_path / "runs" / name, InlineCluster)
+        (notes / "stop").unlink(missing_ok=True)
+        improve(workflow, tmp_path / "runs" / name, InlineCluster)
+        requests[name] = (notes / "asked").read_text().split("\n")
+    assert len(requests["stopped"]) == len(set(requests["stopped"])), "no request was sampled twice"
+    assert requests["stopped"] == requests["whole"]
+    whole, stopped = (list(stored(tmp_path / "runs" / name / "generation-02")) for name in requests)
+    assert whole == stopped and len(whole) == 50 and not list((tmp_path / "runs").rglob("unfinished"))

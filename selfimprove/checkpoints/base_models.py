@@ -31,13 +31,14 @@ def resolve_model(name: str, chat_template: Mapping[str, Any] | None = None, ser
 
     Args:
         chat_template: defaults for variables of its chat template, see `checkpoints.chat_template`.
-        served: whether vLLM will load it: transformers must then know its kind and read its tokenizer and chat template.
+        served: whether vLLM will load it: transformers must then know its kind and read its tokenizer, and it gets what it lacks to chat
+            (`checkpoints.chat_form`).
 
     Raises:
         UserError: there is no such folder, it holds no model or a damaged one, the hub does not have it or cannot be reached, or its template lacks
             a variable.
     """
-    return with_chat_template(_resolve(name, served), chat_template or {}, model_cache())
+    return with_chat_template(_resolve(name, served), chat_template or {}, model_cache(), served)
 
 
 def _resolve(name: str, served: bool) -> Path:

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.chat_form import chat_form, ends_of, generation_settings, tokenizer_template
 from selfimprove.checkpoints.saving import complete_folder
+from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.errors import UserError
 from selfimprove.records.foreign_text import read_object, read_text
 
@@ -21,26 +23,40 @@ OWNED = frozenset({"messages", "tools", "documents", "add_generation_prompt", "b
 """Variables that transformers sets at every call: a default for them would have no effect."""
 
 
-def with_chat_template(folder: Path, variables: Mapping[str, Any], cache: Path) -> Path:
-    """A folder in `cache` that is the model in `folder` with these defaults in its chat template; `folder` itself where there are none.
+def with_chat_template(folder: Path, variables: Mapping[str, Any], cache: Path, served: bool = False) -> Path:
+    """A folder in `cache` that is the model in `folder` with these defaults in its chat template; `folder` itself if nothing has to be added.
 
-    All files but the template are links.
+    All files but the template and the names of end tokens are links.
+
+    Args:
+        served: whether to add what the model needs to chat, see `checkpoints.chat_form`.
 
     Raises:
-        UserError: the model has no chat template, or its template does not read one of the variables.
+        UserError: the model has no chat template, or its template has an error or does not read one of the variables.
     """
-    if not variables:
+    tokenizer = load_tokenizer(folder) if served else None
+    own = tokenizer_template(tokenizer) if served else None
+    form = chat_form(folder, tokenizer) if served else None
+    if served:
+        encode_chats(tokenizer, [[{"role": "user", "content": "1 + 1 ="}]])
+    if not variables and (form is None or form.template == own):
         return folder
-    template = with_defaults(_template(folder), variables)
-    files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file() and file.name != TEMPLATE}
-    state = [template, str(folder), *((name, file.stat().st_mtime_ns) for name, file in files.items())]
+    template = with_defaults(form.template if form else _template(folder), variables) if variables else form.template if form else ""
+    written = {TEMPLATE: template}
+    if form and form.ends:
+        known = generation_settings(folder)
+        ends = [*ends_of(known, read_object(folder / "config.json")), *form.ends]
+        written["generation_config.json"] = json.dumps(known | {"eos_token_id": ends}, indent=2)
+    files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file() and file.name not in written}
+    state = [written, str(folder), *((name, file.stat().st_mtime_ns) for name, file in files.items())]
     ready = cache / f"{folder.name}-{hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]}"
     if not ready.exists():
         with complete_folder(ready) as half:
             half.mkdir()
             for name, file in files.items():
                 (half / name).symlink_to(file.resolve())
-            (half / TEMPLATE).write_text(template, encoding="utf-8")
+            for name, text in written.items():
+                (half / name).write_text(text, encoding="utf-8")
     return ready
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from selfimprove.cluster.gpu_memory import held
 from selfimprove.terminal.log_stream import LogStream
 
 
@@ -38,6 +39,10 @@ class PartActor:
         for number, item in enumerate(getattr(self._opened, method)(*arguments), start=1):
             yield item
             self._note(f"handed over batch {number} of {method}")
+
+    def gpu_memory(self) -> int | None:
+        """Bytes of GPU memory that torch holds in this process; None where it has not used a GPU."""
+        return held()
 
     def heartbeat(self) -> str:
         """The last thing it did, and how long ago. Answers from its own thread while others work."""

@@ -43,6 +43,8 @@ class Dispatch:
         self._again: list[Call] = []
         self._missing: dict[int, int] = {}
         self._open: dict[int, list[Call]] = {}
+        self.exhausted = False
+        """Whether every call has been read."""
         self.room: set[int] = set()
         """Copies that can take another call."""
         for copy in copies:
@@ -54,11 +56,16 @@ class Dispatch:
             return None
         if self._again:
             call = self._again.pop(0)
-        elif (arguments := next(self._calls, None)) is not None:
+        else:
+            try:
+                arguments = next(self._calls)
+            except StopIteration:
+                self.exhausted = True
+                return None
+            if arguments is None:
+                return None
             results = self._load.of_call(arguments)
             call = Call(-1, arguments, results, results)
-        else:
-            return None
         call.copy = min(self.room, key=lambda copy: (self._missing[copy], copy))
         self._open[call.copy].append(call)
         self._count(call.copy, call.missing)

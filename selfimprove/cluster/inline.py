@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from selfimprove.cluster.gpu_memory import held
+from selfimprove.cluster.gpu_shares import Roles
 from selfimprove.protocols import Load, WorkerPart
 
 
@@ -14,6 +16,10 @@ class InlineWorker:
 
     def __init__(self, opened: Any) -> None:
         self._opened = opened
+
+    def gpu_memory(self) -> int | None:
+        """Bytes of GPU memory that torch holds in this process; None where it has not used a GPU."""
+        return held()
 
     def call(self, method: str, *arguments: object) -> Any:
         """Run the method."""
@@ -28,10 +34,17 @@ class InlineWorker:
 
 
 class InlineCluster:
-    """A cluster that opens parts in this process."""
+    """A cluster that opens parts in this process. They share its GPU, and hand it over between their calls."""
 
     def __init__(self) -> None:
         self._workers: dict[str, tuple[WorkerPart, InlineWorker]] = {}
+
+    def expect(self, roles: Roles) -> None:
+        """Do nothing: all parts share what this process has."""
+
+    def opened(self, role: str) -> InlineWorker | None:
+        """The open worker in this role; None if there is none."""
+        return self._workers[role][1] if role in self._workers else None
 
     def open(self, role: str, part: WorkerPart) -> InlineWorker:
         """The worker of this part, opened once. Another part in this role is closed first."""
@@ -45,10 +58,18 @@ class InlineCluster:
         self._workers[role] = part, worker
         return worker
 
+    def prepare(self, role: str, part: WorkerPart) -> None:
+        """Open a part that is needed later."""
+        self.open(role, part)
+
     def end(self, part: WorkerPart) -> None:
         """Close this part if it is open."""
         for role in [role for role, (known, _) in self._workers.items() if known == part]:
             self._workers.pop(role)[1].call("close")
+
+    def apart(self, role: str, part: WorkerPart) -> bool:
+        """False: this process works on one call after another."""
+        return False
 
     def close(self) -> None:
         """Close every part."""

@@ -44,6 +44,7 @@ class RayWorker:
         self._role, self._deadline, self._retries = role, deadline, retries
         self._actor_class = ray.remote(PartActor).options(**options)
         self._arguments = arguments
+        self._closed = False
         self._lost = ray.exceptions.RayActorError, ray.exceptions.ObjectLostError
         self._actors = [self._start() for _ in range(copies)]
         self._coming: dict[int, tuple[Any, int]] = {}
@@ -51,6 +52,16 @@ class RayWorker:
 
     def _start(self) -> Any:
         return self._actor_class.remote(*self._arguments)
+
+    def gpu_memory(self) -> int | None:
+        """Bytes of GPU memory that torch holds in the copy that holds most; None if it has not used a GPU, or does not answer."""
+        import ray
+
+        try:
+            found = ray.get([self._actors[copy].gpu_memory.remote() for copy in self._there()], timeout=BEAT_SECONDS)
+        except ray.exceptions.RayError:
+            return None
+        return max((one for one in found if one is not None), default=None)
 
     def call(self, method: str, *arguments: object) -> Any:
         """Run the method on every copy and return the first result."""
@@ -82,13 +93,20 @@ class RayWorker:
         running: dict[Any, Call] = {}
 
         while True:
-            while call := dispatch.next():
-                generator = self._actors[call.copy].stream.options(num_returns="streaming").remote(method, call.arguments)
-                running[generator] = call
+            while begun := dispatch.next():
+                generator = self._actors[begun.copy].stream.options(num_returns="streaming").remote(method, begun.arguments)
+                running[generator] = begun
+                if load and load.slow_calls:
+                    break
             if dispatch.room and not running:
-                return
+                if dispatch.exhausted:
+                    return
+                yield []
+                continue
             items, failure = [], None
-            for ready in self._wait([*running, *(ref for ref, _ in self._coming.values())], method):
+            asked = [*running, *(ref for ref, _ in self._coming.values())]
+            # After a break there may be room for another call: take what is there, and look for it.
+            for ready in ray.wait(asked, num_returns=len(asked), timeout=0)[0] if begun else self._wait(asked, method):
                 call = running.get(ready)
                 if call is None:
                     for copy in self._joined(ready, method):
@@ -137,11 +155,13 @@ class RayWorker:
         """Replace a copy that has died.
 
         Raises:
-            WorkerFailed: it died too often, or the local cluster is lost.
+            WorkerFailed: it died too often, the local cluster is lost, or this worker was closed.
         """
         import ray
 
         self._require_cluster()
+        if self._closed:
+            raise WorkerFailed(f"the {self._role} was ended in {method}") from error
         if deaths > self._retries:
             raise WorkerFailed(f"the {self._role} died {deaths} times in {method}: {_first_line(error)}") from error
         log.warning("the %s died in %s and is restarted: %s", self._role, method, _first_line(error))
@@ -151,9 +171,10 @@ class RayWorker:
         self._coming[copy] = self._actors[copy].heartbeat.remote(), deaths
 
     def close(self) -> None:
-        """Close the part, then end its processes."""
+        """Close the part, then end its processes. A call that another thread waits for raises `WorkerFailed`."""
         import ray
 
+        self._closed = True
         refs = [self._actors[copy].call.remote("close", ()) for copy in self._there()]
         if refs:
             ray.wait(refs, num_returns=len(refs), timeout=10)

@@ -12,17 +12,24 @@ from typing import Any
 from rich.console import Console
 
 from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
+from selfimprove.cluster.gpu_shares import divide
+from selfimprove.cluster.gpus_in_sight import gpus_in_sight
 from selfimprove.commands.estimate import Lengths, estimate
-from selfimprove.errors import UserError
+from selfimprove.commands.shown_options import hidden_options
+from selfimprove.commands.training_room import gpu_memory, training_room
+from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
 from selfimprove.problems.split import question_key
 from selfimprove.prompting.chat import FewShot
+from selfimprove.prompting.options import question_with_options
 from selfimprove.protocols import Confinement, Prompter
 from selfimprove.records import Outcome, Problem
 from selfimprove.records.delimiters import Delimiters
+from selfimprove.records.options import options_of
 from selfimprove.sampling.engine_options import engine_context
 from selfimprove.sampling.sampling_parameters import require_known
 from selfimprove.sampling.vllm_engine import VLLM
@@ -30,9 +37,11 @@ from selfimprove.terminal.safe_text import printable
 from selfimprove.thinking.traces import parse
 from selfimprove.training.sft import SFT
 from selfimprove.verification.nonsense import Guess, accepted_guesses
-from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
+from selfimprove.verification.pool import OpenVerifierPool
 from selfimprove.verification.reference_check import rejected_references
+from selfimprove.verification.report import Report
 from selfimprove.workflow.decontaminate import decontaminated
+from selfimprove.workflow.roles import roles
 from selfimprove.workflow.teacher import Teacher
 from selfimprove.workflow.workflow import Workflow
 
@@ -55,7 +64,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
     """
     findings: list[Finding] = []
     cost = None
-    sets = _attempt("problems", findings, lambda: load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference))
+    sets = _attempt("problems", findings, lambda: load_sets(*workflow.sets))
     model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)))
     if sets is not None:
         problems, eval_problems = sets
@@ -66,15 +75,22 @@ def check(workflow: Workflow) -> dict[str, Any]:
             detail += f"; contamination leaves out {dropped} others, which give evaluation problems away"
         findings.append(Finding("problems", True, detail))
         findings += _with_verifier(workflow, kept, eval_problems)
+        findings += _options(workflow, [*kept, *eval_problems])
         findings.append(_evaluation(eval_problems))
         sets = kept, eval_problems
     if model is not None:
-        findings.append(Finding("model", True, str(model)))
+        findings.append(Finding("model", True, "; ".join([str(model), *notes(model)])))
+        if isinstance(workflow.trainer, SFT):
+            room = _attempt("memory", findings, lambda: training_room(workflow.trainer, model, gpu_memory()))
+            findings += [Finding("memory", *room)] if room else []
+    findings.append(_gpus(workflow))
     if workflow.teacher is not None:
         findings.append(_teacher(workflow, workflow.teacher))
     if any(one.extra for one in (workflow.sampling, workflow.eval_sampling)) and isinstance(workflow.sampler, VLLM):
         findings.append(_extra(workflow))
     if sets is not None and model is not None:
+        if isinstance(workflow.first_prompter, FewShot):
+            findings += _shown_thinking(workflow.first_prompter, model, sets[0][0])
         lengths = _attempt("prompts", findings, lambda: _prompt_lengths(workflow, model, sets))
         if lengths is not None:
             findings.append(_room(workflow, model, lengths))
@@ -110,25 +126,41 @@ def _attempt(name: str, findings: list[Finding], load: Callable[[], Any]) -> Any
 
 def _with_verifier(workflow: Workflow, problems: Sequence[Problem], eval_problems: Sequence[Problem]) -> Iterator[Finding]:
     try:
-        pool = VerifierPool(workflow.verifier, deadline=workflow.verifier_deadline).open()
+        pool = workflow.verifiers.open()
     except UserError as error:
         yield Finding("verifier", False, str(error))
         return
     try:
         yield Finding("confinement", True, _confinement(workflow.verifier.confinement))
-        everything = [problem for problem in (*problems, *eval_problems) if problem.answer]
-        rejected = rejected_references(pool, everything)
-        if rejected:
-            problem, report = rejected[0]
-            detail = f"{len(rejected)} of {len(everything)} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {report}"
-        else:
-            detail = f"{workflow.verifier.name} accepts all {len(everything)} reference answers"
-        yield Finding("references", not rejected, detail)
-        yield _guesses(workflow.verifier.name, accepted_guesses(pool, everything))
+        everything = [*problems, *eval_problems]
+        answered = [problem for problem in everything if problem.answer]
+        if answered:
+            yield _references(workflow.verifier.name, rejected_references(pool, answered), len(answered))
+        yield _guesses(workflow.verifier.name, accepted_guesses(pool, answered if workflow.verifier.needs_reference else everything))
         if isinstance(workflow.first_prompter, FewShot):
             yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, eval_problems)
     finally:
         pool.close()
+
+
+def _references(verifier: str, rejected: Sequence[tuple[Problem, Report]], answered: int) -> Finding:
+    """Whether the verifier accepts the reference answers."""
+    if not rejected:
+        return Finding("references", True, f"{verifier} accepts all {answered} reference answers")
+    problem, report = rejected[0]
+    detail = f"{len(rejected)} of {answered} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {report}"
+    return Finding("references", False, detail)
+
+
+def _options(workflow: Workflow, problems: Sequence[Problem]) -> Iterator[Finding]:
+    """Whether the model sees the options of problems that have some."""
+    if any(options_of(problem) for problem in problems):
+        hidden = hidden_options([*filter(None, [workflow.first_prompter]), workflow.prompter], problems)
+        yield Finding(
+            "options",
+            hidden is None,
+            f"{hidden}; show them with selfimprove.prompting.options.question_with_options" if hidden else "the prompters show them all",
+        )
 
 
 def _guesses(verifier: str, guesses: Sequence[Guess]) -> Finding:
@@ -158,8 +190,8 @@ def _exemplars(
     prompter: FewShot, delimiters: Delimiters, pool: OpenVerifierPool, problems: Sequence[Problem], eval_problems: Sequence[Problem]
 ) -> Finding:
     """Whether exemplars parse as traces, verify, and are not evaluation problems."""
-    evaluation = {question_key(problem.question) for problem in eval_problems}
-    known = {question_key(problem.question): problem for problem in problems}
+    evaluation = {question_key(asked) for problem in eval_problems for asked in (problem.question, question_with_options(problem))}
+    known = {question_key(asked): problem for problem in problems for asked in (problem.question, question_with_options(problem))}
     for number, exemplar in enumerate(prompter.exemplars, start=1):
         parsed = parse(exemplar.completion(prompter.delimiters), delimiters)
         if parsed.flags or parsed.answer is None:
@@ -177,6 +209,19 @@ def _exemplars(
     return Finding("exemplars", True, f"all {len(prompter.exemplars)} verify; none is an evaluation problem")
 
 
+def _shown_thinking(prompter: FewShot, model: Path, problem: Problem) -> Iterator[Finding]:
+    """Whether the chat template shows the thinking of exemplars. A template that cannot be used is found elsewhere."""
+    tokenizer = load_tokenizer(model)
+    try:
+        (ids,) = encode_chats(tokenizer, [list(prompter.messages(problem))])
+    except UserError:
+        return
+    prompt = tokenizer.decode(ids)
+    if any(exemplar.rationale.strip() not in prompt for exemplar in prompter.exemplars):
+        told = "the chat template drops the thinking of exemplars, which are earlier turns; set first_prompter.one_turn=true"
+        yield Finding("thinking", False, told)
+
+
 def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
     """Whether the teacher can be asked. Traces that may be dropped for their length are noted, since they are paid for."""
     decoding = teacher.sampling or workflow.sampling
@@ -188,6 +233,14 @@ def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
     if isinstance(workflow.trainer, SFT) and longest >= workflow.trainer.max_length:
         detail += f"; traces have up to {longest} tokens, and rows longer than trainer.max_length={workflow.trainer.max_length} are dropped"
     return Finding("teacher", True, detail)
+
+
+def _gpus(workflow: Workflow) -> Finding:
+    """What each part reserves of the GPUs that a run would find now."""
+    try:
+        return Finding("gpus", True, divide(roles(workflow), gpus_in_sight()).told())
+    except (UserError, WorkerFailed) as error:
+        return Finding("gpus", False, str(error))
 
 
 def _evaluation(eval_problems: Sequence[Problem]) -> Finding:

@@ -14,19 +14,26 @@ from selfimprove.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+TASKS = ("sums", "gsm8k", "math", "choice", "code", "custom")
+"""Each has a template."""
+
 
 def add(commands: Commands) -> None:
     """Add the command and its arguments."""
     parser = commands.add_parser("init", help="write a workflow file to edit")
     add_output(parser)
     parser.add_argument("file", metavar="FILE", nargs="?", default="experiment.py", help="default: experiment.py")
+    parser.add_argument("--task", choices=TASKS, default="sums", help=f"what the problems are like: {', '.join(TASKS)}; default: sums")
     parser.set_defaults(command=_init)
 
 
 def _init(options: argparse.Namespace) -> int:
+    from selfimprove.workflow.shadowing import refuse_name
+
     file = Path(options.file)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.") or "experiment"
-    text = (Path(__file__).parent / "templates" / "experiment.py").read_text()
+    refuse_name(file)
+    text = (Path(__file__).parent / "templates" / f"{options.task}_task.py").read_text()
     try:
         with file.open("x") as new:
             new.write(text.replace('name="experiment"', f'name="{name}"'))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from selfimprove.commands.audit import VERIFIERS, verifier_named
+from selfimprove.commands.audit import VERIFIERS, audited, verifier_named
 from selfimprove.commands.parser import Commands, add_output, add_set, print_result
 
 
@@ -21,13 +21,13 @@ def add(commands: Commands) -> None:
 
 
 def _reverify(options: argparse.Namespace) -> int:
-    from selfimprove.commands.second_verdicts import audit, show_reverified
+    from selfimprove.commands.second_verdicts import show_reverified
     from selfimprove.storage.open_run import reading
     from selfimprove.workflow.files import load_workflow
 
     run = reading(options.run_dir)
     if options.verifier:
-        return print_result(audit(run, verifier_named(options.verifier)), options, show_reverified)
+        return print_result(audited(run, verifier_named(options.verifier)), options, show_reverified)
     file = Path(options.workflow) if options.workflow else None
-    workflow, _ = load_workflow(*run.source(options.set, file))
-    return print_result(audit(run, workflow.verifier, workflow.verifier_deadline), options, show_reverified)
+    workflow, module = load_workflow(*run.source(options.set, file))
+    return print_result(audited(run, workflow.verifiers, [module]), options, show_reverified)

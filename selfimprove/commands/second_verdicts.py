@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,24 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import Verifier
+from selfimprove.protocols import Cluster
 from selfimprove.records import Outcome, Problem, Trace, Verdict
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import shards
 from selfimprove.terminal.safe_text import plain_line, printable
 from selfimprove.verification.pool import VerifierPool
+from selfimprove.verification.stream import stream_verdicts
 
 OUTCOMES = [outcome.value for outcome in Outcome]
 SHOWN = 20
 """Maximum number of printed disagreements; `--json` prints all."""
 
 
-def audit(run: RunFolder, verifier: Verifier, deadline: float = 5.0) -> dict[str, Any]:
+def audit(run: RunFolder, pool: VerifierPool, cluster: Cluster) -> dict[str, Any]:
     """Verify every stored trace again, including those of evaluations; the run is not changed.
+
+    Args:
+        cluster: Opens the pool; left open.
 
     Returns:
         `{"first", "second": names and versions of the verifiers, "judged": number of traces, "agreement": share of equal outcomes, "confusion":
@@ -41,27 +46,25 @@ def audit(run: RunFolder, verifier: Verifier, deadline: float = 5.0) -> dict[str
     stages: dict[str, dict[str, int]] = {}
     disagreements: list[dict[str, Any]] = []
     first = "none"
-    pool = VerifierPool(verifier, deadline=deadline).open()
-    try:
-        for stage, traces, verdicts in _stored(run):
-            counts = stages.setdefault(stage, {"judged": 0, "to_correct": 0, "from_correct": 0})
-            again = pool.verify([(problems[trace.problem_id], trace) for trace in traces])
-            for trace, old, new in zip(traces, verdicts, again, strict=True):
-                first = f"{old.verifier} {old.version}"
-                confusion[old.outcome.value, new.outcome.value] += 1
-                counts["judged"] += 1
-                counts["to_correct"] += new.outcome is Outcome.CORRECT is not old.outcome
-                counts["from_correct"] += old.outcome is Outcome.CORRECT is not new.outcome
-                if old.outcome is not new.outcome:
-                    disagreements.append(_disagreement(stage, problems[trace.problem_id], old, new))
-    finally:
-        pool.close()
+    for stage, traces, verdicts in _stored(run):
+        counts = stages.setdefault(stage, {"judged": 0, "to_correct": 0, "from_correct": 0})
+        verified = chain.from_iterable(stream_verdicts(pool, problems.values(), [traces], cluster))
+        again = {item.trace.id: item.verdict for item in verified}
+        for trace, old in zip(traces, verdicts, strict=True):
+            new = again[trace.id]
+            first = f"{old.verifier} {old.version}"
+            confusion[old.outcome.value, new.outcome.value] += 1
+            counts["judged"] += 1
+            counts["to_correct"] += new.outcome is Outcome.CORRECT is not old.outcome
+            counts["from_correct"] += old.outcome is Outcome.CORRECT is not new.outcome
+            if old.outcome is not new.outcome:
+                disagreements.append(_disagreement(stage, problems[trace.problem_id], old, new))
     judged = sum(confusion.values())
     if not judged:
         raise UserError(f"{run} holds no verified traces yet")
     return {
         "first": first,
-        "second": f"{verifier.name} {verifier.version}",
+        "second": f"{pool.verifier.name} {pool.verifier.version}",
         "judged": judged,
         "agreement": 1 - len(disagreements) / judged,
         "confusion": {old: {new: confusion[old, new] for new in OUTCOMES} for old in OUTCOMES},

@@ -29,8 +29,8 @@ class Embedder(WorkerPart):
 
     batch_tokens: PositiveInt = 4096
     """Maximum number of tokens in a batch, padding included, the shared beginning of all prompts not. A longer prompt is a batch of its own."""
-    resources: Resources = Resources(cpus=0, gpus=0)
-    """The embedder works while sampler and trainer rest. On GPUs, give it a share that these two leave free: by default, they split one GPU."""
+    resources: Resources = Resources(cpus=0)
+    """No CPU is reserved: the embedder works while sampler and trainer rest."""
 
     def open(self) -> OpenEmbedder:
         """Load torch and transformers, which takes some seconds."""
@@ -65,10 +65,13 @@ class OpenEmbedder:
         read = [(name, tokenize_prompt(tokenizer, messages)) for name, messages in prompts]
         beginning = Beginning(model, shared([ids for _, ids in read]), device)
         own = [(name, ids[beginning.length :]) for name, ids in read]
-        for batch in self._batches(sorted(own, key=lambda one: len(one[1]))):
-            yield list(zip((name for name, _ in batch), beginning.features([ids for _, ids in batch]), strict=True))
-        del whole, model, beginning
-        return_freed_memory()
+        try:
+            for batch in self._batches(sorted(own, key=lambda one: len(one[1]))):
+                yield list(zip((name for name, _ in batch), beginning.features([ids for _, ids in batch]), strict=True))
+        finally:
+            # Whoever uses the GPU next finds it empty.
+            del whole, model, beginning
+            return_freed_memory()
 
     def close(self) -> None:
         """Nothing stays open between two calls."""

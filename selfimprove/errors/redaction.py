@@ -66,24 +66,35 @@ def redact(text: str, *addresses: str, key: str = "") -> str:
         addresses: Addresses in use. Their secrets are replaced wherever they occur, in any quoting: libraries repeat them in parts.
         key: A key in use, replaced in the same way.
     """
-    used = [key, *(secret for one in addresses for secret in _inside(one))]
-    secrets = {*_of_environment(tuple(os.environ.items())), *(form for secret in used if len(secret) >= 4 for form in _quotings(secret))}
+    return _redact(text, _of_environment(tuple(os.environ.items())), [key, *(secret for one in addresses for secret in _inside(one))])
+
+
+def redact_settings(value: Any, secret: bool = False) -> Any:
+    """JSON data without secrets: the values of keys that name one, all of them if `secret`, and what `redact` finds in the others."""
+    # Settings hold hundreds of strings: the environment is read once for all.
+    return _redact_settings(value, secret, _of_environment(tuple(os.environ.items())))
+
+
+def _redact(text: str, kept: frozenset[str], used: list[str]) -> str:
+    """The text without what the environment has `kept` secret, without the secrets `used`, and without those that show themselves."""
+    secrets = {*kept, *(form for secret in used if len(secret) >= 4 for form in _quotings(secret))}
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return _FORMS.sub(HIDDEN, _without_headers(_without_named(_without_users(text))))
 
 
-def redact_settings(value: Any, secret: bool = False) -> Any:
-    """JSON data without secrets: the values of keys that name one, all of them if `secret`, and what `redact` finds in the others."""
+def _redact_settings(value: Any, secret: bool, kept: frozenset[str]) -> Any:
     if isinstance(value, Mapping):
         return {
-            redact(key) if isinstance(key, str) else key: item if key == "part" else redact_settings(item, secret or is_secret(str(key)))
+            _redact(key, kept, []) if isinstance(key, str) else key: (
+                item if key == "part" else _redact_settings(item, secret or is_secret(str(key)), kept)
+            )
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [redact_settings(item, secret) for item in value]
+        return [_redact_settings(item, secret, kept) for item in value]
     if isinstance(value, str):
-        return HIDDEN if secret and value else redact(value, value)
+        return HIDDEN if secret and value else _redact(value, kept, _inside(value))
     return HIDDEN if secret and isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 

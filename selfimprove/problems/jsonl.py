@@ -10,22 +10,18 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.problems.rows import problem_from_row
+from selfimprove.problems.columns import Columns
 from selfimprove.problems.split import question_key
 from selfimprove.records import Problem
 from selfimprove.records.foreign_text import parse_json, read_text
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Jsonl:
+class Jsonl(Columns):
     """Problems from a file with one JSON object per line. Empty lines are ignored."""
 
     path: Path | str
     """Path of the file."""
-    question: str = "question"
-    """Field that holds the question."""
-    answer: str | None = "answer"
-    """Field that holds the reference answer, text or a number; None if there are no reference answers. All other fields become metadata."""
     id: str | None = None
     """Field that holds the id; None numbers the problems by file and line: `train-17`."""
 
@@ -77,4 +73,4 @@ class Jsonl:
             id = str(row.pop(self.id, None) or "").strip()
             if not id:
                 raise UserError(f"{where}: has no {self.id!r}; name the field that holds the id, or omit `id`")
-        return problem_from_row(row, self.question, self.answer, id, f"jsonl:{path.name}", where)
+        return self.problem(row, id, f"jsonl:{path.name}", where)

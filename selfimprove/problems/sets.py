@@ -9,9 +9,9 @@ from selfimprove.records import Problem
 
 
 def load_sets(
-    source: ProblemSource, eval_problems: ProblemSource | int, seed: int, needs_reference: bool = True
+    source: ProblemSource, eval_problems: ProblemSource | int, seed: int, needs_reference: bool = True, eval_needs_reference: bool = True
 ) -> tuple[list[Problem], list[Problem]]:
-    """Training and evaluation problems. Unless `needs_reference`, training problems may lack a reference answer; evaluation problems never.
+    """Training and evaluation problems. Each of the two may lack reference answers unless they are needed.
 
     Raises:
         UserError: a set is empty, repeats a question, lacks a question or an answer, or the two share a question.
@@ -20,10 +20,10 @@ def load_sets(
     check_problems(problems, "problems", needs_reference)
     if isinstance(eval_problems, int):
         training, evaluation = split(problems, eval_problems, seed)
-        check_problems(evaluation, "eval_problems")
+        check_problems(evaluation, "eval_problems", eval_needs_reference)
         return training, evaluation
     evaluation = list(eval_problems.load())
-    check_problems(evaluation, "eval_problems")
+    check_problems(evaluation, "eval_problems", eval_needs_reference)
     asked = {question_key(problem.question): problem.id for problem in evaluation}
     for problem in problems:
         if question_key(problem.question) in asked:

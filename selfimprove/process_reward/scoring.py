@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from selfimprove.cluster.hand_over import hand_over
 from selfimprove.errors import UserError
 from selfimprove.process_reward.reading import read
 from selfimprove.protocols import Cluster, Resources, StepScorer
@@ -19,6 +20,7 @@ from selfimprove.records import Checkpoint, Message
 from selfimprove.records.foreign_text import read_object
 from selfimprove.records.numbers import Float
 from selfimprove.sampling.engine_options import engine_defaults
+from selfimprove.sampling.engine_sleep import named_holders, sleep, wake
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
 Asked = Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]
@@ -80,10 +82,14 @@ class OpenRewardModel:
         # As in `sampling.open_vllm`: AMX may not be enabled yet.
         torch.cpu._init_amx()
         defaults = engine_defaults(model, engine) | {"runner": "pooling", "enable_prefix_caching": False}
-        self._llm = LLM(**(defaults | engine))
+        with named_holders("start"):
+            self._llm = LLM(**(defaults | engine))
+        self._asleep = 0
 
     def score(self, asked: Asked) -> list[tuple[float, ...]]:
         """The calibrated chance, at the end of each thought of each trace, that the answer will be right.
+
+        On a GPU that others use too, the engine sleeps between calls.
 
         Raises:
             UserError: a trace is longer than the engine's context, or one of its thoughts is empty.
@@ -97,7 +103,10 @@ class OpenRewardModel:
         if (longest := max(len(ids) for ids, _ in sequences)) > room:
             raise UserError(f"a trace of {longest} tokens exceeds the reward model's context of {room}: raise max_model_len in its engine")
         prompts = [TokensPrompt(prompt_token_ids=ids) for ids, _ in sequences]
+        if self._asleep:
+            wake(self._llm, load=None)
         outputs = self._llm.encode(prompts, pooling_params=PoolingParams(use_activation=False), pooling_task="token_classify", use_tqdm=False)
+        self._asleep = sleep(self._llm, same_weights=True)
         scored = (self._probabilities(one.outputs.data, ends) for one, (_, ends) in zip(outputs, sequences, strict=True))
         return [next(scored) if thoughts else () for _, thoughts in asked]
 
@@ -132,5 +141,5 @@ def reading(model: Path) -> Reading:
 
 def step_rewards(scorer: StepScorer, asked: Asked, cluster: Cluster) -> list[tuple[float, ...]]:
     """The rewards of all thoughts in the given order, computed on the scorer's worker."""
-    worker = cluster.open("reward model", scorer)
+    worker = hand_over(cluster, "reward model", scorer, same_weights=True)
     return [rewards for start in range(0, len(asked), LARGEST_CALL) for rewards in worker.call("score", asked[start : start + LARGEST_CALL])]

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.prompting.chat import FewShot
+from selfimprove.prompting.options import question_with_options
 from selfimprove.protocols import Prompter
 from selfimprove.records import Message, Problem
 from selfimprove.records.numbers import Float, NonNegativeInt, PositiveInt
@@ -49,7 +50,7 @@ def hinted(prompter: Prompter, rule: Rationalization, problem: Problem) -> tuple
     if isinstance(prompter, FewShot):
         exemplars = (replace(shown, question=_with_hint(rule, shown.question, shown.answer)) for shown in prompter.exemplars)
         prompter = replace(prompter, exemplars=tuple(exemplars))
-    return prompter.messages(replace(problem, question=_with_hint(rule, problem.question, problem.answer)))
+    return prompter.messages(replace(problem, question=_with_hint(rule, question_with_options(problem), problem.answer)))
 
 
 def _with_hint(rule: Rationalization, question: str, answer: str) -> str:

@@ -11,7 +11,6 @@ from selfimprove.protocols.parts import (
     OpenVerifiers,
     ProblemSource,
     Prompter,
-    Reinforcer,
     Sampler,
     Selector,
     StepScorer,
@@ -20,6 +19,7 @@ from selfimprove.protocols.parts import (
     Verifier,
     Verifiers,
 )
+from selfimprove.protocols.reinforcement import OpenReinforcer, OpenRolloutSampler, Reinforcer
 from selfimprove.protocols.runtime import Cluster, Load, OpenTracker, Progress, Tracker, Worker
 from selfimprove.protocols.worker_part import Resources, WorkerPart
 
@@ -30,6 +30,8 @@ __all__ = [
     "Gate",
     "Load",
     "Mixture",
+    "OpenReinforcer",
+    "OpenRolloutSampler",
     "OpenSampler",
     "OpenStepScorer",
     "OpenTracker",

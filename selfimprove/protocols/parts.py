@@ -22,6 +22,7 @@ from selfimprove.records import (
     Outcome,
     Problem,
     Request,
+    RolloutRequest,
     Score,
     Selection,
     Trace,
@@ -59,8 +60,8 @@ class OpenSampler(Protocol):
         """
         ...
 
-    def rest(self) -> None:
-        """Free the accelerator for the trainer; the next `sample` wakes it."""
+    def rest(self, same_weights: bool = False) -> None:
+        """Free the GPU for another part; the next `sample` wakes it. `same_weights` says that it will be of the same checkpoint."""
         ...
 
     def close(self) -> None:
@@ -76,6 +77,11 @@ class Sampler(WorkerPart, Protocol):
     def sequences(self) -> int | None:
         """Requests that each copy works on at once; each is kept supplied with twice as many. None: its open form says so, by this method's name."""
         return 256
+
+    @property
+    def gives_rollouts(self) -> bool:
+        """Whether it can sample from a model while that is trained: its open form is an `OpenRolloutSampler`."""
+        return False
 
     def open(self) -> OpenSampler:
         """Start the engine; called on the worker."""
@@ -149,6 +155,11 @@ class OpenVerifiers(Protocol):
 class Verifiers(WorkerPart, Protocol):
     """A verifier with its deadline, opened where answers are verified: `verification.pool.VerifierPool`."""
 
+    @property
+    def devices(self) -> int:
+        """None: verifying computes on CPUs."""
+        return 0
+
     def open(self) -> OpenVerifiers:
         """Load the verifier; called on the worker."""
         ...
@@ -190,11 +201,11 @@ class Mixture(Protocol):
 class OpenTrainer(Protocol):
     """A trainer on its worker. Inherit from it to get the defaults of a trainer that takes rows of any length and reads no tokens of the sampler."""
 
-    def train(self, start: Checkpoint, rows: Sequence[Any], into: Path, seed: int) -> Iterator[TrainingStep]:
+    def train(self, start: Checkpoint, rows: Sequence[Any], into: Path, seed: int) -> Iterator[TrainingStep | RolloutRequest]:
         """Train `start`; when the iterator ends, the folder `into` holds the new model with its tokenizer and chat template.
 
         `rows` are accepted traces for `Workflow.trainer`, pairs for `Workflow.preference_pairs`, and prompts for `Workflow.reinforcement`. Rows that
-        do not fit are left out.
+        do not fit are left out. Only an `OpenReinforcer` yields requests for rollouts.
         """
         ...
 
@@ -218,23 +229,6 @@ class OpenTrainer(Protocol):
 @runtime_checkable
 class Trainer(WorkerPart, Protocol):
     """Makes the next checkpoint."""
-
-    def open(self) -> OpenTrainer:
-        """Load the libraries; called on the worker."""
-        ...
-
-
-@runtime_checkable
-class Reinforcer(WorkerPart, Protocol):
-    """Makes the next checkpoint by reinforcement: it samples traces itself and makes the right ones likelier. A dataclass.
-
-    The `rows` of its open trainer are prompts.
-    """
-
-    @property
-    def verifiers(self) -> Verifiers | None:
-        """Verifiers of the traces; None for the workflow's."""
-        ...
 
     def open(self) -> OpenTrainer:
         """Load the libraries; called on the worker."""

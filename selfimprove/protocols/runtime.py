@@ -21,10 +21,16 @@ class Load:
     """Number of results of a call, given its arguments."""
     of_item: Callable[[Any], int] = lambda item: 0
     """Number of results in one item of the stream. Results that are missing at the end count as arrived."""
+    slow_calls: bool = False
+    """Whether the calls themselves are slow to come, so that results are passed on between one call and the next."""
 
 
 class Worker(Protocol):
     """One or more open copies of a part, in their own processes or in this one."""
+
+    def gpu_memory(self) -> int | None:
+        """Bytes of GPU memory that torch holds in the worker's process, in the copy that holds most; None if torch has not used a GPU there."""
+        ...
 
     def call(self, method: str, *arguments: object) -> Any:
         """Run the method on every copy and return the first result."""
@@ -36,7 +42,8 @@ class Worker(Protocol):
         `load` says how full each copy is kept; None keeps two calls with each.
 
         A call whose copy died runs again from its start, so an item can arrive twice: join by id. `calls` is read as copies become free. A None in it
-        says that the next call depends on earlier items; it is requested again when another call has ended.
+        says that the next call depends on earlier items, here or elsewhere; it is requested again when another call has ended, or, if none is
+        running, after an empty list was yielded.
         """
         ...
 
@@ -44,6 +51,18 @@ class Worker(Protocol):
 @runtime_checkable
 class Cluster(Protocol):
     """Where work runs."""
+
+    def expect(self, roles: Mapping[str, Sequence[WorkerPart]]) -> None:
+        """Divide the GPUs among these parts, which may be opened later, by role.
+
+        Raises:
+            UserError: the cluster can never hold one of them.
+        """
+        ...
+
+    def opened(self, role: str) -> Worker | None:
+        """The open worker in this role; None if there is none."""
+        ...
 
     def open(self, role: str, part: WorkerPart) -> Worker:
         """The worker of this part: started by the first call, returned by every later call with an equal part.
@@ -53,8 +72,16 @@ class Cluster(Protocol):
         """
         ...
 
+    def prepare(self, role: str, part: WorkerPart) -> None:
+        """Open a part that is needed later, if there is room for it beside those that are open, so that its libraries load meanwhile."""
+        ...
+
     def end(self, part: WorkerPart) -> None:
         """End the worker of this part, if any, to free its memory; the next `open` starts another."""
+        ...
+
+    def apart(self, role: str, part: WorkerPart) -> bool:
+        """Whether the open part in this role and another part never share an accelerator, so that both can work at once, each called by a thread."""
         ...
 
     def close(self) -> None:
@@ -100,7 +127,7 @@ class OpenTracker(Protocol):
 
 
 class Progress(Protocol):
-    """What the terminal shows while a stage works."""
+    """What the terminal shows while a stage works. A stage belongs to the thread that begins it: with `overlap=1` there can be two at once."""
 
     def begin(self, stage: str, total: int) -> None:
         """Begin a stage of `total` items; 0 if the number is not known yet."""

@@ -8,6 +8,11 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.records.numbers import NonNegativeFloat, PositiveInt
 
+ALONE = "SELFIMPROVE_GPU_ALONE"
+"""Environment variable of a worker whose GPUs no other part uses while it is open. Without it, the part hands its GPU over between its calls."""
+ROLE = "SELFIMPROVE_ROLE"
+"""Environment variable of a worker with a GPU: what it is there for."""
+
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Resources:
@@ -18,8 +23,8 @@ class Resources:
     cpus: NonNegativeFloat = 0.5
     """CPUs that the scheduler counts per copy. Not a limit on use: sampler and trainer take turns, so together they reserve one core."""
     gpus: NonNegativeFloat | None = None
-    """GPUs per copy. None: as many as the part is spread over (`tensor_parallel_size` of an engine, `processes` of a trainer); for a part on one GPU,
-    a share of what the cluster has, so that a sampler and a trainer split a single GPU."""
+    """GPUs per copy. None: as many as the part is spread over (`tensor_parallel_size` of an engine), or half of the only GPU; none for a part
+    that does not compute on GPUs."""
 
 
 class WorkerPart(Protocol):
@@ -36,8 +41,16 @@ class WorkerPart(Protocol):
 
     @property
     def devices(self) -> int:
-        """GPUs that each copy is spread over."""
+        """GPUs that each copy is spread over; 0 for a part that does not compute on GPUs."""
         return 1
+
+    @property
+    def starts_workers(self) -> bool:
+        """Whether it computes in workers that it starts on Ray itself, one on each of its `devices`, for as long as it works.
+
+        Its own process then reserves no GPU, and `resources.gpus` is what each worker reserves.
+        """
+        return False
 
     def environment(self) -> dict[str, str]:
         """Environment variables of the worker's process, set before `open`."""

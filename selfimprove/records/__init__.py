@@ -3,6 +3,7 @@
 from selfimprove.records.figures import DifficultyFigures, Estimate, ForecastQuality, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
 from selfimprove.records.generations import Checkpoint, Coverage, Decision, GenerationReport, LedgerEntry, Score, TrainingStep
 from selfimprove.records.questions import Message, Problem, Request
+from selfimprove.records.rollouts import Rollout, RolloutRequest
 from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow
 from selfimprove.records.traces import AnnotatedTrace, Grade, JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
 
@@ -29,6 +30,8 @@ __all__ = [
     "RationalizationFigures",
     "ReinforcementPrompt",
     "Request",
+    "Rollout",
+    "RolloutRequest",
     "Score",
     "Selection",
     "Stage",

@@ -52,6 +52,8 @@ class GenerationCounts:
     """Rollouts of reinforcement; None without it."""
     rollouts_right: Count | None = None
     """Rollouts with the verdict `correct`; None without reinforcement."""
+    off_policy: Count | None = None
+    """Accepted traces that the champion before the last wrote; None without `overlap`."""
 
     def figures(self) -> dict[str, float]:
         """The counts that there are, by name."""

@@ -99,7 +99,7 @@ class LedgerEntry:
 
     problem_id: str
     set: str
-    """`train`: sampled from the champion before this generation; `eval`: evaluated with this generation's candidate."""
+    """`train`: sampled for this generation's training; `eval`: evaluated with this generation's candidate."""
     generation: Count
     right: Count
     samples: Positive
@@ -112,7 +112,7 @@ class GenerationReport:
     generation: Count
     """Number of the generation; 0 is the base model's evaluation."""
     start: Checkpoint
-    """The previous champion, which wrote the traces unless a teacher did."""
+    """The previous champion, which wrote the traces unless a teacher did or, with `overlap`, the champion before it."""
     candidate: Checkpoint
     score: Score
     """Score of the candidate."""
@@ -143,6 +143,10 @@ class GenerationReport:
     """None where solve rates were not predicted."""
     spent: Usage | None = None
     """Usage that an endpoint reported for the sampled traces, without failed attempts and traces lost to a stop; None without an endpoint."""
+
+    gpu_memory_left: Mapping[Stage, Count] = field(default_factory=dict)
+    """Bytes of GPU memory that torch still held in the process of a stage after it, by stage; a stage that used no GPU is absent. vLLM is not
+    counted: asleep, it holds addresses without memory."""
 
     @property
     def samples_per_problem(self) -> float:

@@ -19,7 +19,7 @@ class AcceptedTrace:
     completion: str
     origin: str
     """`sampled`; `teacher`: another model wrote it; `rationalized`: the answer was given as a hint; `shortened`: the thoughts after the first stable
-    correct one are cut; `answer-only`: a row of that baseline."""
+    correct one are cut; `answer-only`: a row of that baseline. `, off-policy` follows where the champion before the last wrote it."""
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
     """The completion token for token, as the model in training wrote it; None where only the text counts, as with a teacher's or a rewritten one."""

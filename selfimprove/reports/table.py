@@ -52,6 +52,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "accepted": report.counts.accepted if report.counts else 0,
         "seconds": dict(report.seconds),
         **{name: getattr(report.counts, name, 0) for name in ("verified", "distinct", "trained_on", "falsely_accepted")},
+        **({} if report.counts is None or report.counts.off_policy is None else {"off_policy": report.counts.off_policy}),
         "samples_per_problem": report.samples_per_problem,
         "most_samples": report.counts.most_samples if report.counts else 0,
         "distinct_per_1000_tokens": report.distinct_per_1000_tokens,
@@ -69,6 +70,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "difficulty": report.difficulty.figures() if report.difficulty else {},
         "spent": asdict(report.spent) if report.spent else None,
+        "gpu_memory_left": dict(report.gpu_memory_left),
         "checkpoint": report.candidate.path,
     }
 
@@ -159,6 +161,8 @@ def _footer(summary: dict[str, Any]) -> Text:
         if row["most_samples"] > row["samples_per_problem"]:
             samples = f"{row['samples_per_problem']:.1f} samples per problem, at most {row['most_samples']}"
             lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
+        if "off_policy" in row:
+            lines.append(f"  off-policy: {row['off_policy']:,} of {row['accepted']:,} accepted traces are from the champion before the last")
         if anatomy := row.get("anatomy"):
             lines += [f"  {line}" for line in _anatomy(anatomy)]
         if wrong := row.get("falsely_accepted"):

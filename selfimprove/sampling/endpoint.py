@@ -70,6 +70,11 @@ class Endpoint(Sampler):
         return self
 
     @property
+    def devices(self) -> int:
+        """None: the server computes."""
+        return 0
+
+    @property
     def sequences(self) -> int:
         """Requests that each copy works on at once."""
         return self.concurrency
@@ -153,7 +158,7 @@ class OpenEndpoint:
             for future in pending:
                 future.cancel()
 
-    def rest(self) -> None:
+    def rest(self, same_weights: bool = False) -> None:
         """Do nothing: it holds no accelerator."""
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from selfimprove.checkpoints.folders import architecture
 from selfimprove.records import Checkpoint
 from selfimprove.sampling.engine_options import SEQUENCES, engine_defaults
 from selfimprove.sampling.engine_process import own_engines, wait_for_end
+from selfimprove.sampling.engine_sleep import KEEP, named_holders, sleep, wake
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ class Engine:
         self.served: Checkpoint | None = None
         self._built: tuple[Any, ...] = ()
         """The architecture and the tokenizer that the engine was started with."""
-        self._asleep = False
+        self._asleep = 0
+        """The level of its sleep; 0 awake."""
         self.forcing = False
         """Whether any request so far had thinking settings: the engine has the logits processor from then on."""
         self.proven = False
@@ -62,15 +64,12 @@ class Engine:
         Args:
             forcing: Whether requests with thinking settings follow.
         """
-        if self._asleep:
-            self.llm.wake_up()
-            self._asleep = False
         if forcing > self.forcing:
             if self.llm is not None:
                 log.warning("vLLM is started again: requests with budgets follow, which need its logits processor")
             self.forcing = True
             self.shut_down()
-        if self.served == checkpoint:
+        if self.served == checkpoint and not self._asleep:
             return
         built = _built(checkpoint)
         if built != self._built:
@@ -79,10 +78,21 @@ class Engine:
         if self.llm is None:
             self._start(Path(checkpoint.path))
         else:
+            self._load(checkpoint)
+        self.served, self._built, self._asleep = checkpoint, built, 0
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        """Put these weights into the engine that runs, or sleeps."""
+
+        def reload() -> None:
             self.llm.collective_rpc("reload_weights", kwargs={"weights_path": checkpoint.path})
-            # Its blocks were computed with the previous weights.
-            self.llm.reset_prefix_cache()
-        self.served, self._built = checkpoint, built
+
+        if self._asleep:
+            wake(self.llm, None if self.served == checkpoint and self._asleep == KEEP else reload)
+        else:
+            reload()
+        # Its blocks were computed with the previous weights.
+        self.llm.reset_prefix_cache()
 
     def _start(self, model: Path) -> None:
         import torch
@@ -99,17 +109,17 @@ class Engine:
             from selfimprove.sampling.logits_processors import BudgetForcing
 
             options["logits_processors"] = [BudgetForcing, *(options.get("logits_processors") or ())]
-        self.llm = LLM(**options)
+        with named_holders("start"):
+            self.llm = LLM(**options)
         if own_process:
             core = self.llm.llm_engine.engine_core
             for process in core.resources.engine_manager.processes:
                 Thread(target=_report_end, args=(process.pid, core), name="report-end", daemon=True).start()
 
-    def sleep(self) -> None:
-        """On a GPU: move the weights out and drop the cache until the next `serve`."""
-        if self.llm is not None and self.llm.llm_engine.vllm_config.model_config.enable_sleep_mode:
-            self.llm.sleep(level=1)
-            self._asleep = True
+    def sleep(self, same_weights: bool) -> None:
+        """On a GPU that others use too: free its memory until the next `serve`. Weights that are needed again wait in host memory."""
+        if self.llm is not None and not self._asleep:
+            self._asleep = sleep(self.llm, same_weights)
 
     def forget_dead(self) -> None:
         """Forget an engine whose process has died, so that `serve` starts another."""
@@ -121,14 +131,13 @@ class Engine:
             self.llm.llm_engine.is_sleeping()
         except EngineDeadError:
             log.warning("vLLM's process died and is started again")
-            self._asleep = False
             self.shut_down()
 
     def shut_down(self) -> None:
         """End the engine, if there is one."""
         if self.llm is not None:
             self.llm.llm_engine.engine_core.shutdown()
-            self.llm, self.served, self.proven = None, None, False
+            self.llm, self.served, self.proven, self._asleep = None, None, False, 0
             # Frees the cache of keys and values before another engine allocates its own.
             gc.collect()
 

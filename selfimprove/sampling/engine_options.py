@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, PositiveInt, ValidationError
-
+from selfimprove.checkpoints.shape import Rope, read_shape
 from selfimprove.errors import UserError
+from selfimprove.protocols.worker_part import ALONE
 from selfimprove.records import Request
 from selfimprove.records.foreign_text import read_object
-from selfimprove.records.numbers import PositiveFloat
 
 SEQUENCES = 256
 """Default number of requests that an engine works on at once on the CPU."""
@@ -19,6 +18,10 @@ CACHE_BYTES = 1 << 30
 """Default size of the cache of keys and values on the CPU."""
 BLOCK = 32
 """Default tokens per cache block on the CPU. Finer than vLLM's 128, so that shorter prefixes are shared."""
+ON_ITS_OWN_GPU = {"gpu_memory_utilization": 0.9}
+"""Where no other part uses the GPU."""
+ON_A_SHARED_GPU = {"gpu_memory_utilization": 0.85, "enable_sleep_mode": True}
+"""Where others use the GPU while the engine sleeps. They keep their CUDA contexts, about half a GiB each, while it works."""
 UNSCALED = frozenset({"default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
 """Kinds of RoPE scaling whose factor `max_position_embeddings` includes already."""
 FIT_MEMORY = -1
@@ -42,8 +45,8 @@ def engine_context(model: Path, chosen: dict[str, Any]) -> int:
 
 def model_context(model: Path) -> int:
     """The model's own context in tokens, RoPE scaling included, as vLLM reads it from `config.json`; 2,048 where that does not say."""
-    shape = _shape(model)
-    rope = shape.rope_parameters or shape.rope_scaling or _Rope()
+    shape = read_shape(model)
+    rope = shape.rope_parameters or shape.rope_scaling or Rope()
     kind = rope.rope_type or rope.type or "default"
     if kind == "longrope" and shape.original_max_position_embeddings:
         return shape.original_max_position_embeddings
@@ -53,45 +56,13 @@ def model_context(model: Path) -> int:
 
 def _tokens_in_cache(model: Path, chosen: dict[str, Any]) -> int:
     """Tokens of one sequence that the CPU's cache holds, with full attention in every layer; vLLM keeps one block to itself."""
-    shape = _shape(model)
-    heads = shape.num_attention_heads or 1
-    width = shape.head_dim or max(1, (shape.hidden_size or 1) // heads)
-    size = 4 if chosen.get("dtype") in ("float32", "float") else 2
-    per_token = 2 * (shape.num_hidden_layers or 1) * (shape.num_key_value_heads or heads) * width * size
+    shape = read_shape(model)
+    size = 1 if str(chosen.get("kv_cache_dtype")).startswith("fp8") else 4 if chosen.get("dtype") in ("float32", "float") else 2
+    per_token = shape.cache_bytes(size)
     block = int(chosen.get("block_size") or BLOCK)
     room = int(chosen.get("kv_cache_memory_bytes") or CACHE_BYTES) // (per_token * block)
     blocks = int(chosen.get("num_gpu_blocks_override") or room)
     return max(1, blocks - 1) * block
-
-
-class _Rope(BaseModel):
-    rope_type: str | None = None
-    type: str | None = None
-    factor: PositiveFloat | None = None
-
-
-class _Shape(BaseModel):
-    """The numbers in `config.json` that memory and context depend on."""
-
-    max_position_embeddings: PositiveInt | None = None
-    original_max_position_embeddings: PositiveInt | None = None
-    rope_parameters: _Rope | None = None
-    rope_scaling: _Rope | None = None
-    num_attention_heads: PositiveInt | None = None
-    num_key_value_heads: PositiveInt | None = None
-    num_hidden_layers: PositiveInt | None = None
-    hidden_size: PositiveInt | None = None
-    head_dim: PositiveInt | None = None
-
-
-def _shape(model: Path) -> _Shape:
-    file = model / "config.json"
-    config = read_object(file)
-    try:
-        return _Shape.model_validate(config | config.get("text_config", {}))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}; copy or download the model again") from error
 
 
 def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -100,8 +71,8 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
 
     defaults = {"model": str(model), "dtype": "bfloat16", "use_tqdm_on_load": False}
     if torch.cuda.is_available():
-        # The trainer may share the device; asleep, the engine leaves it alone.
-        return defaults | {"max_model_len": FIT_MEMORY, "enable_sleep_mode": True, "gpu_memory_utilization": 0.45} | _prepared_kernels(model, chosen)
+        share = ON_ITS_OWN_GPU if os.environ.get(ALONE) else ON_A_SHARED_GPU
+        return defaults | {"max_model_len": FIT_MEMORY} | share | _prepared_kernels(model, chosen)
     length = engine_context(model, chosen)
     return defaults | {
         "max_model_len": length,

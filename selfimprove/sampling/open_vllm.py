@@ -18,6 +18,7 @@ from selfimprove.sampling.engine import Engine
 from selfimprove.sampling.engine_options import require_room
 from selfimprove.sampling.outputs import trace_of
 from selfimprove.sampling.prompts import prompt_key, thinking_begun
+from selfimprove.sampling.rollouts import require_scores, scored_trace
 from selfimprove.sampling.sampling_parameters import sampling_parameters
 
 GATHER_SECONDS = 0.2
@@ -63,10 +64,21 @@ class OpenVLLM:
 
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
         """One trace for every request, in batches as they finish. An empty batch comes first if an engine has to start for them."""
+        return self._sampled(checkpoint, requests)
+
+    def rollouts(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        """As `sample`; each trace is a `Rollout`.
+
+        Raises:
+            UserError: the engine would report other probabilities than those it draws from.
+        """
+        return self._sampled(checkpoint, requests, scored=True)
+
+    def _sampled(self, checkpoint: Checkpoint, requests: Sequence[Request], scored: bool = False) -> Iterator[list[Trace]]:
         if self._engine.must_start(checkpoint, any(map(has_settings, requests))):
             yield []
         outputs: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        make = self._submit(checkpoint, requests, outputs)
+        make = self._submit(checkpoint, requests, outputs, scored=scored)
         missing, most = len(requests), max(1, self.sequences() // BATCHES)
         while missing:
             traces, until = [make(outputs.get())], time.monotonic() + GATHER_SECONDS
@@ -90,9 +102,9 @@ class OpenVLLM:
             asked, output = item
             yield output.outputs[0].text, asked.begun[0]
 
-    def rest(self) -> None:
-        """On a GPU: move the weights out and drop the cache until the next `sample`."""
-        self._run(self._engine.sleep)
+    def rest(self, same_weights: bool = False) -> None:
+        """On a GPU that others use too: free its memory until the next `sample`. Weights that are needed again wait in host memory."""
+        self._run(lambda: self._engine.sleep(same_weights))
 
     def close(self) -> None:
         """End the engine and its thread."""
@@ -100,21 +112,24 @@ class OpenVLLM:
         self._thread.join(timeout=30)
 
     def _submit(
-        self, checkpoint: Checkpoint, requests: Sequence[Request], outputs: queue.SimpleQueue[Any], watched: bool = False
+        self, checkpoint: Checkpoint, requests: Sequence[Request], outputs: queue.SimpleQueue[Any], watched: bool = False, scored: bool = False
     ) -> Callable[[Any], Trace]:
         """Send the requests to the engine. Returns what makes a trace of an item of `outputs`, or raises the error that it is."""
         forcing = any(map(has_settings, requests))
         self._run(lambda: self._serve(checkpoint, forcing))
         model, tokenizer = self._engine.llm.llm_engine.vllm_config.model_config, self._engine.llm.get_tokenizer()
+        if scored:
+            require_scores(requests, model.logprobs_mode)
         with self._reading:
-            asked = _read(model, tokenizer, requests, outputs, watched)
+            asked = _read(model, tokenizer, requests, outputs, watched, scored)
         self._run(lambda: self._add(checkpoint, forcing, asked))
 
         def make(item: Any) -> Trace:
             if isinstance(item, BaseException):
                 raise item
             ours, output = item
-            return trace_of(model, tokenizer, checkpoint, ours.request, ours.begun, output)
+            trace = trace_of(model, tokenizer, checkpoint, ours.request, ours.begun, output)
+            return scored_trace(trace, output.outputs[0].logprobs) if scored else trace
 
         return make
 
@@ -205,7 +220,7 @@ class OpenVLLM:
         done.result()
 
 
-def _read(model: Any, tokenizer: Any, requests: Sequence[Request], outputs: queue.SimpleQueue[Any], watched: bool) -> list[_Asked]:
+def _read(model: Any, tokenizer: Any, requests: Sequence[Request], outputs: queue.SimpleQueue[Any], watched: bool, scored: bool) -> list[_Asked]:
     """The requests with their tokens."""
     prompts: dict[tuple[tuple[str, str], ...], list[int]] = {}
     asked = []
@@ -215,6 +230,6 @@ def _read(model: Any, tokenizer: Any, requests: Sequence[Request], outputs: queu
         prompt = prompts[key]
         require_room(request, len(prompt) + len(request.prefix), model.max_model_len)
         begun = thinking_begun(tokenizer, prompt, request)
-        parameters = sampling_parameters(request, carried(request, *begun), watched)
+        parameters = sampling_parameters(request, carried(request, *begun), watched, scored)
         asked.append(_Asked(request, begun, [*prompt, *request.prefix], parameters, outputs))
     return asked

@@ -9,12 +9,13 @@ from selfimprove.errors import UserError
 from selfimprove.records import Request
 
 
-def sampling_parameters(request: Request, extra_args: dict[str, Any] | None, stream: bool) -> Any:
+def sampling_parameters(request: Request, extra_args: dict[str, Any] | None, stream: bool, scored: bool = False) -> Any:
     """The `SamplingParams` of a request.
 
     Args:
         extra_args: What the logits processors read.
         stream: Whether to report the output after every step.
+        scored: Whether to report the log-probability of every sampled token.
 
     Raises:
         UserError: vLLM does not know a key of the request's `extra`, or refuses its value.
@@ -22,7 +23,7 @@ def sampling_parameters(request: Request, extra_args: dict[str, Any] | None, str
     from vllm.sampling_params import RequestOutputKind
 
     return _parameters(
-        request.extra,
+        {**request.extra, "logprobs": 0} if scored else request.extra,
         temperature=request.temperature,
         top_p=request.top_p,
         max_tokens=request.max_tokens,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Literal
 
 from selfimprove.protocols import Cluster, Load, Sampler
 from selfimprove.records import Checkpoint, Request, Trace
@@ -28,6 +29,7 @@ def stream_traces(
     waves: Iterable[Sequence[Request]],
     cluster: Cluster,
     role: str = "sampler",
+    method: Literal["sample", "rollouts"] = "sample",
     starting: Callable[[], None] = lambda: None,
 ) -> Iterator[list[Trace]]:
     """One trace of `checkpoint` for every request, in batches as they finish; each trace comes once.
@@ -36,7 +38,8 @@ def stream_traces(
 
     Args:
         waves: Requests, one wave after another; a wave is taken when the sampler has room for it. An empty wave says that the next one waits for
-            traces that are being sampled.
+            verdicts on earlier traces. If none of these is being sampled any more, an empty batch is yielded.
+        method: `rollouts` for traces with log-probabilities, each a `Rollout`.
         starting: Called when a copy starts an engine, which takes a while.
     """
     worker, copies = cluster.open(role, sampler), sampler.resources.copies
@@ -52,7 +55,10 @@ def stream_traces(
             if not wave:
                 yield None
 
-    for batches in worker.stream("sample", calls(), load):
+    for batches in worker.stream(method, calls(), load):
+        if not batches:
+            yield []
+            continue
         if not all(batches):
             starting()
         new = []

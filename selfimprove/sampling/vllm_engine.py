@@ -69,6 +69,11 @@ class VLLM(Sampler):
         """GPUs that an engine is spread over."""
         return int(self.engine.get("tensor_parallel_size", 1)) * int(self.engine.get("pipeline_parallel_size", 1))
 
+    @property
+    def gives_rollouts(self) -> bool:
+        """The engine reloads weights in place."""
+        return True
+
     def environment(self) -> dict[str, str]:
         """Environment variables that vLLM reads when it is imported."""
         return dict(ENVIRONMENT)

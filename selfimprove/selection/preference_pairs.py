@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Trainer
 from selfimprove.records import AcceptedTrace, JudgedTrace, Outcome, Pair, VerifierRow
 from selfimprove.records.numbers import Int, PositiveInt
 from selfimprove.seeds import derive_seed
+from selfimprove.settings.objects import no_class
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -27,6 +28,8 @@ class PreferencePairs:
     """Maximum number of pairs of one problem."""
     verdicts_per_problem: Annotated[Int, Field(ge=2)] = 8
     """Maximum number of traces of one problem in `verifier.parquet`: half of them right, half wrong."""
+
+    _objects = field_validator("*", mode="before")(no_class)
 
 
 def pair_up(accepted: Sequence[AcceptedTrace], judged: Iterable[JudgedTrace], most: int, seed: int) -> list[Pair]:

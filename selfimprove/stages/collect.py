@@ -10,6 +10,7 @@ from pathlib import Path
 
 from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
+from selfimprove.evaluation.ledger import entries
 from selfimprove.protocols import Prompter
 from selfimprove.records import AcceptedTrace, Checkpoint, LedgerEntry, Outcome, Problem, Selection, Stage, ThinkingFigures
 from selfimprove.sampling.allocation import FixedK, fit_beta
@@ -25,10 +26,14 @@ from selfimprove.stages.select import select
 from selfimprove.stages.waves import Waves
 from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.run_folder import Stopwatch
-from selfimprove.storage.shards import JudgedShards
+from selfimprove.storage.shards import JudgedShards, stored
 from selfimprove.thinking.anatomy import anatomy
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import estimates
+from selfimprove.workflow.workflow import Workflow
+
+OFF_POLICY = "off-policy"
+"""Ends the origin of rows that the champion before the last wrote."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,19 @@ class Collected:
         return sum(item.trace.id in accepted and item.verdict.outcome is Outcome.WRONG for item in self.shards.read())
 
 
-def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path, watch: Stopwatch) -> Collected:
+def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path, watch: Stopwatch, off_policy: bool = False) -> Collected:
     """Sample and verify the traces of this generation, probe and rationalize where the workflow asks for it, and select.
 
     The accepted rows go to `accepted.parquet`. In generation 1 a teacher, where there is one, writes the traces: these are neither probed nor
     rationalized.
+
+    Args:
+        champion: The model that writes the traces.
+        off_policy: Whether there is a newer champion, so that the rows are marked.
     """
     workflow, label, rationalized = context.workflow, f"generation {number}", Rationalized()
     teacher, rewards, cost = workflow.teacher if number == 1 else None, workflow.process_reward, None
-    prompter = (workflow.first_prompter if number == 1 else None) or workflow.prompter
+    prompter = student_prompter(workflow, number)
     with watch.time(Stage.SAMPLE):
         problems = draw(context, number)
         if teacher:
@@ -70,7 +79,7 @@ def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path
             shards, cost = search_samples(context, rewards, rewards.search, champion, requests, problems, folder, f"{label}, searching")
         else:
             shards = sample_allocated(context, champion, problems, prompter, folder, number)
-    sampled = count_samples(shards)
+    sampled = count_samples(shards.read())
     if cost:
         sampled = replace(sampled, tokens=cost.tokens)
     if rewards:
@@ -93,8 +102,16 @@ def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path
             figures = replace(figures, under_thinking=under, over_thinking=over)
         selection = select(context, shards.read(), problems, number, probes, read_rewards(folder))
         selection = teacher.taught(selection, shards.read(), workflow.delimiters) if teacher else rationalized.beside(selection)
+        if off_policy:
+            marked = (replace(row, origin=f"{row.origin}, {OFF_POLICY}") for row in selection.accepted)
+            selection = replace(selection, accepted=tuple(marked))
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
     return Collected(problems, shards, sampled, selection, rationalized, figures, cost)
+
+
+def student_prompter(workflow: Workflow, number: int) -> Prompter:
+    """How the model that samples this generation is asked: with `first_prompter` where it is the one that samples generation 1."""
+    return (workflow.first_prompter if number - workflow.lag(number) == 1 else None) or workflow.prompter
 
 
 def sample_allocated(
@@ -127,7 +144,12 @@ def earlier_rates(context: RunContext, number: int) -> dict[str, float]:
     rates: dict[str, float] = {}
     # A teacher's rates are not the model's.
     for past in range(2 if context.workflow.teacher else 1, number):
-        rows = [row for row in read_records(context.run.generation(past) / "ledger.parquet", LedgerEntry) if row.set == "train"]
+        folder = context.run.generation(past)
+        if (ledger := folder / "ledger.parquet").exists():
+            rows = [row for row in read_records(ledger, LedgerEntry) if row.set == "train"]
+        else:
+            # It is in training; the ledger will count the same traces.
+            rows = entries(count_samples(stored(folder)).solves, "train", past)
         alpha, beta = fit_beta((row.right, row.samples) for row in rows)
         rates |= {row.problem_id: (alpha + row.right) / (alpha + beta + row.samples) for row in rows}
     return rates

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.problems.sets import load_sets
 from selfimprove.protocols import Cluster, OpenTracker, Progress, Tracker
@@ -20,6 +21,7 @@ from selfimprove.storage.open_run import writing
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
 from selfimprove.workflow.decontaminate import decontaminated
+from selfimprove.workflow.roles import roles
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -81,7 +83,7 @@ def open_run_context(
     """
     with writing(run_dir) as run:
         progress = progress or NoProgress()
-        problems, eval_problems = load_sets(workflow.problems, workflow.eval_problems, workflow.seed, workflow.needs_reference)
+        problems, eval_problems = load_sets(*workflow.sets)
         clean, index = decontaminated(workflow, problems, eval_problems)
         base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)), "base")
         settings = describe(workflow)
@@ -90,11 +92,14 @@ def open_run_context(
         run.save_problems("eval", eval_problems)
         counts = f"{len(clean)} problems, {len(eval_problems)} for evaluation"
         progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {counts}")
+        for note in notes(Path(base.path)):
+            progress.say(f"base model: {note}")
         if dropped := len(problems) - len(clean):
             progress.say(f"{dropped} problems are left out: they give evaluation problems away")
         opened = (tracker or NoTracker()).open(workflow.name, settings, run.root)
         status, place = "FAILED", cluster()
         try:
+            place.expect(roles(workflow))
             if link := opened.start():
                 progress.say(link)
             yield RunContext(
@@ -123,8 +128,9 @@ def of_finished_run(
     """The context of a study on a finished run: its champion is what the stages start from.
 
     Raises:
-        UserError: The run has no champion yet.
+        UserError: The run has no champion yet, or the cluster can never hold a part of the workflow.
     """
+    cluster.expect(roles(workflow))
     return RunContext(
         workflow=workflow,
         run=run,

@@ -114,7 +114,7 @@ def _moved(context: RunContext, last: int) -> float:
 def _features(context: RunContext, part: DifficultyModel, checkpoint: Checkpoint, problems: Sequence[Problem], label: str) -> dict[str, Features]:
     prompts = [(problem.id, context.workflow.prompter.messages(problem)) for problem in problems]
     features: dict[str, Features] = {}
-    worker = hand_over(context.cluster, context.workflow.sampler, "embedder", part.embedder)
+    worker = hand_over(context.cluster, "embedder", part.embedder, same_weights=True)
     context.progress.begin(label, len(prompts))
     for batches in worker.stream("embed", [(checkpoint, prompts)]):
         context.run.check_store()

@@ -55,7 +55,7 @@ class Rationalized:
         """Figures for the report; None where no problem was asked again."""
         if not self.problems:
             return None
-        rows = sum(row.origin == RATIONALIZED for row in trained_on)
+        rows = sum(row.origin.startswith(RATIONALIZED) for row in trained_on)
         return RationalizationFigures(self.problems, self.sampled, len(self.selection.accepted), rows)
 
 
@@ -133,7 +133,7 @@ def ablate(
 
     The same training without these rows, from the same start, takes the same evaluation. Unchanged where there are no such rows, or no others.
     """
-    others = [row for row in rows if row.origin != RATIONALIZED]
+    others = [row for row in rows if not row.origin.startswith(RATIONALIZED)]
     if figures is None or not others or len(others) == len(rows):
         return figures
     label, place = f"generation {number} without rationalized rows", folder / "without-rationalized"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from selfimprove.protocols import Prompter
-from selfimprove.records import Checkpoint, Outcome, Problem, Request, Usage
+from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Problem, Request, Usage
 from selfimprove.sampling.sampling import Sampling, requests_for
 from selfimprove.sampling.stream import stream_traces
 from selfimprove.settings.paths import describe
@@ -87,14 +87,18 @@ def sample(
         progress.begin(label or folder.name, len(missing) + (later.most if later else 0))
         # An endpoint needs no memory here, so the student's engine may stay.
         role = "sampler" if teacher is None or teacher.model else "teacher"
-        traces = stream_traces(sampler, checkpoint, chain([first], waves), context.cluster, role, lambda: progress.wait("starting vLLM"))
+        traces = stream_traces(sampler, checkpoint, chain([first], waves), context.cluster, role, starting=lambda: progress.wait("starting vLLM"))
         if teacher:
             traces = ([teacher.read(trace) for trace in batch] for batch in traces)
-        for judged in stream_verdicts(workflow.verifier, problems, traces, context.cluster, workflow.verifier_deadline):
-            shards.add(judged)
-            context.run.check_store()
-            correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
-            progress.advance(len(judged), tokens=sum(item.trace.output_tokens for item in judged), accepted=correct)
+        try:
+            for judged in stream_verdicts(workflow.verifiers, problems, traces, context.cluster):
+                shards.add(judged)
+                context.run.check_store()
+                correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)
+                progress.advance(len(judged), tokens=sum(item.trace.output_tokens for item in judged), accepted=correct)
+        except BaseException:
+            shards.keep()
+            raise
         progress.end()
         context.run.settle()
         if teacher:
@@ -123,12 +127,12 @@ class SampleCounts:
     """Usage that an endpoint reported; None where none was used."""
 
 
-def count_samples(shards: JudgedShards) -> SampleCounts:
-    """Count verdicts and output tokens over all shards."""
+def count_samples(judged: Iterable[JudgedTrace]) -> SampleCounts:
+    """Count verdicts and output tokens."""
     outcomes, tokens, spent = Counter({outcome.value: 0 for outcome in Outcome}), 0, None
     right: Counter[str] = Counter()
     samples: Counter[str] = Counter()
-    for item in shards.read():
+    for item in judged:
         outcomes[item.verdict.outcome.value] += 1
         tokens += item.trace.output_tokens
         if more := item.trace.usage:

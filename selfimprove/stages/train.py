@@ -9,7 +9,7 @@ from typing import Any
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.cluster.hand_over import hand_over
 from selfimprove.protocols import Trainer, Worker
-from selfimprove.records import AcceptedTrace, Checkpoint, Trace, TrainingStep
+from selfimprove.records import AcceptedTrace, Checkpoint, JudgedTrace, RolloutRequest, Trace, TrainingStep
 from selfimprove.seeds import derive_seed
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
@@ -37,7 +37,7 @@ def fitting(context: RunContext, start: Checkpoint, rows: Sequence[Any], folder:
     made_from = {"rows": digest(rows), "tokenizer and chat template": start.tokenizer_hash, "trainer": digest([describe(part)])}
 
     def make() -> list[int]:
-        return _fitting_places(context, hand_over(context.cluster, context.workflow.sampler, "trainer", part), start, rows) if rows else []
+        return _fitting_places(context, hand_over(context.cluster, "trainer", part), start, rows) if rows else []
 
     return [rows[place] for place in keep(folder / "fitting.json", list[int], made_from, make)]
 
@@ -60,6 +60,7 @@ def train(
     generation: int = 1,
     trainer: Trainer | None = None,
     traces: JudgedShards | None = None,
+    roll_out: Callable[[RolloutRequest], Sequence[JudgedTrace]] | None = None,
 ) -> tuple[Checkpoint, list[TrainingStep]]:
     """The checkpoint trained from `start` on these rows, and its optimizer steps.
 
@@ -71,6 +72,7 @@ def train(
         generation: The generation that the checkpoint belongs to.
         trainer: None for the workflow's trainer.
         traces: The sampled traces that the rows were made from. Where given, the trainer first shows that it reads the tokens that were sampled.
+        roll_out: Samples and verifies the traces that the trainer asks for while it trains; None for a trainer that asks for none.
 
     Raises:
         UserError: The trainer reads other tokens than the sampler wrote, all rows are too long, or `folder` holds what other settings left.
@@ -88,14 +90,19 @@ def train(
         if traces is not None:
             _require_agreement(context, start, rows, traces, part)
         steps: list[TrainingStep] = []
-        worker = hand_over(context.cluster, context.workflow.sampler, "trainer", part)
+        worker = hand_over(context.cluster, "trainer", part)
         fits = [rows[place] for place in _fitting_places(context, worker, start, rows)]
         context.progress.begin(label or name, 0)
         on_step = _steps_into(context, steps)
         for several in worker.stream("train", [(start, fits, into, seed)]):
             context.run.check_store()
-            for step in several:
-                on_step(step)
+            for item in several:
+                if isinstance(item, RolloutRequest):
+                    assert roll_out is not None
+                    rollouts = roll_out(item)
+                    hand_over(context.cluster, context.workflow.sampler, "trainer", part).call("answer", item.number, rollouts)
+                else:
+                    on_step(item)
         context.progress.end()
         keep_hashes(into)
         return steps
@@ -113,7 +120,7 @@ def _require_agreement(context: RunContext, start: Checkpoint, rows: Sequence[An
     bare = {problem.id: context.workflow.prompter.messages(problem) for problem in context.eval_problems}
     first = context.run.generation(0) / "evaluation" / "traces" / "shard-00000.parquet"
     asked = [(bare[trace.problem_id], trace) for trace in read_records(first, Trace)] if first.exists() else []
-    context.cluster.open("trainer", trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
+    hand_over(context.cluster, "trainer", trainer).call("agreement", start, pairs[:COMPARED], asked[:COMPARED])
 
 
 def _steps_into(context: RunContext, steps: list[TrainingStep]) -> Callable[[TrainingStep], None]:

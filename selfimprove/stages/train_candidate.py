@@ -12,6 +12,7 @@ from selfimprove.seeds import derive_seed
 from selfimprove.selection.preference_pairs import pair_up, verifier_rows
 from selfimprove.stages.collect import Collected
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.roll_out import roll_out
 from selfimprove.stages.train import fitting, train
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.shards import JudgedShards, stored
@@ -86,10 +87,18 @@ def _reinforce(context: RunContext, start: Checkpoint, collected: Collected, num
     prompts = [ReinforcementPrompt(problem, workflow.prompter.messages(problem), workflow.delimiters) for problem in within_reach]
     write_json(folder / "prompts.json", [problem.id for problem in within_reach])
     part: Any = workflow.reinforcement
-    trainer = part if part.verifiers else replace(part, verifiers=VerifierPool(workflow.verifier, workflow.verifier_deadline))
-    label = f"generation {number}, reinforcement"
+    verifiers = part.verifiers or VerifierPool(workflow.verifier, workflow.verifier_deadline)
     candidate, steps = train(
-        context, start, prompts, folder, f"generation-{number}", label, generation=number, trainer=trainer, traces=collected.shards
+        context,
+        start,
+        prompts,
+        folder,
+        f"generation-{number}",
+        f"generation {number}, reinforcement",
+        generation=number,
+        trainer=part if part.needs_rollouts else replace(part, verifiers=verifiers),
+        traces=collected.shards,
+        roll_out=lambda request: roll_out(context, request, within_reach, verifiers),
     )
     rollouts, right = (int(sum(step.figures.get(name, 0) for step in steps)) for name in ("rollouts", "rollouts_right"))
     return Trained(candidate, steps, len(prompts), rollouts=rollouts, rollouts_right=right)

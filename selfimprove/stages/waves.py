@@ -63,7 +63,7 @@ class Waves:
         """The missing requests of each wave after the first, which `shards` begins with; an empty wave waits for verdicts."""
         before, last = range(0), range(len(shards))
         while True:
-            while shards.missing(before):
+            while not shards.complete(before):
                 yield []
             if before:
                 self._count(list(shards.read(before)))

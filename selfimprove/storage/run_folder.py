@@ -260,11 +260,18 @@ def _plain(problem: Problem) -> dict[str, Any]:
 
 
 class Stopwatch:
-    """Wall time by stage, kept in a file, so that a stopped and continued stage counts in full."""
+    """Wall time by stage, kept in a file, so that a stopped and continued stage counts in full; and what stages left on a GPU."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self.gpu_memory_left: dict[Stage, int] = {}
+        """Bytes of GPU memory that a stage's process held after it. Stages that this process did not see, or that used no GPU, are absent."""
         self.seconds: dict[Stage, float] = read_json(file, dict[Stage, Amount]) if file.exists() else {}
+
+    def note_left(self, stage: Stage, left: int | None) -> None:
+        """Keep what the stage left on a GPU; None: it used none."""
+        if left is not None:
+            self.gpu_memory_left[stage] = left
 
     @contextmanager
     def time(self, stage: Stage) -> Iterator[None]:

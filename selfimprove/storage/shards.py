@@ -1,4 +1,4 @@
-"""Traces and their verdicts, shard by shard: a shard that a stopped stage has written is never made again."""
+"""Traces and their verdicts, shard by shard: what a stopped stage has verified is not made again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from selfimprove.records import JudgedTrace, Request, Trace, Verdict
 from selfimprove.sampling.requests import Requests
 from selfimprove.storage.files import read_records, write_records
 from selfimprove.storage.hashes import Damaged, hashes, remedy
+from selfimprove.storage.unfinished import Unfinished
 
 SHARD = 256
-"""Requests per shard: the most that is lost, for each shard in progress, when a run is stopped."""
+"""Requests per shard."""
 
 
 ENDED = ("accepted.parquet", "score.json")
@@ -30,6 +31,9 @@ class JudgedShards:
         self._ahead = 0
         """The first shard that `_shard_of` does not cover."""
         self._open: dict[int, dict[str, JudgedTrace]] = {}
+        self._unfinished = Unfinished(folder)
+        self._left = {item.trace.id: item for item in self._unfinished.read()}
+        """Traces of an earlier attempt whose shard was not full."""
         self.extend(requests)
 
     def __len__(self) -> int:
@@ -42,11 +46,21 @@ class JudgedShards:
         return range(begin, len(self._shards))
 
     def missing(self, numbers: range | None = None) -> Sequence[Request]:
-        """The requests of incomplete shards, among these shards or all."""
+        """The requests whose traces have not arrived, among these shards or all."""
         chosen = range(len(self._shards)) if numbers is None else numbers
+        self._take_up(number for number in chosen if not self._complete(number))
         incomplete = [number for number in chosen if not self._complete(number)]
+        places = [self._places(number) for number in incomplete]
         parts = [self._shards[number] for number in incomplete]
-        return Requests(map(self._size, incomplete), lambda part, place: parts[part][0][parts[part][1] + place])
+        return Requests(map(len, places), lambda part, place: parts[part][0][parts[part][1] + places[part][place]])
+
+    def complete(self, numbers: range) -> bool:
+        """Whether all of these shards are complete."""
+        return all(map(self._complete, numbers))
+
+    def keep(self) -> None:
+        """Keep the traces of shards that are not full, for a stage that is stopped."""
+        self._unfinished.write([item for shard in self._open.values() for item in shard.values()])
 
     def add(self, judged: Iterable[JudgedTrace]) -> None:
         """Add traces in any order. A shard is written when its last trace arrives; a trace that arrives twice counts once.
@@ -54,6 +68,7 @@ class JudgedShards:
         Raises:
             KeyError: No request has this id.
         """
+        closed = False
         for item in judged:
             number = self._find(item.trace.id)
             if self._complete(number):
@@ -62,11 +77,27 @@ class JudgedShards:
             shard[item.trace.id] = item
             if len(shard) == self._size(number):
                 self._write(number, self._open.pop(number))
+                closed = True
+        if self._unfinished.due or (closed and self._unfinished.is_there):
+            self.keep()
 
     def read(self, numbers: range | None = None) -> Iterator[JudgedTrace]:
         """The traces of these shards, or of all, with verdicts, in the order of the requests. One shard is in memory at a time."""
         for number in range(len(self._shards)) if numbers is None else numbers:
             yield from _shard(self._path("verdicts", number))
+
+    def _take_up(self, incomplete: Iterable[int]) -> None:
+        """Put the traces of an earlier attempt into their shards."""
+        for number in incomplete:
+            if not self._left:
+                return
+            self.add([self._left.pop(request.id) for request in self._requests(number) if request.id in self._left])
+
+    def _places(self, number: int) -> Sequence[int]:
+        """The places in a shard whose traces have not arrived."""
+        if number not in self._open:
+            return range(self._size(number))
+        return [place for place, request in enumerate(self._requests(number)) if request.id not in self._open[number]]
 
     def _requests(self, number: int) -> Sequence[Request]:
         requests, start = self._shards[number]
@@ -125,7 +156,13 @@ def shards(folder: Path) -> Iterator[list[JudgedTrace]]:
     if any((folder / name).exists() for name in ENDED) and (gone := hashes(place).keys() - {file.name for file in files}):
         missing = place / min(gone)
         raise Damaged(f"{missing} is missing; {remedy(missing)}")
-    yield from map(_shard, files)
+    left = {item.trace.id: item for item in Unfinished(folder).read()}
+    for shard in map(_shard, files):
+        yield shard
+        if left:
+            left = {name: item for name, item in left.items() if name not in {one.trace.id for one in shard}}
+    if left:
+        yield list(left.values())
 
 
 def _shard(verdicts_file: Path) -> list[JudgedTrace]:

@@ -108,10 +108,10 @@ def _measured(context: RunContext, checkpoint: Checkpoint, name: str, folder: Pa
     answer(requests[:1])
     alone = median(answer([request])[1] for request in requests[:ALONE])
     traces, seconds = answer(requests)
-    judged = [
-        item for batch in stream_verdicts(workflow.verifier, context.eval_problems, [traces], cluster, workflow.verifier_deadline) for item in batch
-    ]
-    JudgedShards(folder, requests).add(judged)
+    shards = JudgedShards(folder, requests)
+    for batch in stream_verdicts(workflow.verifiers, context.eval_problems, [traces], cluster):
+        shards.add(batch)
+    judged = list(shards.read())
     result = score(checkpoint.id, judged)
     context.progress.advance(len(judged), tokens=result.tokens, accepted=result.outcomes["correct"])
     context.progress.end()

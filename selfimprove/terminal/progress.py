@@ -1,7 +1,8 @@
-"""The progress of a run: a live bar with rates in a terminal, a plain line every few seconds elsewhere."""
+"""The progress of a run: live bars with rates in a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -44,6 +45,8 @@ class _Stage:
     tokens: int = 0
     accepted: int = 0
     loss: float | None = None
+    bar: TaskID | None = None
+    last_line: float = field(default_factory=time.monotonic)
 
     def rates(self) -> str:
         seconds = max(time.monotonic() - self.started, 1e-9)
@@ -54,67 +57,74 @@ class _Stage:
 
 
 class TerminalProgress:
-    """Shows the current stage on a console, one stage at a time."""
+    """Shows the current stages on a console: one of each thread, since the next generation may be sampled while a candidate trains."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._stage: _Stage | None = None
-        self._last_line = 0.0
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._stages: dict[int, _Stage] = {}
+        """The stage of each thread, by the thread's number."""
+        self._bars: Progress | None = None
+        self._changing = threading.RLock()
 
     def begin(self, stage: str, total: int) -> None:
         """Begin a stage of `total` items; 0 if the number is not known yet."""
-        self._stage = _Stage(stage, total)
-        self._last_line = time.monotonic()
-        if self._console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rates]}"),
-                TimeElapsedColumn(),
-            )
-            self._bar = Progress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task(printable(redact(stage)), total=total or None, rates="starting")
-            self._bar.start()
+        begun = _Stage(stage, total)
+        with self._changing:
+            self._stages[threading.get_ident()] = begun
+            if self._console.is_terminal:
+                bars = self._bars = self._bars or self._start_bars()
+                begun.bar = bars.add_task(printable(redact(stage)), total=total or None, rates="starting")
+
+    def _start_bars(self) -> Progress:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rates]}"), TimeElapsedColumn()
+        bars = Progress(*columns, console=self._console, transient=True)
+        bars.start()
+        return bars
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
         """Count more items of the stage as done."""
-        stage = self._stage
+        stage = self._stages.get(threading.get_ident())
         if stage is None:
             return
         stage.done += items
         stage.tokens += tokens
         stage.accepted += accepted
         stage.total, stage.loss = total or stage.total, loss if loss is not None else stage.loss
-        if self._bar is not None:
-            self._bar.update(self._task, completed=stage.done, total=stage.total or None, rates=stage.rates())
-        elif time.monotonic() - self._last_line >= PLAIN_SECONDS:
-            self._last_line = time.monotonic()
-            self.say(f"{stage.name}: {stage.done}/{stage.total or '?'}, {stage.rates()}")
+        with self._changing:
+            if self._bars is not None and stage.bar is not None:
+                self._bars.update(stage.bar, completed=stage.done, total=stage.total or None, rates=stage.rates())
+            elif time.monotonic() - stage.last_line >= PLAIN_SECONDS:
+                stage.last_line = time.monotonic()
+                self.say(f"{stage.name}: {stage.done}/{stage.total or '?'}, {stage.rates()}")
 
     def wait(self, reason: str) -> None:
         """Show what the stage waits for in place of its rates."""
-        if self._stage is None:
+        stage = self._stages.get(threading.get_ident())
+        if stage is None:
             return
-        if self._bar is not None:
-            self._bar.update(self._task, rates=reason)
-        else:
-            self.say(f"{self._stage.name}: {reason}")
+        with self._changing:
+            if self._bars is not None and stage.bar is not None:
+                self._bars.update(stage.bar, rates=reason)
+            else:
+                self.say(f"{stage.name}: {reason}")
 
     def end(self) -> None:
         """End the stage with a line that stays and sums it up."""
-        self.stop()
-        stage, self._stage = self._stage, None
+        with self._changing:
+            stage = self._stages.pop(threading.get_ident(), None)
+            if not self._stages:
+                self.stop()
+            elif self._bars is not None and stage is not None and stage.bar is not None:
+                self._bars.remove_task(stage.bar)
         if stage is not None:
             self.say(f"{stage.name}: {stage.done} in {time.monotonic() - stage.started:.0f} s, {stage.rates()}")
 
     def stop(self) -> None:
-        """Remove the bar from the terminal."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """Remove the bars from the terminal."""
+        with self._changing:
+            if self._bars is not None:
+                self._bars.stop()
+                self._bars = None
 
     def say(self, line: str) -> None:
         """Print a line that stays, without secrets."""

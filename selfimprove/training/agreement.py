@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.chat_form import end_of_turn
 from selfimprove.errors import UserError
 from selfimprove.records import AcceptedTrace, Message, Trace
-from selfimprove.training.rows import end_of_turn, tokenize_prompt, tokenize_row
+from selfimprove.training.rows import tokenize_prompt, tokenize_row
 
 AROUND = 8
 """Number of tokens shown on each side of a difference."""

@@ -1,8 +1,11 @@
-"""Keeps the memory that a training step frees for the next step: memory from the system costs a page fault for every 4 KiB."""
+"""Keeps the memory that a training step frees for the next step, and returns it after the last: memory from the system costs a page fault for every
+4 KiB."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import sys
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 """Parameter numbers of glibc, from malloc.h."""
@@ -18,7 +21,10 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Return all free memory to the system."""
+    """Free what only cycles refer to, and return all free memory: to the system, and on GPUs to whoever uses them next."""
+    gc.collect()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()
     allocator = ctypes.CDLL(None)
     if hasattr(allocator, "malloc_trim"):
         allocator.malloc_trim(0)

@@ -12,12 +12,12 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.checkpoints.base_models import resolve_model
+from selfimprove.checkpoints.chat_form import end_of_turn
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.records.numbers import Float, PositiveFloat, PositiveInt
 from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
-from selfimprove.training.rows import end_of_turn
 from selfimprove.training.training_thread import OnStep, run_training
 
 FIGURES = {"output_tokens": "completions/mean_length", "clipped": "completions/clipped_ratio", "entropy": "entropy"}

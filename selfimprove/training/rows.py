@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from selfimprove.checkpoints.chat_form import end_of_turn
 from selfimprove.records import AcceptedTrace, Message
 
 
@@ -22,12 +23,3 @@ def tokenize_row(tokenizer: Any, row: AcceptedTrace) -> tuple[list[int], list[in
 def tokenize_prompt(tokenizer: Any, messages: tuple[Message, ...]) -> list[int]:
     """Token ids of the chat up to the beginning of the model's turn."""
     return list(tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=False))
-
-
-def end_of_turn(tokenizer: Any) -> int:
-    """The token that the chat template writes after an assistant's turn, such as `<|im_end|>`; the end-of-sequence token if it writes none."""
-    answer = "4711"
-    chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
-    after = tokenizer.apply_chat_template(chat, tokenize=False).rpartition(answer)[2]
-    ids = tokenizer(after, add_special_tokens=False)["input_ids"]
-    return next((token for token in ids if token in tokenizer.added_tokens_decoder), int(tokenizer.eos_token_id))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from queue import SimpleQueue
@@ -14,6 +14,7 @@ from typing import Any
 from selfimprove.checkpoints.saving import save_checkpoint
 from selfimprove.records import TrainingStep
 from selfimprove.training.malloc import return_freed_memory
+from selfimprove.training.rollout_exchange import RolloutExchange
 
 OnStep = Callable[[int, int, dict[str, float]], bool]
 """Takes the number of a step, the number of steps in all, and TRL's figures (`loss`, `learning_rate`, `num_tokens` so far, and more). Returns whether
@@ -21,8 +22,13 @@ to go on."""
 
 
 def run_training(
-    fit: Callable[[OnStep], Any], start: Path, into: Path | None, threads: int | None, figures: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[TrainingStep]:
+    fit: Callable[[OnStep], Any],
+    start: Path,
+    into: Path | None,
+    threads: int | None,
+    figures: Mapping[str, str] = MappingProxyType({}),
+    exchange: RolloutExchange | None = None,
+) -> Iterator[Any]:
     """Yield each optimizer step of `fit` as soon as it is done, then save the model into `into`.
 
     Closing the iterator early stops the training, and nothing is saved.
@@ -33,11 +39,12 @@ def run_training(
         into: the folder of the checkpoint; None if another process saves the same weights.
         threads: threads for torch; None: one for each core that the process may use.
         figures: figures to keep of each step, besides loss, learning rate and tokens: names in `TrainingStep.figures`, with TRL's names for them.
+        exchange: where `fit` asks for rollouts: the requests are yielded between the steps. None where it asks for none.
 
     Raises:
         OSError: the checkpoint cannot be written; nothing is left of it.
     """
-    queue: SimpleQueue[TrainingStep | BaseException | None] = SimpleQueue()
+    queue: SimpleQueue[Any] = exchange.out if exchange else SimpleQueue()
     stop, trained = Event(), []
 
     def on_step(step: int, steps: int, measured: dict[str, float]) -> bool:
@@ -54,6 +61,8 @@ def run_training(
             trained.append(fit(on_step).to(torch.bfloat16))
             queue.put(None)
         except BaseException as error:
+            # Its frames would keep the model for as long as anybody keeps the error.
+            traceback.clear_frames(error.__traceback__)
             queue.put(error)
 
     thread = Thread(target=work, name="training", daemon=True)
@@ -63,12 +72,13 @@ def run_training(
             if isinstance(item, BaseException):
                 raise item
             yield item
+        if into is not None:
+            save_checkpoint(trained[0], start, into)
     finally:
         stop.set()
+        if exchange:
+            exchange.close()
         thread.join()
-    model = trained.pop()
-    if into is not None:
-        save_checkpoint(model, start, into)
-    del model
-    gc.collect()
-    return_freed_memory()
+        # Whoever uses the GPU next finds it empty, also after an error.
+        trained.clear()
+        return_freed_memory()

@@ -149,19 +149,19 @@ class ForkServer:
 
 
 def _pickle(verifier: Verifier) -> bytes:
-    """The pickled verifier, with its class if a fresh process could not import that: a class of a workflow file, a test or a notebook."""
+    """The pickled verifier, with its class and functions if a fresh process could not import them: those of a workflow file, a test or a notebook."""
     import cloudpickle  # type: ignore[import-untyped]
 
-    module = sys.modules.get(type(verifier).__module__)
-    by_value = module is not None and not _importable(module.__name__, getattr(module, "__file__", None))
-    if by_value:
+    names = {type(verifier).__module__, *(getattr(value, "__module__", None) for value in getattr(verifier, "__dict__", {}).values())}
+    modules = [sys.modules[name] for name in names if name in sys.modules and not _importable(name, getattr(sys.modules[name], "__file__", None))]
+    for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
         return bytes(cloudpickle.dumps(verifier))
     except Exception as error:  # Whatever the verifier's own pickling raises.
         raise UserError(f"the verifier {verifier.name} cannot be sent to a process: {error}; let it hold settings, not connections") from error
     finally:
-        if by_value:
+        for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
 
 

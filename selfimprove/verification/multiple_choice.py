@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
 
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Verifier
 from selfimprove.records import Outcome, Problem
+from selfimprove.records.options import options_of
 from selfimprove.verification.named_choices import bare_text, named_choices
 
 
@@ -16,8 +16,9 @@ from selfimprove.verification.named_choices import bare_text, named_choices
 class MultipleChoice(Verifier):
     r"""Accepts an answer that names the choice of the reference answer and no other: `B`, `(B)`, `B) text`, `**B**`, `\boxed{B}`, `The answer is B`.
 
-    `metadata["options"]` may hold the texts of the choices: a list (the first is A), or a mapping from letters. Then the answer may give the text
-    instead of the letter, and so may the reference answer. Lower-case letters count if they stand alone, in brackets or beside another choice.
+    `metadata["options"]` may hold the texts of the choices, which the prompters show: a list (the first is A), or a mapping from letters. Then the
+    answer may give the text instead of the letter, and so may the reference answer. Lower-case letters count if they stand alone, in brackets or
+    beside another choice.
 
     Only what follows the last `final answer:` counts, else what follows the first `answer:` or `\boxed`. Choices that are rejected (`not A but B`,
     `A is wrong`) do not count; an answer that rejects, doubts or takes back the only choice that it names, names none.
@@ -43,10 +44,8 @@ class MultipleChoice(Verifier):
 
 def _options(problem: Problem) -> dict[str, str]:
     """The texts by letter; if the problem has no options, every letter with an empty text."""
-    options = problem.metadata.get("options")
-    if options is None:
+    if problem.metadata.get("options") is None:
         return dict.fromkeys(string.ascii_uppercase, "")
-    texts = options if isinstance(options, Mapping) else dict(zip(string.ascii_uppercase, options, strict=False))
-    if not texts or not all(isinstance(text, str) and len(letter) == 1 for letter, text in texts.items()):
-        raise ValueError(f"the options of problem {problem.id} must be texts: a list, or a mapping from letters")
-    return {letter.upper(): bare_text(text) for letter, text in texts.items()}
+    if not (options := options_of(problem)):
+        raise ValueError(f"the options of problem {problem.id} must be up to 26 texts: a list, or a mapping from letters")
+    return {letter: bare_text(text) for letter, text in options.items()}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import re
-import string
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from selfimprove.records import Outcome, Problem
+from selfimprove.records.options import options_of
 from selfimprove.verification.pool import OpenVerifierPool
 
 SAMPLE = 20
@@ -90,7 +90,7 @@ def _tries(problem: Problem, common: Iterable[str]) -> Iterator[_Try]:
     yield _Try("the question itself", problem, problem.question, _plain(problem.question) != _plain(reference))
     if FORMULA.fullmatch(reference):
         yield _Try("a result 0.42 too large", problem, f"({problem.answer}) + pi - E", True)
-    options = _options(problem)
+    options = options_of(problem)
     for letter, text in options.items():
         for answer in (letter, text):
             yield _Try(f"option {letter}", problem, answer, wrong=False, option=True)
@@ -102,13 +102,6 @@ def _common(problems: Sequence[Problem]) -> tuple[str, ...]:
     """The reference answers, if they are few."""
     answers = dict.fromkeys(problem.answer for problem in problems)
     return tuple(answers) if len(answers) <= min(CHOICES, len(problems) // 2) else ()
-
-
-def _options(problem: Problem) -> dict[str, str]:
-    options = problem.metadata.get("options")
-    if isinstance(options, Mapping):
-        return {str(letter): str(text) for letter, text in options.items()}
-    return dict(zip(string.ascii_uppercase, map(str, options), strict=False)) if isinstance(options, list | tuple) else {}
 
 
 def _plain(text: str) -> str:

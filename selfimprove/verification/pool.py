@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Annotated
 
@@ -48,7 +50,7 @@ class VerifierPool(Verifiers):
     deadline: Annotated[Float, Field(gt=0)] = 5.0
     """Seconds of wall time for one answer."""
     processes: Annotated[Int, Field(gt=0)] | None = None
-    """Answers verified at once; None: one per CPU that this process may use."""
+    """Answers verified at once by each copy; None: one for each CPU that it reserves, or, if it reserves less than one, for each that it may use."""
     resources: Resources = Resources(cpus=0, gpus=0)
     """Nothing is reserved by default: verification needs no GPU, and fits between the steps of the sampler."""
 
@@ -58,12 +60,14 @@ class VerifierPool(Verifiers):
 
 
 class OpenVerifierPool:
-    """A loaded verifier, ready for use by one thread at a time."""
+    """A loaded verifier. Threads take turns: an answer has every process of the pool behind it, whoever asked."""
 
     def __init__(self, settings: VerifierPool) -> None:
         """Load the verifier. Workers start when there is something to verify."""
         self._settings = settings
-        self._processes = settings.processes or len(os.sched_getaffinity(0))
+        reserved = settings.resources.cpus
+        self._processes = settings.processes or (math.ceil(reserved) if reserved >= 1 else len(os.sched_getaffinity(0)))
+        self._turn = threading.Lock()
         self._fork_server = ForkServer(settings.verifier)
         self._idle: list[VerifierProcess] = []
         self._logged: set[str] = set()
@@ -83,6 +87,10 @@ class OpenVerifierPool:
             for (_, trace), report in zip(pairs, reports, strict=True)
         ]
 
+    def verdicts(self, pairs: Sequence[tuple[Problem, Trace]]) -> Iterator[list[Verdict]]:
+        """What `verify` returns, as a stream of one item, so that the copies of a pool share the work (`Worker.stream`)."""
+        yield self.verify(pairs)
+
     def verify_answers(self, pairs: Sequence[tuple[Problem, str]]) -> list[Outcome]:
         """One outcome per answer, in the order given: TIMEOUT if its worker was killed, CRASH if the verifier raised an exception or died."""
         return [report.outcome for report in self.reports(pairs)]
@@ -96,15 +104,16 @@ class OpenVerifierPool:
 
     def reports(self, pairs: Sequence[tuple[Problem, str]]) -> list[Report]:
         """One report per answer, in the order given: its outcome, its score, and why the verifier failed if it did."""
-        batch = _Batch(pairs, self._settings.deadline, self._fork_server, self._idle)
-        try:
-            while batch.unfinished:
-                batch.share_out(self._processes)
-                batch.collect()
-        finally:
-            batch.abandon()
-            for failure in batch.failures:
-                self._log(failure)
+        with self._turn:
+            batch = _Batch(pairs, self._settings.deadline, self._fork_server, self._idle)
+            try:
+                while batch.unfinished:
+                    batch.share_out(self._processes)
+                    batch.collect()
+            finally:
+                batch.abandon()
+                for failure in batch.failures:
+                    self._log(failure)
         return batch.reports
 
     def _log(self, failure: str) -> None:

@@ -3,22 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
-from selfimprove.protocols import Cluster, Verifier
+from selfimprove.protocols import Cluster, Load
 from selfimprove.records import JudgedTrace, Problem, Trace
 from selfimprove.verification.pool import VerifierPool
 
+LARGEST_SHARE = 64
+"""Traces per call to one of several copies: enough for the processes of a copy, few enough to spread the last ones evenly."""
+
+PENDING = 256
+"""Traces without a verdict, per copy, below which a copy gets more: enough that it never waits for the sampler's next ones."""
+
 
 def stream_verdicts(
-    verifier: Verifier, problems: Iterable[Problem], traces: Iterable[Sequence[Trace]], cluster: Cluster, deadline: float = 5.0
+    pool: VerifierPool, problems: Iterable[Problem], traces: Iterable[Sequence[Trace]], cluster: Cluster
 ) -> Iterator[list[JudgedTrace]]:
-    """Each batch of traces with its verdicts, as it comes: while one batch is judged, the sampler works on.
+    """Each trace with its verdict, once, in batches as they come and in any order.
+
+    The copies of the pool share the traces. Further traces are taken while earlier ones are verified, so neither sampling nor verifying waits for
+    the other.
 
     Args:
-        deadline: seconds after which the process that judges an answer is killed and the verdict is `timeout`.
+        traces: Batches of traces. An empty one says that the next batch waits for verdicts.
     """
     by_id = {problem.id: problem for problem in problems}
-    worker = cluster.open("verifier", VerifierPool(verifier, deadline=deadline))
-    for batch in traces:
-        verdicts = worker.call("verify", [(by_id[trace.problem_id], trace) for trace in batch])
-        yield [JudgedTrace(trace, verdict) for trace, verdict in zip(batch, verdicts, strict=True)]
+    copies = pool.resources.copies
+    load = Load(PENDING, of_call=lambda arguments: len(arguments[0]), of_item=len, slow_calls=True)
+    pending: dict[str, Trace] = {}
+
+    def calls() -> Iterator[tuple[object, ...] | None]:
+        for batch in traces:
+            if not batch and not pending:
+                return
+            pending.update((trace.id, trace) for trace in batch)
+            for share in _shares(batch, copies):
+                yield ([(by_id[trace.problem_id], trace) for trace in share],)
+            if not batch:
+                yield None
+
+    for batches in cluster.open("verifier", pool).stream("verdicts", calls(), load):
+        judged = []
+        for verdict in chain.from_iterable(batches):
+            # A call that was run again after its copy died may bring some verdicts twice.
+            if trace := pending.pop(verdict.trace_id, None):
+                judged.append(JudgedTrace(trace, verdict))
+        if judged:
+            yield judged
+
+
+def _shares(batch: Sequence[Trace], copies: int) -> Iterator[Sequence[Trace]]:
+    """The traces of each call: all of them for the only copy, an equal share for each of several."""
+    size = len(batch) if copies == 1 else min(LARGEST_SHARE, -(-len(batch) // copies))
+    for start in range(0, len(batch), size or 1):
+        yield batch[start : start + size]

@@ -16,6 +16,7 @@ import pydantic
 
 from selfimprove.errors import UserError
 from selfimprove.settings.paths import explain, override
+from selfimprove.workflow.shadowing import require_free_names
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -23,10 +24,11 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
     """The workflow that a file defines, with settings changed by path, and its module, which workers need for the parts defined in it.
 
     Raises:
-        UserError: there is no such file, it does not run, it defines no `workflow`, or a change does not fit.
+        UserError: there is no such file, a file beside it hides a library, it does not run, it defines no `workflow`, or a change does not fit.
     """
     if not file.is_file():
         raise UserError(f"workflow file {file} {'is not a file' if file.exists() else 'does not exist'}; give the path of a Python file")
+    require_free_names(file.parent, Path.cwd())
     spec = importlib.util.spec_from_file_location(f"workflow_{file.stem}", file)
     if spec is None:
         raise UserError(f"workflow file {file} is not a Python file")

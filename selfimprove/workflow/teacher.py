@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.checkpoints.base_models import resolve_model
@@ -18,6 +18,7 @@ from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.sampling.endpoint import Endpoint, refuse_budget
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.settings.objects import no_class
 from selfimprove.thinking.traces import parse, parsed
 
 
@@ -40,6 +41,8 @@ class Teacher:
     """Delimiters that the teacher writes; rows carry those of the workflow."""
     answer_after: Annotated[str, Field(min_length=1)] | None = None
     """Words such as `Answer:` that separate thinking from answer in a trace without a block; None: such a trace is dropped."""
+
+    _objects = field_validator("*", mode="before")(no_class)
 
     @model_validator(mode="after")
     def _named_once(self) -> Teacher:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import field, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.difficulty.model import DifficultyModel
@@ -13,7 +14,7 @@ from selfimprove.evaluation.gates import NotWorse
 from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.prompting.hints import Rationalization
-from selfimprove.protocols import Allocator, Gate, Mixture, ProblemSource, Prompter, Reinforcer, Sampler, Selector, Stop, Trainer, Verifier
+from selfimprove.protocols import Allocator, Gate, Mixture, ProblemSource, Prompter, Reinforcer, Resources, Sampler, Selector, Stop, Trainer, Verifier
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.records.numbers import Float, Int, PositiveInt
@@ -23,8 +24,11 @@ from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.preference_pairs import PreferencePairs
 from selfimprove.selection.replay import Replay
+from selfimprove.settings.objects import no_class
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import ThinkingProbe
+from selfimprove.verification.function_verifier import FunctionVerifier
+from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.teacher import Teacher
 
 
@@ -43,6 +47,8 @@ class Round:
     reinforcement: Reinforcer | None = None
     process_reward: StepRewards | None = None
 
+    _objects = field_validator("*", mode="before")(no_class)
+
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Workflow:
@@ -55,6 +61,7 @@ class Workflow:
     eval_problems: ProblemSource | PositiveInt
     """Evaluation problems: a source, or the number to set apart from `problems`."""
     verifier: Verifier
+    """Tells right answers from wrong ones; a function of a problem and an answer becomes a `FunctionVerifier`."""
     sampler: Sampler
     trainer: Trainer
     base_model: str = "smollm2-135m-instruct"
@@ -97,6 +104,9 @@ class Workflow:
     """Trainer that learns from rewards on problems in place of rows, such as `GRPO()`; None: rows are trained on."""
     rounds: tuple[Round, ...] = ()
     """Settings of single generations, the first generation's first; later generations follow the workflow's settings."""
+    overlap: Literal[0, 1] = 0
+    """1: each generation from the second on is sampled from the champion before the last, while the generation before it trains, where sampler and
+    trainer never share a GPU. Its traces are then one step off-policy unless the last candidate was refused. 0: one after the other."""
     answer_only_baseline: bool = False
     """Whether to train a baseline on the same questions with the answers alone, for the same number of steps, and evaluate it alike."""
     behaviours: Behaviours | None = None
@@ -110,8 +120,18 @@ class Workflow:
     """Model that predicts from generation 2 on how often each problem will be solved; None for no prediction."""
     verifier_deadline: Annotated[Float, Field(gt=0)] = 5.0
     """Seconds after which verifying one answer is stopped."""
+    verifier_resources: Resources = field(default=Resources(cpus=0, gpus=0), metadata={"described": False})
+    """Copies of the verifier, which share the traces, and what each reserves: `Resources(copies=4, cpus=2)` for four with two processes each. A copy
+    that reserves less than one CPU uses all those of its machine, between the steps of the sampler. A run may be continued with other copies."""
     seed: Int = 0
     """Fixes every random draw: the evaluation problems, traces, the order of rows. Runs with different seeds show how much is chance."""
+
+    _objects = field_validator("*", mode="before")(no_class)
+
+    @field_validator("verifier", mode="before")
+    @classmethod
+    def _of_a_function(cls, value: Any) -> Any:
+        return FunctionVerifier(value) if inspect.isroutine(value) else value
 
     @model_validator(mode="after")
     def _steps_are_scored(self) -> Workflow:
@@ -135,11 +155,54 @@ class Workflow:
                 raise ValueError(f"{type(selector).__name__} compares all traces of a problem, {told}")
         return self
 
+    @model_validator(mode="after")
+    def _overlaps(self) -> Workflow:
+        every: tuple[Workflow | Round, ...] = (self, *self.rounds)
+        waits = {
+            "difficulty": (self.difficulty, "predicts from an evaluation that is not there yet"),
+            "reinforcement": (any(one.reinforcement for one in every), "learns from the samples of the last champion"),
+            "process_reward.search": (any(one.process_reward and one.process_reward.search for one in every), "scores on the trainer's GPU"),
+        }
+        for name, (used, why) in waits.items():
+            if self.overlap and used:
+                raise ValueError(f"overlap=1 samples while the generation before trains, but {name} {why}; set overlap=0")
+        return self
+
+    def lag(self, number: int) -> int:
+        """By how many generations the champion that samples generation `number` lags behind the last: 1 with `overlap`, else 0.
+
+        It goes by settings alone, so that a run gives the same traces however long its stages take. The first generation that the student samples has
+        no earlier champion.
+        """
+        return self.overlap if number > (2 if self.teacher else 1) else 0
+
+    @model_validator(mode="after")
+    def _rolls_out(self) -> Workflow:
+        reinforcers = [one.reinforcement for one in (Round(reinforcement=self.reinforcement), *self.rounds) if one.reinforcement]
+        if (asking := next((one for one in reinforcers if one.needs_rollouts), None)) and not self.sampler.gives_rollouts:
+            part, sampler = type(asking).__name__, type(self.sampler).__name__
+            told = f'which {sampler} does not give: set sampler=VLLM(), or {part}(rollouts="trainer") to sample in the training process'
+            raise ValueError(f"{part} learns from rollouts of the sampler, {told}")
+        return self
+
+    @property
+    def verifiers(self) -> VerifierPool:
+        """The verifier with its deadline and copies, as the stages open it."""
+        resources = self.verifier_resources
+        # A verifier computes on no GPU, unless its own field says so.
+        return VerifierPool(self.verifier, self.verifier_deadline, resources=replace(resources, gpus=resources.gpus or 0))
+
     @property
     def needs_reference(self) -> bool:
-        """Whether the problems to learn from need reference answers: the selector or another part uses them."""
+        """Whether the problems to learn from need reference answers: the verifier of selected or reinforced traces, or another part, uses them."""
         practised = self.reinforcement is not None or any(one.reinforcement for one in self.rounds)
-        return self.selector.needs_reference or self.answer_only_baseline or self.rationalization is not None or practised
+        verified = self.verifier.needs_reference and (self.selector.needs_reference or practised)
+        return verified or self.answer_only_baseline or self.rationalization is not None
+
+    @property
+    def sets(self) -> tuple[ProblemSource, ProblemSource | int, int, bool, bool]:
+        """The arguments of `problems.sets.load_sets`."""
+        return self.problems, self.eval_problems, self.seed, self.needs_reference, self.verifier.needs_reference
 
     def of_generation(self, number: int) -> Workflow:
         """The workflow with the settings of this generation's round."""

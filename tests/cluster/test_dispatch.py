@@ -80,9 +80,12 @@ def test_a_source_that_is_not_ready_is_asked_again() -> None:
         yield ("b",)
 
     dispatch = Dispatch(calls(), range(1), None)
-    assert len(given(dispatch)) == 1
+    (first,) = given(dispatch)
+    assert not dispatch.exhausted
     ready.append(True)
     assert [call.arguments for call in given(dispatch)] == [("b",)]
+    dispatch.ended(first)
+    assert not given(dispatch) and dispatch.exhausted
 
 
 def test_no_copy_holds_more_calls_than_its_actor_has_threads() -> None:

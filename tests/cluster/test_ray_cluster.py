@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 import toy
@@ -17,9 +19,12 @@ from toy import make_toy_model, toy_workflow
 
 from selfimprove import SFT, VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, improve
 from selfimprove.errors import WorkerFailed
-from selfimprove.protocols import Allocator, WorkerPart
+from selfimprove.protocols import Allocator, Confinement, Verifier, WorkerPart
+from selfimprove.records import Outcome, Problem, Trace
 from selfimprove.reports.table import summarize
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.verification.pool import VerifierPool
+from selfimprove.verification.stream import stream_verdicts
 
 pytestmark = pytest.mark.ray
 
@@ -76,6 +81,34 @@ class Echo(WorkerPart):
         import time
 
         time.sleep(60)
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Asks(WorkerPart):
+    """Asks in a stream and waits for a call that answers. The first answer kills it."""
+
+    flag: str = ""
+
+    def open(self) -> OpenAsks:
+        return OpenAsks(self.flag)
+
+
+class OpenAsks:
+    def __init__(self, flag: str) -> None:
+        self._flag = Path(flag)
+        self._answers: SimpleQueue[str] = SimpleQueue()
+
+    def ask(self, question: str) -> Iterator[str]:
+        yield question
+        yield self._answers.get()
+
+    def answer(self, word: str) -> None:
+        if not self._flag.exists():
+            self._flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._answers.put(word)
 
     def close(self) -> None: ...
 
@@ -150,6 +183,55 @@ def test_a_call_whose_worker_died_is_run_again(cluster: RayCluster, tmp_path: Pa
     assert (tmp_path / "died").exists()
 
 
+def test_a_stream_is_answered_by_calls_and_asks_again_after_its_worker_died(cluster: RayCluster, tmp_path: Path) -> None:
+    worker = cluster.open("asks", Asks(flag=str(tmp_path / "died")))
+    items = []
+    for item in chain.from_iterable(worker.stream("ask", [("why?",)])):
+        items.append(item)
+        if item == "why?":
+            worker.call("answer", f"because {len(items)}")
+    cluster.end(Asks(flag=str(tmp_path / "died")))
+    assert items == ["why?", "why?", "because 2"]
+
+
+@dataclass(frozen=True)
+class Noting(Verifier):
+    """Exact, slowly; leaves a file for each answer and copy, and ends its copy at the first answer 50."""
+
+    folder: str = ""
+    name = "noting"
+    version = "1"
+    confinement = Confinement(when="never")
+
+    def verify(self, problem: Problem, answer: str) -> Outcome:
+        copy = os.getppid()
+        (Path(self.folder) / f"{answer} {copy}").touch()
+        time.sleep(0.02)
+        if answer == "50" and not (flag := Path(self.folder) / "died").exists():
+            flag.write_text(str(copy))
+            os.kill(int(Path(f"/proc/{copy}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+            time.sleep(60)
+        return Outcome.CORRECT if answer == problem.answer else Outcome.WRONG
+
+
+def test_copies_of_a_verifier_share_the_traces_and_the_traces_of_one_that_dies_are_verified_by_others(cluster: RayCluster, tmp_path: Path) -> None:
+    pool = VerifierPool(Noting(str(tmp_path)), 30.0, resources=Resources(copies=3, cpus=0, gpus=0), processes=1)
+    problems = [Problem(f"p{n}", "", str(n), "test") for n in range(120)]
+    traces = [Trace(f"t{n}", f"p{n}", "c", (), (), f"<think>a</think>{n}", (), "stop", 0.0, 0) for n in range(120)]
+    batches = (traces[begin : begin + 10] for begin in range(0, 120, 10))
+    judged = [item for several in stream_verdicts(pool, problems, batches, cluster) for item in several]
+    cluster.end(pool)
+    assert sorted(item.trace.id for item in judged) == sorted(trace.id for trace in traces)
+    assert all(item.verdict.trace_id == item.trace.id and item.verdict.outcome is Outcome.CORRECT for item in judged)
+    dead = (tmp_path / "died").read_text()
+    seen = [path.name.split() for path in tmp_path.iterdir() if path.name != "died"]
+    living = Counter(answer for answer, copy in seen if copy != dead)
+    assert set(living.values()) == {1}, "no trace was verified twice, but for those of the dead copy"
+    assert len(living) >= 100 and living.keys() | {answer for answer, copy in seen if copy == dead} == {str(n) for n in range(120)}
+    shares = Counter(copy for _, copy in seen if copy != dead)
+    assert len([count for count in shares.values() if count >= 20]) >= 2, shares
+
+
 def test_a_worker_that_always_dies_is_named_and_given_up(cluster: RayCluster) -> None:
     with pytest.raises(WorkerFailed, match="the doomed died 3 times in die"):
         cluster.open("doomed", Echo(Resources(cpus=0), flag="doomed")).call("die")
@@ -184,8 +266,8 @@ def test_resources_that_the_cluster_lacks_are_refused_at_once(cluster: RayCluste
 
 @pytest.mark.parametrize("part", [VLLM(engine={"tensor_parallel_size": 4}, resources=Resources(copies=2)), SFT(processes=8)])
 def test_a_part_on_several_gpus_reserves_all_of_them(cluster: RayCluster, part: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 7.0})
-    with RayCluster() as empty, pytest.raises(UserError, match="reserves 8 GPU, but the cluster has 7"):
+    monkeypatch.setattr("selfimprove.cluster.ray_cluster.gpus_of_nodes", lambda: (7.0,))
+    with RayCluster() as empty, pytest.raises(UserError, match=r"the many needs (2 x 4|8) GPUs, but the cluster has 7"):
         empty.open("many", part)
 
 

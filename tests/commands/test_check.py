@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import pytest
 from toy import EXEMPLAR, Sums, toy_workflow
 
-from selfimprove import VLLM, Exact, Exemplar, FewShot, PlainQuestion, Sampling
+from selfimprove import VLLM, Exact, Exemplar, FewShot, MultipleChoice, PlainQuestion, Sampling, Table
 from selfimprove.__main__ import main
 from selfimprove.commands.findings import check
 from selfimprove.protocols import Confinement
-from selfimprove.records import Outcome, Problem
+from selfimprove.records import Message, Outcome, Problem
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
         "exemplars",
         "evaluation",
         "model",
+        "gpus",
         "context",
     ]
     # Half of 32 tokens: two samples of 25 problems in two generations, and 15 problems in five evaluations.
@@ -59,6 +61,18 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
     # At most all 50 traces in the first training, and all 100 in the second.
     assert result["estimate"]["trained_tokens"] > 150 * 16
     assert result["estimate"]["minutes"] > 0
+
+
+def test_who_reserves_which_gpus_is_told_and_what_never_fits_is_refused(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert findings(tiny_model)["gpus"]["detail"] == "none: everything runs on CPUs"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert findings(tiny_model)["gpus"]["detail"] == "sampler 1/2 GPU, trainer 1/2 GPU, verifier none"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert findings(tiny_model)["gpus"]["detail"] == "sampler 1 GPU, trainer 1 GPU, verifier none"
+    wide = VLLM(engine={"tensor_parallel_size": 2})
+    assert findings(tiny_model, sampler=wide)["gpus"]["detail"] == "sampler 2 GPUs, trainer 1 GPU, verifier none; sampler, trainer in turns"
+    name, detail = only_failure(tiny_model, sampler=VLLM(engine={"tensor_parallel_size": 4}))
+    assert name == "gpus" and detail.startswith("the sampler needs 4 GPUs, but the cluster has 2")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +144,14 @@ def test_a_further_setting_that_vllm_does_not_know_is_found(tiny_model: Path) ->
 
 def test_checks_that_need_no_model_run_without_one(tmp_path: Path) -> None:
     found = findings(tmp_path / "gone", first_prompter=None)
-    assert [name for name, finding in found.items() if finding["passed"]] == ["problems", "confinement", "references", "guesses", "evaluation"]
+    assert [name for name, finding in found.items() if finding["passed"]] == [
+        "problems",
+        "confinement",
+        "references",
+        "guesses",
+        "evaluation",
+        "gpus",
+    ]
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]
 
 
@@ -168,3 +189,35 @@ def test_an_emptied_training_set_is_found_with_the_setting_that_empties_it(tiny_
     leaks = Listed((Problem("leak-1", "Listen: What is 3 + 3?", "6", "toy"),))
     name, detail = only_failure(tiny_model, problems=leaks, eval_problems=Sums(size=15))
     assert name == "contamination" and "leaves out all 1 problems to learn from (leak-1 gives sum-3 away); raise contamination.share" in detail
+
+
+def test_a_prompter_that_hides_the_options_is_found(tiny_model: Path) -> None:
+    choices = [Problem(f"choice-{n}", f"Which is {n}?", "AB"[n % 2], "test", {"options": [f"the {n}", f"no {n}"]}) for n in range(20)]
+
+    class Hiding:
+        def messages(self, problem: Problem) -> tuple[Message, ...]:
+            return (Message(role="user", content=problem.question),)
+
+    shown = findings(tiny_model, problems=Table(choices), eval_problems=5, verifier=MultipleChoice())["options"]
+    assert shown["passed"] and shown["detail"] == "the prompters show them all"
+    hidden = findings(tiny_model, problems=Table(choices), eval_problems=5, verifier=MultipleChoice(), prompter=Hiding())["options"]
+    assert not hidden["passed"] and hidden["detail"].startswith("Hiding does not show the options of 20 of 20 problems")
+
+
+def test_a_template_that_drops_the_thinking_of_exemplars_is_found(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    template = (model / "chat_template.jinja").read_text()
+    own = "message['content']"
+    # As Qwen3's template does.
+    stripped = template.replace(own, f"({own}.split('</think>')[-1] if message['role'] == 'assistant' else {own})")
+    assert stripped != template
+    (model / "chat_template.jinja").write_text(stripped)
+    prompter = FewShot((EXEMPLAR,))
+    engine = VLLM(engine={"max_model_len": 512})
+    assert only_failure(model, sampler=engine, first_prompter=prompter) == (
+        "thinking",
+        "the chat template drops the thinking of exemplars, which are earlier turns; set first_prompter.one_turn=true",
+    )
+    assert "thinking" not in findings(tiny_model, sampler=engine, first_prompter=prompter)
+    assert "thinking" not in findings(model, sampler=engine, first_prompter=FewShot((EXEMPLAR,), one_turn=True))

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from selfimprove import Table, UserError
 from selfimprove.__main__ import main
+from selfimprove.commands.init import TASKS
+from selfimprove.problems.sets import load_sets
+from selfimprove.records import Outcome, Problem
 from selfimprove.settings.paths import override
 from selfimprove.thinking.traces import parse
+from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.files import load_workflow
 
 COMPLETE = """
@@ -35,6 +40,62 @@ def test_init_writes_a_workflow_that_loads_under_the_name_of_its_file(tmp_path: 
     exemplars = workflow.first_prompter.exemplars  # type: ignore[union-attr]
     answers = [parse(exemplar.completion(workflow.delimiters), workflow.delimiters).answer for exemplar in exemplars]
     assert answers == [exemplar.answer for exemplar in exemplars]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_has_a_workflow_that_fits(tmp_path: Path, task: str) -> None:
+    file = tmp_path / f"{task}-1.py"
+    assert main(["init", str(file), "--task", task]) == 0
+    workflow, _ = load_workflow(file)
+    assert workflow.name == f"{task}-1" and workflow.trainer.min_steps >= 24  # type: ignore[attr-defined]
+    assert workflow.sampling.max_tokens < workflow.trainer.max_length  # type: ignore[attr-defined]
+    exemplars = workflow.first_prompter.exemplars  # type: ignore[union-attr]
+    problems = [Problem(f"e{n}", one.question, one.answer, "exemplar", TESTS.get(n, {})) for n, one in enumerate(exemplars)]
+    pool = VerifierPool(workflow.verifier).open()
+    try:
+        assert set(pool.verify_answers([(problem, problem.answer) for problem in problems])) == {Outcome.CORRECT}
+    finally:
+        pool.close()
+    if isinstance(workflow.problems, Table):
+        assert len(load_sets(*workflow.sets)[1]) == 2
+
+
+TESTS = {0: {"tests": "assert triple(2) == 6"}, 1: {"tests": "assert first([4, 5]) == 4"}}
+"""Metadata that only the task `code` reads."""
+
+
+@pytest.mark.parametrize("name", ["math.py", "csv.py", "code.py", "json.py", "torch.py", "ray.py"])
+def test_init_refuses_a_name_that_hides_a_library(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", str(tmp_path / name)]) == 2 and not (tmp_path / name).exists()
+    assert f"{name} would hide the library {name[:-3]}, which the workers import; give another FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["math.py", "transformers.py", "random/__init__.py"])
+@pytest.mark.parametrize("command", ["check", "run", "settings"])
+def test_a_file_beside_the_workflow_that_hides_a_library_is_named(
+    tmp_path: Path, name: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", str(tmp_path / "mine.py")])
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("x = 1")
+    assert main([command, str(tmp_path / "mine.py")]) == 2
+    assert "hides the library" in (told := capsys.readouterr().err) and name.split("/")[0] in told
+
+
+def test_a_file_in_the_current_folder_that_hides_a_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main(["init", str(tmp_path / "mine.py")])
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "csv.py").write_text("")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match=r"here/csv\.py hides the library csv"):
+        load_workflow(tmp_path / "mine.py")
+
+
+@pytest.mark.parametrize("name", ["sums.py", "math.txt", "json.jsonl", "random", "data.py"])
+def test_other_names_are_free(tmp_path: Path, name: str) -> None:
+    main(["init", str(tmp_path / "mine.py")])
+    (tmp_path / name).mkdir() if name == "random" else (tmp_path / name).write_text("")
+    assert load_workflow(tmp_path / "mine.py")[0].name == "mine"
 
 
 def test_init_leaves_a_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from toy import ToySampler
+from toy import ToySampler, ToyTrainer
 
 from selfimprove.__main__ import main
-from selfimprove.records import Checkpoint, GenerationReport, Request, Trace
+from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Request, Trace, TrainingStep
 from selfimprove.storage.run_folder import RunFolder
 
 WORKFLOW = """
@@ -50,6 +50,16 @@ class NotingSampler(ToySampler):
                 yield [self._trace(checkpoint, request)]
         finally:
             os.close(note)
+
+
+@dataclass(frozen=True)
+class PausingTrainer(ToyTrainer):
+    """Waits between two steps as the sampler between two traces."""
+
+    def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
+        for step in super().train(start, rows, into, seed):
+            time.sleep(float(os.environ.get("PAUSE", "0")))
+            yield step
 
 
 def files_of(root: Path) -> dict[str, bytes]:

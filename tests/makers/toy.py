@@ -5,15 +5,31 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import string
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from queue import SimpleQueue
 
 from selfimprove import Exact, Exemplar, FewShot, Sampling, Workflow
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.protocols import OpenTrainer, Reinforcer, Sampler, Trainer, Verifiers
-from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Pair, Problem, ReinforcementPrompt, Request, Trace, TrainingStep
+from selfimprove.records import (
+    AcceptedTrace,
+    Checkpoint,
+    JudgedTrace,
+    Outcome,
+    Pair,
+    Problem,
+    ReinforcementPrompt,
+    Request,
+    Rollout,
+    RolloutRequest,
+    Trace,
+    TrainingStep,
+)
+from selfimprove.seeds import derive_seed
 from selfimprove.storage.files import write_json
 from selfimprove.storage.hashes import keep_hashes
 from selfimprove.storage.run_folder import RunFolder
@@ -80,7 +96,7 @@ class ToySampler(Sampler):
         for request in requests:
             yield [self._trace(checkpoint, request)]
 
-    def rest(self) -> None: ...
+    def rest(self, same_weights: bool = False) -> None: ...
 
     def close(self) -> None: ...
 
@@ -93,6 +109,24 @@ class ToySampler(Sampler):
         answer = left + right if chance.random() < self._skill(checkpoint, request) else -1
         text = f"<think>\n{left} + {right} = {answer}.{' ' * chance.randrange(3)}\n</think>\n{answer}"
         return Trace(request.id, request.problem_id, checkpoint.id, (1, 2, 3), tuple(range(12)), text, (), "stop", request.temperature, request.seed)
+
+
+@dataclass(frozen=True)
+class ToyRolloutSampler(ToySampler):
+    """Samples from a model in training too. Of each call the last rollout comes first."""
+
+    @property
+    def gives_rollouts(self) -> bool:
+        return True
+
+    def open(self) -> ToyRolloutSampler:
+        return self
+
+    def rollouts(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Rollout]]:
+        for request in reversed(requests):
+            trace = self._trace(checkpoint, request)
+            scored = {field.name: getattr(trace, field.name) for field in fields(trace)}
+            yield [Rollout(**scored, logprobs=(-0.5,) * len(trace.output_token_ids))]
 
 
 @dataclass(frozen=True)
@@ -151,6 +185,51 @@ class ToyPractice(Reinforcer, OpenTrainer):
             yield TrainingStep(step, self.steps, 0.0, 1e-6, 10 * len(tries) * step, figures)
         opened.close()
         make_toy_model(into, min(0.95, skill_of(start.path) + self.gain * right))
+
+
+@dataclass(frozen=True)
+class ToyReinforcement(Reinforcer):
+    """Asks for two rollouts of every prompt in each step, and adds `gain` to the skill for every correct one."""
+
+    gain: float = 0.01
+    steps: int = 2
+    verifiers: Verifiers | None = None
+
+    @property
+    def needs_rollouts(self) -> bool:
+        return True
+
+    def open(self) -> OpenToyReinforcement:
+        return OpenToyReinforcement(self)
+
+
+class OpenToyReinforcement(OpenTrainer):
+    """Keeps the weights of each step in a scratch folder until the training ends."""
+
+    def __init__(self, part: ToyReinforcement) -> None:
+        self._part = part
+        self._answers: SimpleQueue[tuple[int, Sequence[JudgedTrace]]] = SimpleQueue()
+
+    def train(self, start: Checkpoint, rows: Sequence[ReinforcementPrompt], into: Path, seed: int) -> Iterator[TrainingStep | RolloutRequest]:
+        scratch, skill = into.with_name(f".{into.name}.rollouts"), skill_of(start.path)
+        for number in range(self._part.steps):
+            now = describe_folder(make_toy_model(scratch / str(number), skill), f"{start.id}/{number}")
+            places = [(row, f"{row.problem.id}/r{number}/s{sample}") for row in rows for sample in range(2)]
+            yield RolloutRequest(
+                number, now, tuple(Request(name, row.problem.id, row.messages, 1.0, 1.0, 32, derive_seed(seed, name)) for row, name in places)
+            )
+            answered, judged = self._answers.get(timeout=10)
+            assert answered == number and [one.trace.id for one in judged] == [name for _, name in places]
+            right = sum(one.verdict.outcome is Outcome.CORRECT for one in judged)
+            skill = min(0.95, skill + self._part.gain * right)
+            tokens = sum(len(one.trace.logprobs) for one in judged if isinstance(one.trace, Rollout)) * (number + 1)
+            figures = {"reward": right / len(judged), "rollouts": len(judged), "rollouts_right": right}
+            yield TrainingStep(number + 1, self._part.steps, 0.0, 1e-6, tokens, figures)
+        shutil.rmtree(scratch)
+        make_toy_model(into, skill)
+
+    def answer(self, number: int, rollouts: Sequence[JudgedTrace]) -> None:
+        self._answers.put((number, rollouts))
 
 
 def toy_workflow(model: Path, **changes: object) -> Workflow:

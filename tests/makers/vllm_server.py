@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 500
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()[-2000:]
         try:

@@ -40,7 +40,7 @@ GOOD = '{"question": "q", "answer": "a", "key": "1"}'
         ('{"question": "r", "key": "2"}', "there is no 'answer'"),
         ('{"question": " ", "answer": "a", "key": "2"}', "'question' is empty"),
         ('{"question": "r", "answer": null, "key": "2"}', "'answer' is empty"),
-        ('{"question": "r", "answer": true, "key": "2"}', "'answer' is bool, not text or a number"),
+        ('{"question": "r", "answer": {"a": 1}, "key": "2"}', "'answer' is dict, not text, a number or a list"),
         ('{"question": "Q ", "answer": "b", "key": "2"}', "the question repeats that of line 1"),
         ('{"question": "r", "answer": "b", "key": "1"}', "the id repeats that of line 1"),
         ('{"question": "r", "answer": "b"}', "has no 'key'"),

@@ -1,4 +1,4 @@
-"""An endpoint as a sampler: a server that misbehaves, and vLLM's own."""
+"""An endpoint as a sampler of a server that misbehaves; tests/commands/test_serving.py has vLLM's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -307,25 +306,3 @@ def test_pace_price_and_key_are_not_part_of_a_run_s_settings() -> None:
     slow = Endpoint("https://example.org/v1", "m", key_from="OTHER", concurrency=1, requests_per_minute=3, retries=99, price_per_million_in=7)
     assert describe(slow) == describe(Endpoint("https://example.org/v1", "m"))
     assert describe(slow) != describe(Endpoint("https://example.org/v1", "n"))
-
-
-@pytest.mark.vllm
-def test_vllm_s_own_server_is_an_endpoint(served: tuple[str, Path]) -> None:
-    url, folder = served
-    with opened(Endpoint(url, str(folder), key_from=None, price_per_million_out=1e6)) as endpoint:
-        asked = requests(6, temperature=1.0, max_tokens=10)
-        first, again = endpoint.traces(asked), endpoint.traces(asked[::-1])
-        assert set(first) == {request.id for request in asked} and len({trace.text for trace in first.values()}) > 1
-        assert {name: trace.text for name, trace in first.items()} == {name: trace.text for name, trace in again.items()}
-        for trace in first.values():
-            assert trace.usage is not None and trace.usage.prompt_tokens > 20
-            assert trace.output_tokens <= 10 and trace.usage.cost == trace.output_tokens
-            assert trace.finish_reason == ("length" if trace.output_tokens == 10 else "stop")
-        with pytest.raises(UserError, match=r"answered 400: .*256.*; the request was for problem p-0"):
-            endpoint.one(max_tokens=10_000)
-    with opened(Endpoint(url, "another", key_from=None)) as endpoint, pytest.raises(UserError, match="it serves no model another"):
-        endpoint.one()
-    forced = {"structured_outputs": {"regex": r"<think>[0-9]</think>[0-9]"}}
-    with opened(Endpoint(url, str(folder), key_from=None, extra=forced)) as endpoint:
-        trace = endpoint.one(max_tokens=60)
-        assert not parsed(trace).flags and trace.finish_reason == "stop"

@@ -10,6 +10,7 @@ import pydantic
 import pytest
 
 from selfimprove import VLLM, UserError
+from selfimprove.protocols.worker_part import ALONE
 from selfimprove.sampling.engine_options import engine_context, engine_defaults, model_context
 
 # Qwen3-0.6B: 2 · 28 layers · 8 heads · 128 · 2 bytes are 112 KiB per token.
@@ -122,3 +123,47 @@ def test_a_number_of_the_engine_that_is_none_is_refused(value: object) -> None:
         with pytest.raises(pydantic.ValidationError, match=f"engine.{name} must be a whole number above 0"):
             VLLM(engine={name: value})
     assert VLLM(engine={"max_model_len": -1, "max_num_seqs": None, "dtype": "float32"}).engine["max_model_len"] == -1
+
+
+@pytest.mark.parametrize(
+    ("alone", "defaults"),
+    [("1", {"gpu_memory_utilization": 0.9}), (None, {"gpu_memory_utilization": 0.85, "enable_sleep_mode": True})],
+)
+def test_on_a_gpu_the_defaults_follow_from_who_else_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: str | None, defaults: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.delenv(ALONE, raising=False)
+    if alone:
+        monkeypatch.setenv(ALONE, alone)
+    found = engine_defaults(model(tmp_path, **QWEN3), {})
+    assert {name: found[name] for name in ("gpu_memory_utilization", "enable_sleep_mode") if name in found} == defaults
+    # The model's own context, or what the memory holds of it.
+    assert found["max_model_len"] == -1
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"quantization": "fp8"},
+        {"quantization": "awq", "dtype": "float16"},
+        {"speculative_config": {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 4}},
+        {"speculative_config": {"model": "a-small-one", "num_speculative_tokens": 3}},
+        {"kv_cache_dtype": "fp8"},
+        {"gpu_memory_utilization": 0.3, "enable_sleep_mode": False},
+    ],
+)
+def test_quantised_weights_and_speculative_decoding_reach_the_engine_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool, chosen: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    engine = VLLM(engine=chosen).engine
+    assert engine == chosen
+    options = engine_defaults(model(tmp_path, **QWEN3), engine) | engine
+    assert {name: options[name] for name in chosen} == chosen
+
+
+def test_a_smaller_cache_type_holds_a_longer_context_on_the_cpu(tmp_path: Path) -> None:
+    folder = model(tmp_path, **QWEN3)
+    assert engine_context(folder, {"kv_cache_dtype": "fp8"}) > 2 * engine_context(folder, {})

@@ -65,12 +65,22 @@ class TwoAtOnce:
         return self._worker.call(method, *arguments)
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[Any]]:
-        waiting, running = iter(calls), []
+        waiting, running, ended = iter(calls), [], False
         while True:
-            while len(running) < 2 and (arguments := next(waiting, None)) is not None:
+            while len(running) < 2 and not ended:
+                try:
+                    arguments = next(waiting)
+                except StopIteration:
+                    ended = True
+                    break
+                if arguments is None:
+                    break
                 running.append(self._worker.stream(method, [arguments]))
             if not running:
-                return
+                if ended:
+                    return
+                yield []
+                continue
             one = self._chance.choice(running)
             try:
                 yield next(one)

@@ -14,7 +14,7 @@ import pytest
 from killable import sums_without
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import InlineCluster, UserError, Workflow, improve
+from selfimprove import AlwaysPromote, InlineCluster, UserError, Workflow, improve
 from selfimprove.__main__ import main
 from selfimprove.records import GenerationReport
 from selfimprove.storage.open_run import reading, writing
@@ -129,6 +129,18 @@ def test_a_continued_run_fetches_no_checkpoint_but_the_champion(workflow: Workfl
     run = reading(url, checkpoints="champion")
     assert (run.root / "champion").resolve() == Path(run.reports()[-1].kept.path) and (run.root / "champion" / "config.json").exists()
     assert len(list(run.root.glob("generation-*/checkpoint"))) == 1
+
+
+def test_with_overlap_a_continued_run_also_fetches_the_champion_before(
+    workflow: Workflow, url: str, machine: Callable[[str], Path], tmp_path: Path
+) -> None:
+    overlapped = replace(workflow, overlap=1, gate=AlwaysPromote())
+    improve(replace(overlapped, generations=3), tmp_path / "undisturbed", InlineCluster)
+    improve(replace(overlapped, generations=2), url, InlineCluster)
+    machine("second")
+    improve(replace(overlapped, generations=3), url, InlineCluster)
+    machine("third")
+    assert reports(reading(url))[3].counts == reports(RunFolder(tmp_path / "undisturbed"))[3].counts
 
 
 @pytest.fixture

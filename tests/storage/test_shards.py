@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from selfimprove import PlainQuestion, Sampling
 from selfimprove.records import JudgedTrace, Outcome, Problem, Request, Trace, Verdict
 from selfimprove.sampling.sampling import requests_for
-from selfimprove.storage.shards import JudgedShards
+from selfimprove.storage.shards import JudgedShards, stored
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,7 @@ def test_traces_come_in_any_order_and_are_read_in_that_of_the_requests(tmp_path:
 def test_a_trace_that_comes_twice_counts_once(tmp_path: Path) -> None:
     shards = JudgedShards(tmp_path, REQUESTS)
     shards.add([judged(request) for request in REQUESTS[:3]] * 3)
-    assert shards.missing() == REQUESTS
+    assert shards.missing() == REQUESTS[3:]
     shards.add([judged(request) for request in REQUESTS])
     shards.add([judged(REQUESTS[0], "late")])
     assert [item.trace.text for item in shards.read()] == ["x"] * len(REQUESTS)
@@ -88,3 +89,61 @@ def test_ids_are_held_only_of_shards_that_are_being_filled(tmp_path: Path) -> No
     assert set(shards._shard_of) == {request.id for request in REQUESTS[4:8]}
     shards.add([judged(request) for request in REQUESTS[6:]])
     assert not shards._shard_of
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 7, 9])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_stopped_stage_keeps_what_it_has_verified(tmp_path: Path, count: int, seed: int) -> None:
+    arrived = random.Random(seed).sample(REQUESTS, count)
+    stopped = JudgedShards(tmp_path, REQUESTS)
+    stopped.add([judged(request) for request in arrived])
+    stopped.keep()
+    assert sorted(item.trace.id for item in stored(tmp_path)) == sorted(request.id for request in arrived), "a stage at work can be read"
+    continued = JudgedShards(tmp_path, REQUESTS)
+    missing = [request for request in REQUESTS if request not in arrived]
+    assert continued.missing() == missing
+    for batch in one_by_one(missing):
+        continued.add(batch)
+    assert continued.missing() == [] and [item.trace.id for item in continued.read()] == [request.id for request in REQUESTS]
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_traces_are_kept_from_time_to_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = JudgedShards(tmp_path, REQUESTS)
+    shards.add([judged(REQUESTS[0])])
+    assert not (tmp_path / "unfinished").exists()
+    monkeypatch.setattr("selfimprove.storage.unfinished.SECONDS", 0.0)
+    shards.add([judged(REQUESTS[1])])
+    assert JudgedShards(tmp_path, REQUESTS).missing() == REQUESTS[2:]
+
+
+def test_a_trace_that_was_kept_and_whose_shard_was_written_counts_once(tmp_path: Path) -> None:
+    shards = JudgedShards(tmp_path, REQUESTS)
+    shards.add([judged(request) for request in REQUESTS[:3]])
+    shards.keep()
+    kept = shutil.copytree(tmp_path / "unfinished", tmp_path / "copy")
+    shards.add([judged(REQUESTS[3])])
+    assert not (tmp_path / "unfinished").exists()
+    # As after a crash between the two.
+    kept.rename(tmp_path / "unfinished")
+    assert [item.trace.id for item in stored(tmp_path)] == [request.id for request in REQUESTS[:4]]
+    assert JudgedShards(tmp_path, REQUESTS).missing() == REQUESTS[4:]
+
+
+def test_what_was_kept_and_cannot_be_read_is_sampled_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shards = JudgedShards(tmp_path, REQUESTS)
+    shards.add([judged(REQUESTS[0])])
+    shards.keep()
+    file = tmp_path / "unfinished" / "traces.parquet"
+    file.chmod(0o644)
+    file.write_bytes(b"x")
+    assert JudgedShards(tmp_path, REQUESTS).missing() == REQUESTS and "its traces are sampled again" in caplog.text
+
+
+def test_later_shards_take_up_what_was_kept(tmp_path: Path) -> None:
+    for attempt in range(2):
+        shards = JudgedShards(tmp_path, REQUESTS[:4])
+        later = shards.extend(REQUESTS[4:])
+        assert shards.missing(later) == REQUESTS[4 + attempt :]
+        shards.add([judged(REQUESTS[4])])
+        shards.keep()

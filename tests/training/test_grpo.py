@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers_sampler import rollouts_of
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import OpenVerifiers, Verifier, Verifiers
-from selfimprove.records import Checkpoint, Outcome, Problem, ReinforcementPrompt, Trace, TrainingStep, Verdict
-from selfimprove.training.grpo import GRPO, OpenGRPO, Rewards
+from selfimprove.protocols import Verifier
+from selfimprove.records import Checkpoint, Outcome, Problem, ReinforcementPrompt, RolloutRequest, TrainingStep
+from selfimprove.training.grpo import GRPO, OpenGRPO
 from selfimprove.verification.pool import VerifierPool
 
 PROMPTS = [ReinforcementPrompt(Problem(f"p{n}", f"{n} + 1 =", str(n + 1), "tests"), ({"role": "user", "content": f"{n} + 1 ="},)) for n in range(4)]
@@ -32,23 +34,8 @@ class HoldsE(Verifier):
         return Outcome.CORRECT if "e" in answer else Outcome.WRONG
 
 
-@dataclass(frozen=True)
-class Said(Verifiers):
-    """Gives each trace the outcome named in its text, and a score of one half if the text says `half`."""
-
-    def open(self) -> OpenVerifiers:
-        return self
-
-    def verify(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Verdict]:
-        outcomes = [next(o for o in Outcome if o.value in trace.text) for _, trace in pairs]
-        scores = [0.5 if "half" in trace.text else outcome.score for (_, trace), outcome in zip(pairs, outcomes, strict=True)]
-        return [Verdict(trace.id, outcome, None, "said", "1", score) for (_, trace), outcome, score in zip(pairs, outcomes, scores, strict=True)]
-
-    def close(self) -> None: ...
-
-
 def reinforce(folder: Path, into: Path, prompts: Sequence[ReinforcementPrompt] = PROMPTS, **settings: Any) -> list[TrainingStep]:
-    trainer = GRPO(**{**QUICK, "verifiers": VerifierPool(HoldsE(), processes=1), **settings})
+    trainer = GRPO(**{**QUICK, "rollouts": "trainer", "verifiers": VerifierPool(HoldsE(), processes=1), **settings})
     return list(trainer.open().train(Checkpoint("base", str(folder), None, 0, "", ""), prompts, into, 0))
 
 
@@ -70,6 +57,59 @@ def test_reinforcement_raises_the_reward_and_every_rollout_is_counted(tiny_model
     assert steps[-1].tokens > sum(step.figures["rollout_tokens"] for step in steps)
 
 
+def on_sampled(folder: Path, into: Path, offsets: Sequence[float], **settings: Any) -> tuple[list[TrainingStep], list[RolloutRequest]]:
+    """The steps and requests of a training on rollouts whose log-probabilities are off by a number for each step."""
+    opened = GRPO(**{**QUICK, "steps": len(offsets), **settings}).open()
+    steps, requests = [], []
+    for item in opened.train(Checkpoint("base", str(folder), None, 0, "", ""), PROMPTS, into, 0):
+        if isinstance(item, RolloutRequest):
+            requests.append(item)
+            opened.answer(-1, [])
+            opened.answer(item.number, rollouts_of(item.checkpoint, item.requests, lambda text: "e" in text, offsets[item.number]))
+        else:
+            steps.append(item)
+    return steps, requests
+
+
+@pytest.mark.trl
+def test_it_learns_from_rollouts_of_the_sampler(tiny_model: Path, tmp_path: Path) -> None:
+    steps, requests = on_sampled(tiny_model, tmp_path / "out", [0.0] * 10, weights_every=3)
+    assert [request.number for request in requests] == [step.step - 1 for step in steps] == list(range(10))
+    names = [request.checkpoint.id for request in requests]
+    assert names == ["base"] * 3 + ["base/rollouts-3"] * 3 + ["base/rollouts-6"] * 3 + ["base/rollouts-9"]
+    assert len({one.id for request in requests for one in request.requests}) == len({one.seed for request in requests for one in request.requests})
+    first, second = requests[1].requests[0].problem_id, requests[1].requests[8].problem_id
+    assert [one.id for one in requests[1].requests] == [f"{problem}/r1/s{sample}" for problem in (first, second) for sample in range(8)]
+    for step in steps:
+        assert step.figures["reward"] == pytest.approx(step.figures["rollouts_right"] / 16)
+    # bfloat16 against float32: near 1 with the same weights, further away with older ones.
+    off = [abs(step.figures["importance_ratio"] - 1) for step in steps]
+    assert max(off[::3]) < 0.02 < max(off)
+    assert sum(step.figures["reward"] for step in steps[-3:]) > sum(step.figures["reward"] for step in steps[:3])
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.trl
+def test_the_weight_of_a_token_is_its_ratio_up_to_the_limit(tiny_model: Path, tmp_path: Path) -> None:
+    """A sampler that reports half, or a quarter, of each probability: the loss of the first step is doubled, and no more than doubled."""
+    (plain,), _ = on_sampled(tiny_model, tmp_path / "plain", [0.0])
+    (twice,), _ = on_sampled(tiny_model, tmp_path / "twice", [math.log(1 / 2)], importance_cap=3.0)
+    (capped,), _ = on_sampled(tiny_model, tmp_path / "capped", [math.log(1 / 4)], importance_cap=2.0)
+    assert plain.figures["importance_ratio"] == pytest.approx(1, abs=0.02) and plain.figures["importance_truncated"] == 0
+    assert twice.figures["importance_ratio"] == pytest.approx(2, abs=0.04) and twice.figures["importance_truncated"] == 0
+    assert capped.figures["importance_ratio"] == pytest.approx(4, abs=0.08) and capped.figures["importance_truncated"] == 1
+    assert twice.loss == pytest.approx(2 * plain.loss, rel=0.1, abs=1e-3)
+    assert capped.loss == pytest.approx(2 * plain.loss, rel=0.1, abs=1e-3)
+
+
+@pytest.mark.trl
+def test_closing_it_while_it_waits_for_rollouts_ends_it(tiny_model: Path, tmp_path: Path) -> None:
+    running = GRPO(**QUICK).open().train(Checkpoint("base", str(tiny_model), None, 0, "", ""), PROMPTS, tmp_path / "out", 0)
+    assert isinstance(next(running), RolloutRequest)
+    running.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.trl
 def test_vllm_stays_out_of_the_training_process() -> None:
     script = "import selfimprove.training.generating_trainers, sys; print('vllm.engine' in sys.modules or 'vllm.sampling_params' in sys.modules)"
@@ -78,54 +118,18 @@ def test_vllm_stays_out_of_the_training_process() -> None:
 
 @pytest.mark.trl
 def test_closing_early_stops_it(tiny_model: Path, tmp_path: Path) -> None:
-    trainer = GRPO(**{**QUICK, "steps": 10_000, "verifiers": VerifierPool(HoldsE(), processes=1)})
+    trainer = GRPO(**{**QUICK, "rollouts": "trainer", "steps": 10_000, "verifiers": VerifierPool(HoldsE(), processes=1)})
     running = trainer.open().train(Checkpoint("base", str(tiny_model), None, 0, "", ""), PROMPTS, tmp_path / "out", 0)
     assert (next(running).step, next(running).step) == (1, 2)
     running.close()
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "ends", "reward"),
-    [
-        ("<think>so</think>correct", True, 1.25),
-        ("<think>so</think>correct", False, 1.0),
-        ("correct", True, 1.0),
-        ("<think>so</think>wrong", True, 0.25),
-        ("<think>unparseable", True, 0.0),
-        ("<think>so</think>timeout", True, None),
-        ("<think>so</think>crash", True, None),
-    ],
-)
-def test_a_rollout_is_rewarded_for_its_verdict_and_its_form(tiny_model: Path, text: str, ends: bool, reward: float | None) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    rewards = Rewards(PROMPTS, tokenizer, Said(), format_reward=0.25)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] * ends
-    assert rewards.of([2], [ids]) == [reward]
-    counts = rewards.counted()
-    assert counts["rollouts"] == 1 and counts["rollout_tokens"] == len(ids)
-    assert counts["rollouts_right"] == ("correct" in text) and counts["rollouts_undecided"] == (reward is None)
-    assert rewards.counted() == {}
-
-
-@pytest.mark.parametrize(("partial_credit", "reward"), [(False, 0.25), (True, 0.75)])
-def test_a_wrong_answer_is_worth_its_score_only_with_partial_credit(tiny_model: Path, partial_credit: bool, reward: float) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    rewards = Rewards(PROMPTS, tokenizer, Said(), 0.25, partial_credit)
-    ids = tokenizer("<think>so</think>half wrong", add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-    assert rewards.of([0], [ids]) == [reward]
-    assert rewards.counted()["rollouts_right"] == 0
-
-
 def test_missing_settings_are_reported_before_anything_is_loaded(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no verifiers"):
-        GRPO().open()
+        GRPO(rollouts="trainer").open()
     with pytest.raises(UserError, match="optim"):
-        GRPO(verifiers=Said(), options={"optim": "sgd"}).open()
+        GRPO(options={"optim": "sgd"}).open()
     with pytest.raises(UserError, match="no problems to reinforce on"):
         reinforce(tiny_model, tmp_path / "out", [])
     with pytest.raises(ValueError, match="group_size"):
@@ -133,7 +137,7 @@ def test_missing_settings_are_reported_before_anything_is_loaded(tiny_model: Pat
 
 
 def test_a_step_holds_whole_groups_whatever_the_size_of_a_pass(tmp_path: Path) -> None:
-    trainer = OpenGRPO(GRPO(problems_per_step=8, group_size=6, rows_at_once=16), Said())
+    trainer = OpenGRPO(GRPO(problems_per_step=8, group_size=6, rows_at_once=16))
     few, many = (trainer._settings(str(tmp_path), 0, problems) for problems in (3, 100))
     assert (many.per_device_train_batch_size, many.gradient_accumulation_steps) == (16, 3)
     assert (few.per_device_train_batch_size, few.gradient_accumulation_steps) == (9, 2)

@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
+from selfimprove.checkpoints.chat_form import end_of_turn
 from selfimprove.records import AcceptedTrace
-from selfimprove.training.rows import end_of_turn, tokenize_row
+from selfimprove.training.rows import tokenize_row
 
 ROW = AcceptedTrace("p/g1/s0", "p", ({"role": "user", "content": "4 + 3 ="},), "<think>\n4 + 3 = 7.\n</think>\n7", "sampled", 1)
 

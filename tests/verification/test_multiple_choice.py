@@ -103,7 +103,7 @@ def test_a_reference_that_is_not_a_choice_is_an_error(reference: str) -> None:
 
 @mark.parametrize("options", [[1, 2], {"AB": "x"}, []])
 def test_options_that_are_not_texts_are_an_error(options: object) -> None:
-    with raises(ValueError, match="the options of problem p must be texts"):
+    with raises(ValueError, match="the options of problem p must be up to 26 texts"):
         judged("A", "A", options)
 
 

@@ -84,6 +84,7 @@ function funnel() {
       sampled, ...listed((reason) => outcomes.has(reason)),
       verified, ...listed((reason) => !outcomes.has(reason) && !tooLong(reason)),
       accepted, distinct, ...listed(tooLong),
+      ...(row.off_policy === undefined ? [] : [make("p", { class: "how" }, `Off-policy: ${count(row.off_policy)} of the accepted, from the champion before the last.`)]),
       make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}, including earlier generations.`)));
   }
   if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "No traces have been sampled."));
@@ -156,6 +157,10 @@ function figures() {
     : ["base", "", "", "", "", "", ...scored(row), ""]));
   for (const [name, row] of Object.entries(run.baseline_details)) rows.push([name.replace("_", "-"), "", "", "", "", "", ...scored(row), ""]);
   place("figures").append(table(heads, rows));
+  const left = new Map();
+  for (const [stage, bytes] of run.generations.flatMap((row) => Object.entries(row.gpu_memory_left))) left.set(stage, Math.max(bytes, left.get(stage) ?? 0));
+  const held = [...left].map(([stage, bytes]) => `${stage} ${(bytes / 2 ** 30).toFixed(1)} GiB`).join(", ");
+  if (held) place("figures").append(make("p", { class: "how" }, `Most GPU memory that torch held after a stage: ${held}.`));
 }
 
 story();

@@ -113,7 +113,7 @@ class Mirror:
         """
         self.check()
         try:
-            # The caller writes nothing meanwhile, so the folder comes to rest soon.
+            # The caller writes nothing meanwhile, and sampling ahead only now and then, so the folder comes to rest soon.
             while not self._send():
                 pass
         except Exception as error:

@@ -16,7 +16,7 @@ workflow = Workflow(
     name="experiment",
     # The model that learns: a Hugging Face id, a folder, or this small model, which needs no network.
     base_model="smollm2-135m-instruct",
-    # Your own problems: Jsonl("problems.jsonl") with a question and an answer on each line, or HubDataset("owner/name", question="…", answer="…").
+    # Your own problems: `selfimprove init --task custom` shows how.
     problems=ReasoningGym(task="chain_sum", size=600, settings={"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1}),
     # Number of problems set aside for the evaluation and never trained on.
     eval_problems=100,
@@ -31,6 +31,7 @@ workflow = Workflow(
     # Which correct traces to train on, and how many for each problem.
     selector=KeepCorrect(),
     mixture=Replay(per_problem=1),
-    trainer=SFT(epochs=2, learning_rate=1e-4, batch_size=16),
+    # min_steps: the first generations may accept few traces; these are then used more than twice.
+    trainer=SFT(epochs=2, min_steps=24, learning_rate=1e-4, batch_size=16),
     generations=2,
 )

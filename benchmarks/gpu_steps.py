@@ -1,0 +1,246 @@
+"""The steps of `python -m benchmarks.gpu`: each is a function that measures something in a process of its own and returns figures.
+
+With `small`, a step runs the same code on tiny models, which shows that it works and nothing else.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import Figure, figure
+from benchmarks.random_models import QWEN, SMALL, random_model, random_rows, shape
+from selfimprove.checkpoints.memory import Engine, training_memory
+from selfimprove.checkpoints.shape import Shape, read_shape
+
+COMMAND = "python -m benchmarks.gpu --only"
+TINY = shape(64, 128, 2, 2, 1, vocabulary=49_152, tied=True)
+SHAPES = {"135M": SMALL, "1.5B": QWEN["1.5B"]}
+TOKENS = {30: 4096, 1000: 768}
+"""Output lengths, and the number of requests of each."""
+GIB = 1 << 30
+
+
+def model(name: str, folder: Path, small: bool) -> Path:
+    """The folder of a random model, made once."""
+    import torch
+
+    of: Shape = TINY if small else SHAPES[name]
+    return random_model(folder / ("tiny" if small else name), of, "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def matmul(folder: Path, small: bool) -> list[Figure]:
+    """The fastest product of two bfloat16 matrices."""
+    import torch
+
+    device, size, rates = "cuda" if torch.cuda.is_available() else "cpu", 256 if small else 8192, []
+    left, right = (torch.randn(size, size, dtype=torch.bfloat16, device=device) for _ in range(2))
+    for _ in range(3 if small else 20):
+        began = time.perf_counter()
+        (left @ right)[0, 0].item()
+        rates.append(2 * size**3 / (time.perf_counter() - began) / 1e12)
+    return [figure("bf16 matmul peak", "", [max(rates)], f"{COMMAND} matmul", "TFLOP/s", f"{size} × {size}")]
+
+
+def _requests(count: int, tokens: int) -> tuple[list[Any], Sequence[Any]]:
+    from selfimprove import PlainQuestion, Sampling
+    from selfimprove.records import Problem
+    from selfimprove.sampling.sampling import requests_for
+
+    problems = [Problem(f"p{n}", f"Tell a story about {n}, and compute {n} + {7 * n}.", str(8 * n), "bench") for n in range(count)]
+    return problems, requests_for(problems, PlainQuestion(), Sampling(n=1, temperature=0.8, max_tokens=tokens), f"bench-{tokens}")
+
+
+def _counts(small: bool) -> dict[int, int]:
+    return {tokens: 8 if small else count for tokens, count in TOKENS.items() if not small or tokens == 30}
+
+
+def loop(name: str, folder: Path, small: bool) -> list[Figure]:
+    """Sampling as in a run: Ray actor, verdicts, shards on disk."""
+    from selfimprove import VLLM, LastNumber, RayCluster
+    from selfimprove.checkpoints.folders import describe_folder
+    from selfimprove.sampling.stream import stream_traces
+    from selfimprove.storage.shards import JudgedShards
+    from selfimprove.verification.pool import VerifierPool
+    from selfimprove.verification.stream import stream_verdicts
+
+    checkpoint, command = describe_folder(model(name, folder, small), "base"), f"{COMMAND} loop-{name}"
+    sampler, pool = VLLM(engine={"max_model_len": 2048}), VerifierPool(LastNumber())
+    figures = []
+    with RayCluster() as cluster:
+
+        def sample(problems: list[Any], requests: Sequence[Any]) -> float:
+            with tempfile.TemporaryDirectory() as place:
+                began, shards, tokens = time.perf_counter(), JudgedShards(Path(place), requests), 0
+                for judged in stream_verdicts(pool, problems, stream_traces(sampler, checkpoint, [requests], cluster), cluster):
+                    shards.add(judged)
+                    tokens += sum(item.trace.output_tokens for item in judged)
+                return tokens / (time.perf_counter() - began)
+
+        began = time.perf_counter()
+        sample(*_requests(1, 8))
+        figures.append(figure(f"{name}: first start, to the first trace", "≤ 40 s", [time.perf_counter() - began], command, "s"))
+        for tokens, count in _counts(small).items():
+            problems, requests = _requests(count, tokens)
+            sample(problems[:4], requests[:4])
+            rate = sample(problems, requests)
+            figures.append(figure(f"{name}: sampled tokens/s in the loop, {tokens:,} tokens", "", [rate], command, "1/s", f"{count:,} requests"))
+    return figures
+
+
+def bare(name: str, folder: Path, small: bool) -> list[Figure]:
+    """`LLM.generate` with vLLM's own defaults, on the same requests."""
+    from vllm import LLM, SamplingParams, TokensPrompt
+
+    engine = LLM(model=str(model(name, folder, small)), dtype="bfloat16", max_model_len=2048, use_tqdm_on_load=False)
+    tokenizer, figures = engine.get_tokenizer(), []
+
+    def generate(requests: Sequence[Any]) -> float:
+        began = time.perf_counter()
+        chats = [tokenizer.apply_chat_template(list(one.messages), add_generation_prompt=True, return_dict=False) for one in requests]
+        settings = [SamplingParams(temperature=one.temperature, top_p=one.top_p, max_tokens=one.max_tokens, seed=one.seed) for one in requests]
+        outputs = engine.generate([TokensPrompt(prompt_token_ids=chat) for chat in chats], settings, use_tqdm=False)
+        return sum(len(one.outputs[0].token_ids) for one in outputs) / (time.perf_counter() - began)
+
+    for tokens, count in _counts(small).items():
+        _, requests = _requests(count, tokens)
+        generate(requests[:4])
+        rate, told = generate(requests), f"{name}: sampled tokens/s of bare vLLM, {tokens:,} tokens"
+        figures.append(figure(told, "", [rate], f"{COMMAND} bare-{name}", "1/s", f"{count:,} requests"))
+    return figures
+
+
+Ticks = Iterator[tuple[float, int]]
+"""Clock time in seconds and tokens so far, after each step."""
+
+
+def _rate(ticks: Ticks) -> float:
+    """Median tokens/s over the steps after the first two, which wait for kernels."""
+    kept = list(ticks)[1:]
+    return statistics.median((after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(kept))
+
+
+def train(name: str, rows: int, length: int, folder: Path, small: bool) -> list[Figure]:
+    """Training as in a run, and what the process holds afterwards."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from selfimprove import SFT
+    from selfimprove.records import Checkpoint
+
+    place, steps, there = model(name, folder, small), 4 if small else 8, torch.cuda.is_available()
+    rows, length = (2, 96) if small else (rows, length)
+    data = random_rows(AutoTokenizer.from_pretrained(place), rows * steps, length)
+    opened = SFT(epochs=1, learning_rate=1e-5, batch_size=rows, max_length=length, warmup=0.0).open()
+    if there:
+        torch.cuda.reset_peak_memory_stats()
+
+    def ticks() -> Ticks:
+        for step in opened.train(Checkpoint("base", str(place), None, 0, "", ""), data, Path(scratch) / "out", 7):
+            if there:
+                torch.cuda.synchronize()
+            yield time.perf_counter(), step.tokens
+
+    with tempfile.TemporaryDirectory() as scratch:
+        rate = _rate(ticks())
+    opened.close()
+    gc.collect()
+    told, command = f"{name}, {rows} rows of up to {length:,} tokens", f"{COMMAND} train-{name}-{length}"
+    found = [figure(f"{told}: trained tokens/s", "", [rate], command, "1/s", f"{6 * read_shape(place).parameters * rate / 1e12:.3g} TFLOP/s")]
+    if there:
+        peak, left = torch.cuda.max_memory_allocated(), torch.cuda.memory_reserved()
+        most = rows * length
+        ways: dict[str, tuple[Engine, bool]] = {"small": ("small", False), "trl": ("trl", False), "trl, checkpointing": ("trl", True)}
+        expected = {way: training_memory(read_shape(place), engine, most, checkpointing=again).peak for way, (engine, again) in ways.items()}
+        note = "memory model, full rows at once: " + ", ".join(f"{way} {size / GIB:.1f}" for way, size in expected.items())
+        found.append(figure(f"{told}: peak memory", "", [peak / GIB], command, "GiB", note))
+        found.append(figure(f"{told}: memory left after training", "≤ 1", [left / GIB], command, "GiB"))
+    return found
+
+
+def stock(name: str, rows: int, length: int, folder: Path, small: bool) -> list[Figure]:
+    """TRL's `SFTTrainer` on the same rows, tuned: bfloat16, no padding, no checkpointing, a fused optimizer."""
+    import torch
+    from datasets import Dataset
+    from transformers import AutoTokenizer, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from selfimprove.training.rows import tokenize_row
+
+    place, steps, there = model(name, folder, small), 4 if small else 8, torch.cuda.is_available()
+    rows, length = (2, 96) if small else (rows, length)
+    tokenizer, ticks = AutoTokenizer.from_pretrained(place), list[tuple[float, int]]()
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                if there:
+                    torch.cuda.synchronize()
+                ticks.append((time.perf_counter(), int(logs["num_tokens"])))
+
+    pairs = [tokenize_row(tokenizer, row) for row in random_rows(tokenizer, rows * steps, length)]
+    data = [{"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer} for prompt, answer in pairs]
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = SFTConfig(
+            output_dir=scratch,
+            use_cpu=not there,
+            bf16=True,
+            gradient_checkpointing=False,
+            padding_free=True,
+            max_length=None,
+            optim="adamw_torch_fused",
+            per_device_train_batch_size=rows,
+            learning_rate=1e-5,
+            num_train_epochs=1,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
+        SFTTrainer(str(place), args=settings, train_dataset=Dataset.from_list(data), processing_class=tokenizer, callbacks=[Watch()]).train()
+    told = f"{name}, {rows} rows of up to {length:,} tokens: tokens/s of tuned stock `SFTTrainer`"
+    return [figure(told, "", [_rate(iter(ticks))], f"{COMMAND} stock-{name}-{length}", "1/s")]
+
+
+def grpo(folder: Path, small: bool) -> list[Figure]:
+    """Reinforcement: seconds of a step, rollouts included."""
+    from selfimprove import GRPO, LastNumber
+    from selfimprove.records import Checkpoint, Problem, ReinforcementPrompt
+    from selfimprove.verification.pool import VerifierPool
+
+    place, steps, began = model("135M", folder, small), 3 if small else 5, time.perf_counter()
+    prompts = [ReinforcementPrompt(Problem(f"p{n}", "", str(n), "bench"), ({"role": "user", "content": f"{n} + 0 ="},)) for n in range(8)]
+    few, tokens_each = (2, 8) if small else (8, 256)
+    verifiers = VerifierPool(LastNumber(), processes=1 if small else None)
+    opened = GRPO(steps=steps, problems_per_step=few, group_size=few, max_tokens=tokens_each, verifiers=verifiers).open()
+    moments, tokens = [began], []
+    with tempfile.TemporaryDirectory() as scratch:
+        for step in opened.train(Checkpoint("base", str(place), None, 0, "", ""), prompts, Path(scratch) / "out", 7):
+            moments.append(time.perf_counter())
+            tokens.append(step.figures["rollout_tokens"])
+    seconds = [after - before for before, after in pairwise(moments[1:])]
+    note = f"{statistics.median(tokens):,.0f} rollout tokens a step"
+    return [figure("135M: seconds of a GRPO step", "", seconds, f"{COMMAND} grpo", "s", note)]
+
+
+STEPS: dict[str, tuple[Callable[[Path, bool], list[Figure]], float]] = {
+    "matmul": (matmul, 30),
+    "train-135M-512": (lambda folder, small: train("135M", 32, 512, folder, small), 60),
+    "stock-135M-512": (lambda folder, small: stock("135M", 32, 512, folder, small), 50),
+    "train-1.5B-2048": (lambda folder, small: train("1.5B", 8, 2048, folder, small), 80),
+    "train-1.5B-8000": (lambda folder, small: train("1.5B", 8, 8000, folder, small), 80),
+    "loop-135M": (lambda folder, small: loop("135M", folder, small), 150),
+    "bare-135M": (lambda folder, small: bare("135M", folder, small), 120),
+    "loop-1.5B": (lambda folder, small: loop("1.5B", folder, small), 150),
+    "bare-1.5B": (lambda folder, small: bare("1.5B", folder, small), 120),
+    "grpo": (grpo, 60),
+}
+"""Each step with the seconds after which it is ended."""
+NEED_VLLM = frozenset({"loop-135M", "bare-135M", "loop-1.5B", "bare-1.5B"})

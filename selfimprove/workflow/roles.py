@@ -1,0 +1,27 @@
+"""The parts of a workflow by the role that they play on a cluster."""
+
+from __future__ import annotations
+
+from selfimprove.protocols import WorkerPart
+from selfimprove.verification.pool import VerifierPool
+from selfimprove.workflow.workflow import Workflow
+
+
+def roles(workflow: Workflow) -> dict[str, list[WorkerPart]]:
+    """Every part that a run of this workflow may open on a worker. A role holds one part at a time; roles that no part plays are left out."""
+    generations = [workflow.of_generation(number) for number in range(1, len(workflow.rounds) + 2)]
+    teacher, difficulty = workflow.teacher, workflow.difficulty
+    # A teacher that has its model here takes the place of the student's engine.
+    taught = [teacher.sampler] if teacher and teacher.model else []
+    pairs = [one.preference_pairs.trainer for one in generations if one.preference_pairs]
+    scorers = [one.process_reward.scorer for one in generations if one.process_reward]
+    parts: dict[str, list[WorkerPart | None]] = {
+        "sampler": [workflow.sampler, *taught],
+        "trainer": [*(one.trainer for one in generations), *pairs, *(one.reinforcement for one in generations)],
+        "reward model": [*scorers],
+        "embedder": [difficulty.embedder] if difficulty else [],
+        "teacher": [teacher.sampler] if teacher and not teacher.model else [],
+        "verifier": [VerifierPool(workflow.verifier, workflow.verifier_deadline)],
+    }
+    found = {role: [part for part in several if part is not None] for role, several in parts.items()}
+    return {role: several for role, several in found.items() if several}
