@@ -169,7 +169,7 @@ def open_engine(model: str) -> tuple[Engine, list[list[int]]]:
     """Return the engine and the prompts, each of which opens the thinking block, as in s1."""
     from vllm import LLM
 
-    from selfimprove.sampling.budget_forcing import BudgetForcing
+    from selfimprove.sampling.logits_processors import BudgetForcing
 
     workflow, _ = load_workflow(Path("workflows/quickstart.py"))
     chosen: dict[str, Any] = getattr(workflow.sampler, "engine", {})

@@ -53,21 +53,26 @@ def bare(engine: Any, requests: list[Any]) -> tuple[int, float]:
         for request in requests
     ]
     parameters = [
-        SamplingParams(temperature=request.temperature, top_p=request.top_p, max_tokens=request.max_tokens, seed=request.seed) for request in requests
+        SamplingParams(temperature=request.temperature, top_p=request.top_p, max_tokens=request.max_tokens, seed=request.seed, **request.extra)
+        for request in requests
     ]
     outputs = engine.generate(prompts, parameters, use_tqdm=False)
     return sum(len(output.outputs[0].token_ids) for output in outputs), time.monotonic() - start
 
 
-def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
-    """Measure both in turns; print them and their ratio."""
+def main(model: str = "smollm2-135m-instruct", length: str = "", count: str = str(PROBLEMS)) -> list[Figure]:
+    """Measure both in turns; print them and their ratio. With a `length`, every output has so many tokens; `count` is the number of problems."""
     os.environ.update(ENVIRONMENT)
     # The actor's setting; must be set before vLLM and torch are imported.
     os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
     workflow, _ = load_workflow(Path("workflows/quickstart.py"))
     workflow = replace(workflow, base_model=model)
+    if length:
+        engine_options = {**getattr(workflow.sampler, "engine", {}), "max_model_len": 512 + int(length)}
+        sampling = replace(workflow.sampling, max_tokens=int(length), extra={"ignore_eos": True})
+        workflow = replace(workflow, sampling=sampling, sampler=replace(workflow.sampler, engine=engine_options))  # type: ignore[type-var]
     checkpoint = describe_folder(resolve_model(workflow.base_model), "base")
-    problems = list(workflow.problems.load())[:PROBLEMS]
+    problems = list(workflow.problems.load())[: int(count)]
     assert workflow.first_prompter is not None
     requests = requests_for(problems, workflow.first_prompter, workflow.sampling, "bench")
 
@@ -95,9 +100,11 @@ def main(model: str = "smollm2-135m-instruct") -> list[Figure]:
     # Ratios turn by turn, because the load of the machine changes between turns.
     ratios = [mine / bare for mine, bare in zip(ours, theirs, strict=True)]
     print(f"  ratio {statistics.median(ratios):.2f} (target: 0.98 or more)")
-    note = f"{len(requests)} requests; {statistics.median(ours):.0f} and {statistics.median(theirs):.0f} tokens/s"
-    return [figure("sampled tokens/s in the loop ÷ bare `LLM.generate`", "≥ 0.98", ratios, "python -m benchmarks.sampling", note=note)]
+    asked = f"{len(requests)} requests" + (f" of {length} tokens" if length else "")
+    note = f"{asked}; {statistics.median(ours):.0f} and {statistics.median(theirs):.0f} tokens/s"
+    command = " ".join(["python -m benchmarks.sampling", *([model, length, count] if length else [])])
+    return [figure("sampled tokens/s in the loop ÷ bare `LLM.generate`", "≥ 0.98", ratios, command, note=note)]
 
 
 if __name__ == "__main__":
-    hand_on(main(*sys.argv[1:2]))
+    hand_on(main(*sys.argv[1:4]))

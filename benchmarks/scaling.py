@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfimprove.sampling.open_vllm import GATHER_SECONDS
-from selfimprove.sampling.stream import LARGEST_SHARE
+from selfimprove.sampling.stream import SHARES
 from selfimprove.storage.run_folder import RunFolder
 
 BUSY = {8: 0.954, 64: 0.946, 512: 0.940}
@@ -153,7 +153,7 @@ def cost(model: Model, job: Job, gpus: int, busy: float, hardware: Hardware, dri
     tokens = job.traces * job.output
     sample = tokens / (gpus * decoding_rate(model, job, hardware)) / busy
     # A call hands over all traces finished within a fifth of a second; if that is less than one, each goes alone.
-    calls = gpus * max(1.0, job.sequences / LARGEST_SHARE)
+    calls = gpus * SHARES
     together = max(1.0, GATHER_SECONDS * job.traces / sample / calls)
     steps, trained = math.ceil(job.rows * job.epochs / job.batch), job.rows * (job.prompt + job.output) * job.epochs
     return Cost(

@@ -56,7 +56,7 @@ class OpenSampler(Protocol):
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
         """One trace of this checkpoint for every request, in batches as they finish.
 
-        Weights are reloaded in place after another checkpoint.
+        Weights are reloaded in place after another checkpoint. An empty batch says that an engine is being started.
         """
         ...
 
@@ -74,8 +74,8 @@ class Sampler(WorkerPart, Protocol):
     """Samples traces from a checkpoint."""
 
     @property
-    def sequences(self) -> int:
-        """Requests that each copy works on at once. Each copy is kept supplied with an eighth more."""
+    def sequences(self) -> int | None:
+        """Requests that each copy works on at once; each is kept supplied with twice as many. None: its open form says so, by this method's name."""
         return 256
 
     @property

@@ -137,6 +137,10 @@ class Progress(Protocol):
         """Count `items` more as done, with their tokens and the number of correct ones; `total` replaces the number given before."""
         ...
 
+    def wait(self, reason: str) -> None:
+        """Show what the stage waits for, until its next item."""
+        ...
+
     def end(self) -> None:
         """End the stage."""
         ...

@@ -1,23 +1,11 @@
-"""Budget forcing, stops after a thought and the thought-switching penalty inside vLLM's decoding loop, for a whole batch in one pass.
-
-Imports vLLM, so import it where the engine runs.
-"""
+"""Budget forcing, stops after a thought and the thought-switching penalty: what a request to vLLM carries, and what its output shows."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
-
-import torch
-from torch import Tensor
-from vllm.config import VllmConfig
-from vllm.sampling_params import SamplingParams
-from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
-from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from selfimprove.errors import UserError
 from selfimprove.records import Request
@@ -27,15 +15,18 @@ from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
 
 KEY = "thinking"
 """Key of the thinking settings in a request's `extra_args`."""
-GREEDY = 1e-5
-"""Temperature below which vLLM decodes greedily."""
 LEAST, MOST = 4, 8
 """Limits on the thinking tokens in the test that an engine obeys."""
 
 
+def has_settings(request: Request) -> bool:
+    """Whether the request has settings that the logits processor obeys."""
+    return request.budget is not None or request.switch_penalty is not None or request.stop_after_thoughts is not None
+
+
 def carried(request: Request, opened: bool, begun: str) -> dict[str, Any] | None:
     """The thinking settings of a request as `extra_args`; None without any. `opened` and `begun` are those of `Writing`."""
-    if request.budget is None and request.switch_penalty is None and request.stop_after_thoughts is None:
+    if not has_settings(request):
         return None
     penalty = asdict(request.switch_penalty) if request.switch_penalty else None
     return {
@@ -48,78 +39,6 @@ def carried(request: Request, opened: bool, begun: str) -> dict[str, Any] | None
             "stop_after": request.stop_after_thoughts,
         }
     }
-
-
-class BudgetForcing(LogitsProcessor):  # type: ignore[misc]
-    """Forces the tokens that must come next, and moves the probability of tokens that must not come yet to the continuation."""
-
-    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
-        """Called by vLLM."""
-        self._config = vllm_config.model_config
-        self._rows: dict[int, _Row] = {}
-
-    @classmethod
-    def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Refuse a request whose budget cannot be read. Raises ValueError."""
-        if plain := (sampling_params.extra_args or {}).get(KEY):
-            _read(plain)
-
-    def is_argmax_invariant(self) -> bool:
-        """False: it changes greedy decoding."""
-        return False
-
-    def update_state(self, batch_update: BatchUpdate | None) -> None:
-        """Follow requests as they enter, move within and leave the batch."""
-        process_dict_updates(self._rows, batch_update, lambda parameters, _, written: self._row(parameters, written))
-
-    def apply(self, logits: Tensor) -> Tensor:
-        """Change the rows of requests whose budget requires it."""
-        due: dict[int, int] = {}
-        moved: defaultdict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
-        for number, row in self._rows.items():
-            row.catch_up()
-            if row.penalty and (length := row.writing.thought_tokens) is not None and length < row.penalty.beta:
-                logits[number, list(row.switches)] -= row.penalty.alpha
-            if (token := row.writing.next) is not None:
-                due[number] = token
-            elif (target := row.writing.target) is not None:
-                moved[target, row.writing.held].append(number)
-        for (target, held), numbers in moved.items():
-            _move(logits, numbers, [self._rows[number].temperature for number in numbers], target, held)
-        if due:
-            rows, tokens = list(due), list(due.values())
-            logits[rows] = -math.inf
-            logits[rows, tokens] = 0.0
-        return logits
-
-    def _row(self, parameters: SamplingParams, written: list[int]) -> _Row | None:
-        plain = (parameters.extra_args or {}).get(KEY)
-        return None if plain is None else _Row(self._config, plain, parameters.temperature, written)
-
-
-class _Row:
-    """A request in the batch."""
-
-    def __init__(self, model: Any, plain: dict[str, Any], temperature: float, written: list[int]) -> None:
-        self.writing, self.temperature, self._written = start(model, plain), temperature, written
-        self.penalty = _read(plain)[2]
-        self.switches = _switches(_vocabulary(model.tokenizer, model.model), self.penalty.words) if self.penalty else ()
-
-    def catch_up(self) -> None:
-        """Read the tokens written since the last call; all of them for a request that returns after preemption."""
-        for token in self._written[self.writing.position :]:
-            self.writing.read(token)
-
-
-def _move(logits: Tensor, numbers: list[int], temperatures: list[float], target: int, held: tuple[int, ...]) -> None:
-    """Move the probability of the held tokens, at the sampler's temperature, to the target."""
-    rows = torch.tensor(numbers, device=logits.device)[:, None]
-    columns = torch.tensor([*held, *(() if target in held else (target,))], device=logits.device)
-    heat = torch.tensor(temperatures, device=logits.device)[:, None]
-    those = logits[rows, columns].float()
-    together = torch.where(heat < GREEDY, those.amax(1, keepdim=True), (those / heat.clamp(min=GREEDY)).logsumexp(1, keepdim=True) * heat)
-    logits[rows, torch.tensor(held, device=logits.device)] = -math.inf
-    logits[rows, torch.full_like(rows, target)] = together.to(logits.dtype)
 
 
 def written(model: Any, request: Request, opened: bool, begun: str, tokens: Sequence[int]) -> tuple[tuple[tuple[int, int], ...], bool]:
@@ -156,7 +75,7 @@ def prove(engine: Any) -> None:
     Raises:
         UserError: it does not.
     """
-    from vllm import TokensPrompt
+    from vllm import SamplingParams, TokensPrompt
 
     budget = Budget(min_tokens=LEAST, max_tokens=MOST, answer_tokens=1)
     plain = {"budget": asdict(budget), "delimiters": asdict(THINK), "penalty": None, "opened": True, "begun": "", "stop_after": None}
@@ -167,14 +86,28 @@ def prove(engine: Any) -> None:
     if writing.violations or not LEAST <= writing.thinking_tokens <= MOST or output.finish_reason != "stop":
         raise UserError(
             f"this vLLM does not obey budgets: asked for {LEAST} to {MOST} tokens of thinking, it wrote {writing.thinking_tokens} and ended by "
-            f"{output.finish_reason}; remove the budgets from the workflow, or install the pinned version with VLLM_USE_V2_MODEL_RUNNER=0"
+            f"{output.finish_reason}; remove the budgets from the workflow, or install the pinned version"
         )
 
 
 def start(model: Any, plain: dict[str, Any]) -> Writing:
     """An output without tokens so far, under the settings from `carried`; `model` is the engine's model configuration."""
-    budget, delimiters, _ = _read(plain)
-    return Writing(_forcing(_vocabulary(model.tokenizer, model.model), budget, delimiters), plain["opened"], plain["begun"], plain["stop_after"])
+    budget, delimiters = dict(plain["budget"]), Delimiters(**plain["delimiters"])
+    # Tuples may have become lists in transit.
+    budget["continuations"] = tuple(budget["continuations"])
+    forcing = _forcing(vocabulary_of(model), Budget(**budget), delimiters)
+    return Writing(forcing, plain["opened"], plain["begun"], plain["stop_after"])
+
+
+def penalty_in(plain: dict[str, Any]) -> SwitchPenalty | None:
+    """The thought-switching penalty among the settings from `carried`."""
+    penalty = plain["penalty"]
+    return SwitchPenalty(**{**penalty, "words": tuple(penalty["words"])}) if penalty else None
+
+
+def vocabulary_of(model: Any) -> Vocabulary:
+    """What forcing needs from the engine's tokenizer; `model` is the engine's model configuration."""
+    return _vocabulary(model.tokenizer, model.model)
 
 
 def _replayed(model: Any, plain: dict[str, Any], tokens: Sequence[int]) -> Writing:
@@ -184,21 +117,9 @@ def _replayed(model: Any, plain: dict[str, Any], tokens: Sequence[int]) -> Writi
     return writing
 
 
-def _read(plain: dict[str, Any]) -> tuple[Budget, Delimiters, SwitchPenalty | None]:
-    """The settings from `carried`. Tuples may have become lists in transit."""
-    budget, penalty = dict(plain["budget"]), plain["penalty"]
-    budget["continuations"] = tuple(budget["continuations"])
-    return Budget(**budget), Delimiters(**plain["delimiters"]), SwitchPenalty(**{**penalty, "words": tuple(penalty["words"])}) if penalty else None
-
-
 @lru_cache(maxsize=64)
 def _forcing(vocabulary: Vocabulary, budget: Budget, delimiters: Delimiters) -> Forcing:
     return Forcing(budget, delimiters, vocabulary)
-
-
-@lru_cache(maxsize=8)
-def _switches(vocabulary: Vocabulary, words: tuple[str, ...]) -> tuple[int, ...]:
-    return vocabulary.beginning(words)
 
 
 @lru_cache(maxsize=2)

@@ -10,9 +10,10 @@ from selfimprove.checkpoints.shape import Rope, read_shape
 from selfimprove.errors import UserError
 from selfimprove.protocols.worker_part import ALONE
 from selfimprove.records import Request
+from selfimprove.records.foreign_text import read_object
 
 SEQUENCES = 256
-"""Default number of requests that an engine works on at once."""
+"""Default number of requests that an engine works on at once on the CPU."""
 CACHE_BYTES = 1 << 30
 """Default size of the cache of keys and values on the CPU."""
 BLOCK = 32
@@ -68,12 +69,14 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `vllm.LLM` for this kind of machine, which those that are chosen override."""
     import torch
 
-    defaults = {"model": str(model), "dtype": "bfloat16", "max_num_seqs": SEQUENCES, "use_tqdm_on_load": False}
+    defaults = {"model": str(model), "dtype": "bfloat16", "use_tqdm_on_load": False}
     if torch.cuda.is_available():
-        return defaults | {"max_model_len": FIT_MEMORY} | (ON_ITS_OWN_GPU if os.environ.get(ALONE) else ON_A_SHARED_GPU)
+        share = ON_ITS_OWN_GPU if os.environ.get(ALONE) else ON_A_SHARED_GPU
+        return defaults | {"max_model_len": FIT_MEMORY} | share | _prepared_kernels(model, chosen)
     length = engine_context(model, chosen)
     return defaults | {
         "max_model_len": length,
+        "max_num_seqs": SEQUENCES,
         "enforce_eager": True,
         "kv_cache_memory_bytes": CACHE_BYTES,
         "block_size": BLOCK,
@@ -81,6 +84,20 @@ def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(length, 4096),
     }
+
+
+def _prepared_kernels(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what vLLM compiles and tunes before the first request where no request needs it."""
+    kernels = {}
+    if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "0":
+        # For a minute or two, the first model runner would compile every kernel of top-k and top-p. Requests compile those that they use.
+        kernels["enable_jit_warmup"] = False
+    config = read_object(model / "config.json")
+    config |= config.get("text_config", {})
+    if "quantization" not in chosen and "quantization_config" not in config and not any("experts" in name for name in config):
+        # FlashInfer tunes products of quantised weights and of experts.
+        kernels["enable_flashinfer_autotune"] = False
+    return {"kernel_config": kernels} if kernels and "enable_flashinfer_autotune" not in chosen else {}
 
 
 def require_room(request: Request, prompt_tokens: int, context: int) -> None:

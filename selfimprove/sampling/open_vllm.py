@@ -2,51 +2,68 @@
 
 from __future__ import annotations
 
-import gc
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from selfimprove.checkpoints.folders import architecture
-from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Request, Trace
-from selfimprove.sampling.engine_options import engine_defaults, require_room
-from selfimprove.sampling.engine_sleep import KEEP, named_holders, sleep, wake
+from selfimprove.sampling.budget_forcing import carried, has_settings, prove
+from selfimprove.sampling.engine import Engine
+from selfimprove.sampling.engine_options import require_room
+from selfimprove.sampling.outputs import trace_of
 from selfimprove.sampling.prompts import prompt_key, thinking_begun
 from selfimprove.sampling.rollouts import require_scores, scored_trace
 from selfimprove.sampling.sampling_parameters import sampling_parameters
 
 GATHER_SECONDS = 0.2
-"""Seconds over which finished traces are collected into one batch: handing over costs milliseconds, far more than a trace."""
+"""Seconds over which finished traces are collected into one batch, which costs milliseconds to hand over, far more than a trace."""
+BATCHES = 4
+"""Batches in which as many traces as the engine works on are handed over at least, so that requests for the next ones arrive in time."""
+RESTARTS = 2
+"""Times in a row that an engine whose process died is started again."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A request in progress."""
+
+    request: Request
+    begun: tuple[bool, str]
+    """Whether its output starts inside the thinking, and the thinking before it."""
+    prompt: list[int]
+    parameters: Any
+    outputs: queue.SimpleQueue[Any]
+    """Gets itself with each output, or the error that ended it."""
 
 
 class OpenVLLM:
-    """The engine. Only its own thread touches it; all others reach it through a queue."""
+    """The engine. Only its own thread touches it; all others reach it through a queue. Callers' threads read prompts and make traces."""
 
-    def __init__(self, engine: dict[str, Any]) -> None:
-        self._options = engine
+    def __init__(self, engine: dict[str, Any], own_process: bool | None = None) -> None:
+        self._engine = Engine(engine, own_process)
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._owners: dict[str, tuple[Request, tuple[bool, str], queue.SimpleQueue[Any]]] = {}
-        """The requests in progress: each with the thinking before its output, and the queue for its trace."""
-        self._scored: set[str] = set()
-        """Those of the requests in progress whose traces are rollouts."""
-        self._llm: Any = None
-        self._served: Checkpoint | None = None
-        self._built: tuple[Any, ...] = ()
-        """The architecture and the tokenizer that the engine was started with."""
-        self._asleep = 0
-        """The level of the engine's sleep; 0 awake."""
-        self._proven = False
-        """Whether the engine has shown that it obeys budgets."""
+        self._asked: dict[str, _Asked] = {}
+        """The requests in progress."""
+        self._deaths = 0
+        self._reading = threading.Lock()
+        """Held by the one thread that uses the tokenizer's settings."""
         self._thread = threading.Thread(target=self._work, name="vllm-engine", daemon=True)
         self._thread.start()
 
+    def sequences(self) -> int:
+        """Requests that it works on at once."""
+        return self._engine.sequences
+
     def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
-        """One trace for every request, in batches as they finish."""
+        """One trace for every request, in batches as they finish. An empty batch comes first if an engine has to start for them."""
         return self._sampled(checkpoint, requests)
 
     def rollouts(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
@@ -58,193 +75,135 @@ class OpenVLLM:
         return self._sampled(checkpoint, requests, scored=True)
 
     def _sampled(self, checkpoint: Checkpoint, requests: Sequence[Request], scored: bool = False) -> Iterator[list[Trace]]:
-        finished: queue.SimpleQueue[Trace | BaseException] = queue.SimpleQueue()
-        self._run(lambda: self._submit(checkpoint, requests, finished, scored=scored))
-        missing = len(requests)
+        if self._engine.must_start(checkpoint, any(map(has_settings, requests))):
+            yield []
+        outputs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        make = self._submit(checkpoint, requests, outputs, scored=scored)
+        missing, most = len(requests), max(1, self.sequences() // BATCHES)
         while missing:
-            batch = [finished.get()]
-            if missing > 1:
-                time.sleep(GATHER_SECONDS)
-            while not finished.empty():
-                batch.append(finished.get())
-            traces = [item for item in batch if isinstance(item, Trace)]
-            for item in batch:
-                if isinstance(item, BaseException):
-                    raise item
+            traces, until = [make(outputs.get())], time.monotonic() + GATHER_SECONDS
+            while len(traces) < min(missing, most):
+                try:
+                    traces.append(make(outputs.get(timeout=max(0.0, until - time.monotonic()))))
+                except queue.Empty:
+                    break
             missing -= len(traces)
             yield traces
 
     def watch(self, checkpoint: Checkpoint, request: Request) -> Iterator[tuple[str, bool] | Trace]:
         """The text so far and whether the prompt opens the thinking, after every step; the trace at the end."""
-        written: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._run(lambda: self._submit(checkpoint, [request], written, watched=True))
+        outputs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        make = self._submit(checkpoint, [request], outputs, watched=True)
         while True:
-            item = written.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-            if isinstance(item, Trace):
+            item = outputs.get()
+            if isinstance(item, BaseException) or item[1].finished:
+                yield make(item)
                 return
+            asked, output = item
+            yield output.outputs[0].text, asked.begun[0]
 
     def rest(self, same_weights: bool = False) -> None:
         """On a GPU that others use too: free its memory until the next `sample`. Weights that are needed again wait in host memory."""
-        self._run(lambda: self._sleep(same_weights))
+        self._run(lambda: self._engine.sleep(same_weights))
 
     def close(self) -> None:
         """End the engine and its thread."""
         self._commands.put(None)
         self._thread.join(timeout=30)
 
+    def _submit(
+        self, checkpoint: Checkpoint, requests: Sequence[Request], outputs: queue.SimpleQueue[Any], watched: bool = False, scored: bool = False
+    ) -> Callable[[Any], Trace]:
+        """Send the requests to the engine. Returns what makes a trace of an item of `outputs`, or raises the error that it is."""
+        forcing = any(map(has_settings, requests))
+        self._run(lambda: self._serve(checkpoint, forcing))
+        model, tokenizer = self._engine.llm.llm_engine.vllm_config.model_config, self._engine.llm.get_tokenizer()
+        if scored:
+            require_scores(requests, model.logprobs_mode)
+        with self._reading:
+            asked = _read(model, tokenizer, requests, outputs, watched, scored)
+        self._run(lambda: self._add(checkpoint, forcing, asked))
+
+        def make(item: Any) -> Trace:
+            if isinstance(item, BaseException):
+                raise item
+            ours, output = item
+            trace = trace_of(model, tokenizer, checkpoint, ours.request, ours.begun, output)
+            return scored_trace(trace, output.outputs[0].logprobs) if scored else trace
+
+        return make
+
     # The methods below run on the engine's thread.
 
     def _work(self) -> None:
         while True:
-            busy = bool(self._owners)
+            busy = bool(self._asked)
             try:
                 command = self._commands.get(block=not busy)
                 if command is None:
-                    return self._shut_down()
+                    return self._engine.shut_down()
                 command()
             except queue.Empty:
                 self._step()
 
     def _step(self) -> None:
         try:
-            outputs = self._llm.llm_engine.step()
+            outputs = self._engine.llm.llm_engine.step()
         except BaseException as error:
-            for _, _, finished in self._owners.values():
-                finished.put(error)
-            self._owners.clear()
-            self._scored.clear()
+            try:
+                self._start_again(error)
+            except BaseException as last:
+                for asked in self._asked.values():
+                    asked.outputs.put(last)
+                self._asked.clear()
             return
         for output in outputs:
-            if not output.finished:
-                _, begun, written = self._owners[output.request_id]
-                written.put((output.outputs[0].text, begun[0]))
-            else:
-                request, begun, finished = self._owners.pop(output.request_id)
-                try:
-                    finished.put(self._trace(request, *begun, output))
-                except UserError as error:
-                    finished.put(error)
+            asked = self._asked.pop(output.request_id) if output.finished else self._asked[output.request_id]
+            asked.outputs.put((asked, output))
+            self._deaths = 0
 
-    def _submit(
-        self, checkpoint: Checkpoint, requests: Sequence[Request], finished: queue.SimpleQueue[Any], watched: bool = False, scored: bool = False
-    ) -> None:
+    def _start_again(self, error: BaseException) -> None:
+        """Start another engine, with the requests in progress, in place of one whose process has died. Raises any other error again."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        self._deaths += 1
+        checkpoint = self._engine.served
+        if not isinstance(error, EngineDeadError) or checkpoint is None or self._deaths > RESTARTS:
+            raise error
+        log.warning("vLLM's process died and is started again, with %d requests", len(self._asked))
+        self._engine.shut_down()
+        self._engine.serve(checkpoint, False)
+        for asked in self._asked.values():
+            self._enter(asked)
+
+    def _serve(self, checkpoint: Checkpoint, forcing: bool) -> None:
+        if forcing and not self._engine.proven:
+            # The test of the engine wants it idle, and so does an engine that has to be started again with the logits processor.
+            while self._asked:
+                self._step()
+        if self._asked and self._engine.served != checkpoint:
+            raise RuntimeError(f"asked for {checkpoint.id} while other traces are being sampled")
+        if not self._asked:
+            self._engine.forget_dead()
+        self._engine.serve(checkpoint, forcing)
+        if forcing and not self._engine.proven:
+            prove(self._engine.llm)
+            self._engine.proven = True
+
+    def _add(self, checkpoint: Checkpoint, forcing: bool, requests: list[_Asked]) -> None:
+        # Another caller may have asked for other weights since.
+        self._serve(checkpoint, forcing)
+        for asked in requests:
+            self._asked[asked.request.id] = asked
+            self._enter(asked)
+
+    def _enter(self, asked: _Asked) -> None:
         from vllm import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError
 
-        from selfimprove.sampling.budget_forcing import carried
-
-        self._serve(checkpoint)
-        if scored:
-            require_scores(requests, self._llm.llm_engine.vllm_config.model_config.logprobs_mode)
-            self._scored.update(request.id for request in requests)
-        if any(request.budget or request.stop_after_thoughts for request in requests):
-            self._prove_budgets()
-        tokenizer = self._llm.get_tokenizer()
-        prompts: dict[tuple[tuple[str, str], ...], list[int]] = {}
-        room = self._llm.llm_engine.vllm_config.model_config.max_model_len
-        for request in requests:
-            if (key := prompt_key(request)) not in prompts:
-                prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
-            require_room(request, len(prompts[key]) + len(request.prefix), room)
-        begun = [thinking_begun(tokenizer, prompts[prompt_key(request)], request) for request in requests]
-        parameters = [
-            sampling_parameters(request, carried(request, *so_far), watched, scored) for request, so_far in zip(requests, begun, strict=True)
-        ]
-        for request, so_far, chosen in zip(requests, begun, parameters, strict=True):
-            self._owners[request.id] = (request, so_far, finished)
-            prompt = TokensPrompt(prompt_token_ids=[*prompts[prompt_key(request)], *request.prefix])
-            self._llm.llm_engine.add_request(request.id, prompt, chosen)
-
-    def _prove_budgets(self) -> None:
-        """Test that the engine obeys budgets, before its first one and after finishing all requests in progress."""
-        from selfimprove.sampling.budget_forcing import prove
-
-        while self._owners and not self._proven:
-            self._step()
-        if not self._proven:
-            prove(self._llm)
-            self._proven = True
-
-    def _serve(self, checkpoint: Checkpoint) -> None:
-        """Make the engine hold these weights: reload them in place if nothing else differs, else start another engine."""
-        if self._served == checkpoint and not self._asleep:
-            return
-        if self._served is not None and self._owners:
-            raise RuntimeError(f"asked for {checkpoint.id} while traces of {self._served.id} are being sampled")
-        built = architecture(Path(checkpoint.path)), checkpoint.tokenizer_hash
-        if built != self._built:
-            # Reloaded in place, a model with fewer layers would silently keep the other layers of the previous one.
-            self._shut_down()
-        if self._llm is None:
-            import torch
-            from vllm import LLM
-
-            from selfimprove.sampling.budget_forcing import BudgetForcing
-
-            # vLLM's attention uses AMX without asking the kernel for it; if nothing else has asked, as with one short prompt, the process dies.
-            # The function has no public name. It does nothing on a machine without AMX.
-            torch.cpu._init_amx()
-
-            processors = [BudgetForcing, *self._options.get("logits_processors", ())]
-            with named_holders("start"):
-                self._llm = LLM(**(engine_defaults(Path(checkpoint.path), self._options) | self._options | {"logits_processors": processors}))
-        else:
-            self._load(checkpoint)
-        self._served, self._built, self._asleep = checkpoint, built, 0
-
-    def _load(self, checkpoint: Checkpoint) -> None:
-        """Put these weights into the engine that runs, or sleeps."""
-
-        def reload() -> None:
-            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": checkpoint.path})
-
-        if self._asleep:
-            wake(self._llm, None if self._served == checkpoint and self._asleep == KEEP else reload)
-        else:
-            reload()
-        # Its blocks were computed with the previous weights.
-        self._llm.reset_prefix_cache()
-
-    def _sleep(self, same_weights: bool) -> None:
-        if self._llm is not None and not self._asleep:
-            self._asleep = sleep(self._llm, same_weights)
-
-    def _trace(self, request: Request, opened: bool, begun: str, output: Any) -> Trace:
-        from selfimprove.sampling.budget_forcing import written
-
-        completion = output.outputs[0]
-        assert self._served is not None
-        forced, stopped = written(self._llm.llm_engine.vllm_config.model_config, request, opened, begun, completion.token_ids)
-        trace = Trace(
-            id=request.id,
-            problem_id=request.problem_id,
-            checkpoint_id=self._served.id,
-            prompt_token_ids=tuple(output.prompt_token_ids),
-            output_token_ids=tuple(completion.token_ids),
-            # vLLM's text ends before a stop string, its tokens behind it; a trace's text is what its tokens say.
-            text=self._llm.get_tokenizer().decode(list(completion.token_ids), clean_up_tokenization_spaces=False)
-            if isinstance(completion.stop_reason, str)
-            else completion.text,
-            forced=forced,
-            finish_reason="thought" if stopped else completion.finish_reason or "unknown",
-            temperature=request.temperature,
-            seed=request.seed,
-            delimiters=request.delimiters,
-            opened=opened,
-        )
-        if request.id not in self._scored:
-            return trace
-        self._scored.remove(request.id)
-        return scored_trace(trace, completion.logprobs)
-
-    def _shut_down(self) -> None:
-        if self._llm is not None:
-            self._llm.llm_engine.engine_core.shutdown()
-            self._llm, self._served, self._proven, self._asleep = None, None, False, 0
-            # Frees the cache of keys and values before another engine allocates its own.
-            gc.collect()
+        # The next step finds an engine dead, and enters its requests again.
+        with suppress(EngineDeadError):
+            self._engine.llm.llm_engine.add_request(asked.request.id, TokensPrompt(prompt_token_ids=asked.prompt), asked.parameters)
 
     def _run(self, command: Callable[[], None]) -> None:
         """Run a command on the engine's thread and wait for it."""
@@ -259,3 +218,18 @@ class OpenVLLM:
 
         self._commands.put(guarded)
         done.result()
+
+
+def _read(model: Any, tokenizer: Any, requests: Sequence[Request], outputs: queue.SimpleQueue[Any], watched: bool, scored: bool) -> list[_Asked]:
+    """The requests with their tokens."""
+    prompts: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    asked = []
+    for request in requests:
+        if (key := prompt_key(request)) not in prompts:
+            prompts[key] = tokenizer.apply_chat_template(list(request.messages), add_generation_prompt=True, return_dict=False)
+        prompt = prompts[key]
+        require_room(request, len(prompt) + len(request.prefix), model.max_model_len)
+        begun = thinking_begun(tokenizer, prompt, request)
+        parameters = sampling_parameters(request, carried(request, *begun), watched, scored)
+        asked.append(_Asked(request, begun, [*prompt, *request.prefix], parameters, outputs))
+    return asked

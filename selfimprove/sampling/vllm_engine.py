@@ -9,7 +9,7 @@ from pydantic import ConfigDict, field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Resources, Sampler
-from selfimprove.sampling.engine_options import FIT_MEMORY, SEQUENCES
+from selfimprove.sampling.engine_options import FIT_MEMORY
 
 if TYPE_CHECKING:
     from selfimprove.sampling.open_vllm import OpenVLLM
@@ -21,8 +21,6 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
-    # Budget forcing is written for the first model runner's logits processors.
-    "VLLM_USE_V2_MODEL_RUNNER": "0",
 }
 
 READ_HERE = (
@@ -39,7 +37,7 @@ READ_HERE = (
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class VLLM(Sampler):
-    """Samples with a vLLM engine inside its worker.
+    """Samples with a vLLM engine.
 
     Without `max_model_len`, the context is the model's own, shortened to what the memory holds.
     """
@@ -47,6 +45,9 @@ class VLLM(Sampler):
     engine: dict[str, Any] = field(default_factory=dict)
     """Arguments of `vllm.LLM`, passed untouched. They override the defaults for this kind of machine."""
     resources: Resources = Resources()
+    own_process: bool | None = field(default=None, metadata={"described": False})
+    """Whether the engine runs in a process of its own, beside the worker that reads its outputs. None: on a GPU, where it then need not wait for its
+    worker; on a CPU the two would share the cores."""
 
     @field_validator("engine")
     @classmethod
@@ -58,9 +59,10 @@ class VLLM(Sampler):
         return engine
 
     @property
-    def sequences(self) -> int:
-        """Requests that each copy works on at once."""
-        return int(self.engine.get("max_num_seqs", SEQUENCES))
+    def sequences(self) -> int | None:
+        """Requests that each copy works on at once. None: as many as its worker's machine makes of it."""
+        chosen: int | None = self.engine.get("max_num_seqs")
+        return chosen
 
     @property
     def devices(self) -> int:
@@ -80,4 +82,4 @@ class VLLM(Sampler):
         """An engine that starts with the first checkpoint that it samples from."""
         from selfimprove.sampling.open_vllm import OpenVLLM
 
-        return OpenVLLM(self.engine)
+        return OpenVLLM(self.engine, self.own_process)

@@ -87,7 +87,7 @@ def sample(
         progress.begin(label or folder.name, len(missing) + (later.most if later else 0))
         # An endpoint needs no memory here, so the student's engine may stay.
         role = "sampler" if teacher is None or teacher.model else "teacher"
-        traces = stream_traces(sampler, checkpoint, chain([first], waves), context.cluster, role)
+        traces = stream_traces(sampler, checkpoint, chain([first], waves), context.cluster, role, starting=lambda: progress.wait("starting vLLM"))
         if teacher:
             traces = ([teacher.read(trace) for trace in batch] for batch in traces)
         try:

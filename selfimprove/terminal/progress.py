@@ -26,6 +26,9 @@ class NoProgress:
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
         """Do nothing."""
 
+    def wait(self, reason: str) -> None:
+        """Do nothing."""
+
     def end(self) -> None:
         """Do nothing."""
 
@@ -93,6 +96,17 @@ class TerminalProgress:
             elif time.monotonic() - stage.last_line >= PLAIN_SECONDS:
                 stage.last_line = time.monotonic()
                 self.say(f"{stage.name}: {stage.done}/{stage.total or '?'}, {stage.rates()}")
+
+    def wait(self, reason: str) -> None:
+        """Show what the stage waits for in place of its rates."""
+        stage = self._stages.get(threading.get_ident())
+        if stage is None:
+            return
+        with self._changing:
+            if self._bars is not None and stage.bar is not None:
+                self._bars.update(stage.bar, rates=reason)
+            else:
+                self.say(f"{stage.name}: {reason}")
 
     def end(self) -> None:
         """End the stage with a line that stays and sums it up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import cached_property, partial
@@ -206,6 +207,15 @@ class Writing:
                 self.violations.append(position)
         self._add(token, due is not None)
         self._plan()
+
+    def ahead(self, tokens: Sequence[int]) -> Writing:
+        """The output after these further tokens; this one stays as it is."""
+        other = copy(self)
+        other._queue, other._starts = self._queue.copy(), self._starts.copy()
+        other.forced, other.violations = self.forced.copy(), self.violations.copy()
+        for token in tokens:
+            other.read(token)
+        return other
 
     def _continue(self, position: int) -> None:
         continuations = self._forcing.continuations

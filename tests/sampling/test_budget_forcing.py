@@ -121,7 +121,7 @@ def test_a_request_that_is_preempted_keeps_its_budget_and_its_tokens(sampler: Op
 
 
 def preemptions(sampler: Any) -> int:
-    return next(metric.value for metric in sampler._llm.get_metrics() if metric.name == "vllm:num_preemptions")
+    return next(metric.value for metric in sampler._engine.llm.get_metrics() if metric.name == "vllm:num_preemptions")
 
 
 def test_a_turn_is_ended_after_each_thought_and_continued_until_the_thinking_ends(sampler: OpenSampler, thinking: Checkpoint) -> None:
@@ -148,15 +148,13 @@ def test_a_turn_is_ended_after_each_thought_and_continued_until_the_thinking_end
     assert stops > 5
 
 
-def test_an_engine_that_ignores_budgets_is_refused_before_it_samples(
-    sampler: OpenSampler, thinking: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from selfimprove.sampling.budget_forcing import BudgetForcing
+def test_an_engine_that_ignores_budgets_is_refused_before_it_samples(sampler: Any, thinking: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    from selfimprove.sampling.logits_processors import FirstRunner
 
     requests = requests_for(PROBLEMS[:2], PlainQuestion(), Sampling(temperature=1.0, max_tokens=30, budget=Budget(max_tokens=6)), "ignored")
-    monkeypatch.setattr(sampler, "_proven", False)
+    monkeypatch.setattr(sampler._engine, "proven", False)
     with monkeypatch.context() as broken:
-        broken.setattr(BudgetForcing, "apply", lambda self, logits: logits)
+        broken.setattr(FirstRunner, "apply", lambda self, logits: logits)
         with pytest.raises(UserError, match="does not obey budgets"):
             sampled(sampler, thinking, requests)
     assert len(sampled(sampler, thinking, requests)) == len(requests), "the engine goes on"

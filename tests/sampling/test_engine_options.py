@@ -71,6 +71,32 @@ def test_on_a_gpu_vllm_fits_the_context_to_its_memory(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
+    ("config", "chosen", "runner", "kernels"),
+    [
+        ({}, {}, None, {"enable_flashinfer_autotune": False}),
+        ({}, {}, "0", {"enable_jit_warmup": False, "enable_flashinfer_autotune": False}),
+        ({"quantization_config": {"quant_method": "fp8"}}, {}, "1", None),
+        ({"text_config": {"num_local_experts": 8}}, {}, "0", {"enable_jit_warmup": False}),
+        ({}, {"quantization": "fp8"}, None, None),
+        ({}, {"enable_flashinfer_autotune": True}, "0", None),
+    ],
+)
+def test_on_a_gpu_only_kernels_that_a_request_may_need_are_prepared(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: dict[str, Any],
+    chosen: dict[str, Any],
+    runner: str | None,
+    kernels: dict[str, bool] | None,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.delenv("VLLM_USE_V2_MODEL_RUNNER", raising=False)
+    if runner:
+        monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", runner)
+    assert engine_defaults(model(tmp_path, **QWEN3, **config), chosen).get("kernel_config") == kernels
+
+
+@pytest.mark.parametrize(
     ("config", "line"),
     [
         ({"num_attention_heads": 0}, "num_attention_heads: Input should be greater than 0"),
