@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import killable
@@ -21,6 +21,7 @@ from processes import watching
 from toy import Sums, make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, RayCluster, Workflow, improve
+from selfimprove.protocols import WorkerPart
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
 
@@ -75,8 +76,9 @@ def test_a_driver_killed_at_any_moment_continues_where_it_was(model: Path, tmp_p
 class Striking(NoProgress):
     """Kills a worker, or interrupts the run, when a stage has so many results; the stage of each thread is its own."""
 
-    def __init__(self, strikes: dict[tuple[str, int], str]) -> None:
+    def __init__(self, strikes: dict[tuple[str, int], str], parts: Mapping[str, WorkerPart]) -> None:
         self.cluster: RayCluster | None = None
+        self.parts = parts
         self.strikes, self.struck = dict(strikes), list[str]()
         self.stage, self.done = dict[int, str](), Counter[str]()
         self.interrupted = 0.0
@@ -102,7 +104,7 @@ class Striking(NoProgress):
                 os.kill(os.getpid(), signal.SIGINT)
             else:
                 assert self.cluster is not None
-                ray.kill(self.cluster._workers[role][1]._actors[0], no_restart=True)
+                ray.kill(self.cluster.open(role, self.parts[role])._actors[0], no_restart=True)
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def test_on_two_gpus_both_work_at_once_and_neither_kills_nor_ctrl_c_change_anyth
     workflow, root = overlapped(model, tmp_path / "log", generations=3), tmp_path / "struck"
     improve(workflow, tmp_path / "whole", InlineCluster)
     kills = {("generation 2, sampling", 20): "sampler", ("generation 1, training", 20): "trainer", ("generation 2, training", 10): "driver"}
-    striking = Striking(kills)
+    striking = Striking(kills, {"sampler": workflow.sampler, "trainer": workflow.trainer})
 
     def start() -> RayCluster:
         striking.cluster = RayCluster(ship=[toy, killable])
