@@ -100,7 +100,7 @@ def train(
                 if isinstance(item, RolloutRequest):
                     assert roll_out is not None
                     rollouts = roll_out(item)
-                    hand_over(context.cluster, context.workflow.sampler, "trainer", part).call("answer", item.number, rollouts)
+                    hand_over(context.cluster, "trainer", part).call("answer", item.number, rollouts)
                 else:
                     on_step(item)
         context.progress.end()
