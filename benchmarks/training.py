@@ -150,8 +150,8 @@ def products_alone(folder: Path, rows: list[Any]) -> float:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from selfimprove.training.packing import pack
     from selfimprove.training.rows import tokenize_row
+    from selfimprove.training.small.packing import pack
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))

@@ -121,7 +121,7 @@ class OpenGRPO(TRLTrainer[GRPO]):
         from transformers import AutoModelForCausalLM
 
         from selfimprove.training.generating_trainers import GRPOTrainer, ending_at
-        from selfimprove.training.lean_loop import fit
+        from selfimprove.training.small.lean_loop import fit
 
         def verifier(*, place: list[int], completion_ids: list[list[int]], **_: Any) -> list[float | None]:
             return rewards.of(place, completion_ids)
@@ -142,7 +142,7 @@ class OpenGRPO(TRLTrainer[GRPO]):
     def _settings(self, scratch: str, seed: int, problems: int) -> Any:
         from trl import GRPOConfig
 
-        from selfimprove.training.lean_loop import quiet_settings
+        from selfimprove.training.small.lean_loop import quiet_settings
 
         part = self._part
         rollouts = min(part.problems_per_step, problems) * part.group_size

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +16,12 @@ from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.records.numbers import Float, NonNegativeFloat, PositiveFloat, PositiveInt
-from selfimprove.training.data_parallel import train_data_parallel
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
-from selfimprove.training.training_thread import OnStep, run_training
-from selfimprove.training.world import World
+from selfimprove.training.small.sft import fit_small
+from selfimprove.training.training_thread import run_training
+from selfimprove.training.trl.launch import launch
+from selfimprove.training.trl.sft import SFTJob
 
 Example = dict[str, list[int]]
 """`input_ids`, and `labels` of the same length with -100 where no loss is taken."""
@@ -58,15 +56,7 @@ class SFT(Trainer):
     """Passed to TRL's `SFTConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""
     threads: PositiveInt | None = None
     """Threads for torch. None: one for each core that the process may use."""
-    processes: PositiveInt = 1
-    """Processes that train together on one machine, each on its own GPU. They share the rows of each step and the optimizer's state; the rows of a
-    step and the loss stay the same as with one process."""
     resources: Resources = Resources()
-
-    @property
-    def devices(self) -> int:
-        """GPUs that it trains on."""
-        return self.processes
 
     def open(self) -> OpenSFT:
         """Load torch and TRL, which takes some seconds.
@@ -77,7 +67,7 @@ class SFT(Trainer):
         if self.lora is not None and importlib.util.find_spec("peft") is None:
             raise UserError("SFT(lora=…) needs the package peft: install it, or remove lora")
         opened = OpenSFT(self)
-        import selfimprove.training.sft_trainer  # noqa: F401
+        import selfimprove.training.small.packed_trainer  # noqa: F401
 
         return opened
 
@@ -99,19 +89,16 @@ class OpenSFT(RowTrainer[SFT]):
             raise UserError("there are no rows to train on, as no trace was accepted: sample more, or take easier problems or a stronger base_model")
         tokenizer = load_tokenizer(start)
         examples = [example for _, example in self._examples(tokenizer, rows)]
-        if self._part.processes > 1:
-            yield from train_data_parallel(partial(_train_process, self._part, start, examples, into, seed), self._part.processes)
+        if self._small(start):
+            yield from run_training(
+                lambda on_step: fit_small(start.path, tokenizer, examples, self._arguments(len(examples)), self._part.lora, seed, on_step),
+                Path(start.path),
+                into,
+                self._part.threads,
+            )
         else:
-            yield from self.train_examples(start, tokenizer, examples, into, seed, World())
-
-    def train_examples(
-        self, start: Checkpoint, tokenizer: Any, examples: list[Example], into: Path, seed: int, world: World
-    ) -> Iterator[TrainingStep]:
-        """The part of one process in the training. The first process saves the model."""
-        threads = self._part.threads or len(os.sched_getaffinity(0)) // world.size or 1
-        yield from run_training(
-            lambda on_step: self._fit(start, tokenizer, examples, seed, on_step, world), Path(start.path), into if world.rank == 0 else None, threads
-        )
+            job = SFTJob(start.path, examples, self._arguments(len(examples)), self._part.lora, seed)
+            yield from launch(job, into, threads=self._part.threads)
 
     def _example(self, tokenizer: Any, row: AcceptedTrace) -> Example:
         prompt, completion = tokenize_row(tokenizer, row)
@@ -123,42 +110,15 @@ class OpenSFT(RowTrainer[SFT]):
     def _length(self, example: Example) -> int:
         return len(example["input_ids"])
 
-    def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, on_step: OnStep, world: World) -> Any:
-        """The trained model."""
-        from datasets import Dataset
+    def _small(self, start: Checkpoint) -> bool:
+        from transformers import AutoConfig
 
-        from selfimprove.training.lean_loop import fit
-        from selfimprove.training.sft_trainer import PackedTrainer
+        from selfimprove.training.small.packed_trainer import packs
 
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = PackedTrainer(
-                model=self._load(start.path),
-                world=world,
-                args=self._settings(scratch, seed, len(examples)),
-                train_dataset=Dataset.from_list(examples),
-                processing_class=tokenizer,
-            )
-            model = fit(trainer, on_step, world)
-        return model.merge_and_unload() if self._part.lora else model
+        return packs(AutoConfig.from_pretrained(start.path, local_files_only=True), self._part.max_length)
 
-    def _load(self, path: str) -> Any:
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        from selfimprove.training.sft_trainer import packs
-
-        packed = packs(AutoConfig.from_pretrained(path, local_files_only=True), self._part.max_length)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype="float32", attn_implementation="packed" if packed else None, local_files_only=True)
-        if self._part.lora is not None:
-            from peft import LoraConfig, get_peft_model  # type: ignore[import-not-found, unused-ignore]
-
-            model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **self._part.lora))
-        return model
-
-    def _settings(self, scratch: str, seed: int, rows: int) -> Any:
-        from trl import SFTConfig
-
-        from selfimprove.training.lean_loop import quiet_settings
-
+    def _arguments(self, rows: int) -> dict[str, Any]:
+        """Arguments of TRL's `SFTConfig` for both engines."""
         part = self._part
         ours = {
             "max_steps": max(part.min_steps, math.ceil(part.epochs * math.ceil(rows / part.batch_size))),
@@ -170,8 +130,4 @@ class OpenSFT(RowTrainer[SFT]):
             "lr_scheduler_type": part.schedule,
             "dataset_kwargs": {"skip_prepare_dataset": True},
         }
-        return SFTConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})
-
-
-def _train_process(part: SFT, start: Checkpoint, examples: list[Example], into: Path, seed: int, world: World) -> Iterator[TrainingStep]:
-    return OpenSFT(part).train_examples(start, load_tokenizer(start), examples, into, seed, world)
+        return {**ours, **part.options}
