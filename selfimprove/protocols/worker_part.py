@@ -18,8 +18,8 @@ class Resources:
     cpus: NonNegativeFloat = 0.5
     """CPUs that the scheduler counts per copy. Not a limit on use: sampler and trainer take turns, so together they reserve one core."""
     gpus: NonNegativeFloat | None = None
-    """GPUs per copy. None: as many as the part is spread over (`tensor_parallel_size` of an engine, `processes` of a trainer); for a part on one GPU,
-    a share of what the cluster has, so that a sampler and a trainer split a single GPU."""
+    """GPUs per copy, or per worker of a trainer with several (`gpus`). None: as many as the part is spread over (`tensor_parallel_size` of an
+    engine), one for each worker; for a part on one GPU, a share of what the cluster has, so that a sampler and a trainer split a single GPU."""
 
 
 class WorkerPart(Protocol):
@@ -38,6 +38,11 @@ class WorkerPart(Protocol):
     def devices(self) -> int:
         """GPUs that each copy is spread over."""
         return 1
+
+    @property
+    def starts_workers(self) -> bool:
+        """Whether it computes in workers that it starts on Ray itself, one on each of its devices. Its own process then reserves no GPU."""
+        return False
 
     def environment(self) -> dict[str, str]:
         """Environment variables of the worker's process, set before `open`."""

@@ -231,4 +231,4 @@ def test_bad_settings_are_refused_when_the_part_is_made(settings: dict[str, Any]
 
 def test_choosing_another_optimizer_is_refused() -> None:
     with pytest.raises(UserError, match="optim"):
-        SFT(options={"optim": "sgd"}).open()
+        SFT(engine="small", options={"optim": "sgd"}).open()

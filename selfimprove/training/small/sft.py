@@ -39,8 +39,8 @@ def fit_small(
     model = AutoModelForCausalLM.from_pretrained(start, dtype="float32", attn_implementation="packed", local_files_only=True)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = PackedTrainer(
-            model=with_adapter(model, lora),
-            args=SFTConfig(**{**quiet_settings(scratch, seed), **arguments}),
+            model=with_adapter(model, lora, seed),
+            args=SFTConfig(**{**quiet_settings(scratch, seed), "dataset_kwargs": {"skip_prepare_dataset": True}, **arguments}),
             train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
         )

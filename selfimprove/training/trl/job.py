@@ -28,8 +28,8 @@ class Job(ABC):
         """
 
     @abstractmethod
-    def load(self) -> Any:
-        """The model before the first step, in main memory. Called after `arguments`."""
+    def load(self, empty: bool = False) -> Any:
+        """The model before the first step, in main memory. With `empty` its weights have no values and are on torch's device `meta`."""
 
     @abstractmethod
     def trainer(self, model: Any, arguments: Any) -> Any:

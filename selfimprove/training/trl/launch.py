@@ -10,9 +10,13 @@ from typing import Any
 from selfimprove.records import TrainingStep
 from selfimprove.training.training_thread import OnStep, run_training
 from selfimprove.training.trl.job import Job
+from selfimprove.training.trl.ray_train import train_on_workers
+from selfimprove.training.trl.workers import Workers
+
+ALONE = Workers()
 
 
-def launch(job: Job, into: Path, *, threads: int | None = None) -> Iterator[TrainingStep]:
+def launch(job: Job, into: Path, workers: Workers = ALONE, threads: int | None = None) -> Iterator[TrainingStep]:
     """Train, yield each optimizer step as soon as it is done, then save the model into `into`.
 
     Closing the iterator early stops the training, and nothing is saved.
@@ -20,12 +24,16 @@ def launch(job: Job, into: Path, *, threads: int | None = None) -> Iterator[Trai
     Args:
         job: what is trained, and how.
         into: the folder of the checkpoint.
-        threads: threads for torch; None: one for each core that the process may use.
+        workers: where it is trained. One worker is this process.
+        threads: threads of each worker for torch; None: the cores that the process may use, divided among the workers of a node.
 
     Raises:
         OSError: the checkpoint cannot be written; nothing is left of it.
     """
-    yield from run_training(lambda on_step: _fit(job, on_step), job.folder, into, threads, job.figures)
+    if workers.count > 1:
+        yield from train_on_workers(job, into, workers, threads)
+    else:
+        yield from run_training(lambda on_step: _fit(job, on_step), job.folder, into, threads, job.figures)
 
 
 def _fit(job: Job, on_step: OnStep) -> Any:
@@ -34,8 +42,7 @@ def _fit(job: Job, on_step: OnStep) -> Any:
     from selfimprove.training.trl.arguments import shared_arguments
 
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = job.arguments(shared_arguments(scratch, job.seed), workers=1)
-        trainer = job.trainer(job.load(), arguments)
+        trainer = job.trainer(job.load(), job.arguments(shared_arguments(scratch, job.seed), workers=1))
         watch(trainer, on_step)
         trainer.train()
     return job.finish(trainer.model)
