@@ -46,7 +46,7 @@ def load_causal_lm(folder: str, *, empty: bool = False, frozen: bool = False, **
 
 
 def attention(config: Any) -> str | None:
-    """The attention for training: flash attention if a package for it is installed, torch's own for rows of different lengths, else the model's own."""
+    """Flash attention if a package for it is installed, else torch's for rows of different lengths, else (None) what transformers chooses."""
     if not torch.cuda.is_available() or computing_type() is not torch.bfloat16:
         return None
     if is_flash_attn_3_available():

@@ -15,7 +15,6 @@ import ray.train
 import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerState
-from transformers.trainer_callback import TRAINER_STATE_NAME
 
 from selfimprove.checkpoints.saving import save_checkpoint
 from selfimprove.errors import UserError
@@ -48,7 +47,7 @@ def _train(task: Any) -> None:
     torch.set_num_threads(task.threads or max(1, len(os.sched_getaffinity(0)) // context.get_local_world_size()))
     job, first, scratch = task.job, context.get_world_rank() == 0, Path(task.scratch)
     sharded = torch.cuda.is_available()
-    arguments = job.arguments({**shared_arguments(str(scratch), job.seed), **_saving(), **(_sharding() if sharded else {})}, context.get_world_size())
+    arguments = job.arguments({**shared_arguments(str(scratch), job.seed), **_saving(), **(sharding() if sharded else {})}, context.get_world_size())
     # With FSDP, the first worker sends the others their share of the weights.
     trainer = job.trainer(job.load(empty=bool(arguments.fsdp) and not first), arguments)
     if arguments.fsdp and not trainer.accelerator.is_fsdp2:
@@ -60,7 +59,7 @@ def _train(task: Any) -> None:
         trainer.train()
     else:
         with before.as_directory() as folder:
-            state = TrainerState.load_from_json(str(Path(folder) / TRAINER_STATE_NAME))
+            state = TrainerState.load_from_json(str(Path(folder) / "trainer_state.json"))
             watch(trainer, _on_step(task, arguments, first, ray.get(task.board.tokens.remote(state.global_step))))
             trainer.train(resume_from_checkpoint=folder)
     if trainer.state.global_step == trainer.state.max_steps:
@@ -73,7 +72,8 @@ def _saving() -> dict[str, Any]:
     return {"save_strategy": "steps", "save_steps": SAVES}
 
 
-def _sharding() -> dict[str, Any]:
+def sharding() -> dict[str, Any]:
+    """Training arguments for FSDP2."""
     return {
         "fsdp": True,
         "fsdp_config": {"version": 2, "state_dict_type": "SHARDED_STATE_DICT", "cpu_ram_efficient_loading": True},

@@ -51,13 +51,11 @@ class SFTJob(Job):
             "remove_unused_columns": False,
             "dataset_kwargs": {"skip_prepare_dataset": True},
         }
-        if self._recomputes(workers):
+        if self._recomputes(workers) and shared.get("fsdp"):
             # FSDP's own form of it does not gather the weights once more.
-            ours |= (
-                {"fsdp_config": {**shared["fsdp_config"], "activation_checkpointing": True}}
-                if shared.get("fsdp")
-                else {"gradient_checkpointing": True}
-            )
+            ours["fsdp_config"] = {**shared["fsdp_config"], "activation_checkpointing": True}
+        elif self._recomputes(workers):
+            ours["gradient_checkpointing"] = True
         return SFTConfig(**{**shared, **ours, **{name: value for name, value in self.own.items() if name != "model_init_kwargs"}})
 
     def load(self, empty: bool = False) -> Any:
