@@ -18,8 +18,8 @@ class Resources:
     cpus: NonNegativeFloat = 0.5
     """CPUs that the scheduler counts per copy. Not a limit on use: sampler and trainer take turns, so together they reserve one core."""
     gpus: NonNegativeFloat | None = None
-    """GPUs per copy, or per worker of a trainer with several (`gpus`). None: as many as the part is spread over (`tensor_parallel_size` of an
-    engine), one for each worker; for a part on one GPU, a share of what the cluster has, so that a sampler and a trainer split a single GPU."""
+    """GPUs per copy. None: as many as the part is spread over (`tensor_parallel_size` of an engine, `gpus` of a trainer); for a part on one GPU,
+    a share of what the cluster has, so that a sampler and a trainer split a single GPU."""
 
 
 class WorkerPart(Protocol):
@@ -40,8 +40,11 @@ class WorkerPart(Protocol):
         return 1
 
     @property
-    def starts_workers(self) -> bool:
-        """Whether it computes in workers that it starts on Ray itself, one on each of its devices. Its own process then reserves no GPU."""
+    def own_workers(self) -> bool:
+        """Whether the part starts worker processes that reserve its `devices` themselves, one each and on any node, while it works, as Ray Train does.
+
+        Otherwise its own process reserves them, all on one node, for as long as it is open.
+        """
         return False
 
     def environment(self) -> dict[str, str]:

@@ -74,7 +74,7 @@ class SFT(Trainer):
     threads: PositiveInt | None = None
     """Threads for torch in each worker. None: one for each core that it may use."""
     resources: Resources = Resources()
-    """What each copy reserves; with `gpus` above one, what each worker reserves, besides the CPUs of the process that starts them."""
+    """What its process reserves. With `gpus` above one, each worker reserves a GPU and as many CPUs besides."""
 
     @model_validator(mode="after")
     def _one_process(self) -> SFT:
@@ -90,8 +90,8 @@ class SFT(Trainer):
         return self.gpus
 
     @property
-    def starts_workers(self) -> bool:
-        """Whether Ray Train's workers reserve the GPUs."""
+    def own_workers(self) -> bool:
+        """Whether it trains in workers of Ray Train, which reserve the GPUs."""
         return self.gpus > 1
 
     def open(self) -> OpenSFT:
@@ -138,7 +138,7 @@ class OpenSFT(RowTrainer[SFT]):
             )
         else:
             job = SFTJob(start.path, examples, part.batch_size, own, part.lora, part.tokens_per_device, part.activation_checkpointing, seed)
-            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus, part.resources.gpus), part.threads)
+            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus), part.threads)
 
     def _example(self, tokenizer: Any, row: AcceptedTrace) -> Example:
         prompt, completion = tokenize_row(tokenizer, row)
