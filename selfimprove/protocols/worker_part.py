@@ -41,7 +41,7 @@ class WorkerPart(Protocol):
 
     @property
     def own_workers(self) -> bool:
-        """Whether the part starts worker processes that reserve its `devices` themselves, one each and on any node, while it works, as Ray Train does.
+        """Whether it starts worker processes that reserve its `devices` themselves, one each and on any node, while it works, as Ray Train does.
 
         Otherwise its own process reserves them, all on one node, for as long as it is open.
         """

@@ -18,6 +18,9 @@ class Job(ABC):
     figures: Mapping[str, str] = MappingProxyType({})
     """Figures to keep of each step, besides loss, learning rate and tokens: names in `TrainingStep.figures`, with the trainer's names for them."""
 
+    counts_on: bool = False
+    """Whether the trainer's count of tokens goes on after the training was continued, instead of beginning again."""
+
     @abstractmethod
     def arguments(self, shared: dict[str, Any], workers: int) -> Any:
         """The trainer's arguments: `shared`, and over them the job's own.

@@ -60,7 +60,8 @@ def _train(task: Any) -> None:
     else:
         with before.as_directory() as folder:
             state = TrainerState.load_from_json(str(Path(folder) / "trainer_state.json"))
-            watch(trainer, _on_step(task, arguments, first, ray.get(task.board.tokens.remote(state.global_step))))
+            tokens = 0 if job.counts_on else ray.get(task.board.tokens.remote(state.global_step))
+            watch(trainer, _on_step(task, arguments, first, tokens))
             trainer.train(resume_from_checkpoint=folder)
     if trainer.state.global_step == trainer.state.max_steps:
         _save(task, trainer, first)
@@ -83,7 +84,7 @@ def sharding() -> dict[str, Any]:
 
 
 def _on_step(task: Any, arguments: Any, first: bool, tokens: int) -> Any:
-    """Takes each step. `tokens` were trained on before the trainer began to count."""
+    """Takes each step. `tokens` came before the trainer began to count."""
 
     def on_step(step: int, steps: int, measured: dict[str, float]) -> bool:
         go_on = True

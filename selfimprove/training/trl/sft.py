@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from selfimprove.errors import UserError
@@ -35,6 +36,8 @@ class SFTJob(Job):
     activation_checkpointing: bool | None
     """Whether activations are computed twice to save memory. None: where a step would probably not fit otherwise."""
     seed: int
+
+    counts_on = True
 
     def arguments(self, shared: dict[str, Any], workers: int) -> Any:
         """An `SFTConfig`."""
@@ -75,20 +78,27 @@ class SFTJob(Job):
         tokenizer = AutoTokenizer.from_pretrained(self.start, local_files_only=True)
         pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         collate = DataCollatorForLanguageModeling(pad_token_id=pad, padding_free=self._flat())
-        planned = self._plan(arguments.world_size).batches
+        planned = self._plan(arguments.world_size)
         return SFTTrainer(
             model=model,
             args=arguments,
-            train_dataset=Dataset.from_dict({"rows": planned}).with_transform(lambda batch: {"rows": [self._rows(rows) for rows in batch["rows"]]}),
+            train_dataset=Dataset.from_dict({"rows": planned.batches}).with_transform(self._micro_batches),
             # The dataset's rows are micro-batches, one at a time.
             data_collator=lambda batches: collate(batches[0]["rows"]),
             processing_class=tokenizer,
+            callbacks=[_tokens(self._tokens(planned.batches, arguments.max_steps))],
         )
 
-    def _rows(self, places: Sequence[int]) -> list[dict[str, list[int]]]:
-        """The rows of a micro-batch. Every worker computes every micro-batch: an empty one gets the beginning of a row, without a loss."""
+    def _tokens(self, batches: Sequence[Sequence[int]], steps: int) -> list[int]:
+        """Tokens of all rows up to each step."""
+        size = len(batches) // steps
+        each = [sum(len(self.examples[row]["input_ids"]) for row in batch) for batch in batches]
+        return list(accumulate(sum(each[start : start + size]) for start in range(0, len(each), size)))
+
+    def _micro_batches(self, taken: dict[str, list[list[int]]]) -> dict[str, list[list[dict[str, list[int]]]]]:
+        """Rows instead of their places. Every worker computes every micro-batch: an empty one gets the beginning of a row, without a loss."""
         beginning = {"input_ids": self.examples[0]["input_ids"][:2], "labels": [-100, -100]}
-        return [self.examples[place] for place in places] or [beginning]
+        return {"rows": [[self.examples[place] for place in places] or [beginning] for places in taken["rows"]]}
 
     def _plan(self, workers: int) -> Any:
         import torch
@@ -120,3 +130,14 @@ class SFTJob(Job):
 
     def _model_options(self) -> dict[str, Any]:
         return dict(self.own.get("model_init_kwargs") or {})
+
+
+def _tokens(counted: Sequence[int]) -> Any:
+    """A callback that logs the tokens of the rows up to each step. The trainer counts those of empty micro-batches too."""
+    from transformers import TrainerCallback
+
+    class Tokens(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+            logs["num_tokens"] = counted[state.global_step - 1]
+
+    return Tokens()
