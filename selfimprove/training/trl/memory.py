@@ -37,4 +37,4 @@ def needs_recomputing(folder: str, tokens: int, workers: int, frozen: bool) -> b
     text = config.get_text_config()
     kept = weights * (2 if frozen else TRAINED_BYTES) / workers
     step = tokens * (ACTIVATION_BYTES * text.hidden_size * text.num_hidden_layers + LOGIT_BYTES * text.vocab_size)
-    return kept + step > SHARE * float(torch.cuda.mem_get_info()[1])
+    return bool(kept + step > SHARE * torch.cuda.mem_get_info()[1])

@@ -33,13 +33,15 @@ def load_causal_lm(folder: str, *, empty: bool = False, frozen: bool = False, **
         options: passed to `from_pretrained`, over what is chosen here.
     """
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    ours = {"dtype": computing_type() if frozen else torch.float32, "attn_implementation": attention(config)}
+    ours: dict[str, Any] = {"dtype": computing_type() if frozen else torch.float32, "attn_implementation": attention(config)}
     if torch.cuda.is_available() and is_kernels_available():
         ours["use_kernels"] = True
     if not empty:
         return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **{**ours, **options})
     with init_empty_weights():
         model = AutoModelForCausalLM.from_config(config, dtype=ours["dtype"], attn_implementation=ours["attn_implementation"])
+    # Weights that are moved to `meta` one by one are no longer the same.
+    model.tie_weights()
     if (Path(folder) / GENERATION_CONFIG_NAME).exists():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model

@@ -39,7 +39,7 @@ def varlen_attention(
     most `max_length_q`. Norms of queries and keys compute in float32, which the kernel does not take: both get the type of the values.
     """
     query, key, value = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
-    mixed = varlen.varlen_attn(
+    mixed: Any = varlen.varlen_attn(
         query,
         key,
         value,
@@ -51,7 +51,7 @@ def varlen_attention(
         window_size=(-1 if sliding_window is None else sliding_window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
-    return mixed[None], None  # type: ignore[index]
+    return mixed.unsqueeze(0), None
 
 
 AttentionInterface.register(NAME, varlen_attention)
