@@ -32,7 +32,7 @@ class Job(ABC):
 
     @abstractmethod
     def load(self, empty: bool = False) -> Any:
-        """The model before the first step, in main memory. With `empty` its weights have no values and are on torch's device `meta`."""
+        """The model before the first step, in main memory. With `empty` its weights have no values yet."""
 
     @abstractmethod
     def trainer(self, model: Any, arguments: Any) -> Any:

@@ -28,7 +28,7 @@ def load_causal_lm(folder: str, *, empty: bool = False, frozen: bool = False, **
 
     Args:
         folder: the model's folder.
-        empty: leave the weights without values, on torch's device `meta`.
+        empty: leave the weights without values. They take no memory before they get some.
         frozen: whether the weights are not trained themselves, but adapters on them. Those need no more precision than the computing type.
         options: passed to `from_pretrained`, over what is chosen here.
     """
@@ -40,7 +40,11 @@ def load_causal_lm(folder: str, *, empty: bool = False, frozen: bool = False, **
         return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **{**ours, **options})
     with init_empty_weights():
         model = AutoModelForCausalLM.from_config(config, dtype=ours["dtype"], attn_implementation=ours["attn_implementation"])
-    # Weights that are moved to `meta` one by one are no longer the same.
+    # Accelerate tells weights apart by their addresses, which those on the device `meta` lack.
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.to_empty(device="cpu")
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])
     model.tie_weights()
     if (Path(folder) / GENERATION_CONFIG_NAME).exists():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
