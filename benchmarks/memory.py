@@ -94,7 +94,7 @@ def _training(engine: Engine, folder: Path, length: int, checkpointing: bool) ->
     import torch
 
     from selfimprove.records import Checkpoint
-    from selfimprove.training.lean_loop import computing_type
+    from selfimprove.training.small.lean_loop import computing_type
     from selfimprove.training.sft import SFT
     from selfimprove.training.world import World
 

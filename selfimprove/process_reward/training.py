@@ -124,7 +124,7 @@ class OpenRewardTrainer(RowTrainer[RewardTrainer]):
         import torch
 
         from selfimprove.process_reward.step_trainer import StepTrainer
-        from selfimprove.training.lean_loop import fit
+        from selfimprove.training.small.lean_loop import fit
 
         labels = [label for example in examples for label in example["labels"]]
         mean = sum(labels) / len(labels)
@@ -149,7 +149,7 @@ class OpenRewardTrainer(RowTrainer[RewardTrainer]):
     def _settings(self, scratch: str, seed: int, rows: int) -> Any:
         from transformers import TrainingArguments
 
-        from selfimprove.training.lean_loop import quiet_settings
+        from selfimprove.training.small.lean_loop import quiet_settings
 
         part = self._part
         ours = {

@@ -23,8 +23,8 @@ class Resources:
     cpus: NonNegativeFloat = 0.5
     """CPUs that the scheduler counts per copy. Not a limit on use: sampler and trainer take turns, so together they reserve one core."""
     gpus: NonNegativeFloat | None = None
-    """GPUs per copy. None: as many as the part is spread over (`tensor_parallel_size` of an engine), or half of the only GPU; none for a part
-    that does not compute on GPUs."""
+    """GPUs per copy, or of each worker that the part starts. None: as many as the part is spread over (`tensor_parallel_size` of an engine), or
+    half of the only GPU; none for a part that does not compute on GPUs."""
 
 
 class WorkerPart(Protocol):

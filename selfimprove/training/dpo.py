@@ -101,7 +101,8 @@ class OpenDPO(RowTrainer[DPO]):
         from transformers import AutoModelForCausalLM
 
         from selfimprove.training.dpo_trainer import PairCollator, PairTrainer
-        from selfimprove.training.lean_loop import computing_type, fit
+        from selfimprove.training.precision import computing_type
+        from selfimprove.training.small.lean_loop import fit
 
         with tempfile.TemporaryDirectory() as scratch:
             trainer = PairTrainer(
@@ -118,7 +119,7 @@ class OpenDPO(RowTrainer[DPO]):
     def _settings(self, scratch: str, seed: int, pairs: int) -> Any:
         from trl import DPOConfig
 
-        from selfimprove.training.lean_loop import quiet_settings
+        from selfimprove.training.small.lean_loop import quiet_settings
 
         part = self._part
         ours = {

@@ -148,7 +148,7 @@ class OpenGRPO(TRLTrainer[GRPO]):
     def _steps(
         self, start: Checkpoint, prompts: Sequence[ReinforcementPrompt], into: Path, seed: int, rewards: Rewards, reward: Callable[..., Any]
     ) -> Iterator[TrainingStep | RolloutRequest]:
-        from selfimprove.training.lean_loop import fit
+        from selfimprove.training.small.lean_loop import fit
 
         def work(on_step: OnStep) -> Any:
             with tempfile.TemporaryDirectory() as scratch:
@@ -188,7 +188,7 @@ class OpenGRPO(TRLTrainer[GRPO]):
     def _settings(self, scratch: str, seed: int, problems: int) -> Any:
         from trl import GRPOConfig
 
-        from selfimprove.training.lean_loop import quiet_settings
+        from selfimprove.training.small.lean_loop import quiet_settings
 
         part = self._part
         rollouts = min(part.problems_per_step, problems) * part.group_size

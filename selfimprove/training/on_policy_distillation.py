@@ -103,7 +103,8 @@ class OpenOnPolicyDistillation(TRLTrainer[OnPolicyDistillation]):
         from transformers import AutoModelForCausalLM
 
         from selfimprove.training.generating_trainers import DistillationTrainer, ending_at
-        from selfimprove.training.lean_loop import computing_type, fit
+        from selfimprove.training.precision import computing_type
+        from selfimprove.training.small.lean_loop import fit
 
         with tempfile.TemporaryDirectory() as scratch:
             student = AutoModelForCausalLM.from_pretrained(start.path, dtype="float32", local_files_only=True)
@@ -120,7 +121,7 @@ class OpenOnPolicyDistillation(TRLTrainer[OnPolicyDistillation]):
     def _settings(self, scratch: str, seed: int, questions: int) -> Any:
         from trl import DistillationConfig
 
-        from selfimprove.training.lean_loop import quiet_settings
+        from selfimprove.training.small.lean_loop import quiet_settings
 
         part = self._part
         ours = {

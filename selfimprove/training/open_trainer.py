@@ -31,13 +31,16 @@ R = TypeVar("R", bound=_RowPart)
 class TRLTrainer(OpenTrainer, Generic[P]):
     """A trainer in the process that trains. Nothing stays open between two trainings."""
 
+    any_optimizer: ClassVar[bool] = False
+    """Whether the options may choose the optimizer."""
+
     def __init__(self, part: P) -> None:
         """Prepare the process: from now on it keeps the memory that it frees.
 
         Raises:
-            UserError: the options choose an optimizer.
+            UserError: the options choose an optimizer, and may not.
         """
-        if "optim" in part.options:
+        if "optim" in part.options and not self.any_optimizer:
             raise UserError(f"{type(part).__name__} always trains with AdamW on float32 masters: remove `optim` from its options")
         keep_freed_memory()
         self._part = part

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import field
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.records.numbers import Float, NonNegativeFloat, PositiveFloat, PositiveInt
-from selfimprove.training.data_parallel import train_data_parallel
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
-from selfimprove.training.training_thread import OnStep, run_training
-from selfimprove.training.world import World
+from selfimprove.training.small.sft import fit_small
+from selfimprove.training.training_thread import run_training
+from selfimprove.training.trl.launch import launch
+from selfimprove.training.trl.sft import SFTJob
+from selfimprove.training.trl.workers import Workers
 
 Example = dict[str, list[int]]
 """`input_ids`, and `labels` of the same length with -100 where no loss is taken."""
@@ -31,9 +30,9 @@ Example = dict[str, list[int]]
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class SFT(Trainer):
-    """Fine-tunes all weights, or a LoRA adapter, on the completions of the rows, with TRL's `SFTTrainer` and AdamW.
+    """Fine-tunes all weights, or a LoRA adapter, on the completions of the rows, with TRL and AdamW.
 
-    Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights. Rows are shuffled again each epoch.
+    Computes in bfloat16 on machines that are fast at it and keeps float32 weights for the optimizer. Rows are shuffled again each epoch.
     """
 
     epochs: PositiveFloat = 3.0
@@ -54,36 +53,67 @@ class SFT(Trainer):
     """How the learning rate falls: the name of a scheduler of transformers, such as `linear`, `cosine` or `constant_with_warmup`."""
     lora: dict[str, Any] | None = None
     """Arguments of peft's `LoraConfig`; the adapter is merged into the saved weights. None trains all weights."""
+    engine: Literal["auto", "small", "trl"] = "auto"
+    """What trains. `trl`: TRL's `SFTTrainer`, for any model, on one GPU or many. `small`: a fast path for small models of the kinds Llama, Mistral,
+    Qwen2 and Qwen3 on a CPU, in one process. `auto`: `small` without a GPU, if the model is of such a kind and `options` sets no optimizer; else
+    `trl`."""
+    gpus: PositiveInt = 1
+    """Workers that train together, each with its own GPU. Weights, gradients and the optimizer's state are spread over them (FSDP2). The rows of a
+    step and the loss are the same with any number of workers. On a cluster without GPUs the workers share its CPUs, and each holds all weights."""
+    nodes: PositiveInt = 1
+    """Machines that the workers are spread over, the same number on each."""
+    tokens_per_device: PositiveInt | None = None
+    """Most tokens that a worker holds at once: a step with more is computed in several parts (gradient accumulation), with the same loss. None:
+    16,384 on a GPU, 2,048 on a CPU. `small` computes each step in one part."""
+    activation_checkpointing: bool | None = None
+    """Whether activations are computed again in the backward pass, which saves memory and takes a third more time. None: where an estimate says
+    that a step would not fit otherwise. Not for `small`."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Passed to TRL's `SFTConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""
+    """Passed to TRL's `SFTConfig`, over the fields above; `model_init_kwargs` goes to transformers' `from_pretrained`. With several workers,
+    `save_steps` says how often the training is saved, so that it can continue there when a worker is lost (default: every fifth of the steps)."""
     threads: PositiveInt | None = None
-    """Threads for torch. None: one for each core that the process may use."""
-    processes: PositiveInt = 1
-    """Processes that train together on one machine, each on its own GPU. They share the rows of each step and the optimizer's state; the rows of a
-    step and the loss stay the same as with one process."""
+    """Threads for torch in each worker. None: one for each core that it may use."""
     resources: Resources = Resources()
+    """What its process reserves. With `gpus` above one, each worker reserves a GPU and as many CPUs besides."""
+
+    @model_validator(mode="after")
+    def _one_process(self) -> SFT:
+        if self.gpus % self.nodes:
+            raise ValueError(f"gpus={self.gpus} cannot be spread evenly over nodes={self.nodes}")
+        if self.engine == "small" and self.gpus > 1:
+            raise ValueError("engine='small' trains in one process: set engine='trl', or gpus=1")
+        return self
 
     @property
     def devices(self) -> int:
         """GPUs that it trains on."""
-        return self.processes
+        return self.gpus
+
+    @property
+    def starts_workers(self) -> bool:
+        """Whether it trains in workers of Ray Train, which reserve the GPUs."""
+        return self.gpus > 1
 
     def open(self) -> OpenSFT:
         """Load torch and TRL, which takes some seconds.
 
         Raises:
-            UserError: `lora` is set and peft is not installed, or `options` chooses an optimizer.
+            UserError: `lora` is set and peft is not installed, or `options` chooses an optimizer for `small`.
         """
         if self.lora is not None and importlib.util.find_spec("peft") is None:
             raise UserError("SFT(lora=…) needs the package peft: install it, or remove lora")
+        if self.engine == "small" and "optim" in self.options:
+            raise UserError("SFT(engine='small') always trains with AdamW on float32 masters: remove `optim` from its options, or set engine='trl'")
         opened = OpenSFT(self)
-        import selfimprove.training.sft_trainer  # noqa: F401
+        import trl  # noqa: F401
 
         return opened
 
 
 class OpenSFT(RowTrainer[SFT]):
-    """Supervised fine-tuning in the process that trains."""
+    """Supervised fine-tuning in this process, or in workers that it starts."""
+
+    any_optimizer = True
 
     def train(self, start: Checkpoint, rows: Sequence[AcceptedTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
         """Fine-tune `start` on `rows` and save the model into `into`; each optimizer step is yielded as soon as it is done.
@@ -92,26 +122,23 @@ class OpenSFT(RowTrainer[SFT]):
         saved.
 
         Raises:
-            UserError: there are no rows, or all are longer than `max_length`.
+            UserError: there are no rows, all are longer than `max_length`, or the cluster has no room for the workers.
+            WorkerFailed: workers were lost too often.
             OSError: the checkpoint cannot be written; nothing is left of it.
         """
         if not rows:
             raise UserError("there are no rows to train on, as no trace was accepted: sample more, or take easier problems or a stronger base_model")
         tokenizer = load_tokenizer(start)
         examples = [example for _, example in self._examples(tokenizer, rows)]
-        if self._part.processes > 1:
-            yield from train_data_parallel(partial(_train_process, self._part, start, examples, into, seed), self._part.processes)
+        part, own = self._part, self._arguments(len(examples))
+        if self._small(start):
+            arguments = {"per_device_train_batch_size": part.batch_size, **own}
+            yield from run_training(
+                lambda on_step: fit_small(start.path, tokenizer, examples, arguments, part.lora, seed, on_step), Path(start.path), into, part.threads
+            )
         else:
-            yield from self.train_examples(start, tokenizer, examples, into, seed, World())
-
-    def train_examples(
-        self, start: Checkpoint, tokenizer: Any, examples: list[Example], into: Path, seed: int, world: World
-    ) -> Iterator[TrainingStep]:
-        """The part of one process in the training. The first process saves the model."""
-        threads = self._part.threads or len(os.sched_getaffinity(0)) // world.size or 1
-        yield from run_training(
-            lambda on_step: self._fit(start, tokenizer, examples, seed, on_step, world), Path(start.path), into if world.rank == 0 else None, threads
-        )
+            job = SFTJob(start.path, examples, part.batch_size, own, part.lora, part.tokens_per_device, part.activation_checkpointing, seed)
+            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus), part.threads)
 
     def _example(self, tokenizer: Any, row: AcceptedTrace) -> Example:
         prompt, completion = tokenize_row(tokenizer, row)
@@ -123,55 +150,38 @@ class OpenSFT(RowTrainer[SFT]):
     def _length(self, example: Example) -> int:
         return len(example["input_ids"])
 
-    def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[Example], seed: int, on_step: OnStep, world: World) -> Any:
-        """The trained model."""
-        from datasets import Dataset
+    def _small(self, start: Checkpoint) -> bool:
+        """Whether `small` trains.
 
-        from selfimprove.training.lean_loop import fit
-        from selfimprove.training.sft_trainer import PackedTrainer
+        Raises:
+            UserError: it has to, and cannot.
+        """
+        part = self._part
+        if part.engine == "trl" or part.gpus > 1:
+            return False
+        import torch
+        from transformers import AutoConfig
 
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = PackedTrainer(
-                model=self._load(start.path),
-                world=world,
-                args=self._settings(scratch, seed, len(examples)),
-                train_dataset=Dataset.from_list(examples),
-                processing_class=tokenizer,
+        from selfimprove.training.small.packed_trainer import packs
+
+        config = AutoConfig.from_pretrained(start.path, local_files_only=True)
+        if part.engine == "auto":
+            return packs(config, part.max_length) and not torch.cuda.is_available() and "optim" not in part.options
+        if not packs(config, part.max_length):
+            raise UserError(
+                f"SFT(engine='small') does not train models of type {config.model_type} on rows of max_length={part.max_length}: set engine='trl'"
             )
-            model = fit(trainer, on_step, world)
-        return model.merge_and_unload() if self._part.lora else model
+        return True
 
-    def _load(self, path: str) -> Any:
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        from selfimprove.training.sft_trainer import packs
-
-        packed = packs(AutoConfig.from_pretrained(path, local_files_only=True), self._part.max_length)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype="float32", attn_implementation="packed" if packed else None, local_files_only=True)
-        if self._part.lora is not None:
-            from peft import LoraConfig, get_peft_model  # type: ignore[import-not-found, unused-ignore]
-
-            model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **self._part.lora))
-        return model
-
-    def _settings(self, scratch: str, seed: int, rows: int) -> Any:
-        from trl import SFTConfig
-
-        from selfimprove.training.lean_loop import quiet_settings
-
+    def _arguments(self, rows: int) -> dict[str, Any]:
+        """Arguments of TRL's `SFTConfig` for both engines."""
         part = self._part
         ours = {
             "max_steps": max(part.min_steps, math.ceil(part.epochs * math.ceil(rows / part.batch_size))),
             "learning_rate": part.learning_rate,
-            "per_device_train_batch_size": part.batch_size,
             "max_length": part.max_length,
             "warmup_steps": part.warmup,
             "weight_decay": part.weight_decay,
             "lr_scheduler_type": part.schedule,
-            "dataset_kwargs": {"skip_prepare_dataset": True},
         }
-        return SFTConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})
-
-
-def _train_process(part: SFT, start: Checkpoint, examples: list[Example], into: Path, seed: int, world: World) -> Iterator[TrainingStep]:
-    return OpenSFT(part).train_examples(start, load_tokenizer(start), examples, into, seed, world)
+        return {**ours, **part.options}

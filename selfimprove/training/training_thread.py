@@ -21,10 +21,16 @@ OnStep = Callable[[int, int, dict[str, float]], bool]
 to go on."""
 
 
+def as_step(step: int, steps: int, measured: Mapping[str, float], figures: Mapping[str, str]) -> TrainingStep:
+    """The record of a step from what TRL measured; `figures` maps names in `TrainingStep.figures` to TRL's."""
+    kept = {name: float(measured[theirs]) for name, theirs in figures.items() if theirs in measured}
+    return TrainingStep(step, steps, measured["loss"], measured["learning_rate"], int(measured["num_tokens"]), kept)
+
+
 def run_training(
     fit: Callable[[OnStep], Any],
     start: Path,
-    into: Path | None,
+    into: Path,
     threads: int | None,
     figures: Mapping[str, str] = MappingProxyType({}),
     exchange: RolloutExchange | None = None,
@@ -36,7 +42,7 @@ def run_training(
     Args:
         fit: trains, calls its argument after each step, and returns the model.
         start: the folder whose tokenizer and chat template the checkpoint gets.
-        into: the folder of the checkpoint; None if another process saves the same weights.
+        into: the folder of the checkpoint.
         threads: threads for torch; None: one for each core that the process may use.
         figures: figures to keep of each step, besides loss, learning rate and tokens: names in `TrainingStep.figures`, with TRL's names for them.
         exchange: where `fit` asks for rollouts: the requests are yielded between the steps. None where it asks for none.
@@ -48,8 +54,7 @@ def run_training(
     stop, trained = Event(), []
 
     def on_step(step: int, steps: int, measured: dict[str, float]) -> bool:
-        kept = {name: float(measured[theirs]) for name, theirs in figures.items() if theirs in measured}
-        queue.put(TrainingStep(step, steps, measured["loss"], measured["learning_rate"], int(measured["num_tokens"]), kept))
+        queue.put(as_step(step, steps, measured, figures))
         return not stop.is_set()
 
     def work() -> None:
@@ -72,8 +77,7 @@ def run_training(
             if isinstance(item, BaseException):
                 raise item
             yield item
-        if into is not None:
-            save_checkpoint(trained[0], start, into)
+        save_checkpoint(trained[0], start, into)
     finally:
         stop.set()
         if exchange:

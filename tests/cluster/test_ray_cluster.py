@@ -17,7 +17,7 @@ import pytest
 import toy
 from toy import make_toy_model, toy_workflow
 
-from selfimprove import SFT, VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, improve
+from selfimprove import VLLM, ExpectedGain, FixedK, InlineCluster, RayCluster, Resources, UserError, improve
 from selfimprove.errors import WorkerFailed
 from selfimprove.protocols import Allocator, Confinement, Verifier, WorkerPart
 from selfimprove.records import Outcome, Problem, Trace
@@ -264,7 +264,7 @@ def test_resources_that_the_cluster_lacks_are_refused_at_once(cluster: RayCluste
         cluster.open("giant", Echo(Resources(cpus=4000)))
 
 
-@pytest.mark.parametrize("part", [VLLM(engine={"tensor_parallel_size": 4}, resources=Resources(copies=2)), SFT(processes=8)])
+@pytest.mark.parametrize("part", [VLLM(engine={"tensor_parallel_size": 4}, resources=Resources(copies=2)), VLLM(engine={"tensor_parallel_size": 8})])
 def test_a_part_on_several_gpus_reserves_all_of_them(cluster: RayCluster, part: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("selfimprove.cluster.ray_cluster.gpus_of_nodes", lambda: (7.0,))
     with RayCluster() as empty, pytest.raises(UserError, match=r"the many needs (2 x 4|8) GPUs, but the cluster has 7"):

@@ -94,8 +94,8 @@ def test_losses_equal_those_of_trls_own_trainer_on_the_same_tokens(tiny_model: P
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from selfimprove.training import lean_loop
     from selfimprove.training.rows import tokenize_row
+    from selfimprove.training.small import lean_loop
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     thinking = [replace(row, completion=f"Wait, so {row.completion} is it: {row.completion}") for row in ROWS]
@@ -231,4 +231,4 @@ def test_bad_settings_are_refused_when_the_part_is_made(settings: dict[str, Any]
 
 def test_choosing_another_optimizer_is_refused() -> None:
     with pytest.raises(UserError, match="optim"):
-        SFT(options={"optim": "sgd"}).open()
+        SFT(engine="small", options={"optim": "sgd"}).open()

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfimprove.training import packing
-from selfimprove.training.packing import pack, shared_beginning
+from selfimprove.training.small import packing
+from selfimprove.training.small.packing import pack, shared_beginning
 
 EXAMPLES = [
     {"input_ids": [5, 6, 7, 8, 9], "labels": [-100, -100, 7, 8, 9]},
@@ -60,7 +60,7 @@ def test_packed_rows_give_the_gradients_of_each_row_by_itself(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    import selfimprove.training.sft_trainer  # noqa: F401 - registers the attention
+    import selfimprove.training.small.packed_trainer  # noqa: F401 - registers the attention
 
     monkeypatch.setattr(packing, "SHORT", short)
     alone = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32", attn_implementation="eager")

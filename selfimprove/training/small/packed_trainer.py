@@ -12,8 +12,7 @@ from torch import Tensor
 from transformers import AttentionInterface
 from trl import SFTTrainer
 
-from selfimprove.training.packing import pack, packed_attention
-from selfimprove.training.world import World
+from selfimprove.training.small.packing import pack, packed_attention
 
 PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """Model types in which only causal attention mixes tokens, and whose logits are the plain output of the head."""
@@ -22,24 +21,20 @@ AttentionInterface.register("packed", packed_attention)
 
 
 def packs(config: Any, max_length: int) -> bool:
-    """Whether a model can take rows up to this length laid end to end. Other models use TRL's own padded batches and loss."""
+    """Whether a model can take rows up to this length laid end to end."""
     return config.model_type in PLAIN and (getattr(config, "sliding_window", None) or max_length) >= max_length
 
 
 class PackedTrainer(SFTTrainer):  # type: ignore[misc]
     """Lays rows end to end, their shared beginning once, and computes logits at completion tokens only."""
 
-    def __init__(self, *, model: Any, world: World, **rest: Any) -> None:
-        """Take over a float32 model whose attention is `packed` where `packs` allows it."""
-        self._tokens, self._world = 0, world
-        self._packs = model.config._attn_implementation == "packed"
-        super().__init__(model=model, data_collator=pack if self._packs else None, **rest)
+    def __init__(self, **rest: Any) -> None:
+        """Take over a float32 model whose attention is `packed`."""
+        self._tokens = 0
+        super().__init__(data_collator=pack, **rest)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None) -> Any:
         """Mean cross-entropy over the completion tokens of the step."""
-        if not self._packs:
-            num_items_in_batch = None if num_items_in_batch is None else self._world.total(num_items_in_batch)
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels, tokens = inputs.pop("labels")[0, 1:], inputs.pop("row_tokens")
         scored = (labels != -100).nonzero()[:, 0]
         self._tokens += tokens if len(scored) else 0
@@ -48,4 +43,4 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         hidden = causal.model(**inputs, use_cache=False).last_hidden_state[0].index_select(0, scored)
         total = F.cross_entropy(causal.lm_head(hidden).float(), labels[scored], reduction="sum")
         items = scored.new_tensor(len(scored)) if num_items_in_batch is None else num_items_in_batch
-        return total / self._world.total(items)
+        return total / items

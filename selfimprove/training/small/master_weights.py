@@ -12,62 +12,39 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from selfimprove.training.world import World
-
-ALONE = World()
-
 
 class MasterAdamW(torch.optim.Optimizer):
     """AdamW (Loshchilov and Hutter, 2019) on float32 masters of weights that the model holds in `dtype`.
 
     It takes over float32 parameters: each becomes the rounded copy of a master kept here. Each weight is updated and rounded while it is in the CPU
-    cache.
-
-    Where several processes train together, each has the gradients of its own rows and keeps the masters of its share of the weights (stage 1 of
-    Rajbhandari et al. 2020, "ZeRO: Memory optimizations toward training trillion parameter models"). Per parameter, every process holds 2 bytes for
-    the weight and 2 for its gradient, and one process holds 12 more.
+    cache. Per parameter it takes 16 bytes: 2 for the weight, 2 for its gradient, 4 for the master, 8 for the moments.
     """
 
-    def __init__(
-        self, groups: Iterable[dict[str, Any]], dtype: torch.dtype, *, lr: float, betas: tuple[float, float], eps: float, world: World = ALONE
-    ) -> None:
+    def __init__(self, groups: Iterable[dict[str, Any]], dtype: torch.dtype, *, lr: float, betas: tuple[float, float], eps: float) -> None:
         """Take over parameter groups, each with its `weight_decay`."""
         super().__init__(list(groups), {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
-        self._world, self._collected = world, False
         self._divisor: Tensor | None = None
-        self._owner = dict(zip(self._parameters(), world.owners(self._parameters()), strict=True))
         # Not in `self.state`: accelerate reloads that when it wraps an optimizer, and reloading casts it to the type of the weights.
         self._kept: dict[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
-        for parameter, owner in self._owner.items():
-            if owner == world.rank:
-                master = parameter.data.float()
-                self._kept[parameter] = master, torch.zeros_like(master), torch.zeros_like(master), torch.tensor(0.0, device=master.device)
+        for parameter in (parameter for group in self.param_groups for parameter in group["params"]):
+            master = parameter.data.float()
+            self._kept[parameter] = master, torch.zeros_like(master), torch.zeros_like(master), torch.tensor(0.0, device=master.device)
             parameter.data = parameter.data.to(dtype)
 
     def clip(self, longest: float) -> Tensor:
         """Have the next step clip the norm of the whole gradient to `longest`. Returns the norm before clipping."""
-        self._collect()
         length = torch.nn.utils.get_total_norm([p.grad for p in self._kept if p.grad is not None]).float()
-        length = self._world.total(length.square()).sqrt()
         self._divisor = (length / longest).clamp(min=1.0)
         return length
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update the masters from the gradients, then the weights from the masters."""
-        self._collect()
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None and parameter in self._kept:
+                if parameter.grad is not None:
                     self._update(parameter, group)
-        self._world.spread((parameter.data, owner) for parameter, owner in self._owner.items() if parameter.grad is not None)
-        self._divisor, self._collected = None, False
-
-    def _collect(self) -> None:
-        """Once a step, sum each gradient over all processes at the owner of its master."""
-        if not self._collected:
-            self._world.collect((parameter.grad, owner) for parameter, owner in self._owner.items() if parameter.grad is not None)
-            self._collected = True
+        self._divisor = None
 
     def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         master, first, second, steps = self._kept[parameter]
@@ -91,6 +68,3 @@ class MasterAdamW(torch.optim.Optimizer):
             maximize=False,
         )
         parameter.copy_(master)
-
-    def _parameters(self) -> list[Tensor]:
-        return [parameter for group in self.param_groups for parameter in group["params"]]

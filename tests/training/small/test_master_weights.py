@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from selfimprove.training.master_weights import MasterAdamW
+from selfimprove.training.small.master_weights import MasterAdamW
 
 
 def optimizer(weight: nn.Parameter, dtype: torch.dtype, lr: float = 1e-4, decay: float = 0.0) -> MasterAdamW:
