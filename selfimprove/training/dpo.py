@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -18,10 +17,9 @@ from selfimprove.records import AcceptedTrace, Checkpoint, Pair, TrainingStep
 from selfimprove.records.numbers import Float, PositiveFloat, PositiveInt
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
-from selfimprove.training.training_thread import OnStep, run_training
-
-FIGURES = {"margin": "rewards/margins", "accuracy": "rewards/accuracies", "chosen_reward": "rewards/chosen", "rejected_reward": "rewards/rejected"}
-"""Figures kept of each step, with TRL's names for them. A reward is `beta` times the gain of a trace in log-likelihood, in nats."""
+from selfimprove.training.small.fit_job import fit_job
+from selfimprove.training.training_thread import run_training
+from selfimprove.training.trl.dpo import DPOJob
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -56,7 +54,7 @@ class DPO(Trainer):
             UserError: `options` chooses an optimizer.
         """
         opened = OpenDPO(self)
-        import selfimprove.training.dpo_trainer  # noqa: F401
+        import selfimprove.training.trl.pairs  # noqa: F401
 
         return opened
 
@@ -78,10 +76,9 @@ class OpenDPO(RowTrainer[DPO]):
         if not rows:
             raise UserError("there are no pairs to train on: no problem has both a right and a wrong trace; sample more of each")
         tokenizer = load_tokenizer(start)
-        examples = [example for _, example in self._examples(tokenizer, rows)]
-        yield from run_training(
-            lambda on_step: self._fit(start, tokenizer, examples, seed, on_step), Path(start.path), into, self._part.threads, FIGURES
-        )
+        pairs = [example for _, example in self._examples(tokenizer, rows)]
+        job = DPOJob(start.path, pairs, self._arguments(len(pairs)), seed)
+        yield from run_training(lambda on_step: fit_job(job, on_step), job.folder, into, self._part.threads, job.figures)
 
     def _example(self, tokenizer: Any, pair: Pair) -> dict[str, Any]:
         example: dict[str, Any] = {}
@@ -95,32 +92,8 @@ class OpenDPO(RowTrainer[DPO]):
     def _length(self, example: dict[str, Any]) -> int:
         return len(example["prompt_ids"]) + max(len(example["chosen_ids"]), len(example["rejected_ids"]))
 
-    def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[dict[str, Any]], seed: int, on_step: OnStep) -> Any:
-        """The trained model."""
-        from datasets import Dataset
-        from transformers import AutoModelForCausalLM
-
-        from selfimprove.training.dpo_trainer import PairCollator, PairTrainer
-        from selfimprove.training.precision import computing_type
-        from selfimprove.training.small.lean_loop import fit
-
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = PairTrainer(
-                model=AutoModelForCausalLM.from_pretrained(start.path, dtype="float32", local_files_only=True),
-                # In the computing type, so that the two models agree at the first step.
-                ref_model=AutoModelForCausalLM.from_pretrained(start.path, dtype=computing_type(), local_files_only=True),
-                args=self._settings(scratch, seed, len(examples)),
-                train_dataset=Dataset.from_list(examples),
-                data_collator=PairCollator(pad_token_id=tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id),
-                processing_class=tokenizer,
-            )
-            return fit(trainer, on_step)
-
-    def _settings(self, scratch: str, seed: int, pairs: int) -> Any:
-        from trl import DPOConfig
-
-        from selfimprove.training.small.lean_loop import quiet_settings
-
+    def _arguments(self, pairs: int) -> dict[str, Any]:
+        """Arguments of TRL's `DPOConfig`."""
         part = self._part
         ours = {
             "max_steps": math.ceil(part.epochs * math.ceil(pairs / part.batch_size)),
@@ -131,4 +104,4 @@ class OpenDPO(RowTrainer[DPO]):
             "warmup_steps": part.warmup,
             "remove_unused_columns": False,
         }
-        return DPOConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})
+        return {**ours, **part.options}
