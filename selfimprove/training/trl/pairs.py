@@ -9,22 +9,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from datasets import Dataset
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-TEXT = {"prompt": "", "chosen": "", "rejected": ""}
-"""`DPOTrainer` always tokenizes these columns. They are empty, and the collator takes its tokens from the column `pair`."""
+
+def pair_rows(places: Sequence[int]) -> Dataset:
+    """A dataset of pairs, by their places in a `PairCollator`. `DPOTrainer` tokenizes the texts of every dataset; here they are empty."""
+    return Dataset.from_list([{"prompt": "", "chosen": "", "rejected": "", "place": place} for place in places])
 
 
 @dataclass(frozen=True)
 class PairCollator:
-    """TRL's collator on the tokens of the column `pair`. Forced tokens get no loss."""
+    """TRL's collator on these pairs instead of what TRL has tokenized. Forced tokens get no loss."""
 
+    pairs: Sequence[dict[str, Any]]
+    """`prompt_ids`, `chosen_ids`, `rejected_ids`; `chosen_forced` and `rejected_forced`, the spans of ids without loss."""
     pad_token_id: int
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """One padded batch: the chosen completions, then the rejected ones."""
-        pairs = [row["pair"] for row in rows]
-        # TRL adds the log-probabilities of the reference to the rows if it computes them before the first step.
+        pairs = [self.pairs[row["place"]] for row in rows]
+        # Rows may have log-probabilities of the reference, which TRL has computed before the first step.
         batch: dict[str, Any] = DataCollatorForPreference(self.pad_token_id)([{**row, **pair} for row, pair in zip(rows, pairs, strict=True)])
         for kind, first in (("chosen_forced", 0), ("rejected_forced", len(rows))):
             for place, pair in enumerate(pairs, start=first):
