@@ -60,8 +60,9 @@ class DPO(Trainer):
     options: dict[str, Any] = field(default_factory=dict)
     """Passed to TRL's `DPOConfig`, over the fields above."""
     threads: PositiveInt | None = None
-    """Threads for torch. None: one for each core that the process may use."""
+    """Threads for torch in each worker. None: one for each core that it may use."""
     resources: Resources = Resources()
+    """What its process reserves. With `gpus` above one, each worker reserves a GPU and as many CPUs besides."""
 
     @model_validator(mode="after")
     def _divisible(self) -> DPO:
@@ -76,8 +77,8 @@ class DPO(Trainer):
         return self.gpus
 
     @property
-    def starts_workers(self) -> bool:
-        """Whether Ray Train's workers reserve the GPUs."""
+    def own_workers(self) -> bool:
+        """Whether it trains in workers of Ray Train, which reserve the GPUs."""
         return self.gpus > 1
 
     def open(self) -> OpenDPO:
@@ -121,7 +122,7 @@ class OpenDPO(RowTrainer[DPO]):
             )
         else:
             job = DPOJob(start.path, pairs, part.epochs, part.batch_size, own, part.tokens_per_device, part.activation_checkpointing, seed)
-            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus, part.resources.gpus), part.threads)
+            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus), part.threads)
 
     def _example(self, tokenizer: Any, pair: Pair) -> dict[str, Any]:
         example: dict[str, Any] = {}

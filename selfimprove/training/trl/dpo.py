@@ -18,8 +18,8 @@ FIGURES = {"margin": "rewards/margins", "accuracy": "rewards/accuracies", "chose
 class DPOJob(Job):
     """One preference optimization. The starting model is the reference too.
 
-    TRL's loss is the mean over the pairs of a pass, so all passes have equally many pairs, and all steps too: an epoch may end within a step. The
-    log-probabilities of the reference are computed before the first step, after which it takes no memory.
+    TRL's loss is the mean over the pairs of a pass, so all passes have equally many pairs, and all steps too: an epoch may end within a step. One
+    worker computes the log-probabilities of the reference before the first step, after which it takes no memory; several spread it over them.
     """
 
     start: str
@@ -55,7 +55,8 @@ class DPOJob(Job):
             "per_device_train_batch_size": at_once,
             "gradient_accumulation_steps": size // workers // at_once,
             "train_sampling_strategy": "sequential",
-            "precompute_ref_log_probs": True,
+            # TRL hands them to other workers through files of the first one's node.
+            "precompute_ref_log_probs": workers == 1,
             **recomputing(self.activation_checkpointing, self.start, at_once * longest, workers, shared),
         }
         return DPOConfig(**{**shared, **ours, **self.own})
@@ -68,8 +69,12 @@ class DPOJob(Job):
 
     def trainer(self, model: Any, arguments: Any) -> Any:
         """A `DPOTrainer` on the pairs, in the order of their steps."""
+        from selfimprove.training.trl.models import load_causal_lm
+
+        # Frozen weights are in the computing type, so that the two models agree at the first step.
+        reference = None if arguments.precompute_ref_log_probs else load_causal_lm(self.start, frozen=True, padded=True)
         taken = arguments.max_steps * arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-        return dpo_trainer(model, None, arguments, self.start, self.pairs, order_of_rows(len(self.pairs), taken, self.seed))
+        return dpo_trainer(model, reference, arguments, self.start, self.pairs, order_of_rows(len(self.pairs), taken, self.seed))
 
 
 def dpo_trainer(model: Any, reference: Any, arguments: Any, start: str, pairs: list[dict[str, Any]], places: list[int]) -> Any:
