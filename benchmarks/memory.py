@@ -92,11 +92,11 @@ def _training(engine: Engine, folder: Path, length: int, checkpointing: bool) ->
         return "bfloat16", lambda: _stock(folder, tokenizer, rows, checkpointing)
 
     import torch
+    from selfimprove.training.world import World
 
     from selfimprove.records import Checkpoint
-    from selfimprove.training.small.lean_loop import computing_type
     from selfimprove.training.sft import SFT
-    from selfimprove.training.world import World
+    from selfimprove.training.small.lean_loop import computing_type
 
     opened = SFT(epochs=1, batch_size=ROWS, max_length=4096).open()
     start = Checkpoint("base", str(folder), None, 0, "", "")

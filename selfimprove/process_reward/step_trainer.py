@@ -1,4 +1,4 @@
-"""transformers' `Trainer` on labels at the ends of thoughts, with soft labels and balanced classes.
+"""What transformers' `Trainer` needs to learn soft labels at the ends of thoughts, with balanced classes.
 
 Imports torch and transformers: to be imported where training runs.
 """
@@ -6,6 +6,7 @@ Imports torch and transformers: to be imported where training runs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,51 +17,75 @@ from transformers import Trainer
 Example = dict[str, Any]
 """`input_ids`; `positions`, the last tokens of the labelled thoughts; `labels` of these thoughts, 0 to 1."""
 
-
-class StepTrainer(Trainer):  # type: ignore[misc]
-    """Binary cross-entropy at the labelled positions and nowhere else."""
-
-    def __init__(self, *, positive_weight: float, **rest: Any) -> None:
-        """Take over a float32 token classifier of one label. A good thought weighs `positive_weight`, a bad one 1."""
-        self._tokens = 0
-        self._positive = torch.tensor(positive_weight)
-        super().__init__(data_collator=collate, **rest)
-
-    def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Tensor | None = None) -> Any:
-        """Weighted mean over the labelled thoughts of the step."""
-        self._tokens += int(inputs["attention_mask"].sum())
-        labels, positive = inputs.pop("labels"), self._positive.to(inputs["input_ids"].device)
-        total = F.binary_cross_entropy_with_logits(logits_at(model, inputs), labels, pos_weight=positive, reduction="sum")
-        return total / (positive * labels + 1 - labels).sum()
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the number of tokens trained on so far, as TRL's trainers do."""
-        super().log({**logs, "num_tokens": self._tokens}, start_time)
+NONE = -100.0
+"""The label where there is none."""
 
 
-def collate(examples: Sequence[Example]) -> dict[str, Tensor]:
-    """A batch padded on the right, where causal attention never looks: ids and mask [rows, longest], `slots` and `labels` [labelled thoughts].
+@dataclass(frozen=True)
+class Weights:
+    """A good thought weighs `positive`, a bad one 1, and one in between the mean of both."""
 
-    `slots` are the ends of the labelled thoughts in the flattened batch.
+    positive: float
+
+    def total(self, labels: Tensor) -> Tensor:
+        """The weight of all these labels."""
+        positive = torch.tensor(self.positive, device=labels.device)
+        return (positive * labels + 1 - labels).sum()
+
+    def loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        """Binary cross-entropy at the labelled positions and nowhere else: the part of these rows in the weighted mean over their step.
+
+        Args:
+            outputs: of a token classifier with one label.
+            labels: as `StepCollator` makes them.
+            num_items_in_batch: not used, because labels do not weigh the same.
+        """
+        scored = labels[..., 0] != NONE
+        positive = torch.tensor(self.positive, device=labels.device)
+        logits = outputs.logits[..., 0][scored].float()
+        total = F.binary_cross_entropy_with_logits(logits, labels[..., 0][scored], pos_weight=positive, reduction="sum")
+        return total / labels[0, 0, 1]
+
+
+@dataclass(frozen=True)
+class StepCollator:
+    """Batches of `input_ids`, `attention_mask` [rows, longest] and `labels` [rows, longest, 2]: the label or `NONE`, and the weight of the step.
+
+    Trainer hands nothing but the labels to a loss function, so they carry the weight of all labels of the step that the rows belong to.
     """
-    longest = max(len(example["input_ids"]) for example in examples)
-    rows = [example["input_ids"] + [0] * (longest - len(example["input_ids"])) for example in examples]
-    mask = [[1] * len(example["input_ids"]) + [0] * (longest - len(example["input_ids"])) for example in examples]
-    slots = [row * longest + position for row, example in enumerate(examples) for position in example["positions"]]
-    labels = [label for example in examples for label in example["labels"]]
-    return {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(mask), "slots": torch.tensor(slots), "labels": torch.tensor(labels)}
+
+    weights: Weights
+
+    def __call__(self, rows: Sequence[Example], weight: Tensor | None = None) -> dict[str, Tensor]:
+        """One batch. `weight` is that of the step; None: the rows are the whole step."""
+        batch = collate(rows)
+        label = batch.pop("labels")
+        weight = self.weights.total(label[label != NONE]) if weight is None else weight
+        return {**batch, "labels": torch.stack([label, weight.expand_as(label)], dim=-1)}
 
 
-def logits_at(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    """The float32 logits at the slots of a batch."""
-    logits: Tensor = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False).logits
-    return logits.flatten()[inputs["slots"]].float()
+def collate(rows: Sequence[Example]) -> dict[str, Tensor]:
+    """Ids, mask and labels [rows, longest], padded on the right, where causal attention never looks."""
+    longest = max(len(row["input_ids"]) for row in rows)
+    ids, mask = torch.zeros(len(rows), longest, dtype=torch.long), torch.zeros(len(rows), longest, dtype=torch.long)
+    labels = torch.full((len(rows), longest), NONE)
+    for place, row in enumerate(rows):
+        ids[place, : len(row["input_ids"])] = torch.tensor(row["input_ids"])
+        mask[place, : len(row["input_ids"])] = 1
+        labels[place, row["positions"]] = torch.tensor(row["labels"])
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def step_trainer(model: Any, arguments: Any, weights: Weights, rows: Sequence[Any], collator: Any) -> Trainer:
+    """transformers' `Trainer` with this loss."""
+    return Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collator, compute_loss_func=weights.loss)
 
 
 @torch.no_grad()
-def all_logits(model: Any, examples: Sequence[Example], batch_size: int) -> Iterator[float]:
+def all_logits(model: Any, examples: Sequence[Example], rows_at_once: int) -> Iterator[float]:
     """The logit of each labelled thought, in order."""
     model.eval()
-    for start in range(0, len(examples), batch_size):
-        batch = collate(examples[start : start + batch_size])
-        yield from logits_at(model, {name: tensor.to(model.device) for name, tensor in batch.items()}).tolist()
+    for start in range(0, len(examples), rows_at_once):
+        batch = {name: tensor.to(model.device) for name, tensor in collate(examples[start : start + rows_at_once]).items()}
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits[..., 0]
+        yield from logits[batch["labels"] != NONE].float().tolist()

@@ -17,14 +17,18 @@ from selfimprove.errors import UserError
 from selfimprove.process_reward.quality import StepQuality, measure
 from selfimprove.process_reward.reading import read
 from selfimprove.process_reward.scoring import Reading
+from selfimprove.process_reward.step_job import StepJob, load_headless
 from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.protocols import Prompter, Resources, Trainer
 from selfimprove.records import Checkpoint, LabelledTrace, Problem, TrainingStep
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.records.numbers import Float, NonNegativeFloat, PositiveFloat, PositiveInt
 from selfimprove.seeds import derive_seed
+from selfimprove.training.engine import Engine, require_engine, takes_small
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.training_thread import OnStep, run_training
+from selfimprove.training.trl.budget import tokens_at_once
+from selfimprove.training.trl.launch import fit_here
 
 QUALITY = "process_reward.json"
 """The file in the checkpoint's folder that holds its `StepQuality`."""
@@ -35,7 +39,7 @@ class RewardTrainer(Trainer):
     """Fine-tunes all weights of a language model, its head replaced by one with a single label and no bias, with AdamW.
 
     The loss is binary cross-entropy on soft labels at the ends of thoughts. Computes in bfloat16 on machines that are fast at it and keeps float32
-    masters of the weights.
+    weights for the optimizer.
     """
 
     epochs: PositiveFloat = 2.0
@@ -57,8 +61,17 @@ class RewardTrainer(Trainer):
     prompter: Prompter = PlainQuestion()
     """How questions are put to the model, in training and in scoring."""
     delimiters: Delimiters = THINK
+    engine: Engine = "auto"
+    """What trains. `trl`: transformers' `Trainer` with its own optimizer. `small`: the same on weights in bfloat16 with float32 masters, which is
+    faster for small models on a CPU. `auto`: `small` without a GPU, if `options` sets no optimizer; else `trl`."""
+    tokens_per_device: PositiveInt | None = None
+    """Most tokens in one forward and backward pass, padding included: a step with more is computed in several parts (gradient accumulation), with the
+    same loss. One trace is the least. None: 16,384 on a GPU, 2,048 on a CPU. `small` computes each step in one part."""
+    activation_checkpointing: bool | None = None
+    """Whether activations are computed again in the backward pass, which saves memory and takes a third more time. None: where an estimate says
+    that a step would not fit otherwise. Not for `small`."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Passed to transformers' `TrainingArguments`, over the fields above. The optimizer (`optim`) cannot be changed."""
+    """Passed to transformers' `TrainingArguments`, over the fields above."""
     threads: PositiveInt | None = None
     """Threads for torch. None: one for each core that the process may use."""
     resources: Resources = Resources()
@@ -67,8 +80,9 @@ class RewardTrainer(Trainer):
         """Load torch and transformers, which takes some seconds.
 
         Raises:
-            UserError: `options` chooses an optimizer.
+            UserError: `options` chooses an optimizer for `small`.
         """
+        require_engine(self)
         opened = OpenRewardTrainer(self)
         import selfimprove.process_reward.step_trainer  # noqa: F401
 
@@ -79,6 +93,7 @@ class OpenRewardTrainer(RowTrainer[RewardTrainer]):
     """Training of a reward model in the process that trains."""
 
     kind = "traces"
+    any_optimizer = True
 
     def train(self, start: Checkpoint, rows: Sequence[LabelledTrace], into: Path, seed: int) -> Iterator[TrainingStep]:
         """Train on the traces of most problems, calibrate and measure on those of the others, and save the model into `into`.
@@ -123,44 +138,53 @@ class OpenRewardTrainer(RowTrainer[RewardTrainer]):
         """The trained model in bfloat16, as it will be saved."""
         import torch
 
-        from selfimprove.process_reward.step_trainer import StepTrainer
-        from selfimprove.training.small.lean_loop import fit
-
+        part, own = self._part, self._arguments(len(examples))
         labels = [label for example in examples for label in example["labels"]]
         mean = sum(labels) / len(labels)
+        positive = (1 - mean) / mean if part.balance and 0 < mean < 1 else 1.0
+        if takes_small(part):
+            model = self._fit_small(start, examples, positive, {"per_device_train_batch_size": part.batch_size, **own}, seed, on_step)
+        else:
+            tokens, checkpointing = part.tokens_per_device, part.activation_checkpointing
+            model = fit_here(StepJob(start.path, examples, positive, part.batch_size, own, tokens, checkpointing, seed), on_step)
+        return model.to(torch.bfloat16)
+
+    def _fit_small(
+        self, start: Checkpoint, examples: list[dict[str, Any]], positive: float, arguments: dict[str, Any], seed: int, on_step: OnStep
+    ) -> Any:
+        from transformers import TrainingArguments
+
+        from selfimprove.process_reward.step_trainer import StepCollator, Weights, step_trainer
+        from selfimprove.training.small.lean_loop import fit, quiet_settings
+
+        model, weights = load_headless(start.path, seed), Weights(positive)
         with tempfile.TemporaryDirectory() as scratch:
-            trainer = StepTrainer(
-                model=load_headless(start.path, seed),
-                positive_weight=(1 - mean) / mean if self._part.balance and 0 < mean < 1 else 1.0,
-                args=self._settings(scratch, seed, len(examples)),
-                train_dataset=examples,
-            )
-            return fit(trainer, on_step).to(torch.bfloat16)
+            settings = TrainingArguments(**{**quiet_settings(scratch, seed), **arguments})
+            return fit(step_trainer(model, settings, weights, examples, StepCollator(weights)), on_step)
 
     def _calibrate(self, model: Any, examples: list[dict[str, Any]], problems: Sequence[str]) -> StepQuality:
         """Measure the model on held-out traces and write its calibration into its configuration."""
         from selfimprove.process_reward.step_trainer import all_logits
 
-        logits = list(all_logits(model, examples, self._part.batch_size))
+        part = self._part
+        rows = part.batch_size if takes_small(part) else max(1, tokens_at_once(part.tokens_per_device) // max(map(self._length, examples)))
+        logits = list(all_logits(model, examples, rows))
         quality = measure(logits, [label for example in examples for label in example["labels"]], problems)
-        model.config.process_reward = asdict(Reading(self._part.delimiters.begin, quality.center, quality.scale))
+        model.config.process_reward = asdict(Reading(part.delimiters.begin, quality.center, quality.scale))
         return quality
 
-    def _settings(self, scratch: str, seed: int, rows: int) -> Any:
-        from transformers import TrainingArguments
-
-        from selfimprove.training.small.lean_loop import quiet_settings
-
+    def _arguments(self, rows: int) -> dict[str, Any]:
+        """Transformers' `TrainingArguments` for both engines."""
         part = self._part
         ours = {
             "max_steps": max(1, math.ceil(part.epochs * math.ceil(rows / part.batch_size))),
             "learning_rate": part.learning_rate,
-            "per_device_train_batch_size": part.batch_size,
             "warmup_steps": part.warmup,
             "weight_decay": part.weight_decay,
+            "include_num_input_tokens_seen": "non_padding",
             "remove_unused_columns": False,
         }
-        return TrainingArguments(**{**quiet_settings(scratch, seed), **ours, **part.options})
+        return {**ours, **part.options}
 
 
 def split(rows: Sequence[LabelledTrace], share: float, seed: int) -> tuple[list[LabelledTrace], list[LabelledTrace]]:
@@ -189,15 +213,3 @@ def require_thought_ends(tokenizer: Any, row: LabelledTrace, ids: Sequence[int],
         # The prompt precedes the first thought.
         if not said.rstrip().endswith(thought.strip()):
             raise UserError(f"trace {row.trace_id}: the tokens of thought {thought[:60]!r} decode to {said[-60:]!r}; use another tokenizer")
-
-
-def load_headless(path: str, seed: int) -> Any:
-    """The language model in float32 with a fresh head of one label and no bias: vLLM's pooling runner cannot reload a bias."""
-    import torch
-    from transformers import AutoConfig, AutoModelForTokenClassification
-
-    config = AutoConfig.from_pretrained(path, local_files_only=True, num_labels=1)
-    config.token_classification_bias, config.classifier_dropout = False, 0.0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed % 2**32)
-        return AutoModelForTokenClassification.from_pretrained(path, config=config, dtype="float32", local_files_only=True)

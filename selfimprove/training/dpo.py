@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Pair, TrainingStep
 from selfimprove.records.numbers import Float, PositiveFloat, PositiveInt
+from selfimprove.training.engine import Engine, require_engine, require_even, takes_small
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
-from selfimprove.training.training_thread import OnStep, run_training
-
-FIGURES = {"margin": "rewards/margins", "accuracy": "rewards/accuracies", "chosen_reward": "rewards/chosen", "rejected_reward": "rewards/rejected"}
-"""Figures kept of each step, with TRL's names for them. A reward is `beta` times the gain of a trace in log-likelihood, in nats."""
+from selfimprove.training.small.dpo import fit_small_pairs
+from selfimprove.training.training_thread import run_training
+from selfimprove.training.trl.dpo import FIGURES, DPOJob
+from selfimprove.training.trl.launch import launch
+from selfimprove.training.trl.workers import Workers
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class DPO(Trainer):
     """Makes right traces likelier than wrong ones, with TRL's `DPOTrainer` (DPO: Rafailov et al. 2023) and AdamW.
 
-    Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights.
+    Computes in bfloat16 on machines that are fast at it and keeps float32 weights for the optimizer.
     """
 
     epochs: PositiveFloat = 1.0
@@ -43,28 +44,61 @@ class DPO(Trainer):
     """Maximum number of tokens in a prompt with one of its traces. Pairs with a longer trace are dropped, and the report counts them."""
     warmup: Annotated[Float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps over which the learning rate rises."""
+    engine: Engine = "auto"
+    """What trains. `trl`: TRL's `DPOTrainer` with its own optimizer, on one GPU or many. `small`: the same on weights in bfloat16 with float32
+    masters, in one process, which is faster for small models on a CPU. `auto`: `small` without a GPU, if `options` sets no optimizer; else `trl`."""
+    gpus: PositiveInt = 1
+    """Workers that train together, each with its own GPU. Weights, gradients and the optimizer's state are spread over them (FSDP2)."""
+    nodes: PositiveInt = 1
+    """Machines that the workers are spread over, the same number on each."""
+    tokens_per_device: PositiveInt | None = None
+    """Most tokens that a worker holds at once: a step with more is computed in several parts (gradient accumulation), with the same loss. One pair
+    is the least. None: 16,384 on a GPU, 2,048 on a CPU. `small` computes each step in one part."""
+    activation_checkpointing: bool | None = None
+    """Whether activations are computed again in the backward pass, which saves memory and takes a third more time. None: where an estimate says
+    that a step would not fit otherwise. Not for `small`."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Passed to TRL's `DPOConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""
+    """Passed to TRL's `DPOConfig`, over the fields above."""
     threads: PositiveInt | None = None
-    """Threads for torch. None: one for each core that the process may use."""
+    """Threads for torch in each worker. None: one for each core that it may use."""
     resources: Resources = Resources()
+    """What its process reserves. With `gpus` above one, each worker reserves a GPU and as many CPUs besides."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> DPO:
+        require_even(self, self.gpus, self.nodes)
+        if self.batch_size % self.gpus:
+            raise ValueError(f"batch_size={self.batch_size} cannot be divided evenly among gpus={self.gpus}")
+        return self
+
+    @property
+    def devices(self) -> int:
+        """GPUs that it trains on."""
+        return self.gpus
+
+    @property
+    def own_workers(self) -> bool:
+        """Whether it trains in workers of Ray Train, which reserve the GPUs."""
+        return self.gpus > 1
 
     def open(self) -> OpenDPO:
         """Load torch and TRL, which takes some seconds.
 
         Raises:
-            UserError: `options` chooses an optimizer.
+            UserError: `options` chooses an optimizer for `small`.
         """
+        require_engine(self)
         opened = OpenDPO(self)
-        import selfimprove.training.dpo_trainer  # noqa: F401
+        import selfimprove.training.trl.pairs  # noqa: F401
 
         return opened
 
 
 class OpenDPO(RowTrainer[DPO]):
-    """Preference optimization in the process that trains."""
+    """Preference optimization in this process, or in workers that it starts."""
 
     kind = "pairs"
+    any_optimizer = True
 
     def train(self, start: Checkpoint, rows: Sequence[Pair], into: Path, seed: int) -> Iterator[TrainingStep]:
         """Optimize `start` on pairs and save the model into `into`; each optimizer step is yielded as soon as it is done.
@@ -72,16 +106,23 @@ class OpenDPO(RowTrainer[DPO]):
         `start` is also the reference model. Closing the iterator early stops the training, and nothing is saved.
 
         Raises:
-            UserError: there are no pairs, or all are longer than `max_length`.
+            UserError: there are no pairs, all are longer than `max_length`, or the cluster has no room for the workers.
+            WorkerFailed: workers were lost too often.
             OSError: the checkpoint cannot be written; nothing is left of it.
         """
         if not rows:
             raise UserError("there are no pairs to train on: no problem has both a right and a wrong trace; sample more of each")
-        tokenizer = load_tokenizer(start)
-        examples = [example for _, example in self._examples(tokenizer, rows)]
-        yield from run_training(
-            lambda on_step: self._fit(start, tokenizer, examples, seed, on_step), Path(start.path), into, self._part.threads, FIGURES
-        )
+        pairs = [example for _, example in self._examples(load_tokenizer(start), rows)]
+        part, own = self._part, self._arguments()
+        if takes_small(part):
+            steps = math.ceil(part.epochs * math.ceil(len(pairs) / part.batch_size))
+            arguments = {"max_steps": steps, "per_device_train_batch_size": part.batch_size, **own}
+            yield from run_training(
+                lambda on_step: fit_small_pairs(start.path, pairs, arguments, seed, on_step), Path(start.path), into, part.threads, FIGURES
+            )
+        else:
+            job = DPOJob(start.path, pairs, part.epochs, part.batch_size, own, part.tokens_per_device, part.activation_checkpointing, seed)
+            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus), part.threads)
 
     def _example(self, tokenizer: Any, pair: Pair) -> dict[str, Any]:
         example: dict[str, Any] = {}
@@ -95,40 +136,14 @@ class OpenDPO(RowTrainer[DPO]):
     def _length(self, example: dict[str, Any]) -> int:
         return len(example["prompt_ids"]) + max(len(example["chosen_ids"]), len(example["rejected_ids"]))
 
-    def _fit(self, start: Checkpoint, tokenizer: Any, examples: list[dict[str, Any]], seed: int, on_step: OnStep) -> Any:
-        """The trained model."""
-        from datasets import Dataset
-        from transformers import AutoModelForCausalLM
-
-        from selfimprove.training.dpo_trainer import PairCollator, PairTrainer
-        from selfimprove.training.precision import computing_type
-        from selfimprove.training.small.lean_loop import fit
-
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = PairTrainer(
-                model=AutoModelForCausalLM.from_pretrained(start.path, dtype="float32", local_files_only=True),
-                # In the computing type, so that the two models agree at the first step.
-                ref_model=AutoModelForCausalLM.from_pretrained(start.path, dtype=computing_type(), local_files_only=True),
-                args=self._settings(scratch, seed, len(examples)),
-                train_dataset=Dataset.from_list(examples),
-                data_collator=PairCollator(pad_token_id=tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id),
-                processing_class=tokenizer,
-            )
-            return fit(trainer, on_step)
-
-    def _settings(self, scratch: str, seed: int, pairs: int) -> Any:
-        from trl import DPOConfig
-
-        from selfimprove.training.small.lean_loop import quiet_settings
-
+    def _arguments(self) -> dict[str, Any]:
+        """Arguments of TRL's `DPOConfig` for both engines."""
         part = self._part
         ours = {
-            "max_steps": math.ceil(part.epochs * math.ceil(pairs / part.batch_size)),
             "learning_rate": part.learning_rate,
             "beta": part.beta,
-            "per_device_train_batch_size": part.batch_size,
             "max_length": None,
             "warmup_steps": part.warmup,
             "remove_unused_columns": False,
         }
-        return DPOConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})
+        return {**ours, **part.options}

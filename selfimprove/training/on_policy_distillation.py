@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -12,17 +11,16 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.checkpoints.base_models import resolve_model
-from selfimprove.checkpoints.chat_form import end_of_turn
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.records.numbers import Float, PositiveFloat, PositiveInt
+from selfimprove.training.engine import Engine, require_engine, takes_small
 from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
-from selfimprove.training.training_thread import OnStep, run_training
-
-FIGURES = {"output_tokens": "completions/mean_length", "clipped": "completions/clipped_ratio", "entropy": "entropy"}
-"""Figures kept of each step, with TRL's names for them: mean length of the student's completions, share cut off by the token limit, and entropy of
-the student's distributions in nats."""
+from selfimprove.training.small.distillation import fit_small_student
+from selfimprove.training.training_thread import run_training
+from selfimprove.training.trl.distillation import FIGURES, DistillationJob
+from selfimprove.training.trl.launch import launch
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -31,7 +29,7 @@ class OnPolicyDistillation(Trainer):
 
     On-policy distillation: Agarwal et al. 2024, with TRL's `DistillationTrainer` and AdamW. Only the questions of the rows are used. The student
     should already answer in the teacher's form, as after training on its traces, because it learns from its own completions alone. The training
-    process samples them itself, without vLLM. Computes in bfloat16 on machines that are fast at it and keeps float32 masters of the weights.
+    process samples them itself, without vLLM. Computes in bfloat16 on machines that are fast at it and keeps float32 weights for the optimizer.
     """
 
     teacher: str
@@ -50,8 +48,17 @@ class OnPolicyDistillation(Trainer):
     """Peak learning rate, reached after the warm-up; it falls to zero at the end."""
     warmup: Annotated[Float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps over which the learning rate rises."""
+    engine: Engine = "auto"
+    """What trains. `trl`: TRL's `DistillationTrainer` with its own optimizer. `small`: the same on weights in bfloat16 with float32 masters, which is
+    faster for small models on a CPU. `auto`: `small` without a GPU, if `options` sets no optimizer; else `trl`."""
+    tokens_per_device: PositiveInt | None = None
+    """Most tokens of prompts and completions in one forward and backward pass: a step with more is computed in several parts (gradient
+    accumulation), with the same loss. One completion is the least. None: 16,384 on a GPU, 2,048 on a CPU. `small` computes each step in one part."""
+    activation_checkpointing: bool | None = None
+    """Whether activations are computed again in the backward pass, which saves memory and takes a third more time. None: where an estimate says
+    that a step would not fit otherwise. Not for `small`."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Passed to TRL's `DistillationConfig`, over the fields above. The optimizer (`optim`) cannot be changed."""
+    """Passed to TRL's `DistillationConfig`, over the fields above."""
     threads: PositiveInt | None = None
     """Threads for torch. None: one for each core that the process may use."""
     resources: Resources = Resources()
@@ -60,8 +67,9 @@ class OnPolicyDistillation(Trainer):
         """Load torch and TRL, which takes some seconds.
 
         Raises:
-            UserError: there is no such teacher, or `options` chooses an optimizer.
+            UserError: there is no such teacher, or `options` chooses an optimizer for `small`.
         """
+        require_engine(self)
         opened = OpenOnPolicyDistillation(self, resolve_model(self.teacher))
         import selfimprove.training.generating_trainers  # noqa: F401
 
@@ -70,6 +78,8 @@ class OnPolicyDistillation(Trainer):
 
 class OpenOnPolicyDistillation(TRLTrainer[OnPolicyDistillation]):
     """On-policy distillation in the process that trains."""
+
+    any_optimizer = True
 
     def __init__(self, part: OnPolicyDistillation, teacher: Path) -> None:
         """`teacher` is the folder of the teacher's model."""
@@ -92,45 +102,27 @@ class OpenOnPolicyDistillation(TRLTrainer[OnPolicyDistillation]):
         tokenizer, theirs = load_tokenizer(start), AutoTokenizer.from_pretrained(self._teacher, local_files_only=True)
         if tokenizer.get_vocab() != theirs.get_vocab():
             raise UserError(f"teacher {self._teacher} and the student have different vocabularies: train on the teacher's traces instead (SFT)")
-        chats = {row.problem_id: {"prompt": list(row.messages)} for row in rows}
-        yield from run_training(
-            lambda on_step: self._fit(start, tokenizer, list(chats.values()), seed, on_step), Path(start.path), into, self._part.threads, FIGURES
-        )
+        chats = list({row.problem_id: {"prompt": list(row.messages)} for row in rows}.values())
+        part, folder, own = self._part, str(self._teacher), self._arguments()
+        if takes_small(part):
+            arguments = {"per_device_train_batch_size": min(part.batch_size, len(chats)), **own}
+            yield from run_training(
+                lambda on_step: fit_small_student(start.path, folder, chats, arguments, seed, on_step), Path(start.path), into, part.threads, FIGURES
+            )
+        else:
+            tokens, checkpointing = part.tokens_per_device, part.activation_checkpointing
+            job = DistillationJob(start.path, folder, chats, part.batch_size, part.max_tokens, own, tokens, checkpointing, seed)
+            yield from launch(job, into, threads=part.threads)
 
-    def _fit(self, start: Checkpoint, tokenizer: Any, chats: list[dict[str, Any]], seed: int, on_step: OnStep) -> Any:
-        """The trained student."""
-        from datasets import Dataset
-        from transformers import AutoModelForCausalLM
-
-        from selfimprove.training.generating_trainers import DistillationTrainer, ending_at
-        from selfimprove.training.precision import computing_type
-        from selfimprove.training.small.lean_loop import fit
-
-        with tempfile.TemporaryDirectory() as scratch:
-            student = AutoModelForCausalLM.from_pretrained(start.path, dtype="float32", local_files_only=True)
-            with ending_at(end_of_turn(tokenizer), student):
-                trainer = DistillationTrainer(
-                    model=student,
-                    teacher_model=AutoModelForCausalLM.from_pretrained(self._teacher, dtype=computing_type(), local_files_only=True),
-                    args=self._settings(scratch, seed, len(chats)),
-                    train_dataset=Dataset.from_list(chats),
-                    processing_class=tokenizer,
-                )
-            return fit(trainer, on_step)
-
-    def _settings(self, scratch: str, seed: int, questions: int) -> Any:
-        from trl import DistillationConfig
-
-        from selfimprove.training.small.lean_loop import quiet_settings
-
+    def _arguments(self) -> dict[str, Any]:
+        """Arguments of TRL's `DistillationConfig` for both engines."""
         part = self._part
         ours = {
             "max_steps": part.steps,
             "learning_rate": part.learning_rate,
             "beta": part.divergence,
-            "per_device_train_batch_size": min(part.batch_size, questions),
             "temperature": part.temperature,
             "max_completion_length": part.max_tokens,
             "warmup_steps": part.warmup,
         }
-        return DistillationConfig(**{**quiet_settings(scratch, seed), **ours, **part.options})
+        return {**ours, **part.options}

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -16,6 +16,7 @@ from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.records.numbers import Float, NonNegativeFloat, PositiveFloat, PositiveInt
+from selfimprove.training.engine import Engine, require_engine, require_even, takes_small
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
 from selfimprove.training.small.sft import fit_small
@@ -53,7 +54,7 @@ class SFT(Trainer):
     """How the learning rate falls: the name of a scheduler of transformers, such as `linear`, `cosine` or `constant_with_warmup`."""
     lora: dict[str, Any] | None = None
     """Arguments of peft's `LoraConfig`; the adapter is merged into the saved weights. None trains all weights."""
-    engine: Literal["auto", "small", "trl"] = "auto"
+    engine: Engine = "auto"
     """What trains. `trl`: TRL's `SFTTrainer`, for any model, on one GPU or many. `small`: a fast path for small models of the kinds Llama, Mistral,
     Qwen2 and Qwen3 on a CPU, in one process. `auto`: `small` without a GPU, if the model is of such a kind and `options` sets no optimizer; else
     `trl`."""
@@ -78,10 +79,7 @@ class SFT(Trainer):
 
     @model_validator(mode="after")
     def _one_process(self) -> SFT:
-        if self.gpus % self.nodes:
-            raise ValueError(f"gpus={self.gpus} cannot be spread evenly over nodes={self.nodes}")
-        if self.engine == "small" and self.gpus > 1:
-            raise ValueError("engine='small' trains in one process: set engine='trl', or gpus=1")
+        require_even(self, self.gpus, self.nodes)
         return self
 
     @property
@@ -102,8 +100,7 @@ class SFT(Trainer):
         """
         if self.lora is not None and importlib.util.find_spec("peft") is None:
             raise UserError("SFT(lora=…) needs the package peft: install it, or remove lora")
-        if self.engine == "small" and "optim" in self.options:
-            raise UserError("SFT(engine='small') always trains with AdamW on float32 masters: remove `optim` from its options, or set engine='trl'")
+        require_engine(self)
         opened = OpenSFT(self)
         import trl  # noqa: F401
 
@@ -156,22 +153,13 @@ class OpenSFT(RowTrainer[SFT]):
         Raises:
             UserError: it has to, and cannot.
         """
-        part = self._part
-        if part.engine == "trl" or part.gpus > 1:
-            return False
-        import torch
         from transformers import AutoConfig
 
         from selfimprove.training.small.packed_trainer import packs
 
-        config = AutoConfig.from_pretrained(start.path, local_files_only=True)
-        if part.engine == "auto":
-            return packs(config, part.max_length) and not torch.cuda.is_available() and "optim" not in part.options
-        if not packs(config, part.max_length):
-            raise UserError(
-                f"SFT(engine='small') does not train models of type {config.model_type} on rows of max_length={part.max_length}: set engine='trl'"
-            )
-        return True
+        config, longest = AutoConfig.from_pretrained(start.path, local_files_only=True), self._part.max_length
+        unable = None if packs(config, longest) else f"does not train models of type {config.model_type} on rows of max_length={longest}"
+        return takes_small(self._part, unable)
 
     def _arguments(self, rows: int) -> dict[str, Any]:
         """Arguments of TRL's `SFTConfig` for both engines."""

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alive import models_alive
+from one_step import DESCENT, assert_same, descend
 
 from selfimprove import UserError
 from selfimprove.process_reward.quality import StepQuality
 from selfimprove.process_reward.reading import read
 from selfimprove.process_reward.scoring import reading
-from selfimprove.process_reward.training import QUALITY, RewardTrainer, require_thought_ends, split
+from selfimprove.process_reward.step_job import StepJob
+from selfimprove.process_reward.training import QUALITY, OpenRewardTrainer, RewardTrainer, require_thought_ends, split
 from selfimprove.records import Checkpoint, LabelledTrace, TrainingStep
 
 pytestmark = pytest.mark.trl
@@ -35,7 +38,9 @@ def test_good_thoughts_of_unseen_problems_score_higher_than_bad_ones(tiny_model:
     from pydantic import TypeAdapter
     from safetensors.torch import load_file
 
+    before = models_alive()
     steps = fit(tiny_model, tmp_path / "out")
+    assert models_alive() == before
     assert [step.step for step in steps] == list(range(1, steps[0].steps + 1)) and steps[-1].loss < 0.7 * steps[0].loss
     quality = TypeAdapter(StepQuality).validate_json((tmp_path / "out" / QUALITY).read_text())
     assert quality.problems == 5 and quality.thoughts == 20
@@ -54,20 +59,45 @@ def test_good_thoughts_of_unseen_problems_score_higher_than_bad_ones(tiny_model:
     assert all((again[name] == tensor).all() for name, tensor in weights.items())
 
 
+def test_trl_trains_with_its_own_optimizer_and_leaves_nothing_behind(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForTokenClassification
+
+    before = models_alive()
+    steps = fit(tiny_model, tmp_path / "out", engine="trl", tokens_per_device=300, activation_checkpointing=True)
+    assert [step.step for step in steps] == list(range(1, 31)) and steps[-1].loss < 0.7 * steps[0].loss
+    quality = json.loads((tmp_path / "out" / QUALITY).read_text())
+    assert quality["auroc"] > 0.95 and reading(tmp_path / "out").scale == quality["scale"]
+    assert models_alive() == before
+    AutoModelForTokenClassification.from_pretrained(tmp_path / "out")
+
+
+def test_a_step_in_parts_has_the_gradient_of_the_whole(tiny_model: Path) -> None:
+    """Traces of different lengths with different numbers of labels, whose weights differ by kind."""
+    from transformers import AutoTokenizer
+
+    tokenizer, example = AutoTokenizer.from_pretrained(tiny_model), OpenRewardTrainer(RewardTrainer())._example
+    more = replace(ROWS[0], thoughts=("\nyes, and more of it.\n", "no.\n", "yes.\n"), labels=(0.2, None, 1.0))
+    examples = [example(tokenizer, row) for row in (*ROWS[:4], more)]
+    own = {"remove_unused_columns": False, "include_num_input_tokens_seen": "non_padding", **DESCENT}
+    whole, part = (descend(StepJob(str(tiny_model), examples, 0.3, 5, own, tokens, None, 0)) for tokens in (10_000, 120))
+    assert_same(part, whole)
+
+
 def test_only_labelled_thoughts_have_a_loss_and_every_token_is_counted_once(tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
-    from selfimprove.process_reward.step_trainer import collate
-    from selfimprove.process_reward.training import OpenRewardTrainer
+    from selfimprove.process_reward.step_trainer import NONE, StepCollator, Weights
 
     tokenizer, opened = AutoTokenizer.from_pretrained(tiny_model), OpenRewardTrainer(RewardTrainer())
     short, long = replace(ROWS[1], labels=(None, 0.25)), replace(ROWS[0], thoughts=("\nyes, and more of it.\n", "no.\n"))
-    batch = collate([opened._example(tokenizer, row) for row in (short, long)])
-    ids = batch["input_ids"].flatten()
-    assert batch["labels"].tolist() == pytest.approx([0.25, 0.9, 0.9])
-    tails = [tokenizer.decode(ids[slot - 2 : slot + 1]) for slot in batch["slots"].tolist()]
-    assert all(text.endswith(".\n") for text in tails) and len(set(batch["slots"].tolist())) == 3
-    assert batch["attention_mask"].sum().item() < ids.numel()
+    batch = StepCollator(Weights(2.0))([opened._example(tokenizer, row) for row in (short, long)])
+    labels, weight = batch["labels"].unbind(-1)
+    assert labels[labels != NONE].tolist() == pytest.approx([0.25, 0.9, 0.9])
+    # 1 for what is bad, 2 for what is good.
+    assert weight.flatten().tolist() == pytest.approx([1.25 + 1.9 + 1.9] * weight.numel())
+    ends = [(row, place) for row, place in (labels != NONE).nonzero().tolist()]
+    assert len(ends) == 3 and all(tokenizer.decode(batch["input_ids"][row, place - 2 : place + 1]).endswith(".\n") for row, place in ends)
+    assert batch["attention_mask"].sum().item() < batch["input_ids"].numel()
 
 
 def test_a_problem_is_either_trained_on_or_held_out() -> None:
@@ -101,7 +131,7 @@ def test_traces_that_are_too_long_are_left_out(tiny_model: Path, tmp_path: Path)
 
 def test_choosing_another_optimizer_is_refused() -> None:
     with pytest.raises(UserError, match="optim"):
-        RewardTrainer(options={"optim": "sgd"}).open()
+        RewardTrainer(engine="small", options={"optim": "sgd"}).open()
 
 
 def test_a_language_model_is_not_a_reward_model(tiny_model: Path) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alive import models_alive
+from one_step import DESCENT, assert_same, descend
 
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Pair, TrainingStep
-from selfimprove.training.dpo import DPO
+from selfimprove.training.dpo import DPO, OpenDPO
+from selfimprove.training.trl.dpo import FIGURES, DPOJob
 
 pytestmark = pytest.mark.trl
 
@@ -31,6 +34,7 @@ PAIRS = [
     )
     for number in range(1, 9)
 ]
+OWN: dict[str, Any] = {"max_length": None, "remove_unused_columns": False}
 QUICK = {"batch_size": 4, "learning_rate": 1e-3, "epochs": 4, "max_length": 64, "threads": 1}
 
 
@@ -43,7 +47,9 @@ def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_zero(tiny
     import torch
     from safetensors.torch import load_file
 
+    alive = models_alive()
     steps = fit(tiny_model, tmp_path / "out")
+    assert models_alive() == alive
     assert [step.step for step in steps] == list(range(1, 9)) and {step.steps for step in steps} == {8}
     # DPO's loss is log 2 while the model is still the reference.
     assert steps[0].loss == pytest.approx(0.6931, abs=1e-3) and steps[0].figures["margin"] == pytest.approx(0.0, abs=1e-3)
@@ -51,8 +57,6 @@ def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_zero(tiny
     assert steps[-1].figures["margin"] == pytest.approx(steps[-1].figures["chosen_reward"] - steps[-1].figures["rejected_reward"], abs=1e-3)
 
     from transformers import AutoTokenizer
-
-    from selfimprove.training.dpo import OpenDPO
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     examples = [OpenDPO(DPO())._example(tokenizer, pair) for pair in PAIRS]
@@ -62,6 +66,52 @@ def test_right_traces_become_likelier_than_wrong_ones_from_a_margin_of_zero(tiny
     assert saved.keys() == before.keys() and {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
     assert not torch.equal(saved["lm_head.weight"], before["lm_head.weight"])
     assert (tmp_path / "out/tokenizer.json").read_bytes() == (tiny_model / "tokenizer.json").read_bytes()
+
+
+def test_trl_trains_with_its_own_optimizer_and_leaves_nothing_behind(tiny_model: Path, tmp_path: Path) -> None:
+    """Seven pairs in steps of four: an epoch ends within a step, and the memory of a pass is bounded."""
+    from transformers import AutoModelForCausalLM
+
+    before = models_alive()
+    steps = fit(tiny_model, tmp_path / "out", PAIRS[:7], engine="trl", tokens_per_device=64, activation_checkpointing=True)
+    assert [step.step for step in steps] == list(range(1, 8)) and {step.steps for step in steps} == {7}
+    assert steps[0].loss == pytest.approx(0.6931, abs=1e-3) and steps[0].figures["margin"] == pytest.approx(0.0, abs=1e-3)
+    assert steps[-1].loss < 0.6 and steps[-1].figures["accuracy"] == 1
+    assert models_alive() == before
+    assert (
+        AutoModelForCausalLM.from_pretrained(tmp_path / "out").num_parameters() == AutoModelForCausalLM.from_pretrained(tiny_model).num_parameters()
+    )
+
+
+def test_a_step_in_parts_has_the_gradient_and_the_figures_of_the_whole(tiny_model: Path) -> None:
+    """Pairs of different lengths, some of whose tokens were forced."""
+    from transformers import AutoTokenizer
+
+    ids = tuple(range(10, 22))
+    pairs = [
+        replace(pair, chosen_token_ids=ids[: number + 4], rejected_token_ids=ids[::-1][: 9 - number], chosen_forced=((1, 3),))
+        for number, pair in enumerate(PAIRS[:6])
+    ]
+    example = OpenDPO(DPO())._example
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    whole, part = (
+        descend(DPOJob(str(tiny_model), [example(tokenizer, pair) for pair in pairs], 1, 6, OWN | DESCENT, tokens, None, 0))
+        for tokens in (10_000, 150)
+    )
+    assert_same(part, whole, *FIGURES.values())
+    free = [replace(pair, chosen_forced=()) for pair in pairs]
+    other, _ = descend(DPOJob(str(tiny_model), [example(tokenizer, pair) for pair in free], 1, 6, OWN | DESCENT, 1, None, 0))
+    assert (other - whole[0]).norm() > 0.1 * whole[0].norm()
+
+
+def test_the_collator_brings_the_sampled_tokens_and_masks_forced_ones() -> None:
+    from selfimprove.training.trl.pairs import PairCollator
+
+    pair = {"prompt_ids": [5, 6], "chosen_ids": [7, 8, 9, 3], "rejected_ids": [4, 3], "chosen_forced": [[1, 3]], "rejected_forced": []}
+    batch = PairCollator([{}, pair], 0)([{"place": 1, "prompt_ids": [1], "chosen_ids": [1, 1], "rejected_ids": [1, 1]}])
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9, 3], [5, 6, 4, 3, 0, 0]]
+    assert batch["completion_mask"].tolist() == [[0, 0, 1, 0, 0, 1], [0, 0, 1, 1, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1] * 6, [1, 1, 1, 1, 0, 0]]
 
 
 def test_forced_tokens_do_not_count(tiny_model: Path, tmp_path: Path) -> None:
@@ -89,7 +139,9 @@ def test_what_cannot_be_trained_on_is_an_error_with_a_fix(tiny_model: Path, tmp_
     with pytest.raises(UserError, match=r"all 1 pairs are longer than max_length=64; the shortest has \d+ tokens: raise max_length of DPO"):
         fit(tiny_model, tmp_path / "out", [replace(PAIRS[0], rejected="1" * 200)])
     with pytest.raises(UserError, match="optim"):
-        DPO(options={"optim": "sgd"}).open()
+        DPO(engine="small", options={"optim": "sgd"}).open()
+    with pytest.raises(UserError, match="DPO plans its batches itself: remove `gradient_accumulation_steps` from its options"):
+        fit(tiny_model, tmp_path / "out", engine="trl", options={"gradient_accumulation_steps": 2})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alive import models_alive
+from one_step import DESCENT, assert_same, descend
 from tiny_model import make_tiny_model
 
 from selfimprove.checkpoints.students import drop_layers
 from selfimprove.errors import UserError
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.training.on_policy_distillation import OnPolicyDistillation
+from selfimprove.training.trl.distillation import DistillationJob
 
 pytestmark = pytest.mark.trl
 
@@ -43,8 +46,9 @@ def test_a_smaller_student_comes_closer_to_its_teacher(teacher: Path, tmp_path: 
     import torch
     from safetensors.torch import load_file
 
-    student = drop_layers(teacher, 2, tmp_path / "student")
+    alive, student = models_alive(), drop_layers(teacher, 2, tmp_path / "student")
     steps = fit(teacher, student, tmp_path / "out")
+    assert models_alive() == alive
     assert [step.step for step in steps] == list(range(1, 31)) and {step.steps for step in steps} == {30}
     first, last = (sum(step.loss for step in part) / 5 for part in (steps[:5], steps[-5:]))
     assert 0 <= last < 0.7 * first
@@ -52,6 +56,25 @@ def test_a_smaller_student_comes_closer_to_its_teacher(teacher: Path, tmp_path: 
     saved, before = load_file(tmp_path / "out/model.safetensors"), load_file(student / "model.safetensors")
     assert saved.keys() == before.keys() and {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
     assert torch.equal(saved["lm_head.weight"], saved["model.embed_tokens.weight"])
+
+
+def test_trl_trains_with_its_own_optimizer_and_leaves_nothing_behind(teacher: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    before, student = models_alive(), drop_layers(teacher, 2, tmp_path / "student")
+    steps = fit(teacher, student, tmp_path / "out", engine="trl", steps=15, tokens_per_device=60, activation_checkpointing=True)
+    first, last = (sum(step.loss for step in part) / 5 for part in (steps[:5], steps[-5:]))
+    assert len(steps) == 15 and 0 <= last < 0.7 * first
+    assert models_alive() == before
+    AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+
+
+def test_a_step_in_parts_has_the_gradient_of_the_whole(teacher: Path, tiny_model: Path) -> None:
+
+    chats = [{"prompt": list(row.messages)} for row in ROWS]
+    own = {"max_completion_length": 8, "beta": 1.0, **DESCENT}
+    whole, part = (descend(DistillationJob(str(tiny_model), str(teacher), chats, 8, 8, own, tokens, None, 0)) for tokens in (10_000, 60))
+    assert_same(part, whole)
 
 
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn(teacher: Path, tmp_path: Path) -> None:
@@ -67,7 +90,7 @@ def test_what_cannot_be_trained_is_an_error_with_a_fix(teacher: Path, tiny_model
     with pytest.raises(UserError, match="no questions"):
         fit(teacher, tiny_model, tmp_path / "out", [])
     with pytest.raises(UserError, match="optim"):
-        fit(teacher, tiny_model, tmp_path / "out", options={"optim": "sgd"})
+        fit(teacher, tiny_model, tmp_path / "out", engine="small", options={"optim": "sgd"})
     with pytest.raises(UserError, match="nowhere does not exist"):
         fit(tmp_path / "nowhere", tiny_model, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["other"]

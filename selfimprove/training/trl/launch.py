@@ -33,11 +33,11 @@ def launch(job: Job, into: Path, workers: Workers = ALONE, threads: int | None =
     if workers.count > 1:
         yield from train_on_workers(job, into, workers, threads)
     else:
-        yield from run_training(lambda on_step: _fit(job, on_step), job.folder, into, threads, job.figures)
+        yield from run_training(lambda on_step: fit_here(job, on_step), job.folder, into, threads, job.figures)
 
 
-def _fit(job: Job, on_step: OnStep) -> Any:
-    """The trained model of the only worker."""
+def fit_here(job: Job, on_step: OnStep) -> Any:
+    """Train in this process and return the model to save. `on_step` is called after each optimizer step."""
     from selfimprove.training.steps import watch
     from selfimprove.training.trl.arguments import shared_arguments
 

@@ -23,17 +23,18 @@ FLAT = frozenset(
 """Model types in which attention alone mixes tokens, and keeps rows laid end to end apart by their positions. Others get padded rows."""
 
 
-def load_causal_lm(folder: str, *, empty: bool = False, frozen: bool = False, **options: Any) -> Any:
+def load_causal_lm(folder: str, *, empty: bool = False, frozen: bool = False, padded: bool = False, **options: Any) -> Any:
     """A causal language model in main memory, in float32, which the optimizer needs.
 
     Args:
         folder: the model's folder.
         empty: leave the weights without values. They take no memory before they get some.
         frozen: whether the weights are not trained themselves, but adapters on them. Those need no more precision than the computing type.
+        padded: whether rows are padded, not laid end to end.
         options: passed to `from_pretrained`, over what is chosen here.
     """
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    ours: dict[str, Any] = {"dtype": computing_type() if frozen else torch.float32, "attn_implementation": attention(config)}
+    ours: dict[str, Any] = {"dtype": computing_type() if frozen else torch.float32, "attn_implementation": attention(config, padded)}
     if torch.cuda.is_available() and is_kernels_available():
         ours["use_kernels"] = True
     if not empty:
@@ -51,15 +52,18 @@ def load_causal_lm(folder: str, *, empty: bool = False, frozen: bool = False, **
     return model
 
 
-def attention(config: Any) -> str | None:
-    """Flash attention if a package for it is installed, else torch's for rows of different lengths, else (None) what transformers chooses."""
+def attention(config: Any, padded: bool = False) -> str | None:
+    """Flash attention if a package for it is installed, else torch's for rows of different lengths, else (None) what transformers chooses.
+
+    Torch's for rows of different lengths does not take padded rows.
+    """
     if not torch.cuda.is_available() or computing_type() is not torch.bfloat16:
         return None
     if is_flash_attn_3_available():
         return "flash_attention_3"
     if is_flash_attn_2_available():
         return "flash_attention_2"
-    return varlen.NAME if config.model_type in varlen.PLAIN and torch.cuda.get_device_capability() >= (8, 0) else None
+    return varlen.NAME if not padded and config.model_type in varlen.PLAIN and torch.cuda.get_device_capability() >= (8, 0) else None
 
 
 def lies_flat(config: Any, chosen: str | None = None) -> bool:
