@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from selfimprove.errors import UserError
-from selfimprove.protocols import WorkerPart
+from selfimprove.protocols import Reinforcer, WorkerPart
 
 Roles = Mapping[str, Sequence[WorkerPart]]
 """The parts that may be opened in each role. A role holds one part at a time."""
@@ -117,7 +117,14 @@ def divide(roles: Roles, nodes: Iterable[float]) -> GPUShares:
     for role, parts in roles.items():
         for part in parts:
             whole.require_room(role, part)
-    return replace(whole, in_turns=tuple(role for role, processes in whole.largest().items() if processes))
+    in_turns = tuple(role for role, processes in whole.largest().items() if processes)
+    asking = next((part for parts in roles.values() for part in parts if isinstance(part, Reinforcer) and part.needs_rollouts), None)
+    if asking and SAMPLER in in_turns:
+        raise UserError(
+            f"{type(asking).__name__} learns from rollouts of the sampler, so both need GPUs at once, but together they need more than the "
+            f'{sum(have):g} that there are: lower the resources of one, or set {type(asking).__name__}(rollouts="trainer")'
+        )
+    return replace(whole, in_turns=in_turns)
 
 
 def nodes_on_demand() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from selfimprove.protocols import WorkerPart
-from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -21,7 +20,7 @@ def roles(workflow: Workflow) -> dict[str, list[WorkerPart]]:
         "reward model": [*scorers],
         "embedder": [difficulty.embedder] if difficulty else [],
         "teacher": [teacher.sampler] if teacher and not teacher.model else [],
-        "verifier": [VerifierPool(workflow.verifier, workflow.verifier_deadline)],
+        "verifier": [workflow.verifiers],
     }
     found = {role: [part for part in several if part is not None] for role, several in parts.items()}
     return {role: several for role, several in found.items() if several}

@@ -140,7 +140,7 @@ def test_what_is_too_much_at_once_takes_turns_and_explicit_numbers_win(sampler: 
 
 
 def test_the_largest_part_of_a_role_counts() -> None:
-    shares = divide({"sampler": [VLLM()], "trainer": [SFT(), DPO(resources=Resources(gpus=4)), GRPO()]}, [4])
+    shares = divide({"sampler": [VLLM()], "trainer": [SFT(), DPO(resources=Resources(gpus=4)), GRPO(rollouts="trainer")]}, [4])
     assert shares.in_turns == ("sampler", "trainer")
     assert [shares.of(part) for part in (SFT(), GRPO(), VLLM())] == [1.0, 1.0, 1.0]
 
@@ -174,6 +174,15 @@ def test_parts_that_do_not_compute_on_gpus_take_none_whatever_else_they_reserve(
     parts: Sequence[WorkerPart] = (verifier, endpoint)
     for gpus, part in ((gpus, part) for gpus in (1, 8) for part in parts):
         assert divide({"sampler": [part]}, [gpus]).needed(part) == []
+
+
+def test_a_part_that_needs_the_sampler_while_it_works_is_refused_where_they_would_take_turns() -> None:
+    asking = GRPO(resources=Resources(gpus=2))
+    with pytest.raises(UserError, match="GRPO learns from rollouts of the sampler, so both need GPUs at once, but together"):
+        divide({"sampler": [sampler(2)], "trainer": [SFT(), asking]}, [2])
+    assert divide({"sampler": [sampler(2)], "trainer": [asking]}, [4]).in_turns == ()
+    alone = GRPO(rollouts="trainer", resources=Resources(gpus=2))
+    assert divide({"sampler": [sampler(2)], "trainer": [alone]}, [2]).in_turns == ("sampler", "trainer")
 
 
 def test_two_that_are_open_at_once_never_exceed_the_nodes() -> None:
