@@ -15,7 +15,8 @@ import pytest
 from selfimprove import UserError
 from selfimprove.protocols.worker_part import ROLE
 from selfimprove.records import Checkpoint
-from selfimprove.sampling import engine_sleep, open_vllm
+from selfimprove.sampling import engine as engine_module
+from selfimprove.sampling import engine_sleep
 from selfimprove.sampling.open_vllm import OpenVLLM
 
 
@@ -58,12 +59,11 @@ def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     def start(engine: FakeEngine) -> tuple[OpenVLLM, Serve]:
         sampler = OpenVLLM({})
         samplers.append(sampler)
-        monkeypatch.setattr(open_vllm, "engine_defaults", lambda *_: {})
+        monkeypatch.setattr(engine_module, "engine_defaults", lambda *_: {})
         monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **_: engine))
-        monkeypatch.setitem(sys.modules, "selfimprove.sampling.budget_forcing", SimpleNamespace(BudgetForcing=object))
 
         def serve(name: str) -> None:
-            sampler._run(lambda: sampler._serve(Checkpoint(name, str(tmp_path / name), None, 0, name, "")))
+            sampler._run(lambda: sampler._serve(Checkpoint(name, str(tmp_path / name), None, 0, name, ""), False))
 
         serve("a")
         return sampler, serve
