@@ -31,6 +31,8 @@ class Engine:
         self.served: Checkpoint | None = None
         self._built: tuple[Any, ...] = ()
         """The architecture and the tokenizer that the engine was started with."""
+        self._apart = False
+        """Whether it runs in a process of its own."""
         self._asleep = 0
         """The level of its sleep; 0 awake."""
         self.forcing = False
@@ -97,7 +99,7 @@ class Engine:
     def _start(self, model: Path) -> None:
         import torch
 
-        own_process = torch.cuda.is_available() if self._own_process is None else self._own_process
+        own_process = self._apart = torch.cuda.is_available() if self._own_process is None else self._own_process
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(own_process))
         from vllm import LLM
 
@@ -123,7 +125,7 @@ class Engine:
 
     def forget_dead(self) -> None:
         """Forget an engine whose process has died, so that `serve` starts another."""
-        if self.llm is None:
+        if self.llm is None or not self._apart:
             return
         from vllm.v1.engine.exceptions import EngineDeadError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +15,9 @@ import pytest
 from selfimprove import UserError
 from selfimprove.protocols.worker_part import ROLE
 from selfimprove.records import Checkpoint
+from selfimprove.sampling import engine as engine_module
 from selfimprove.sampling import engine_sleep
-from selfimprove.sampling.engine import Engine
+from selfimprove.sampling.open_vllm import OpenVLLM
 
 
 class FakeEngine:
@@ -48,72 +49,76 @@ Serve = Callable[[str], None]
 
 
 @pytest.fixture
-def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeEngine], tuple[Engine, Serve]]:
-    """A sampler's engine on a fake one, which serves checkpoint `a`, and a function that has it serve another."""
+def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[FakeEngine], tuple[OpenVLLM, Serve]]]:
+    """A sampler on a fake engine, which serves checkpoint `a`, and a function that asks it to serve another."""
+    samplers = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
 
-    def start(fake: FakeEngine) -> tuple[Engine, Serve]:
-        engine = Engine({}, own_process=False)
-        monkeypatch.setattr("selfimprove.sampling.engine.engine_defaults", lambda *_: {})
-        monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **_: fake))
+    def start(engine: FakeEngine) -> tuple[OpenVLLM, Serve]:
+        sampler = OpenVLLM({})
+        samplers.append(sampler)
+        monkeypatch.setattr(engine_module, "engine_defaults", lambda *_: {})
+        monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **_: engine))
 
         def serve(name: str) -> None:
-            engine.serve(Checkpoint(name, str(tmp_path / name), None, 0, name, ""), forcing=False)
+            sampler._run(lambda: sampler._serve(Checkpoint(name, str(tmp_path / name), None, 0, name, ""), False))
 
         serve("a")
-        return engine, serve
+        return sampler, serve
 
-    return start
+    yield start
+    for sampler in samplers:
+        sampler.close()
 
 
 def test_weights_that_others_replace_are_forgotten_and_read_again_before_the_cache(serving: Any) -> None:
-    engine, serve = serving(fake := FakeEngine())
-    engine.sleep(False)
-    engine.sleep(False)
+    sampler, serve = serving(engine := FakeEngine())
+    sampler.rest()
+    sampler.rest()
     serve("b")
     serve("b")
-    assert fake.did == ["sleep 2", "wake weights", "reload_weights b", "wake kv_cache", "reset"]
-    fake.did.clear()
-    engine.sleep(False)
+    assert engine.did == ["sleep 2", "wake weights", "reload_weights b", "wake kv_cache", "reset"]
+    engine.did.clear()
+    sampler.rest()
     # The training was complete already: the same weights go on after all.
     serve("b")
-    assert fake.did == ["sleep 2", "wake weights", "reload_weights b", "wake kv_cache", "reset"]
+    assert engine.did == ["sleep 2", "wake weights", "reload_weights b", "wake kv_cache", "reset"]
 
 
 def test_weights_that_are_needed_again_are_kept(serving: Any) -> None:
-    engine, serve = serving(fake := FakeEngine())
-    engine.sleep(True)
+    sampler, serve = serving(engine := FakeEngine())
+    sampler.rest(True)
     serve("a")
-    assert fake.did == ["sleep 1", "wake weights", "wake kv_cache", "reset"]
-    fake.did.clear()
-    engine.sleep(True)
+    assert engine.did == ["sleep 1", "wake weights", "wake kv_cache", "reset"]
+    engine.did.clear()
+    sampler.rest(True)
     # A forecast that does not hold costs nothing but time.
     serve("b")
-    assert fake.did == ["sleep 1", "wake weights", "reload_weights b", "wake kv_cache", "reset"]
+    assert engine.did == ["sleep 1", "wake weights", "reload_weights b", "wake kv_cache", "reset"]
 
 
 def test_a_draft_s_weights_are_kept_since_no_checkpoint_has_them(serving: Any) -> None:
-    engine, serve = serving(fake := FakeEngine(speculative=True))
-    engine.sleep(False)
+    sampler, serve = serving(engine := FakeEngine(speculative=True))
+    sampler.rest()
     serve("b")
-    assert fake.did == ["sleep 1", "wake weights", "reload_weights b", "wake kv_cache", "reset"]
+    assert engine.did == ["sleep 1", "wake weights", "reload_weights b", "wake kv_cache", "reset"]
 
 
 def test_an_engine_with_a_gpu_of_its_own_stays_awake(serving: Any) -> None:
-    engine, serve = serving(fake := FakeEngine(sleeps=False))
-    engine.sleep(False)
+    sampler, serve = serving(engine := FakeEngine(sleeps=False))
+    sampler.rest()
     serve("b")
-    assert fake.did == ["reload_weights b", "reset"]
+    assert engine.did == ["reload_weights b", "reset"]
 
 
 def test_an_engine_for_another_architecture_replaces_one_that_sleeps(serving: Any, tmp_path: Path) -> None:
-    engine, serve = serving(fake := FakeEngine())
-    engine.sleep(False)
+    sampler, serve = serving(engine := FakeEngine())
+    sampler.rest()
     (tmp_path / "b" / "config.json").write_text('{"num_hidden_layers": 3}')
     serve("b")
-    assert fake.did == ["sleep 2", "shutdown"]
+    assert engine.did == ["sleep 2", "shutdown"]
 
 
 def test_who_holds_the_memory_is_named_where_waking_fails(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +129,8 @@ def test_who_holds_the_memory_is_named_where_waking_fails(serving: Any, monkeypa
         listed = f"GPU:0\nprocess {os.getpid():>10d} uses     1024.000 MB GPU memory\nprocess {holder.pid:>10d} uses   121856.000 MB GPU memory"
         monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
         monkeypatch.setattr("torch.cuda.list_gpu_processes", lambda device: listed)
-        engine, serve = serving(FakeEngine(full=True))
-        engine.sleep(False)
+        sampler, serve = serving(FakeEngine(full=True))
+        sampler.rest()
         with pytest.raises(UserError) as failed:
             serve("b")
         holder.communicate(b"\n")
@@ -136,7 +141,7 @@ def test_who_holds_the_memory_is_named_where_waking_fails(serving: Any, monkeypa
 
 def test_a_failure_that_nobody_can_explain_stays_as_it_is(serving: Any) -> None:
     assert engine_sleep.holders() == ""
-    engine, serve = serving(FakeEngine(full=True))
-    engine.sleep(False)
+    sampler, serve = serving(FakeEngine(full=True))
+    sampler.rest()
     with pytest.raises(RuntimeError, match="out of memory"):
         serve("b")
