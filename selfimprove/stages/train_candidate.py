@@ -16,7 +16,6 @@ from selfimprove.stages.roll_out import roll_out
 from selfimprove.stages.train import fitting, train
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.shards import JudgedShards, stored
-from selfimprove.verification.pool import VerifierPool
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _reinforce(context: RunContext, start: Checkpoint, collected: Collected, num
     prompts = [ReinforcementPrompt(problem, workflow.prompter.messages(problem), workflow.delimiters) for problem in within_reach]
     write_json(folder / "prompts.json", [problem.id for problem in within_reach])
     part: Any = workflow.reinforcement
-    verifiers = part.verifiers or VerifierPool(workflow.verifier, workflow.verifier_deadline)
+    verifiers = part.verifiers or workflow.verifiers
     candidate, steps = train(
         context,
         start,
