@@ -77,8 +77,8 @@ def check(workflow: Workflow) -> dict[str, Any]:
         sets = kept, eval_problems
     if model is not None:
         findings.append(Finding("model", True, "; ".join([str(model), *notes(model)])))
-        if isinstance(workflow.trainer, SFT):
-            room = _attempt("memory", findings, lambda: training_room(workflow.trainer, model, gpu_memory()))
+        if isinstance(trainer := workflow.trainer, SFT):
+            room = _attempt("memory", findings, lambda: training_room(trainer, model, gpu_memory()))
             findings += [Finding("memory", *room)] if room else []
     if workflow.teacher is not None:
         findings.append(_teacher(workflow, workflow.teacher))
