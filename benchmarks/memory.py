@@ -92,16 +92,13 @@ def _training(engine: Engine, folder: Path, length: int, checkpointing: bool) ->
         return "bfloat16", lambda: _stock(folder, tokenizer, rows, checkpointing)
 
     import torch
-    from selfimprove.training.world import World
 
-    from selfimprove.records import Checkpoint
-    from selfimprove.training.sft import SFT
-    from selfimprove.training.small.lean_loop import computing_type
+    from selfimprove.training.precision import computing_type
+    from selfimprove.training.small.sft import fit_small
 
-    opened = SFT(epochs=1, batch_size=ROWS, max_length=4096).open()
-    start = Checkpoint("base", str(folder), None, 0, "", "")
+    arguments = {"max_steps": 2, "per_device_train_batch_size": ROWS, "learning_rate": 1e-4, "max_length": 4096}
     half: Precision = "bfloat16" if computing_type() is torch.bfloat16 else "float32"
-    return half, lambda: opened._fit(start, tokenizer, rows, 7, lambda *step: True, World())
+    return half, lambda: fit_small(str(folder), tokenizer, rows, arguments, None, 7, lambda *step: True)
 
 
 def _stock(folder: Path, tokenizer: Any, rows: list[dict[str, list[int]]], checkpointing: bool) -> None:

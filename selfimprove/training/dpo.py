@@ -77,7 +77,7 @@ class DPO(Trainer):
         return self.gpus
 
     @property
-    def own_workers(self) -> bool:
+    def starts_workers(self) -> bool:
         """Whether it trains in workers of Ray Train, which reserve the GPUs."""
         return self.gpus > 1
 
@@ -122,7 +122,7 @@ class OpenDPO(RowTrainer[DPO]):
             )
         else:
             job = DPOJob(start.path, pairs, part.epochs, part.batch_size, own, part.tokens_per_device, part.activation_checkpointing, seed)
-            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus), part.threads)
+            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus, part.resources.gpus), part.threads)
 
     def _example(self, tokenizer: Any, pair: Pair) -> dict[str, Any]:
         example: dict[str, Any] = {}

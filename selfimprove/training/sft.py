@@ -75,7 +75,7 @@ class SFT(Trainer):
     threads: PositiveInt | None = None
     """Threads for torch in each worker. None: one for each core that it may use."""
     resources: Resources = Resources()
-    """What its process reserves. With `gpus` above one, each worker reserves a GPU and as many CPUs besides."""
+    """What its process reserves. With `gpus` above one, each worker reserves as many CPUs besides, and `resources.gpus` GPUs (None: one)."""
 
     @model_validator(mode="after")
     def _one_process(self) -> SFT:
@@ -135,7 +135,7 @@ class OpenSFT(RowTrainer[SFT]):
             )
         else:
             job = SFTJob(start.path, examples, part.batch_size, own, part.lora, part.tokens_per_device, part.activation_checkpointing, seed)
-            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus), part.threads)
+            yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus, part.resources.gpus), part.threads)
 
     def _example(self, tokenizer: Any, row: AcceptedTrace) -> Example:
         prompt, completion = tokenize_row(tokenizer, row)

@@ -41,7 +41,7 @@ def test_small_has_its_own_optimizer(trainer: Any) -> None:
 @pytest.mark.parametrize("trainer", (SFT, DPO))
 def test_several_workers_take_equal_shares(trainer: Any) -> None:
     part = trainer(gpus=4, nodes=2)
-    assert part.devices == 4 and part.own_workers and not takes_small(part) and not trainer().own_workers
+    assert part.devices == 4 and part.starts_workers and not takes_small(part) and not trainer().starts_workers
     with pytest.raises(ValidationError, match="gpus=4 cannot be spread evenly over nodes=3"):
         trainer(gpus=4, nodes=3)
     with pytest.raises(ValidationError, match="engine='small' trains in one process"):

@@ -57,17 +57,17 @@ def train_on_workers(job: Job, into: Path, workers: Workers, threads: int | None
     into = into.resolve()
     store = into.with_name(f".{into.name}.training")
     with _connected():
-        on_gpus = _on_gpus(workers)
+        share = _share(workers)
         board = ray.remote(num_cpus=0)(Board).remote()
         task = Task(job, into, board, threads, workers.nodes, f"{tempfile.gettempdir()}/selfimprove-{uuid.uuid4().hex}")
         trainer = TorchTrainer(
             work,
             train_loop_config={"task": task},
-            torch_config=TorchConfig(backend="nccl" if on_gpus else "gloo"),
+            torch_config=TorchConfig(backend="nccl" if share else "gloo"),
             scaling_config=ScalingConfig(
                 num_workers=workers.count,
-                use_gpu=on_gpus,
-                resources_per_worker={"CPU": max(workers.cpus, 0.01)} | ({"GPU": 1} if on_gpus else {}),
+                use_gpu=bool(share),
+                resources_per_worker={"CPU": max(workers.cpus, 0.01)} | ({"GPU": share} if share else {}),
                 placement_strategy="STRICT_PACK" if workers.nodes == 1 else "STRICT_SPREAD" if workers.nodes == workers.count else "PACK",
             ),
             run_config=RunConfig(
@@ -122,24 +122,23 @@ def _connected() -> Iterator[None]:
         ray.shutdown()
 
 
-def _on_gpus(workers: Workers) -> bool:
-    """Whether the cluster has GPUs for the workers.
+def _share(workers: Workers) -> float:
+    """GPUs that each worker reserves; 0 on a cluster without any.
 
     Raises:
-        UserError: it has GPUs, but not on enough nodes. Ray would wait for ever.
+        UserError: the cluster has GPUs, but not on enough nodes. Ray would wait for ever.
     """
     import ray
 
-    if not ray.cluster_resources().get("GPU"):
-        return False
-    needed = workers.count // workers.nodes
+    share = (1.0 if workers.gpus is None else workers.gpus) if ray.cluster_resources().get("GPU") else 0.0
+    needed = share * workers.count / workers.nodes
     wide = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0.0) >= needed]
     if len(wide) < workers.nodes and not os.environ.get("SELFIMPROVE_AUTOSCALE"):
         raise UserError(
-            f"training on {workers.count} GPUs takes {workers.nodes} nodes with {needed} GPUs each, but the cluster has {len(wide)}: "
+            f"training in {workers.count} workers takes {workers.nodes} nodes with {needed:g} GPUs each, but the cluster has {len(wide)}: "
             "change gpus and nodes of the trainer, or set SELFIMPROVE_AUTOSCALE=1 if nodes are started on demand"
         )
-    return True
+    return share
 
 
 def _last_line(error: BaseException) -> str:

@@ -14,3 +14,5 @@ class Workers:
     """Nodes that they are spread over evenly."""
     cpus: float = 0.5
     """CPUs that the scheduler counts for each."""
+    gpus: float | None = None
+    """GPUs that each reserves. None: one, if the cluster has any."""

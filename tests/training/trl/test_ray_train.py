@@ -126,5 +126,5 @@ def test_a_setting_that_the_trainer_refuses_is_not_tried_again(tiny_model: Path,
 def test_gpus_that_no_node_has_are_refused_at_once(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 8.0})
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"GPU": 4.0}}, {"Alive": True, "Resources": {"GPU": 4.0}}])
-    with pytest.raises(UserError, match="training on 8 GPUs takes 1 nodes with 8 GPUs each, but the cluster has 0"):
+    with pytest.raises(UserError, match="training in 8 workers takes 1 nodes with 8 GPUs each, but the cluster has 0"):
         next(train_on_workers(job(SFTJob, tiny_model), tmp_path / "out", Workers(8), 1))

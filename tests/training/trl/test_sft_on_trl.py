@@ -78,7 +78,7 @@ def test_forced_tokens_have_no_loss_in_any_part(tiny_model: Path, tmp_path: Path
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32")
     rows, losses = [], []
-    for row in ROWS[:4]:
+    for row in ROWS[1:5]:
         prompt, completion = tokenize_row(tokenizer, row)
         rows.append(replace(row, completion_token_ids=tuple(completion), forced=((1, 3),)))
         scored = model(input_ids=torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
