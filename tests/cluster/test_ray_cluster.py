@@ -260,7 +260,7 @@ def test_a_frozen_worker_is_ended_and_its_call_run_again(tmp_path: Path, cluster
 
 
 def test_resources_that_the_cluster_lacks_are_refused_at_once(cluster: RayCluster) -> None:
-    with pytest.raises(UserError, match=r"with the giant this run reserves 4000\.\d CPU, but the cluster has"):
+    with pytest.raises(UserError, match=r"with the giant this run reserves 4000(\.\d)? CPU, but the cluster has"):
         cluster.open("giant", Echo(Resources(cpus=4000)))
 
 
