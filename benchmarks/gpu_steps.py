@@ -10,14 +10,18 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.figures import Figure, figure
 from benchmarks.random_models import QWEN, SMALL, random_model, random_rows, shape
 from selfimprove.checkpoints.memory import Engine, training_memory
 from selfimprove.checkpoints.shape import Shape, read_shape
+from selfimprove.terminal.progress import NoProgress
 
 COMMAND = "python -m benchmarks.gpu --only"
 TINY = shape(64, 128, 2, 2, 1, vocabulary=49_152, tied=True)
@@ -209,25 +213,46 @@ def stock(name: str, rows: int, length: int, folder: Path, small: bool) -> list[
     return [figure(told, "", [_rate(iter(ticks))], f"{COMMAND} stock-{name}-{length}", "1/s")]
 
 
-def grpo(folder: Path, small: bool) -> list[Figure]:
-    """Reinforcement: seconds of a step, rollouts included."""
-    from selfimprove import GRPO, LastNumber
-    from selfimprove.records import Checkpoint, Problem, ReinforcementPrompt
-    from selfimprove.verification.pool import VerifierPool
+class Moments(NoProgress):
+    """Notes when each optimizer step was done."""
 
-    place, steps, began = model("135M", folder, small), 3 if small else 5, time.perf_counter()
-    prompts = [ReinforcementPrompt(Problem(f"p{n}", "", str(n), "bench"), ({"role": "user", "content": f"{n} + 0 ="},)) for n in range(8)]
-    few, tokens_each = (2, 8) if small else (8, 256)
-    verifiers = VerifierPool(LastNumber(), processes=1 if small else None)
-    opened = GRPO(steps=steps, problems_per_step=few, group_size=few, max_tokens=tokens_each, verifiers=verifiers).open()
-    moments, tokens = [began], []
-    with tempfile.TemporaryDirectory() as scratch:
-        for step in opened.train(Checkpoint("base", str(place), None, 0, "", ""), prompts, Path(scratch) / "out", 7):
-            moments.append(time.perf_counter())
-            tokens.append(step.figures["rollout_tokens"])
-    seconds = [after - before for before, after in pairwise(moments[1:])]
-    note = f"{statistics.median(tokens):,.0f} rollout tokens a step"
-    return [figure("135M: seconds of a GRPO step", "", seconds, f"{COMMAND} grpo", "s", note)]
+    def __init__(self) -> None:
+        self.when = [time.perf_counter()]
+
+    def advance(self, items: int, **_: Any) -> None:
+        if items:
+            self.when.append(time.perf_counter())
+
+
+def grpo(rollouts: Literal["sampler", "trainer"], folder: Path, small: bool) -> list[Figure]:
+    """Reinforcement as in a run: seconds of a step, rollouts included."""
+    from selfimprove import GRPO, SFT, VLLM, InlineCluster, LastNumber, RayCluster, Workflow
+    from selfimprove.checkpoints.folders import describe_folder
+    from selfimprove.problems.addition import Addition
+    from selfimprove.records import ReinforcementPrompt
+    from selfimprove.stages.context import RunContext
+    from selfimprove.stages.roll_out import roll_out
+    from selfimprove.stages.train import train as train_stage
+    from selfimprove.storage.run_folder import RunFolder
+
+    place, few, longest, source = model("135M", folder, small), 2 if small else 8, 8 if small else 256, Addition(size=8)
+    base, problems = describe_folder(place, "base"), list(source.load())
+    part = GRPO(steps=3 if small else 6, problems_per_step=few, group_size=few, max_tokens=longest, rollouts=rollouts)
+    workflow = Workflow(
+        name="bench", problems=source, eval_problems=1, verifier=LastNumber(), sampler=VLLM(engine={"max_model_len": 2048}), trainer=SFT()
+    )
+    prompts = [ReinforcementPrompt(problem, workflow.prompter.messages(problem)) for problem in problems]
+    part, moments = replace(part, verifiers=workflow.verifiers), Moments()
+    with tempfile.TemporaryDirectory() as scratch, closing(InlineCluster() if small else RayCluster()) as cluster:
+        context = RunContext(
+            workflow=workflow, run=RunFolder(Path(scratch)), cluster=cluster, base=base, problems=problems, eval_problems=[], progress=moments
+        )
+        answer = partial(roll_out, context, problems=problems, verifiers=workflow.verifiers)
+        _, steps = train_stage(context, base, prompts, Path(scratch) / "grpo", "grpo", trainer=part, roll_out=answer)
+    # The first two steps wait for kernels and, where the sampler writes, for its engine.
+    seconds = [after - before for before, after in pairwise(moments.when)][1 if small else 2 :]
+    note = f"{statistics.median(step.figures['rollout_tokens'] for step in steps):,.0f} rollout tokens a step"
+    return [figure(f"135M: seconds of a GRPO step, rollouts by the {rollouts}", "", seconds, f"{COMMAND} grpo-{rollouts}", "s", note)]
 
 
 STEPS: dict[str, tuple[Callable[[Path, bool], list[Figure]], float]] = {
@@ -236,11 +261,12 @@ STEPS: dict[str, tuple[Callable[[Path, bool], list[Figure]], float]] = {
     "stock-135M-512": (lambda folder, small: stock("135M", 32, 512, folder, small), 50),
     "train-1.5B-2048": (lambda folder, small: train("1.5B", 8, 2048, folder, small), 80),
     "train-1.5B-8000": (lambda folder, small: train("1.5B", 8, 8000, folder, small), 80),
-    "loop-135M": (lambda folder, small: loop("135M", folder, small), 150),
-    "bare-135M": (lambda folder, small: bare("135M", folder, small), 120),
-    "loop-1.5B": (lambda folder, small: loop("1.5B", folder, small), 150),
-    "bare-1.5B": (lambda folder, small: bare("1.5B", folder, small), 120),
-    "grpo": (grpo, 60),
+    "loop-135M": (lambda folder, small: loop("135M", folder, small), 110),
+    "bare-135M": (lambda folder, small: bare("135M", folder, small), 90),
+    "loop-1.5B": (lambda folder, small: loop("1.5B", folder, small), 120),
+    "bare-1.5B": (lambda folder, small: bare("1.5B", folder, small), 100),
+    "grpo-sampler": (partial(grpo, "sampler"), 100),
+    "grpo-trainer": (partial(grpo, "trainer"), 60),
 }
 """Each step with the seconds after which it is ended."""
-NEED_VLLM = frozenset({"loop-135M", "bare-135M", "loop-1.5B", "bare-1.5B"})
+NEED_VLLM = frozenset({"loop-135M", "bare-135M", "loop-1.5B", "bare-1.5B", "grpo-sampler"})
