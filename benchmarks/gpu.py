@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, hand_on, number, taken
-from benchmarks.gpu_steps import NEED_VLLM, SHAPES, STEPS, TOKENS
+from benchmarks.gpu_models import SHAPES
+from benchmarks.gpu_sampling import TOKENS
+from benchmarks.gpu_steps import NEED_VLLM, STEPS
 
 HEAD = """# How fast is it on one GPU?
 
