@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, hand_on, number, taken
-from benchmarks.gpu_steps import NEED_VLLM, SHAPES, STEPS, TOKENS
+from benchmarks.gpu_models import SHAPES
+from benchmarks.gpu_sampling import TOKENS
+from benchmarks.gpu_steps import NEED_VLLM, STEPS
 
 HEAD = """# How fast is it on one GPU?
 
@@ -67,6 +69,14 @@ def ratios(figures: Mapping[str, Figure]) -> Iterator[Figure]:
             sampled = f"{model}: sampled tokens/s {{}}, {tokens:,} tokens"
             name = f"{model}: sampled tokens/s in the loop ÷ bare vLLM, {tokens:,} tokens"
             yield from divided(name, "≥ 0.95", sampled.format("in the loop"), sampled.format("of bare vLLM"), f"… loop-{model} bare-{model}")
+    told = "135M: seconds of a GRPO step, rollouts by the {}"
+    yield from divided(
+        "135M: GRPO step, rollouts by the trainer ÷ by the sampler",
+        "≥ 4",
+        told.format("trainer"),
+        told.format("sampler"),
+        "… grpo-sampler grpo-trainer",
+    )
     rows = "135M, 32 rows of up to 512 tokens: "
     told = f"{rows}trained tokens/s ÷ tuned stock `SFTTrainer`"
     yield from divided(told, "≥ 1.3", f"{rows}trained tokens/s", f"{rows}tokens/s of tuned stock `SFTTrainer`", "… train-135M-512 stock-135M-512")

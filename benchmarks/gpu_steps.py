@@ -9,30 +9,23 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.figures import Figure, figure
-from benchmarks.random_models import QWEN, SMALL, random_model, random_rows, shape
+from benchmarks.gpu_models import COMMAND, model
+from benchmarks.gpu_sampling import bare, loop
+from benchmarks.random_models import random_rows
 from selfimprove.checkpoints.memory import Engine, training_memory
-from selfimprove.checkpoints.shape import Shape, read_shape
+from selfimprove.checkpoints.shape import read_shape
+from selfimprove.terminal.progress import NoProgress
 
-COMMAND = "python -m benchmarks.gpu --only"
-TINY = shape(64, 128, 2, 2, 1, vocabulary=49_152, tied=True)
-SHAPES = {"135M": SMALL, "1.5B": QWEN["1.5B"]}
-TOKENS = {30: 4096, 1000: 768}
-"""Output lengths, and the number of requests of each."""
 GIB = 1 << 30
-
-
-def model(name: str, folder: Path, small: bool) -> Path:
-    """The folder of a random model, made once."""
-    import torch
-
-    of: Shape = TINY if small else SHAPES[name]
-    return random_model(folder / ("tiny" if small else name), of, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def matmul(folder: Path, small: bool) -> list[Figure]:
@@ -46,74 +39,6 @@ def matmul(folder: Path, small: bool) -> list[Figure]:
         (left @ right)[0, 0].item()
         rates.append(2 * size**3 / (time.perf_counter() - began) / 1e12)
     return [figure("bf16 matmul peak", "", [max(rates)], f"{COMMAND} matmul", "TFLOP/s", f"{size} × {size}")]
-
-
-def _requests(count: int, tokens: int) -> tuple[list[Any], Sequence[Any]]:
-    from selfimprove import PlainQuestion, Sampling
-    from selfimprove.records import Problem
-    from selfimprove.sampling.sampling import requests_for
-
-    problems = [Problem(f"p{n}", f"Tell a story about {n}, and compute {n} + {7 * n}.", str(8 * n), "bench") for n in range(count)]
-    return problems, requests_for(problems, PlainQuestion(), Sampling(n=1, temperature=0.8, max_tokens=tokens), f"bench-{tokens}")
-
-
-def _counts(small: bool) -> dict[int, int]:
-    return {tokens: 8 if small else count for tokens, count in TOKENS.items() if not small or tokens == 30}
-
-
-def loop(name: str, folder: Path, small: bool) -> list[Figure]:
-    """Sampling as in a run: Ray actor, verdicts, shards on disk."""
-    from selfimprove import VLLM, LastNumber, RayCluster
-    from selfimprove.checkpoints.folders import describe_folder
-    from selfimprove.sampling.stream import stream_traces
-    from selfimprove.storage.shards import JudgedShards
-    from selfimprove.verification.pool import VerifierPool
-    from selfimprove.verification.stream import stream_verdicts
-
-    checkpoint, command = describe_folder(model(name, folder, small), "base"), f"{COMMAND} loop-{name}"
-    sampler, pool = VLLM(engine={"max_model_len": 2048}), VerifierPool(LastNumber())
-    figures = []
-    with RayCluster() as cluster:
-
-        def sample(problems: list[Any], requests: Sequence[Any]) -> float:
-            with tempfile.TemporaryDirectory() as place:
-                began, shards, tokens = time.perf_counter(), JudgedShards(Path(place), requests), 0
-                for judged in stream_verdicts(pool, problems, stream_traces(sampler, checkpoint, [requests], cluster), cluster):
-                    shards.add(judged)
-                    tokens += sum(item.trace.output_tokens for item in judged)
-                return tokens / (time.perf_counter() - began)
-
-        began = time.perf_counter()
-        sample(*_requests(1, 8))
-        figures.append(figure(f"{name}: first start, to the first trace", "≤ 40 s", [time.perf_counter() - began], command, "s"))
-        for tokens, count in _counts(small).items():
-            problems, requests = _requests(count, tokens)
-            sample(problems[:4], requests[:4])
-            rate = sample(problems, requests)
-            figures.append(figure(f"{name}: sampled tokens/s in the loop, {tokens:,} tokens", "", [rate], command, "1/s", f"{count:,} requests"))
-    return figures
-
-
-def bare(name: str, folder: Path, small: bool) -> list[Figure]:
-    """`LLM.generate` with vLLM's own defaults, on the same requests."""
-    from vllm import LLM, SamplingParams, TokensPrompt
-
-    engine = LLM(model=str(model(name, folder, small)), dtype="bfloat16", max_model_len=2048, use_tqdm_on_load=False)
-    tokenizer, figures = engine.get_tokenizer(), []
-
-    def generate(requests: Sequence[Any]) -> float:
-        began = time.perf_counter()
-        chats = [tokenizer.apply_chat_template(list(one.messages), add_generation_prompt=True, return_dict=False) for one in requests]
-        settings = [SamplingParams(temperature=one.temperature, top_p=one.top_p, max_tokens=one.max_tokens, seed=one.seed) for one in requests]
-        outputs = engine.generate([TokensPrompt(prompt_token_ids=chat) for chat in chats], settings, use_tqdm=False)
-        return sum(len(one.outputs[0].token_ids) for one in outputs) / (time.perf_counter() - began)
-
-    for tokens, count in _counts(small).items():
-        _, requests = _requests(count, tokens)
-        generate(requests[:4])
-        rate, told = generate(requests), f"{name}: sampled tokens/s of bare vLLM, {tokens:,} tokens"
-        figures.append(figure(told, "", [rate], f"{COMMAND} bare-{name}", "1/s", f"{count:,} requests"))
-    return figures
 
 
 Ticks = Iterator[tuple[float, int]]
@@ -209,25 +134,46 @@ def stock(name: str, rows: int, length: int, folder: Path, small: bool) -> list[
     return [figure(told, "", [_rate(iter(ticks))], f"{COMMAND} stock-{name}-{length}", "1/s")]
 
 
-def grpo(folder: Path, small: bool) -> list[Figure]:
-    """Reinforcement: seconds of a step, rollouts included."""
-    from selfimprove import GRPO, LastNumber
-    from selfimprove.records import Checkpoint, Problem, ReinforcementPrompt
-    from selfimprove.verification.pool import VerifierPool
+class Moments(NoProgress):
+    """Notes when each optimizer step was done."""
 
-    place, steps, began = model("135M", folder, small), 3 if small else 5, time.perf_counter()
-    prompts = [ReinforcementPrompt(Problem(f"p{n}", "", str(n), "bench"), ({"role": "user", "content": f"{n} + 0 ="},)) for n in range(8)]
-    few, tokens_each = (2, 8) if small else (8, 256)
-    verifiers = VerifierPool(LastNumber(), processes=1 if small else None)
-    opened = GRPO(steps=steps, problems_per_step=few, group_size=few, max_tokens=tokens_each, verifiers=verifiers).open()
-    moments, tokens = [began], []
-    with tempfile.TemporaryDirectory() as scratch:
-        for step in opened.train(Checkpoint("base", str(place), None, 0, "", ""), prompts, Path(scratch) / "out", 7):
-            moments.append(time.perf_counter())
-            tokens.append(step.figures["rollout_tokens"])
-    seconds = [after - before for before, after in pairwise(moments[1:])]
-    note = f"{statistics.median(tokens):,.0f} rollout tokens a step"
-    return [figure("135M: seconds of a GRPO step", "", seconds, f"{COMMAND} grpo", "s", note)]
+    def __init__(self) -> None:
+        self.when = [time.perf_counter()]
+
+    def advance(self, items: int, **_: Any) -> None:
+        if items:
+            self.when.append(time.perf_counter())
+
+
+def grpo(rollouts: Literal["sampler", "trainer"], folder: Path, small: bool) -> list[Figure]:
+    """Reinforcement as in a run: seconds of a step, rollouts included."""
+    from selfimprove import GRPO, SFT, VLLM, InlineCluster, LastNumber, RayCluster, Workflow
+    from selfimprove.checkpoints.folders import describe_folder
+    from selfimprove.problems.addition import Addition
+    from selfimprove.records import ReinforcementPrompt
+    from selfimprove.stages.context import RunContext
+    from selfimprove.stages.roll_out import roll_out
+    from selfimprove.stages.train import train as train_stage
+    from selfimprove.storage.run_folder import RunFolder
+
+    place, few, longest, source = model("135M", folder, small), 2 if small else 8, 8 if small else 256, Addition(size=8)
+    base, problems = describe_folder(place, "base"), list(source.load())
+    part = GRPO(steps=3 if small else 6, problems_per_step=few, group_size=few, max_tokens=longest, rollouts=rollouts)
+    workflow = Workflow(
+        name="bench", problems=source, eval_problems=1, verifier=LastNumber(), sampler=VLLM(engine={"max_model_len": 2048}), trainer=SFT()
+    )
+    prompts = [ReinforcementPrompt(problem, workflow.prompter.messages(problem)) for problem in problems]
+    part, moments = replace(part, verifiers=workflow.verifiers), Moments()
+    with tempfile.TemporaryDirectory() as scratch, closing(InlineCluster() if small else RayCluster()) as cluster:
+        context = RunContext(
+            workflow=workflow, run=RunFolder(Path(scratch)), cluster=cluster, base=base, problems=problems, eval_problems=[], progress=moments
+        )
+        answer = partial(roll_out, context, problems=problems, verifiers=workflow.verifiers)
+        _, steps = train_stage(context, base, prompts, Path(scratch) / "grpo", "grpo", trainer=part, roll_out=answer)
+    # The first two steps wait for kernels and, where the sampler writes, for its engine.
+    seconds = [after - before for before, after in pairwise(moments.when)][1 if small else 2 :]
+    note = f"{statistics.median(step.figures['rollout_tokens'] for step in steps):,.0f} rollout tokens a step"
+    return [figure(f"135M: seconds of a GRPO step, rollouts by the {rollouts}", "", seconds, f"{COMMAND} grpo-{rollouts}", "s", note)]
 
 
 STEPS: dict[str, tuple[Callable[[Path, bool], list[Figure]], float]] = {
@@ -236,11 +182,12 @@ STEPS: dict[str, tuple[Callable[[Path, bool], list[Figure]], float]] = {
     "stock-135M-512": (lambda folder, small: stock("135M", 32, 512, folder, small), 50),
     "train-1.5B-2048": (lambda folder, small: train("1.5B", 8, 2048, folder, small), 80),
     "train-1.5B-8000": (lambda folder, small: train("1.5B", 8, 8000, folder, small), 80),
-    "loop-135M": (lambda folder, small: loop("135M", folder, small), 150),
-    "bare-135M": (lambda folder, small: bare("135M", folder, small), 120),
-    "loop-1.5B": (lambda folder, small: loop("1.5B", folder, small), 150),
-    "bare-1.5B": (lambda folder, small: bare("1.5B", folder, small), 120),
-    "grpo": (grpo, 60),
+    "loop-135M": (lambda folder, small: loop("135M", folder, small), 110),
+    "bare-135M": (lambda folder, small: bare("135M", folder, small), 90),
+    "loop-1.5B": (lambda folder, small: loop("1.5B", folder, small), 120),
+    "bare-1.5B": (lambda folder, small: bare("1.5B", folder, small), 100),
+    "grpo-sampler": (partial(grpo, "sampler"), 100),
+    "grpo-trainer": (partial(grpo, "trainer"), 60),
 }
 """Each step with the seconds after which it is ended."""
-NEED_VLLM = frozenset({"loop-135M", "bare-135M", "loop-1.5B", "bare-1.5B"})
+NEED_VLLM = frozenset({"loop-135M", "bare-135M", "loop-1.5B", "bare-1.5B", "grpo-sampler"})

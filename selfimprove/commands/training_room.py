@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from selfimprove.checkpoints.memory import RUNTIME, USABLE, Engine, training_memory
 from selfimprove.checkpoints.shape import read_shape
 from selfimprove.training.sft import SFT
+from selfimprove.training.trl.sft import GPU_TOKENS
 
 GIB = 1 << 30
-GPU_TOKENS = 16_384
-"""Default of `SFT.tokens_per_device` on a GPU."""
 LORA_RANK = 8
 """Default rank of peft's `LoraConfig`."""
 
@@ -28,7 +26,7 @@ def training_room(trainer: SFT, model: Path, device: int | None) -> tuple[bool, 
     if not (shape.vocab_size and shape.hidden_size and shape.num_hidden_layers):
         return True, "config.json does not tell the shape of the model, so the memory of training is not known"
     engine, gpus, tokens, parts = _way(trainer)
-    chosen = _setting(trainer, "activation_checkpointing")
+    chosen = trainer.activation_checkpointing
     again = (False,) if engine == "small" else (False, True) if chosen is None else (bool(chosen),)
     sizes = [training_memory(shape, engine, tokens, checkpointing=one, gpus=gpus, lora_rank=rank, parts=parts).peak + RUNTIME for one in again]
     fitting = [size for size in sizes if device is None or size <= USABLE * device]
@@ -52,16 +50,11 @@ def training_room(trainer: SFT, model: Path, device: int | None) -> tuple[bool, 
 def _way(trainer: SFT) -> tuple[Engine, int, int, int]:
     """The engine, the number of GPUs, the tokens that each passes over at once, and in how many parts a step is computed."""
     step = trainer.batch_size * trainer.max_length
-    if _setting(trainer, "engine") in (None, "small"):
+    if trainer.engine == "small":
         return "small", 1, step, 1
-    gpus = int(_setting(trainer, "gpus") or 1)
-    most = max(trainer.max_length, int(_setting(trainer, "tokens_per_device") or GPU_TOKENS))
-    own = -(-step // gpus)
-    return "trl", gpus, min(most, own), -(-own // most)
-
-
-def _setting(trainer: SFT, name: str) -> Any:
-    return getattr(trainer, name, None)
+    most = max(trainer.max_length, trainer.tokens_per_device or GPU_TOKENS)
+    own = -(-step // trainer.gpus)
+    return "trl", trainer.gpus, min(most, own), -(-own // most)
 
 
 def gpu_memory() -> int | None:

@@ -18,7 +18,7 @@ def test_a_line_through_points_on_a_line_is_that_line() -> None:
 def test_decoding_is_slower_for_longer_traces_and_larger_models() -> None:
     rates = [decoding_rate(model, Job(), Hardware()) for model in MODELS]
     assert rates == sorted(rates, reverse=True)
-    assert decoding_rate(MIDDLE, Job(output=8000), Hardware()) < decoding_rate(MIDDLE, Job(output=2000), Hardware())
+    assert decoding_rate(MIDDLE, Job(output=32_000), Hardware()) < decoding_rate(MIDDLE, Job(output=2000), Hardware())
 
 
 def test_a_model_that_fits_with_one_sequence_decodes_at_the_speed_of_its_memory() -> None:

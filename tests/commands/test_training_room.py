@@ -31,8 +31,21 @@ def test_without_a_gpu_it_is_told_and_passes(tmp_path: Path) -> None:
 
 
 def test_too_many_tokens_are_found_with_the_setting_that_lowers_them(tmp_path: Path) -> None:
-    passed, told = training_room(SFT(batch_size=64, max_length=8000), folder(tmp_path, "1.5B"), 80 * GB)
+    small = SFT(batch_size=64, max_length=8000, engine="small")
+    passed, told = training_room(small, folder(tmp_path, "1.5B"), 80 * GB)
     assert not passed and told.endswith("this GPU has 75: lower trainer.batch_size or trainer.max_length")
+    passed, told = training_room(SFT(batch_size=64, max_length=8000, tokens_per_device=512_000), tmp_path, 80 * GB)
+    assert not passed and told.endswith("this GPU has 75: lower trainer.tokens_per_device or trainer.max_length")
+    passed, told = training_room(SFT(batch_size=64, max_length=8000), tmp_path, 80 * GB)
+    assert passed and "with 16,384 tokens at once" in told
+
+
+def test_activations_are_computed_again_where_they_do_not_fit_otherwise(tmp_path: Path) -> None:
+    for device, again in ((141, False), (80, True)):
+        passed, told = training_room(SFT(max_length=8000), folder(tmp_path, "1.5B"), device * GB)
+        assert passed and ("activations computed again" in told) is again
+    passed, told = training_room(SFT(max_length=8000, gpus=8), folder(tmp_path, "14B"), 80 * GB)
+    assert passed and "on each of 8 GPUs" in told
 
 
 @pytest.mark.parametrize(("lora", "advice"), [(None, "set trainer.lora, or take a smaller"), ({"r": 16}, "fit: take a smaller")])
