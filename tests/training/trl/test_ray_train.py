@@ -116,13 +116,6 @@ def test_closing_early_ends_the_workers_and_nothing_is_saved(tiny_model: Path, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_setting_that_the_trainer_refuses_is_not_tried_again(tiny_model: Path, tmp_path: Path) -> None:
-    refused = SFT(engine="trl", gpus=2, max_length=64, schedule="no-such-schedule")
-    with pytest.raises(ValueError, match="no-such-schedule"):
-        list(refused.open().train(checkpoint(tiny_model), ROWS, tmp_path / "out", 0))
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_gpus_that_no_node_has_are_refused_at_once(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 8.0})
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"GPU": 4.0}}, {"Alive": True, "Resources": {"GPU": 4.0}}])
