@@ -35,8 +35,12 @@ def dpo(start: Checkpoint, into: Path) -> Iterator[Any]:
 
 
 def grpo(start: Checkpoint, into: Path) -> Iterator[Any]:
-    part = GRPO(steps=1, problems_per_step=2, group_size=2, max_tokens=8, threads=1, verifiers=VerifierPool(Exact()))
+    part = GRPO(steps=1, problems_per_step=2, group_size=2, max_tokens=8, threads=1, rollouts="trainer", verifiers=VerifierPool(Exact()))
     return part.open().train(start, PROMPTS, into, 0)
+
+
+def asking(start: Checkpoint, into: Path) -> Iterator[Any]:
+    return GRPO(steps=1, problems_per_step=2, group_size=2, max_tokens=8, threads=1).open().train(start, PROMPTS, into, 0)
 
 
 def reward(start: Checkpoint, into: Path) -> Iterator[Any]:
@@ -55,7 +59,7 @@ def large_tensors() -> dict[int, int]:
     return {id(one): one.numel() for one in gc.get_objects() if issubclass(type(one), torch.Tensor) and one.numel() > 500}
 
 
-@pytest.mark.parametrize(("work", "stopped"), [(sft, False), (dpo, True), (grpo, False), (reward, False), (embedder, True)])
+@pytest.mark.parametrize(("work", "stopped"), [(sft, False), (dpo, True), (grpo, False), (asking, True), (reward, False), (embedder, True)])
 def test_no_tensor_of_the_model_is_left(
     tiny_model: Path, tmp_path: Path, work: Callable[[Checkpoint, Path], Iterator[Any]], stopped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
