@@ -163,8 +163,8 @@ class Killing(NoProgress):
             self.due.append(role)
         for role in self.due[:1]:
             assert self.cluster is not None
-            _, worker = self.cluster._workers[role]
-            if process := process_of(worker):
+            worker = self.cluster.opened(role)
+            if worker and (process := process_of(worker)):
                 os.kill(process, signal.SIGKILL)
                 self.killed.append(self.due.pop(0))
 
