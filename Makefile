@@ -3,6 +3,7 @@
 # make run       run workflows/quickstart.py to the end
 # make quick     lint, and all tests without vLLM, Ray, TRL, a browser or the mark `slow`: two to three minutes on two cores
 # make test      all tests that need no GPU
+# make long      the tests with the mark `long`, which `make test` leaves out
 # make lint      formatting, lints, types, direction of imports
 # make bench     side-by-side speed measurements
 # make settings  write docs/reference/settings.md from the docstrings
@@ -22,7 +23,7 @@ UV := UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv pip
 # Compile bytecode at installation, not during the first run.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help all run quick quick-tests test test-files test-jobs lint format types bench settings docs pins install
+.PHONY: help all run quick quick-tests test test-files test-jobs lint format types bench settings docs pins install long
 help:
 	@sed -n '/^# make /s/^# //p' Makefile
 
@@ -37,17 +38,20 @@ quick: format
 
 quick-tests: export HYPOTHESIS_PROFILE := quick
 quick-tests: install
-	$(BIN)/python -m pytest -q --numprocesses $$(nproc) --dist loadfile -m "not (vllm or ray or trl or browser or slow)"
+	$(BIN)/python -m pytest -q --numprocesses $$(nproc) --dist loadfile -m "not (vllm or ray or trl or browser or slow or long)"
 
 test: test-files test-jobs
 
 # The tests order their files, the slowest first; xdist would begin with those of the most tests.
 test-files: install
-	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --no-loadscope-reorder --durations=20 --ignore tests/cluster/test_jobs.py
+	$(BIN)/python -m pytest --numprocesses $$(nproc) --dist loadfile --no-loadscope-reorder --durations=20 -m "not long" --ignore tests/cluster/test_jobs.py
 
 # Most of its time it waits for processes that it has started, on one core after the other.
 test-jobs: install
 	$(BIN)/python -m pytest tests/cluster/test_jobs.py
+
+long: install
+	$(BIN)/python -m pytest -m long
 
 all: format
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-jobs types docs

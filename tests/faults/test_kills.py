@@ -32,7 +32,7 @@ from selfimprove.cluster.ray_worker import RayWorker
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
 
-DRIVER_KILLS, SAMPLER_KILLS, VERIFIER_KILLS, TRAINER_KILLS = 12, 3, 1, 2  # with the head of the cluster and the MLflow server: 20
+DRIVER_KILLS, SAMPLER_KILLS, VERIFIER_KILLS, TRAINER_KILLS = 8, 3, 1, 2  # with the head of the cluster and the MLflow server: 16
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,7 @@ def count_files(root: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_driver_killed_at_any_moment_continues_where_it_was(model: Path, tmp_path: Path) -> None:
     improve(overlapped(model, tmp_path / "whole.log", size=335, generations=3), tmp_path / "whole", InlineCluster)
     total, chance, root = count_files(tmp_path / "whole"), random.Random(18), tmp_path / "killed"

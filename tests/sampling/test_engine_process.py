@@ -80,6 +80,7 @@ def test_an_engine_process_samples_the_same_and_is_replaced_when_it_dies(tiny_mo
         assert not engines(started)
 
 
+@pytest.mark.long
 def test_an_engine_ends_with_its_killed_owner(tiny_model: Path) -> None:
     folders = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     with watching() as started:

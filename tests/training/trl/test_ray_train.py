@@ -101,6 +101,7 @@ def test_a_training_goes_on_after_a_worker_was_killed_and_ends_with_the_same_wei
     require_same_training(undisturbed, alone, tmp_path / "undisturbed", tmp_path / "one", tiny_model)
 
 
+@pytest.mark.long
 def test_a_sharded_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path: Path) -> None:
     alone = list(launch(job(SFTJob, tiny_model, lora=ADAPTER), tmp_path / "one", threads=1))
     sharded = list(launch(job(ShardedJob, tiny_model, lora=ADAPTER, activation_checkpointing=True), tmp_path / "two", Workers(2), 1))
@@ -109,6 +110,7 @@ def test_a_sharded_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path
     assert changed == {"q_proj", "down_proj"}
 
 
+@pytest.mark.long
 def test_closing_early_ends_the_workers_and_nothing_is_saved(tiny_model: Path, tmp_path: Path) -> None:
     steps = launch(job(SFTJob, tiny_model), tmp_path / "out", Workers(2), 1)
     assert next(steps).step == 1
