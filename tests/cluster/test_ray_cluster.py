@@ -227,7 +227,8 @@ def test_copies_of_a_verifier_share_the_traces_and_the_traces_of_one_that_dies_a
     seen = [path.name.split() for path in tmp_path.iterdir() if path.name != "died"]
     living = Counter(answer for answer, copy in seen if copy != dead)
     assert set(living.values()) == {1}, "no trace was verified twice, but for those of the dead copy"
-    assert len(living) >= 100 and living.keys() | {answer for answer, copy in seen if copy == dead} == {str(n) for n in range(120)}
+    # The dead copy had four calls of ten traces, and finishes them in any order.
+    assert len(living) >= 80 and living.keys() | {answer for answer, copy in seen if copy == dead} == {str(n) for n in range(120)}
     shares = Counter(copy for _, copy in seen if copy != dead)
     assert len([count for count in shares.values() if count >= 20]) >= 2, shares
 
