@@ -59,6 +59,7 @@ def engines(started: Started) -> list[int]:
     return found
 
 
+@pytest.mark.long
 def test_an_engine_process_samples_the_same_and_is_replaced_when_it_dies(tiny_model: Path, tmp_path: Path) -> None:
     from tiny_model import make_tiny_model
 

@@ -91,6 +91,7 @@ def test_two_workers_train_the_same_model_as_one(tiny_model: Path, tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
+@pytest.mark.long
 def test_a_training_goes_on_after_a_worker_was_killed_and_ends_with_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
     undisturbed = list(launch(job(ShardedJob, tiny_model), tmp_path / "undisturbed", Workers(2), 1))
     killed = list(launch(job(KilledJob, tiny_model, marker=str(tmp_path / "marker")), tmp_path / "killed", Workers(2), 1))
