@@ -109,7 +109,7 @@ def test_a_problem_is_asked_once_under_each_limit_and_an_interrupted_study_conti
     ObedientSampler.patience.clear()
     ObedientSampler.calls.clear()
     result = measure(workflow_file, run)
-    assert sum(map(len, ObedientSampler.calls)) == 40 * len(LIMITS) - 256
+    assert sum(map(len, ObedientSampler.calls)) == 40 * len(LIMITS) - 299
     assert len(ToyEmbedder.calls) == 1
     ObedientSampler.calls.clear()
     assert measure(workflow_file, run) == result and not ObedientSampler.calls
