@@ -31,9 +31,9 @@ def option_findings(workflow: Workflow, problems: Sequence[Problem]) -> Iterator
 
 
 def thinking_findings(prompter: FewShot, model: Path, problem: Problem) -> Iterator[Finding]:
-    """Whether the chat template shows the thinking of exemplars. A template that cannot be used is found elsewhere."""
-    tokenizer = load_tokenizer(model)
+    """Whether the chat template shows the thinking of exemplars. A tokenizer or template that cannot be used is found elsewhere."""
     try:
+        tokenizer = load_tokenizer(model)
         (ids,) = encode_chats(tokenizer, [list(prompter.messages(problem))])
     except UserError:
         return

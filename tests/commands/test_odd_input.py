@@ -100,7 +100,7 @@ ROWS = [
     ('{"question": "2 + 2?", "answer": NaN}', "line 2: is not JSON that can be used: NaN is not a number"),
     ('{"question": "2 + 2?", "answer": Infinity}', "line 2: is not JSON that can be used: Infinity is not a number"),
     ('{"question": "2 + 2?", "answer": 1e999}', "line 2: is not JSON that can be used: 1e999 is too large"),
-    ('{"question": "2 + 2?", "answer": true}', "line 2: 'answer' is bool, not text or a number"),
+    ('{"question": "2 + 2?", "answer": {"a": 1}}', "line 2: 'answer' is dict, not text, a number or a list"),
     ('{"question": "2 + 2?", "answer": 4, "answer": 5}', "line 2: is not JSON that can be used: the key 'answer' is there twice"),
     (f'{{"question": "2 + 2?", "answer": 4, "level": {DEEP}}}', "line 2: is not JSON that can be used: it is nested more than 64 levels"),
 ]

@@ -86,7 +86,8 @@ def test_traces_of_a_teacher_that_failed_halfway_are_not_paid_for_again(
         paid, server.behaviour = len(server.bodies), solve
         # Concurrency does not change the identity of a run.
         improve(taught_by(Endpoint(server.url, "m", key_from=None, concurrency=1), model), run, InlineCluster)
-        assert len(server.bodies) == paid + 20
+        # Of 50, one of 34 may not have been verified when the other request failed.
+        assert len(server.bodies) - paid in (16, 17)
         improve(taught_by(endpoint, model), tmp_path / "whole", InlineCluster)
     assert accepted(run, 1) == accepted(tmp_path / "whole", 1)
     with pytest.raises(UserError, match=r"another workflow: teacher.sampler.model: \"m\" → \"n\""):
