@@ -29,6 +29,7 @@ def share_that_agrees(found: dict[str, int], wanted: dict[str, int]) -> float:
     return sum(found[name] == token for name, token in wanted.items()) / len(wanted)
 
 
+@pytest.mark.long
 def test_an_engine_in_two_processes_samples_the_same_and_reloads_weights(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tiny_model import make_tiny_model
 
