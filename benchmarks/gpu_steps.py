@@ -135,13 +135,13 @@ def stock(name: str, rows: int, length: int, folder: Path, small: bool) -> list[
 
 
 class Moments(NoProgress):
-    """Notes when each optimizer step was done."""
+    """Notes when each optimizer step was done; rollouts have no loss."""
 
     def __init__(self) -> None:
         self.when = [time.perf_counter()]
 
-    def advance(self, items: int, **_: Any) -> None:
-        if items:
+    def advance(self, items: int, *, loss: float | None = None, **_: Any) -> None:
+        if items and loss is not None:
             self.when.append(time.perf_counter())
 
 

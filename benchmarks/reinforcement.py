@@ -28,14 +28,15 @@ RECIPE = Path("workflows/r1_recipe.py")
 
 
 class Moments(NoProgress):
-    """When each step ended."""
+    """When each training step ended."""
 
     def __init__(self) -> None:
         self.when: list[float] = []
 
-    def advance(self, *_: Any, **__: Any) -> None:
-        """Note the time."""
-        self.when.append(time.monotonic())
+    def advance(self, *_: Any, loss: float | None = None, **__: Any) -> None:
+        """Note the time of a training step; rollouts have no loss."""
+        if loss is not None:
+            self.when.append(time.monotonic())
 
 
 def measure(model: Path, steps: int, rollouts: Literal["sampler", "trainer"]) -> tuple[list[float], list[float], float]:
