@@ -2,7 +2,7 @@
 #
 # make run       run workflows/quickstart.py to the end
 # make quick     lint, and all tests without vLLM, Ray, TRL, a browser or the mark `slow`: two to three minutes on two cores
-# make test      all tests that need no GPU
+# make test      the tests that need no GPU
 # make long      the tests with the mark `long`, which `make test` leaves out
 # make lint      formatting, lints, types, direction of imports
 # make bench     side-by-side speed measurements

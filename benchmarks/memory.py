@@ -53,8 +53,8 @@ def _thousands(tokens: int) -> str:
 
 
 CHECKED = ((256, 1024, 4, 4, 2, 4096, 300), (256, 640, 6, 8, 4, 1024, 400), (384, 1536, 3, 6, 6, 2048, 300))
-"""Small shapes (hidden, inner, layers, heads, key heads, vocabulary), and the tokens of a row: so many that attention on a CPU takes the way that it
-takes on a GPU."""
+"""Shapes of small models (hidden, inner, layers, heads, key heads, vocabulary) and the length of a row in tokens. Rows are long enough for the CPU to
+use the same kind of attention as a GPU."""
 FEW = 256
 """Vocabulary for TRL's trainer: its head computes in tiles, on a CPU with many more copies of each than on a GPU."""
 ROWS = 4

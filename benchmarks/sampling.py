@@ -61,7 +61,7 @@ def bare(engine: Any, requests: list[Any]) -> tuple[int, float]:
 
 
 def main(model: str = "smollm2-135m-instruct", length: str = "", count: str = str(PROBLEMS)) -> list[Figure]:
-    """Measure both in turns; print them and their ratio. With a `length`, every output has so many tokens; `count` is the number of problems."""
+    """Measure both alternately; print them and their ratio. With `length`, every output has that many tokens; `count` is the number of problems."""
     os.environ.update(ENVIRONMENT)
     # The actor's setting; must be set before vLLM and torch are imported.
     os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))

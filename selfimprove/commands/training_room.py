@@ -7,7 +7,7 @@ from pathlib import Path
 from selfimprove.checkpoints.memory import RUNTIME, USABLE, Engine, training_memory
 from selfimprove.checkpoints.shape import read_shape
 from selfimprove.training.sft import SFT
-from selfimprove.training.trl.sft import GPU_TOKENS
+from selfimprove.training.trl.budget import GPU_TOKENS
 
 GIB = 1 << 30
 LORA_RANK = 8
@@ -15,7 +15,7 @@ LORA_RANK = 8
 
 
 def training_room(trainer: SFT, model: Path, device: int | None) -> tuple[bool, str]:
-    """Whether a step of this training fits into a device of so many bytes, and a line that says so.
+    """Whether a step of this training fits into the memory of a device, and a line that says so.
 
     Args:
         trainer: How the model is trained.

@@ -42,7 +42,7 @@ class Columns:
         """The problem in a row.
 
         Raises:
-            UserError: a column is absent or holds what is no text; names it and `where`.
+            UserError: a column is missing, or its cell cannot be read as text; the message names the column and `where`.
         """
         asked = cell_text(_cell(row, self.question, where), self.question, where)
         options, labels = self._options(row, where)

@@ -11,24 +11,14 @@ from selfimprove.training.trl.job import Job
 from selfimprove.training.trl.micro_batches import Plan, plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepJob(Job):
     """One training of a token classifier at the ends of thoughts."""
 
-    start: str
     examples: list[dict[str, Any]]
     """`input_ids` of each trace; `positions` and `labels` of its labelled thoughts."""
     positive_weight: float
     """Weight of a good thought; a bad one weighs 1."""
-    batch_size: int
-    """Traces of one optimizer step."""
-    own: dict[str, Any]
-    """Transformers' `TrainingArguments`. `max_steps` is one of them."""
-    tokens: int | None
-    """Most tokens in one pass. None: as `tokens_at_once` has it."""
-    activation_checkpointing: bool | None
-    """Whether activations are computed twice to save memory. None: where a step would probably not fit otherwise."""
-    seed: int
 
     def arguments(self, shared: dict[str, Any], workers: int) -> Any:
         """The `TrainingArguments`.

@@ -145,8 +145,7 @@ class OpenRewardTrainer(RowTrainer[RewardTrainer]):
         if takes_small(part):
             model = self._fit_small(start, examples, positive, {"per_device_train_batch_size": part.batch_size, **own}, seed, on_step)
         else:
-            tokens, checkpointing = part.tokens_per_device, part.activation_checkpointing
-            model = fit_here(StepJob(start.path, examples, positive, part.batch_size, own, tokens, checkpointing, seed), on_step)
+            model = fit_here(StepJob.of(part, start, own, seed, examples=examples, positive_weight=positive), on_step)
         return model.to(torch.bfloat16)
 
     def _fit_small(

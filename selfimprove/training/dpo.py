@@ -121,7 +121,7 @@ class OpenDPO(RowTrainer[DPO]):
                 lambda on_step: fit_small_pairs(start.path, pairs, arguments, seed, on_step), Path(start.path), into, part.threads, FIGURES
             )
         else:
-            job = DPOJob(start.path, pairs, part.epochs, part.batch_size, own, part.tokens_per_device, part.activation_checkpointing, seed)
+            job = DPOJob.of(part, start, own, seed, pairs=pairs, epochs=part.epochs)
             yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus, part.resources.gpus), part.threads)
 
     def _example(self, tokenizer: Any, pair: Pair) -> dict[str, Any]:

@@ -110,8 +110,7 @@ class OpenOnPolicyDistillation(TRLTrainer[OnPolicyDistillation]):
                 lambda on_step: fit_small_student(start.path, folder, chats, arguments, seed, on_step), Path(start.path), into, part.threads, FIGURES
             )
         else:
-            tokens, checkpointing = part.tokens_per_device, part.activation_checkpointing
-            job = DistillationJob(start.path, folder, chats, part.batch_size, part.max_tokens, own, tokens, checkpointing, seed)
+            job = DistillationJob.of(part, start, own, seed, teacher=folder, chats=chats, max_tokens=part.max_tokens)
             yield from launch(job, into, threads=part.threads)
 
     def _arguments(self) -> dict[str, Any]:

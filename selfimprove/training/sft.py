@@ -134,7 +134,7 @@ class OpenSFT(RowTrainer[SFT]):
                 lambda on_step: fit_small(start.path, tokenizer, examples, arguments, part.lora, seed, on_step), Path(start.path), into, part.threads
             )
         else:
-            job = SFTJob(start.path, examples, part.batch_size, own, part.lora, part.tokens_per_device, part.activation_checkpointing, seed)
+            job = SFTJob.of(part, start, own, seed, examples=examples, lora=part.lora)
             yield from launch(job, into, Workers(part.gpus, part.nodes, part.resources.cpus, part.resources.gpus), part.threads)
 
     def _example(self, tokenizer: Any, row: AcceptedTrace) -> Example:

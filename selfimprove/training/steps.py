@@ -24,7 +24,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float | None] | None = None, **_: Any) -> None:
         measured = {name: value for name, value in (logs or {}).items() if value is not None}
-        # The name in transformers' own trainer, which counts if it is told to.
+        # transformers' own trainer keeps its count of tokens in the state; TRL's trainers log it under this name.
         measured.setdefault("num_tokens", state.num_input_tokens_seen)
         # The last log of a training sums it up and belongs to no step.
         if "loss" in measured and not self._on_step(state.global_step, state.max_steps, measured):

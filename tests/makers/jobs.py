@@ -11,7 +11,7 @@ from typing import Any
 from selfimprove.training.trl.sft import SFTJob
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShardedJob(SFTJob):
     """Sharded by FSDP2 on a CPU, where accelerate ignores it unless it takes the CPUs for another kind of device."""
 
@@ -28,7 +28,7 @@ class ShardedJob(SFTJob):
         return arguments
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KilledJob(ShardedJob):
     """Its second worker is killed once, at step 5."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
 DESCENT: dict[str, Any] = {"optim": "sgd", "learning_rate": 1.0, "max_grad_norm": 0.0, "lr_scheduler_type": "constant", "max_steps": 1, "bf16": False}
 """Arguments of a trainer with which its weights lose their gradient."""
+
+
+def common(model: Path, batch_size: int, own: dict[str, Any], tokens: int) -> dict[str, Any]:
+    """What jobs of all kinds have."""
+    return {"start": str(model), "batch_size": batch_size, "own": own, "tokens": tokens, "activation_checkpointing": None, "seed": 0}
 
 
 def descend(job: Job) -> tuple[Tensor, dict[str, float]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from alive import models_alive
-from one_step import DESCENT, assert_same, descend
+from one_step import DESCENT, assert_same, common, descend
 
 from selfimprove import UserError
 from selfimprove.process_reward.quality import StepQuality
@@ -79,7 +79,7 @@ def test_a_step_in_parts_has_the_gradient_of_the_whole(tiny_model: Path) -> None
     more = replace(ROWS[0], thoughts=("\nyes, and more of it.\n", "no.\n", "yes.\n"), labels=(0.2, None, 1.0))
     examples = [example(tokenizer, row) for row in (*ROWS[:4], more)]
     own = {"remove_unused_columns": False, "include_num_input_tokens_seen": "non_padding", **DESCENT}
-    whole, part = (descend(StepJob(str(tiny_model), examples, 0.3, 5, own, tokens, None, 0)) for tokens in (10_000, 120))
+    whole, part = (descend(StepJob(examples=examples, positive_weight=0.3, **common(tiny_model, 5, own, tokens))) for tokens in (10_000, 120))
     assert_same(part, whole)
 
 

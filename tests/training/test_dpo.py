@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from alive import models_alive
-from one_step import DESCENT, assert_same, descend
+from one_step import DESCENT, assert_same, common, descend
 
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Pair, TrainingStep
@@ -95,12 +95,12 @@ def test_a_step_in_parts_has_the_gradient_and_the_figures_of_the_whole(tiny_mode
     example = OpenDPO(DPO())._example
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     whole, part = (
-        descend(DPOJob(str(tiny_model), [example(tokenizer, pair) for pair in pairs], 1, 6, OWN | DESCENT, tokens, None, 0))
+        descend(DPOJob(pairs=[example(tokenizer, pair) for pair in pairs], epochs=1, **common(tiny_model, 6, OWN | DESCENT, tokens)))
         for tokens in (10_000, 150)
     )
     assert_same(part, whole, *FIGURES.values())
     free = [replace(pair, chosen_forced=()) for pair in pairs]
-    other, _ = descend(DPOJob(str(tiny_model), [example(tokenizer, pair) for pair in free], 1, 6, OWN | DESCENT, 1, None, 0))
+    other, _ = descend(DPOJob(pairs=[example(tokenizer, pair) for pair in free], epochs=1, **common(tiny_model, 6, OWN | DESCENT, 1)))
     assert (other - whole[0]).norm() > 0.1 * whole[0].norm()
 
 

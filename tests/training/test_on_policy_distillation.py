@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from alive import models_alive
-from one_step import DESCENT, assert_same, descend
+from one_step import DESCENT, assert_same, common, descend
 from tiny_model import make_tiny_model
 
 from selfimprove.checkpoints.students import drop_layers
@@ -73,7 +73,9 @@ def test_a_step_in_parts_has_the_gradient_of_the_whole(teacher: Path, tiny_model
 
     chats = [{"prompt": list(row.messages)} for row in ROWS]
     own = {"max_completion_length": 8, "beta": 1.0, **DESCENT}
-    whole, part = (descend(DistillationJob(str(tiny_model), str(teacher), chats, 8, 8, own, tokens, None, 0)) for tokens in (10_000, 60))
+    whole, part = (
+        descend(DistillationJob(teacher=str(teacher), chats=chats, max_tokens=8, **common(tiny_model, 8, own, tokens))) for tokens in (10_000, 60)
+    )
     assert_same(part, whole)
 
 

@@ -16,27 +16,16 @@ FIGURES = {"output_tokens": "completions/mean_length", "clipped": "completions/c
 the student's distributions in nats."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DistillationJob(Job):
     """One on-policy distillation. TRL divides the completions of a step into passes, and takes its loss over all tokens of the step."""
 
-    start: str
-    """The folder of the student."""
     teacher: str
     """The folder of the teacher."""
     chats: list[dict[str, Any]]
     """Each has its messages as `prompt`."""
-    batch_size: int
-    """Questions of one optimizer step."""
     max_tokens: int
     """Most tokens of a completion."""
-    own: dict[str, Any]
-    """Arguments of TRL's `DistillationConfig`."""
-    tokens: int | None
-    """Most tokens in one pass. None: as `tokens_at_once` has it."""
-    activation_checkpointing: bool | None
-    """Whether activations are computed twice to save memory. None: where a step would probably not fit otherwise."""
-    seed: int
 
     figures = FIGURES
 

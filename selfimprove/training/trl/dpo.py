@@ -14,7 +14,7 @@ FIGURES = {"margin": "rewards/margins", "accuracy": "rewards/accuracies", "chose
 """Figures kept of each step, with TRL's names for them. A reward is `beta` times the gain of a trace in log-likelihood, in nats."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DPOJob(Job):
     """One preference optimization. The starting model is the reference too.
 
@@ -22,19 +22,9 @@ class DPOJob(Job):
     worker computes the log-probabilities of the reference before the first step, after which it takes no memory; several spread it over them.
     """
 
-    start: str
     pairs: list[dict[str, Any]]
     """As `PairCollator` takes them."""
     epochs: float
-    batch_size: int
-    """Pairs of one optimizer step, over all workers."""
-    own: dict[str, Any]
-    """Arguments of TRL's `DPOConfig`."""
-    tokens: int | None
-    """Most tokens in one pass over pairs, of which each has two rows. None: as `tokens_at_once` has it."""
-    activation_checkpointing: bool | None
-    """Whether activations are computed twice to save memory. None: where a step would probably not fit otherwise."""
-    seed: int
 
     figures = FIGURES
 

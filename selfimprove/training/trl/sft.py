@@ -7,44 +7,34 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from selfimprove.errors import UserError
 from selfimprove.training.adapters import with_adapter
+from selfimprove.training.trl.budget import recomputing, refuse_planned, tokens_at_once
 from selfimprove.training.trl.job import Job
 from selfimprove.training.trl.micro_batches import plan
 
-PLANNED = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "train_sampling_strategy")
-"""Arguments that the plan of micro-batches decides."""
-GPU_TOKENS, CPU_TOKENS = 16_384, 2_048
-"""Tokens of a micro-batch by default."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SFTJob(Job):
-    """One supervised fine-tuning."""
+    """One supervised fine-tuning. `max_steps` is one of its own arguments of TRL's `SFTConfig`."""
 
-    start: str
     examples: list[dict[str, list[int]]]
     """`input_ids` of each row, and `labels` of the same length with -100 where no loss is taken."""
-    batch_size: int
-    """Rows of one optimizer step, over all workers."""
-    own: dict[str, Any]
-    """Arguments of TRL's `SFTConfig`. `max_steps` is one of them."""
     lora: dict[str, Any] | None
     """Arguments of peft's `LoraConfig`; None trains all weights."""
-    tokens: int | None
-    """Most tokens in a micro-batch. None: 16,384 on a GPU, 2,048 on a CPU."""
-    activation_checkpointing: bool | None
-    """Whether activations are computed twice to save memory. None: where a step would probably not fit otherwise."""
-    seed: int
 
     counts_on = True
 
     def arguments(self, shared: dict[str, Any], workers: int) -> Any:
-        """An `SFTConfig`."""
+        """An `SFTConfig`.
+
+        Raises:
+            UserError: `own` divides the steps in another way.
+        """
         from trl import SFTConfig
 
-        if chosen := next((name for name in PLANNED if name in self.own), None):
-            raise UserError(f"SFT plans its batches itself: remove `{chosen}` from its options and set batch_size, epochs and tokens_per_device")
+        refuse_planned("SFT", self.own)
+        longest = max(len(example["input_ids"]) for example in self.examples)
+        tokens = max(longest, tokens_at_once(self.tokens))
         ours = {
             "per_device_train_batch_size": 1,
             "gradient_accumulation_steps": self._plan(workers).per_step,
@@ -53,12 +43,8 @@ class SFTJob(Job):
             # A micro-batch is one row of the dataset: a list of rows.
             "remove_unused_columns": False,
             "dataset_kwargs": {"skip_prepare_dataset": True},
+            **recomputing(self.activation_checkpointing, self.start, tokens, workers, shared, frozen=self.lora is not None),
         }
-        if self._recomputes(workers) and shared.get("fsdp"):
-            # FSDP's own form of it does not gather the weights once more.
-            ours["fsdp_config"] = {**shared["fsdp_config"], "activation_checkpointing": True}
-        elif self._recomputes(workers):
-            ours["gradient_checkpointing"] = True
         return SFTConfig(**{**shared, **ours, **{name: value for name, value in self.own.items() if name != "model_init_kwargs"}})
 
     def load(self, empty: bool = False) -> Any:
@@ -101,13 +87,11 @@ class SFTJob(Job):
         return {"rows": [[self.examples[place] for place in places] or [beginning] for places in taken["rows"]]}
 
     def _plan(self, workers: int) -> Any:
-        import torch
-
         return plan(
             [len(example["input_ids"]) for example in self.examples],
             batch_size=self.batch_size,
             steps=self.own["max_steps"],
-            tokens=self.tokens or (GPU_TOKENS if torch.cuda.is_available() else CPU_TOKENS),
+            tokens=tokens_at_once(self.tokens),
             workers=workers,
             padded=not self._flat(),
             seed=self.seed,
@@ -119,14 +103,6 @@ class SFTJob(Job):
         from selfimprove.training.trl.models import lies_flat
 
         return lies_flat(AutoConfig.from_pretrained(self.start, local_files_only=True), self._model_options().get("attn_implementation"))
-
-    def _recomputes(self, workers: int) -> bool:
-        if self.activation_checkpointing is not None:
-            return self.activation_checkpointing
-        from selfimprove.training.trl.memory import needs_recomputing
-
-        longest = max(len(example["input_ids"]) for example in self.examples)
-        return needs_recomputing(self.start, max(longest, self.tokens or GPU_TOKENS), workers, self.lora is not None)
 
     def _model_options(self) -> dict[str, Any]:
         return dict(self.own.get("model_init_kwargs") or {})
