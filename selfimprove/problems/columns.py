@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.problems.cells import boxed_answer, cell_text, gsm8k_answer
+from selfimprove.problems.split import question_key
 from selfimprove.records import Problem
 
 SAME_MEANING = (
@@ -75,6 +76,35 @@ class Columns:
             labels = dict(zip(map(str, value["label"]), string.ascii_uppercase, strict=False))
             return list(value["text"]), labels
         return value, {}
+
+
+def distinct(problems: Iterable[tuple[str, str, Problem]]) -> list[Problem]:
+    """The problems of a source, each given after the source's name and its place in it, such as `line 3`.
+
+    Raises:
+        UserError: two have the same id or ask the same question; names both places.
+    """
+    kept: list[Problem] = []
+    seen: dict[tuple[str, str], str] = {}
+    for name, place, problem in problems:
+        for what, key in (("id", problem.id), ("question", question_key(problem.question))):
+            if (earlier := seen.setdefault((what, key), place)) != place:
+                raise UserError(f"{name}, {place}: the {what} repeats that of {earlier}; remove one of the two")
+        kept.append(problem)
+    return kept
+
+
+def take_id(row: dict[str, Any], column: str | None, otherwise: str, where: str) -> str:
+    """The id in a column, which leaves the row; `otherwise` if no column is named.
+
+    Raises:
+        UserError: the cell is missing or empty.
+    """
+    if column is None:
+        return otherwise
+    if not (id := str(row.pop(column, None) or "").strip()):
+        raise UserError(f"{where}: has no {column!r}; name the column that holds the id, or omit `id`")
+    return id
 
 
 def _cell(row: Mapping[str, Any], column: str, where: str) -> Any:

@@ -10,8 +10,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.problems.columns import Columns
-from selfimprove.problems.split import question_key
+from selfimprove.problems.columns import Columns, distinct, take_id
 from selfimprove.records import Problem
 from selfimprove.records.foreign_text import parse_json, read_text
 
@@ -33,17 +32,8 @@ class Jsonl(Columns):
                 the question or answer, or repeats an id or question. Names the file and the line.
         """
         path = Path(self.path)
-        problems: list[Problem] = []
-        seen: dict[tuple[str, str], int] = {}
-        for number, line in enumerate(self._lines(path), start=1):
-            if not line.strip():
-                continue
-            problem = self._problem(path, number, line)
-            for what, key in (("id", problem.id), ("question", question_key(problem.question))):
-                if (what, key) in seen:
-                    raise UserError(f"{path}, line {number}: the {what} repeats that of line {seen[what, key]}; remove one of the two")
-                seen[what, key] = number
-            problems.append(problem)
+        lines = [(number, line) for number, line in enumerate(self._lines(path), start=1) if line.strip()]
+        problems = distinct((str(path), f"line {number}", self._problem(path, number, line)) for number, line in lines)
         if not problems:
             raise UserError(f"{path}: the file holds no problems; it needs one JSON object per line")
         return problems
@@ -68,9 +58,5 @@ class Jsonl(Columns):
             raise UserError(f"{where}: is not JSON that can be used: {error}; each line must be one JSON object") from error
         if not isinstance(row, dict):
             raise UserError(f"{where}: is not a JSON object but a {type(row).__name__}; write {{{self.question!r}: …, …}}")
-        id = f"{path.stem}-{number}"
-        if self.id is not None:
-            id = str(row.pop(self.id, None) or "").strip()
-            if not id:
-                raise UserError(f"{where}: has no {self.id!r}; name the field that holds the id, or omit `id`")
+        id = take_id(row, self.id, f"{path.stem}-{number}", where)
         return self.problem(row, id, f"jsonl:{path.name}", where)

@@ -15,9 +15,8 @@ from pydantic import field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
-from selfimprove.problems.columns import Columns
+from selfimprove.problems.columns import Columns, distinct, take_id
 from selfimprove.problems.jsonl import Jsonl
-from selfimprove.problems.split import question_key
 from selfimprove.records import Problem
 from selfimprove.records.foreign_text import parse_json, read_text
 
@@ -89,16 +88,11 @@ class Table(Columns):
         return self._problems(path.stem, f"{path.suffix[1:]}:{path.name}", str(path), _file_rows(path))
 
     def _problems(self, stem: str, source: str, name: str, rows: Iterable[tuple[int, Any]]) -> list[Problem]:
-        problems: list[Problem] = []
-        seen: dict[tuple[str, str], int] = {}
-        for number, row in rows:
-            where = f"{name}, {'line' if source.startswith(('csv:', 'tsv:')) else 'row'} {number}"
-            problem = row if isinstance(row, Problem) else self._of_row(row, f"{stem}-{number}", source, where)
-            for what, key in (("id", problem.id), ("question", question_key(problem.question))):
-                if (what, key) in seen:
-                    raise UserError(f"{where}: the {what} repeats that of row {seen[what, key]}; remove one of the two")
-                seen[what, key] = number
-            problems.append(problem)
+        unit = "line" if source.startswith(("csv:", "tsv:")) else "row"
+        problems = distinct(
+            (name, f"{unit} {number}", row if isinstance(row, Problem) else self._of_row(row, f"{stem}-{number}", source, f"{name}, {unit} {number}"))
+            for number, row in rows
+        )
         if not problems:
             raise UserError(f"{name}: there are no rows; give at least one problem")
         return problems
@@ -107,9 +101,7 @@ class Table(Columns):
         if not isinstance(row, Mapping):
             raise UserError(f"{where}: is not a row with named columns but a {type(row).__name__}; write {{{self.question!r}: …, …}}")
         row = dict(row)
-        if self.id is not None and not (id := str(row.pop(self.id, None) or "").strip()):
-            raise UserError(f"{where}: has no {self.id!r}; name the column that holds the id, or omit `id`")
-        return self.problem(row, id, source, where)
+        return self.problem(row, take_id(row, self.id, id, where), source, where)
 
 
 def _in_memory(rows: Any) -> Sequence[Any]:

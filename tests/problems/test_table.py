@@ -181,7 +181,7 @@ def test_the_column_that_is_meant_is_named(columns: list[str], wanted: str, mean
         ("t.json", "[", "correct the file"),
         ("t.parquet", "no parquet", "correct the file"),
         ("t.xlsx", "", "is not a table by its name"),
-        ("t.csv", "question,answer\na,1\nA,2\n", "line 3: the question repeats that of row 2"),
+        ("t.csv", "question,answer\na,1\nA,2\n", "line 3: the question repeats that of line 2"),
     ],
 )
 def test_a_bad_file_is_named_in_one_line(tmp_path: Path, name: str, content: str, told: str) -> None:
