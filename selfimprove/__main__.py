@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from selfimprove.commands import ask, audit, check, completion, export, fork, init, report, reverify, run, settings, traces, verify
+from selfimprove.commands import ask, audit, check, compare, completion, export, fork, init, report, reverify, run, settings, traces, verify
 from selfimprove.commands.parser import Parser
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, ended_by, hide_secrets_in_tracebacks, one_line
 
 # In the order of the help.
-COMMANDS = (run, fork, check, report, traces, audit, reverify, verify, init, settings, ask, export, completion)
+COMMANDS = (run, fork, check, report, compare, traces, audit, reverify, verify, init, settings, ask, export, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -42,15 +42,53 @@ def compare(champion: Score, candidate: Score, seed: int = 0) -> Comparison:
     """
     if champion.solved.keys() != candidate.solved.keys():
         raise ValueError(f"{champion.checkpoint_id} and {candidate.checkpoint_id} were evaluated on different problems")
-    from scipy.stats import binomtest
-
     differences = _differences(champion, candidate, lambda right, samples: right / samples)
     gained, lost = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
     low, high, p_better = bootstrap(differences, seed)
-    single = all(samples == 1 for score in (champion, candidate) for _, samples in score.solved.values())
+    single = _single(champion, candidate)
     if single:
-        p_better = float(binomtest(gained, gained + lost, alternative="greater").pvalue) if gained + lost else 1.0
+        p_better = _mcnemar(gained, lost, "greater")
     return Comparison(gained, lost, sum(differences) / len(differences), low, high, p_better, "McNemar exact" if single else "paired bootstrap")
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """The difference of two scores on the same problems, where neither is expected to be the better one."""
+
+    gained: tuple[str, ...]
+    """Problems that the second solves more often than the first, by id."""
+    lost: tuple[str, ...]
+    """Problems that the second solves less often."""
+    difference: float
+    """Mean over problems of the second's solve rate minus the first's."""
+    low: float
+    """Lower end of the 95 % interval of `difference`, by a paired percentile bootstrap over problems."""
+    high: float
+    """Upper end of that interval."""
+    p: float
+    """Two-sided p-value: the chance of at least this difference, either way, if there were none."""
+    test: str
+    """`McNemar exact`, or `paired bootstrap` if a problem has several samples."""
+
+
+def contrast(first: Score, second: Score, seed: int = 0) -> Contrast:
+    """The two-sided paired comparison of two scores; the tests are those of `compare`.
+
+    Raises ValueError if the two were evaluated on different problems.
+    """
+    if first.solved.keys() != second.solved.keys():
+        raise ValueError(f"{first.checkpoint_id} and {second.checkpoint_id} were evaluated on different problems")
+    differences = _differences(first, second, lambda right, samples: right / samples)
+    changed = dict(zip(sorted(first.solved), differences, strict=True))
+    gained, lost = (tuple(problem for problem, value in changed.items() if sign * value > 0) for sign in (1, -1))
+    low, high, not_above = bootstrap(differences, seed, level=1 - LEVEL)
+    if _single(first, second):
+        p = _mcnemar(len(gained), len(lost), "two-sided")
+    else:
+        _, _, not_below = bootstrap([-value for value in differences], seed)
+        p = min(1.0, 2 * min(not_above, not_below))
+    test = "McNemar exact" if _single(first, second) else "paired bootstrap"
+    return Contrast(gained, lost, sum(differences) / len(differences), low, high, p, test)
 
 
 def change_at_k(before: Score, after: Score, k: int, seed: int = 0) -> int:
@@ -77,6 +115,16 @@ def smallest_improvement(problems: int, churn: float = 0.2, power: float = 0.8) 
         if binom.sf(wanted - 1, disagree, (disagree + net) / (2 * disagree)) >= power:
             return fewest / problems, net / problems
     return fewest / problems, float("inf")
+
+
+def _single(*scores: Score) -> bool:
+    return all(samples == 1 for score in scores for _, samples in score.solved.values())
+
+
+def _mcnemar(gained: int, lost: int, alternative: str) -> float:
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost, alternative=alternative).pvalue) if gained + lost else 1.0
 
 
 def _differences(before: Score, after: Score, rate: Callable[[int, int], float]) -> list[float]:

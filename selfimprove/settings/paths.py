@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pydantic
@@ -43,13 +43,19 @@ def _described(value: Any) -> Any:
     return str(value) if not hasattr(value, "__dict__") else {"part": type(value).__qualname__, **_described(vars(value))}
 
 
-def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any) -> Iterator[str]:
     """One line for each setting that differs between two descriptions: `sampling.temperature: 0.8 → 0.7`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
-            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif old != new:
-        yield f"{path}: {_short(old)} → {_short(new)}"
+    for path, (before, after) in contrasts([old, new]):
+        yield f"{path}: {short(before)} → {short(after)}"
+
+
+def contrasts(described: Sequence[Any], path: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """The path of each setting that is not the same in all these descriptions, and its value in each; None where it is absent."""
+    if all(isinstance(one, dict) for one in described):
+        for key in dict.fromkeys(key for one in described for key in one):
+            yield from contrasts([one.get(key) for one in described], f"{path}.{key}" if path else key)
+    elif any(one != described[0] for one in described):
+        yield path, tuple(described)
 
 
 def override(part: T, assignment: str) -> T:
@@ -129,6 +135,7 @@ def explain(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """The value as JSON, at most 60 characters."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "…"

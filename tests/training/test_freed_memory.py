@@ -55,7 +55,7 @@ def large_tensors() -> dict[int, int]:
     """The tensors in this process with more than 500 numbers, by identity, with their sizes; also those that only cycles refer to."""
     import torch
 
-    # Not `isinstance`: that would import what lazy modules stand for. Nor subclasses: the compiler keeps tensors without numbers, whose sizes are symbols.
+    # Not `isinstance`: that would import what lazy modules stand for. Nor subclasses: the compiler keeps some whose sizes are symbols.
     kinds = (torch.Tensor, torch.nn.Parameter)
     return {id(one): one.numel() for one in gc.get_objects() if type(one) in kinds and one.numel() > 500}
 
