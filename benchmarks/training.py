@@ -25,6 +25,7 @@ def main() -> list[Figure]:
 
     from benchmarks.machine import describe_machine
     from selfimprove.checkpoints.base_models import EMBEDDED_MODEL, resolve_model
+    from selfimprove.training.precision import computing_type
 
     disable_progress_bar()
 
@@ -32,7 +33,7 @@ def main() -> list[Figure]:
     rows = arithmetic_rows(ROWS)
     ways = {"stock": train_stock, "ours": train_ours, "tuned": train_tuned, "LoRA": train_adapter}
     peaks, alone, figures = [], [], {name: [] for name in ways}  # type: ignore[var-annotated]
-    print(f"{describe_machine()}; {ROWS} rows, {BATCH} per step, bf16", flush=True)
+    print(f"{describe_machine()}; {ROWS} rows, {BATCH} per step, {computing_type()}", flush=True)
     for turn in range(TURNS):
         alone.append(products_alone(folder, rows) / matmul_peak())
         # Every other turn backwards, so that a machine that slows down favours nobody.
@@ -41,7 +42,7 @@ def main() -> list[Figure]:
             figures[name].append(measure(train(folder, rows)))
             tokens, loss = figures[name][-1]
             print(f"  turn {turn + 1}  {name:5s}  {tokens:6.0f} tokens/s   final loss {loss:.4f}", flush=True)
-    shapes = figure("matrix products of a step alone ÷ bf16 matmul peak", "", alone, COMMAND, note="upper bound from the model's shapes")
+    shapes = figure("matrix products of a step alone ÷ matmul peak", "", alone, COMMAND, note="upper bound from the model's shapes")
     return [*report(folder, rows, figures, statistics.median(peaks)), shapes]
 
 
@@ -85,8 +86,12 @@ def train_ours(folder: Path, rows: list[Any], lora: dict[str, Any] | None = None
 
 
 def train_tuned(folder: Path, rows: list[Any]) -> Iterator[Tick]:
-    """Train with `SFTTrainer` as one who knows it would."""
-    return train_stock(folder, rows, gradient_checkpointing=False, bf16=True, padding_free=True, max_length=None)
+    """Train with `SFTTrainer` as one who knows it would: bf16 only where the machine multiplies it fast."""
+    import torch
+
+    from selfimprove.training.precision import computing_type
+
+    return train_stock(folder, rows, gradient_checkpointing=False, bf16=computing_type() is torch.bfloat16, padding_free=True, max_length=None)
 
 
 def train_stock(folder: Path, rows: list[Any], **tuned: Any) -> Iterator[Tick]:
@@ -137,10 +142,12 @@ def measure(ticks: Iterator[Tick]) -> tuple[float, float]:
 
 
 def matmul_peak() -> float:
-    """Return the bfloat16 GFLOP/s of a product of two 2,048 × 2,048 matrices: the best within half a second."""
+    """Return the GFLOP/s of a product of two 2,048 × 2,048 matrices of the computing type: the best within half a second."""
     import torch
 
-    left, right = torch.randn(2048, 2048, dtype=torch.bfloat16), torch.randn(2048, 2048, dtype=torch.bfloat16)
+    from selfimprove.training.precision import computing_type
+
+    left, right = (torch.randn(2048, 2048, dtype=computing_type()) for _ in range(2))
     return 2 * 2048**3 / best_time(lambda: left @ right, 0.5) / 1e9
 
 
@@ -153,10 +160,11 @@ def best_time(work: Callable[[], object], seconds: float) -> float:
 
 
 def products_alone(folder: Path, rows: list[Any]) -> float:
-    """Return the bfloat16 GFLOP/s of one step's matrix products alone, forward and backward: the upper bound that the model's shapes allow."""
+    """Return the GFLOP/s of one step's matrix products alone, forward and backward: the upper bound that the model's shapes allow."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    from selfimprove.training.precision import computing_type
     from selfimprove.training.rows import tokenize_row
     from selfimprove.training.small.packing import pack
 
@@ -170,7 +178,7 @@ def products_alone(folder: Path, rows: list[Any]) -> float:
     shapes = Counter((scored if layer is head else tokens, layer.in_features, layer.out_features) for layer in layers)
     work = seconds = 0.0
     for (height, inner, outer), count in shapes.items():
-        states, weight, gradient = (torch.randn(size, dtype=torch.bfloat16) for size in ((height, inner), (outer, inner), (height, outer)))
+        states, weight, gradient = (torch.randn(size, dtype=computing_type()) for size in ((height, inner), (outer, inner), (height, outer)))
         ways = (
             partial(torch.nn.functional.linear, states, weight),
             partial(torch.matmul, gradient, weight),
@@ -202,7 +210,7 @@ def flops_per_token(folder: Path, rows: list[Any]) -> float:
 def report(folder: Path, rows: list[Any], figures: dict[str, list[tuple[float, float]]], peak: float) -> list[Figure]:
     work = flops_per_token(folder, rows)
     rates = {name: statistics.median(rate for rate, _ in turns) for name, turns in figures.items()}
-    print(f"bf16 matmul peak {peak:.0f} GFLOP/s; {work / 1e9:.2f} GFLOP per token")
+    print(f"matmul peak {peak:.0f} GFLOP/s; {work / 1e9:.2f} GFLOP per token")
     for name, turns in figures.items():
         done = rates[name] * work / 1e9
         print(f"{name:5s} {rates[name]:6.0f} tokens/s  {done:5.0f} GFLOP/s  {done / peak:4.0%} of peak   loss {turns[-1][1]:.4f}")
@@ -216,8 +224,8 @@ def report(folder: Path, rows: list[Any], figures: dict[str, list[tuple[float, f
     shares = [rate * work / 1e9 / peak for rate, _ in figures["ours"]]
     return [
         figure("trainer tokens/s ÷ stock `SFTTrainer`", "≥ 2", ratios, COMMAND, note=losses),
-        figure("trainer tokens/s ÷ tuned `SFTTrainer`", "≥ 1", over_tuned, COMMAND, note="no checkpointing, bf16, no padding"),
-        figure("trainer FLOP/s ÷ bf16 matmul peak", "≥ 0.6", shares, COMMAND, note=f"peak {peak:.0f} GFLOP/s"),
+        figure("trainer tokens/s ÷ tuned `SFTTrainer`", "≥ 1", over_tuned, COMMAND, note="no checkpointing, no padding"),
+        figure("trainer FLOP/s ÷ matmul peak", "≥ 0.6", shares, COMMAND, note=f"peak {peak:.0f} GFLOP/s"),
         figure("trainer tokens/s, LoRA ÷ full fine-tuning", "", adapter, COMMAND, note="r = 16 on every linear layer"),
     ]
 
