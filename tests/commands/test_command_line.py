@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from command import run_command
 from places import PYTHONPATH
 from processes import Started, watching
 from pyarrow import parquet
@@ -103,7 +104,7 @@ def test_help_answers_without_loading_anything_heavy() -> None:
 
 @pytest.mark.slow
 def test_json_stands_alone_on_standard_output_and_a_finished_run_is_read_from_disk(
-    command: list[str], environment: dict[str, str], tmp_path: Path
+    command: list[str], environment: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = output_of([*command, "--inline", "--json"], environment)
     figures = json.loads(first.stdout)
@@ -116,9 +117,10 @@ def test_json_stands_alone_on_standard_output_and_a_finished_run_is_read_from_di
     assert set(figures["baselines"]) == {"few_shot", "answer_only"} and Path(figures["kept"]).is_dir()
     assert "generation 1, sampling: 50 in" in first.stderr and "\x1b" not in first.stderr
 
-    assert json.loads(output_of([*COMMAND, "report", str(tmp_path / "run"), "--json"], environment).stdout) == figures
-    shown = output_of([*COMMAND, "report", str(tmp_path / "run")], environment)
-    assert shown.stderr == "" and "few-shot" in shown.stdout and f"{figures['generations'][1]['pass_at_1']:.3f}" in shown.stdout
+    monkeypatch.setenv("COLUMNS", "100")
+    assert json.loads(run_command(capfd, 0, "report", tmp_path / "run", "--json")[0]) == figures
+    out, err = run_command(capfd, 0, "report", tmp_path / "run")
+    assert err == "" and "few-shot" in out and f"{figures['generations'][1]['pass_at_1']:.3f}" in out
 
 
 def test_the_tables_fit_eighty_columns_with_every_stage_timed() -> None:
@@ -177,16 +179,20 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running_nothing_half_written_and_a_
     assert started.left_after(30.0) == set()
     assert_nothing_is_half_written(tmp_path / "run")
 
-    again = output_of([*command, "--json"], environment)
+    # Without Ray's processes, whose start shows nothing here.
+    again = output_of([*command, "--inline", "--json"], environment)
     assert json.loads(again.stdout)["complete"], again
     assert "continuing toy" in again.stderr and "few-shot base" not in again.stderr
     assert started.left_after(30.0) == set()
 
 
-@pytest.mark.ray
-def test_sigterm_ends_a_run_like_ctrl_c(command: list[str], environment: dict[str, str], started: Started, tmp_path: Path) -> None:
+# On Ray, where its own handler has to give way, the test of a stopped job sends SIGTERM too.
+@pytest.mark.parametrize("more", [pytest.param(("--inline",), marks=pytest.mark.slow), pytest.param((), marks=[pytest.mark.ray, pytest.mark.long])])
+def test_sigterm_ends_a_run_like_ctrl_c(
+    more: tuple[str, ...], command: list[str], environment: dict[str, str], started: Started, tmp_path: Path
+) -> None:
     environment["SECONDS_PER_TRACE"] = "0.1"
-    run = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen([*command, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "run/baselines/few_shot/evaluation/score.json")
     time.sleep(1.0)
     run.send_signal(signal.SIGTERM)

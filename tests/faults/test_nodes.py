@@ -52,6 +52,8 @@ def cluster() -> Iterator[Cluster]:
 
     with watching() as started, pytest.MonkeyPatch.context() as environment:
         environment.setenv("PAUSE", SLOW)
+        # Ray declares a node dead after five failed checks, by default one each three seconds.
+        environment.setenv("RAY_health_check_period_ms", "500")
         # Otherwise Ray looks for the head at the machine's network address.
         environment.setattr(ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False)
         cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})

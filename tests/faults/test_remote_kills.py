@@ -15,6 +15,9 @@ import pytest
 from killable import WORKFLOW, files_of
 from places import PYTHONPATH
 from toy import make_toy_model
+from untracked import UNTRACKED, leave_out_mlflow
+
+from selfimprove.__main__ import main
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: it comes with the dev extra")
 pytest.importorskip("moto", reason="moto is not installed: it comes with the dev extra")
@@ -55,8 +58,7 @@ def test_a_run_whose_machine_was_lost_continues_elsewhere_from_the_bucket(tmp_pa
     import s3fs
 
     def environment(machine: str, **more: str) -> dict[str, str]:
-        places = {"SELFIMPROVE_CACHE": str(tmp_path / machine), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
-        return {**os.environ, "PYTHONPATH": PYTHONPATH, **places, **more}
+        return {**os.environ, "PYTHONPATH": PYTHONPATH, "SELFIMPROVE_CACHE": str(tmp_path / machine), **more}
 
     def command(run_dir: str) -> list[str]:
         return [sys.executable, "-m", "selfimprove", "run", str(file), "--inline", "--run-dir", run_dir]
@@ -65,8 +67,11 @@ def test_a_run_whose_machine_was_lost_continues_elsewhere_from_the_bucket(tmp_pa
         return log.read_text().splitlines()
 
     model, file, log = make_toy_model(tmp_path / "model", 0.2), tmp_path / "toys.py", tmp_path / "sampled.log"
-    file.write_text(WORKFLOW.format(model=str(model), log=str(log)).replace("size=335", "size=100").replace("generations=3", "generations=2"))
-    subprocess.run(command(str(tmp_path / "whole")), env=environment("whole"), check=True, capture_output=True, timeout=300)
+    workflow = WORKFLOW.format(model=str(model), log=str(log)).replace("size=335", "size=100").replace("generations=3", "generations=2")
+    file.write_text(UNTRACKED + workflow)
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_mlflow(patch)
+        assert main(command(str(tmp_path / "whole"))[3:]) == 0
     requests = len(sampled())
 
     store, url = s3fs.S3FileSystem(use_listings_cache=False), "s3://runs/deep/first"
@@ -91,8 +96,6 @@ def test_a_run_whose_machine_was_lost_continues_elsewhere_from_the_bucket(tmp_pa
 
 def test_a_missing_bucket_is_named_and_not_created(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     import s3fs
-
-    from selfimprove.__main__ import main
 
     file = tmp_path / "toys.py"
     file.write_text(f"from pathlib import Path\nfrom toy import toy_workflow\nworkflow = toy_workflow(Path({str(tmp_path)!r}))\n")

@@ -53,7 +53,7 @@ def test_a_round_that_is_killed_continues_and_ends_with_the_same_files(name: str
     everything = len(asked(tmp_path / "undisturbed"))
     # Kills in the first stage, in a later one, and in the last evaluation.
     for share in (0.2, 0.6, 0.9):
-        process = started(code, broken, model, 0.05)
+        process = started(code, broken, model, 0.02)
         before = len(set(asked(broken)))
         while process.poll() is None and len(set(asked(broken))) < max(before + 1, share * everything):
             time.sleep(0.01)
