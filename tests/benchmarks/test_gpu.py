@@ -24,7 +24,7 @@ def test_a_step_that_fails_or_takes_too_long_keeps_its_figures_and_is_named() ->
     assert gpu.run_step(step(told), 20) == ([one], "")
     assert gpu.run_step(step(f"{told}; print('out of memory'); raise SystemExit(3)"), 20) == ([one], "failed with exit code 3: out of memory")
     slow = f"import sys, time; {told}; sys.stdout.flush(); time.sleep(600)"
-    assert gpu.run_step(step(slow), 5) == ([one], "ended after 5 s")
+    assert gpu.run_step(step(slow), 2) == ([one], "ended after 2 s")
 
 
 def test_what_a_step_started_ends_with_it(tmp_path: Path) -> None:

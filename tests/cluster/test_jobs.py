@@ -21,6 +21,7 @@ from killable import files_of, reports
 from places import PYTHONPATH, ROOT
 from processes import watching
 from toy import make_toy_model
+from untracked import UNTRACKED, leave_out_mlflow
 
 from selfimprove import InlineCluster, improve
 from selfimprove.records import TrainingStep
@@ -180,9 +181,11 @@ workflow = toy_workflow(Path({model!r}), problems=Sums(size=75), eval_problems=5
 """
 
 
-def test_the_same_command_continues_the_run_of_a_stopped_job(head: Head, environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_same_command_continues_the_run_of_a_stopped_job(
+    head: Head, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, log, folder = make_toy_model(tmp_path / "model", 0.2), tmp_path / "asked.log", tmp_path / "run"
-    (tmp_path / "slow.py").write_text(SLOW_WORKFLOW.format(model=str(model), log=str(log)))
+    (tmp_path / "slow.py").write_text(UNTRACKED + SLOW_WORKFLOW.format(model=str(model), log=str(log)))
     command = ["--", "python", "-m", "selfimprove", "run", str(tmp_path / "slow.py"), "--run-dir", str(folder)]
 
     def ray_job(verb: str, *arguments: str) -> str:
@@ -195,17 +198,18 @@ def test_the_same_command_continues_the_run_of_a_stopped_job(head: Head, environ
         runtime = {"env_vars": {"PYTHONPATH": PYTHONPATH, "RAY_JOB_STOP_WAIT_TIME_S": "60", **variables}}
         return ray_job("submit", "--submission-id", name, "--working-dir", ".", "--runtime-env-json", json.dumps(runtime), *more, *command)
 
-    submit("first", "--no-wait", PAUSE="0.5")
+    submit("first", "--no-wait", PAUSE="0.3")
     deadline = time.monotonic() + 120
     while not log.exists() or "/g1/" not in log.read_text():
         assert time.monotonic() < deadline, ray_job("logs", "first")
         time.sleep(0.1)
-    ray_job("stop", "first")
-    assert "Job 'first' was stopped" in ray_job("status", "first")
-    assert "selfimprove: interrupted; the same command continues where it stopped" in ray_job("logs", "first")
+    assert "Job 'first' was stopped" in ray_job("stop", "first")
+    said = (head.folder / "session_latest" / "logs" / "job-driver-first.log").read_text()
+    assert "selfimprove: interrupted; the same command continues where it stopped" in said
     assert len(RunFolder(folder).reports()) == 1
 
     assert "continuing toy in" in submit("second")
+    leave_out_mlflow(monkeypatch)
     improve(load_workflow(tmp_path / "slow.py")[0], tmp_path / "whole", InlineCluster)
     left = files_of(folder)
     # Written by the command line, not by `improve`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 
+import psutil
 import pytest
 import toy
 from toy import make_toy_model, toy_workflow
@@ -276,6 +278,49 @@ def test_the_output_of_a_part_is_in_the_log_folder(cluster: RayCluster) -> None:
     cluster.open("echo", Echo()).call("pid")
     assert cluster._log_folder is not None
     assert "opened" in (cluster._log_folder / "echo.log").read_text()
+
+
+ADDRESS = "http://user:Zq7/secret@host/v1?key=Zq7"
+
+
+@dataclass(frozen=True)
+class Talkative(WorkerPart):
+    """Prints a secret in every way."""
+
+    def open(self) -> Talkative:
+        return self
+
+    def talk(self) -> None:
+        print(f"printed {ADDRESS}")
+        print(f"failed {ADDRESS}", file=sys.stderr)
+        os.write(1, f"native {ADDRESS}\n".encode())
+
+    def close(self) -> None: ...
+
+
+def test_an_actors_log_is_redacted(cluster: RayCluster, tmp_path: Path) -> None:
+    with RayCluster(tmp_path) as joined:
+        joined.open("talker", Talkative()).call("talk")
+    text = (tmp_path / "talker.log").read_text()
+    assert "Zq7" not in text
+    for word in ("printed", "failed", "native"):
+        assert f"{word} http://host/v1?key=***" in text
+
+
+def test_a_cluster_that_a_run_starts_listens_on_loopback_only(cluster: RayCluster) -> None:
+    with RayCluster() as joined:
+        joined.open("listener", Echo()).call("pid")
+        ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        listening = [
+            (process.name(), address.laddr) for process in ours for address in process.net_connections("inet") if address.status == psutil.CONN_LISTEN
+        ]
+    assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
+    assert [place for place in listening if not loopback(place[1].ip)] == []
+
+
+def loopback(ip: str) -> bool:
+    address = ipaddress.ip_address(ip)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 @pytest.mark.parametrize("allocator", [FixedK(), ExpectedGain(wave=8)], ids=["at once", "in waves"])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from places import PYTHONPATH
 from toy import make_toy_model
+from untracked import UNTRACKED
 
 from selfimprove import UserError
 from selfimprove.__main__ import main
@@ -229,8 +230,7 @@ def test_a_full_disk_ends_with_one_line_and_the_same_command_continues_later(wor
         mount -o remount,size=64m disk
         {sys.executable} -m selfimprove run "$1" --inline --run-dir disk/run --json; echo "second $?"
     """
-    file = workflow_file("problems=Sums(400)")
-    environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    file, environment = workflow_file("problems=Sums(400)", before=UNTRACKED), {**os.environ, "PYTHONPATH": PYTHONPATH}
     ended = subprocess.run([*alone, "sh", "-c", script, "sh", file], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     first, _, second = ended.stdout.partition("first 2\n")
     assert ended.stderr.splitlines()[0].startswith("selfimprove: no space left") and "Traceback" not in ended.stderr

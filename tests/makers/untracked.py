@@ -6,6 +6,9 @@ import pytest
 
 from selfimprove.protocols.no_tracker import NoTracker
 
+UNTRACKED = "import pytest, untracked\nuntracked.leave_out_mlflow(pytest.MonkeyPatch())\n"
+"""First lines of a workflow file that a process of its own runs."""
+
 
 def leave_out_mlflow(patch: pytest.MonkeyPatch) -> None:
     """Let commands and workflow files that are loaded from now on have no tracker."""

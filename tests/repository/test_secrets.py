@@ -219,6 +219,7 @@ def test_a_run_at_an_address_with_a_password_works_and_shows_it_nowhere(place: P
 @pytest.mark.slow
 def test_an_mlflow_server_that_is_away_shows_no_password(place: Place, command: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:Zq7Xw9S3CRET/pw@127.0.0.1:9/?token=Zq7Xw9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     command(0, "run", place.file, "--inline", "--run-dir", place.run, "--set", "generations=1")
     assert "could not be sent to MLflow" in (place.run / "logs" / "driver.log").read_text()
     assert_clean(place.folder)

@@ -1,24 +1,21 @@
-"""A test for each line of SECURITY.md."""
+"""A test for each line of SECURITY.md; tests/cluster/test_ray_cluster.py has the one on ports."""
 
 from __future__ import annotations
 
 import ast
 import io
-import ipaddress
 import json
 import pickle
 import shutil
 from pathlib import Path
 
-import psutil
 import pytest
 from rich.console import Console
 
 import selfimprove
-from selfimprove import SFT, Endpoint, RayCluster, UserError
+from selfimprove import SFT, Endpoint, UserError
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.commands.second_verdicts import OUTCOMES, show_audit
-from selfimprove.protocols import WorkerPart
 from selfimprove.records import AcceptedTrace, Checkpoint
 from selfimprove.settings.paths import describe
 from selfimprove.terminal.progress import TerminalProgress
@@ -34,32 +31,6 @@ from transformers import LlamaForCausalLM
 class Evil(LlamaForCausalLM):
     pass
 """
-
-
-@pytest.mark.ray
-def test_a_cluster_that_a_run_starts_listens_on_loopback_only() -> None:
-    with RayCluster() as cluster:
-        cluster.open("echo", Nothing())
-        ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        listening = [
-            (process.name(), address.laddr) for process in ours for address in process.net_connections("inet") if address.status == psutil.CONN_LISTEN
-        ]
-    assert listening
-    assert [place for place in listening if not loopback(place[1].ip)] == []
-
-
-def loopback(ip: str) -> bool:
-    address = ipaddress.ip_address(ip)
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-
-
-class Nothing(WorkerPart):
-    """A part without methods of its own."""
-
-    def open(self) -> Nothing:
-        return self
-
-    def close(self) -> None: ...
 
 
 @pytest.mark.slow

@@ -177,11 +177,11 @@ def test_requests_run_concurrently_up_to_the_limit(serve: Serve) -> None:
 
 
 def test_traces_are_handed_over_as_they_finish(serve: Serve) -> None:
-    served = serve(lambda body, number: Reply(says("7").body, seconds=5.0 if "What is 0 " in body["messages"][-1]["content"] else 0.0))
+    served = serve(lambda body, number: Reply(says("7").body, seconds=3.0 if "What is 0 " in body["messages"][-1]["content"] else 0.0))
     batches = served.opened.sample(served.endpoint.checkpoint(), requests(6))
     began = time.monotonic()
     early = [trace.id for _, batch in zip(range(1), batches, strict=False) for trace in batch]
-    assert early and "p-0/g1/s0" not in early and time.monotonic() - began < 4
+    assert early and "p-0/g1/s0" not in early and time.monotonic() - began < 2.5
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 from selfimprove.tracking.retry_queue import RetryQueue
 
@@ -65,3 +66,23 @@ def test_a_patient_send_leaves_a_store_that_just_failed_alone():
     assert store.stored == []
     retry_queue.send()
     assert store.stored == ["news"]
+
+
+def test_a_store_that_is_long_in_failing_is_asked_once_for_all_items(monkeypatch):
+    now, asked = [0.0], list[str]()
+    monkeypatch.setattr("selfimprove.tracking.retry_queue.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def wait(item: str) -> None:
+        asked.append(item)
+        now[0] += 10
+        raise ConnectionError("nobody there")
+
+    retry_queue = RetryQueue("toy")
+    for item in ("first", "second"):
+        retry_queue.put(item, lambda item=item: wait(item))
+    retry_queue.send()
+    retry_queue.send(patiently=True)
+    assert asked == ["first"]
+    now[0] += 60
+    retry_queue.send(patiently=True)
+    assert asked == ["first", "first"]

@@ -213,7 +213,7 @@ class Slow(Verifier):
     version = "1"
 
     def prepare(self) -> None:
-        time.sleep(6.0)
+        time.sleep(2.5)
         with open(self.path, "a") as file:
             file.write("loaded\n")
 
@@ -223,7 +223,7 @@ class Slow(Verifier):
 
 @mark.slow
 def test_loading_is_done_once_and_outside_the_deadline(tmp_path: Path) -> None:
-    pool = VerifierPool(Slow(str(tmp_path / "log")), deadline=5.0, processes=2).open()
+    pool = VerifierPool(Slow(str(tmp_path / "log")), deadline=2.0, processes=2).open()
     assert pool.verify_answers([(problem("5"), answer) for answer in ["exit", "5", "exit", "5"]]) == [Outcome.CRASH, Outcome.CORRECT] * 2
     pool.close()
     assert (tmp_path / "log").read_text() == "loaded\n"
