@@ -20,6 +20,7 @@ from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import ablate
 from selfimprove.stages.train import TOO_LONG, fitting
 from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train_candidate
+from selfimprove.stages.verify_again import verify_again
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
 
@@ -33,7 +34,10 @@ WORDLESS = "right answers came without a block of thinking: ask for one (ZeroSho
 def evaluate_base(context: RunContext) -> GenerationReport:
     """Generation 0: the base model's evaluation on the bare question, and with exemplars where generation 1 gets them."""
     folder = context.run.generation(0)
-    report = context.run.report(0) or _evaluated_base(context)
+    if report := context.run.report(0):
+        verify_again(context, report.candidate.id, folder / "evaluation", "base model, evaluation")
+    else:
+        report = _evaluated_base(context)
     context.tracker.log_generation(report, folder)
     if (baseline := few_shot(context)) is not None:
         context.tracker.log_baseline("few_shot", baseline)
@@ -70,9 +74,13 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
 
     `past` holds the reports of all generations before this one, the base model's first.
     """
-    report = context.run.report(number) or _ran_generation(number, past, context.of_generation(number), context.of_generation(number + 1))
+    folder = context.run.generation(number)
+    if report := context.run.report(number):
+        verify_again(context, report.candidate.id, folder / "evaluation", f"generation {number}, evaluation")
+    else:
+        report = _ran_generation(number, past, context.of_generation(number), context.of_generation(number + 1))
     context.run.set_champion(context.here(report.kept))
-    context.tracker.log_generation(report, context.run.generation(number))
+    context.tracker.log_generation(report, folder)
     context.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
     return report
 

@@ -38,6 +38,7 @@ EVALUATION = replace(
     # In bfloat16, near ties and so greedy chains of thought depend on the rest of the batch.
     sampler=VLLM(engine={"max_model_len": 512, "dtype": "float32"}),
     verifier=LastNumber(),
+    also=(),
     eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=192),
 )
 

@@ -3,7 +3,7 @@
 Generation 1 sees the exemplars; its verified traces train a model on the plain question. From then on each model samples for the next.
 """
 
-from selfimprove import SFT, VLLM, Exemplar, FewShot, KeepCorrect, ReasoningGym, ReasoningGymScorer, Replay, Sampling, Workflow
+from selfimprove import SFT, VLLM, Exemplar, FewShot, KeepCorrect, LastNumber, ReasoningGym, ReasoningGymScorer, Replay, Sampling, Workflow
 
 EXEMPLARS = (
     Exemplar("State the final answer to the following arithmetic problem: 4 + 3 - 2 =", "4 + 3 = 7.\n7 - 2 = 5.", "5"),
@@ -27,6 +27,7 @@ workflow = Workflow(
     sampling=Sampling(n=3, temperature=0.6, max_tokens=48),
     eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=48),
     verifier=ReasoningGymScorer(),
+    also=(LastNumber(),),
     selector=KeepCorrect(true_equations=True),
     accepted_cap=1,
     mixture=Replay(earlier=True, per_problem=1),

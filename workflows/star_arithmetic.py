@@ -11,7 +11,22 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from selfimprove import SFT, VLLM, Exact, Exemplar, FewShot, KeepCorrect, MLflow, Rationalization, RayCluster, Replay, Sampling, Workflow, improve
+from selfimprove import (
+    SFT,
+    VLLM,
+    Exact,
+    Exemplar,
+    FewShot,
+    KeepCorrect,
+    LastNumber,
+    MLflow,
+    Rationalization,
+    RayCluster,
+    Replay,
+    Sampling,
+    Workflow,
+    improve,
+)
 from selfimprove.problems.addition import Addition, question, scratchpad
 from selfimprove.protocols import Cluster
 from selfimprove.storage.run_folder import RunFolder
@@ -30,6 +45,7 @@ workflow = Workflow(
     sampling=Sampling(n=2, temperature=0.6, max_tokens=64),
     eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=64),
     verifier=Exact(),
+    also=(LastNumber(),),
     selector=KeepCorrect(true_equations=True),
     mixture=Replay(earlier=True, per_problem=1),
     trainer=SFT(epochs=2, min_steps=30, learning_rate=1e-4, batch_size=16),

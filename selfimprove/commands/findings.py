@@ -18,7 +18,7 @@ from selfimprove.commands.estimate import estimate
 from selfimprove.commands.finding import Finding
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
 from selfimprove.commands.training_room import gpu_memory, training_room
-from selfimprove.commands.verifier_findings import verifier_findings
+from selfimprove.commands.verifier_findings import further_findings, verifier_findings
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.paired import smallest_improvement
@@ -55,6 +55,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
             detail += f"; contamination leaves out {dropped} others, which give evaluation problems away"
         findings.append(Finding("problems", True, detail))
         findings += verifier_findings(workflow, kept, eval_problems)
+        findings += further_findings(workflow, eval_problems)
         findings += option_findings(workflow, [*kept, *eval_problems])
         findings.append(_evaluation(eval_problems))
         sets = kept, eval_problems

@@ -40,6 +40,24 @@ def verifier_findings(workflow: Workflow, problems: Sequence[Problem], eval_prob
         pool.close()
 
 
+def further_findings(workflow: Workflow, eval_problems: Sequence[Problem]) -> Iterator[Finding]:
+    """Whether each further verifier loads and accepts the reference answers of the evaluation problems."""
+    for pool in workflow.further_verifiers:
+        name = f"also {pool.verifier.name}"
+        try:
+            opened = pool.open()
+        except UserError as error:
+            yield Finding(name, False, str(error))
+            continue
+        try:
+            answered = [problem for problem in eval_problems if problem.answer]
+            found = _references(pool.verifier.name, rejected_references(opened, answered), len(answered))
+            remedy = "" if found.passed else "; it does not fit these problems: remove it from also"
+            yield Finding(name, found.passed, f"{found.detail}{remedy}")
+        finally:
+            opened.close()
+
+
 def _references(verifier: str, rejected: Sequence[tuple[Problem, Report]], answered: int) -> Finding:
     """Whether the verifier accepts the reference answers."""
     if not rejected:

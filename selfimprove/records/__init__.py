@@ -1,7 +1,7 @@
 """Every record that flows through the loop, in the order they are made; each is flat, frozen and joined to the others by id."""
 
 from selfimprove.records.figures import DifficultyFigures, Estimate, ForecastQuality, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
-from selfimprove.records.generations import Checkpoint, Coverage, Decision, GenerationReport, LedgerEntry, Score, TrainingStep
+from selfimprove.records.generations import Checkpoint, Coverage, Decision, FurtherScore, GenerationReport, LedgerEntry, Score, TrainingStep
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rollouts import Rollout, RolloutRequest
 from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow
@@ -16,6 +16,7 @@ __all__ = [
     "DifficultyFigures",
     "Estimate",
     "ForecastQuality",
+    "FurtherScore",
     "GenerationCounts",
     "GenerationReport",
     "Grade",

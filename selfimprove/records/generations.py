@@ -72,6 +72,16 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class FurtherScore:
+    """What a further verifier says about the traces of one evaluation."""
+
+    verifier: str
+    """Name of the verifier."""
+    version: str
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A gate's decision on a candidate."""
 

@@ -141,12 +141,14 @@ class JudgedTrace:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedTrace(JudgedTrace):
-    """A judged trace joined with its probes and step rewards."""
+    """A judged trace joined with its probes, step rewards and further verdicts."""
 
     probes: tuple[Probe, ...] = ()
     """One for each thought that is not blank, in order; empty where the trace was not probed."""
     rewards: tuple[float, ...] = ()
     """One for each complete thought, in order; empty without a process reward model."""
+    further: tuple[Verdict, ...] = ()
+    """Verdicts of the workflow's further verifiers; empty but for traces of evaluations."""
 
 
 @dataclass(frozen=True, slots=True)

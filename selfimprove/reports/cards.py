@@ -104,21 +104,33 @@ def _common(figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Se
         "verifier": code(settings["verifier"]["part"]),
         "eval_problems": sum(figures["generations"][0]["evaluation_outcomes"].values()) // settings["eval_sampling"]["n"],
         "greedy": settings["eval_sampling"]["temperature"] == 0,
+        "further": [words(name) for name in _further(figures)],
         "table": list(_table(figures)),
         "teacher": code(str(teacher["model"] or sampler.get("model"))) if teacher else None,
         "settings": block(plain_json(settings), "json"),
     }
 
 
+def _further(figures: Mapping[str, Any]) -> list[str]:
+    """Names of the further verifiers of the evaluations."""
+    return list(dict.fromkeys(name for row in figures["generations"] for name in row["also"]))
+
+
 def _table(figures: Mapping[str, Any]) -> Iterator[str]:
     """Rows of the table of scores, including the base model and the baselines."""
+    further = _further(figures)
     for row in figures["generations"]:
         name = f"generation {row['generation']}" if row["generation"] else "base model"
         mark = " (this model)" if row["generation"] == figures["kept_generation"] else ""
         trained = f"{row['trained_on']:,}" if row["generation"] else ""
-        yield f"| {name}{mark} | {_score(row)} | {trained} |"
+        yield f"| {name}{mark} | {_scores(row, further)} | {trained} |"
     for name, row in figures["baseline_details"].items():
-        yield f"| {BASELINES.get(name) or words(name)} | {_score(row)} | |"
+        yield f"| {BASELINES.get(name) or words(name)} | {_scores(row, further)} | |"
+
+
+def _scores(row: Mapping[str, Any], further: Sequence[str]) -> str:
+    """The cells of pass@1 by the workflow's verifier and by the further ones."""
+    return " | ".join([_score(row), *(_score(row["also"][name]) if name in row["also"] else "" for name in further)])
 
 
 def _score(row: Mapping[str, Any]) -> str:

@@ -18,13 +18,10 @@ from selfimprove.evaluation.ledger import entries
 from selfimprove.records import LedgerEntry, Outcome, Problem
 from selfimprove.reports.html_page import packed, page
 from selfimprove.reports.table import summarize
-from selfimprove.reports.traces import behaviours_of, described
-from selfimprove.stages.annotate import annotate
-from selfimprove.stages.probe import read_probes
+from selfimprove.reports.traces import annotated, behaviours_of, described
 from selfimprove.storage.complete import complete_or_absent
 from selfimprove.storage.files import read_column, read_records
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.storage.shards import stored
 from selfimprove.terminal.safe_text import plain_line
 from selfimprove.thinking.behaviours import Behaviour, Behaviours
 
@@ -131,7 +128,7 @@ def _traces(stage: _Stage, asked: _Asked, behaviours: Behaviours, every: int, le
     """The traces of a stage that go into the page. The lengths of all its traces are added to `lengths`."""
     accepted = set(read_column(file, "trace_id")) if (file := stage.folder / "accepted.parquet").exists() else set()
     set_ = "eval" if stage.evaluation else "train"
-    for number, item in enumerate(annotate(stored(stage.folder), read_probes(stage.folder))):
+    for number, item in enumerate(annotated(stage.folder)):
         lengths[stage.generation, stage.evaluation, item.verdict.outcome is Outcome.CORRECT].append(item.trace.output_tokens)
         if number % every == 0:
             name = item.trace.problem_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -15,6 +16,7 @@ from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.storage.files import plain
+from selfimprove.storage.further import further_scores
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
 from selfimprove.terminal.safe_text import plain_line, printable
 
@@ -29,7 +31,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
     """
     settings, reports, baselines = run.settings(), run.reports(), run.baselines()
     return {
-        "generations": [_generation(report) for report in reports],
+        "generations": [{**_generation(report), "also": _also(run.generation(report.generation))} for report in reports],
         "baselines": {name: baselines[name].pass_at_1 if name in baselines else None for name in ("few_shot", "answer_only")},
         "kept": reports[-1].kept.path if reports else None,
         "kept_generation": reports[-1].kept.generation if reports else None,
@@ -90,9 +92,28 @@ def _coverage(report: GenerationReport) -> dict[str, Any] | None:
     return {"trend": report.coverage.trend, **{name: list(problems) for name, problems in ids.items()}}
 
 
+def _also(folder: Path) -> dict[str, Any]:
+    """What further verifiers say of the evaluation in a folder, by their names."""
+    return {
+        one.verifier: {
+            "version": one.version,
+            "pass_at_1": one.score.pass_at_1,
+            "interval": list(one.score.interval),
+            "evaluation_outcomes": dict(one.score.outcomes),
+            **_at_k("pass_at_k", one.score),
+        }
+        for one in further_scores(folder / "evaluation")
+    }
+
+
 def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
-    watch = Stopwatch(run.baseline(name) / "seconds.json")
-    return {"pass_at_1": score.pass_at_1, "interval": list(score.interval), "seconds": watch.seconds, "evaluation_outcomes": dict(score.outcomes)}
+    return {
+        "pass_at_1": score.pass_at_1,
+        "interval": list(score.interval),
+        "seconds": Stopwatch(run.baseline(name) / "seconds.json").seconds,
+        "evaluation_outcomes": dict(score.outcomes),
+        "also": _also(run.baseline(name)),
+    }
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
@@ -109,16 +130,29 @@ def show(summary: dict[str, Any], console: Console) -> None:
     for name, row in summary["baseline_details"].items():
         results.add_row(printable(name.replace("_", "-")), *[""] * len(COUNTS), *_score(row), "", style="dim")
         seconds.add_row(printable(name.replace("_", "-")), *_seconds(row, stages), style="dim")
-    console.print(Group(results, Text(), seconds, Text(), _footer(summary)))
+    further = [_further(summary), Text()] if any(row["also"] for row in every) else []
+    console.print(Group(results, Text(), *further, seconds, Text(), _footer(summary)))
     if curves := summary.get("budget_curve"):
         console.print(Text(), budget_report.table(curves))
+
+
+def _further(summary: dict[str, Any]) -> Table:
+    """The same evaluation traces by the workflow's verifier and by further ones."""
+    named = [("base" if not row["generation"] else str(row["generation"]), "", row) for row in summary["generations"]]
+    named += [(name.replace("_", "-"), "dim", row) for name, row in summary["baseline_details"].items()]
+    verifiers = dict.fromkeys(verifier for _, _, row in named for verifier in row["also"])
+    table = _table("evaluation by further verifiers", "pass@1", *map(plain_line, verifiers))
+    for name, style, row in named:
+        also = [row["also"].get(verifier) for verifier in verifiers]
+        table.add_row(printable(name), *(" ".join(_score(one)) if one else "" for one in (row, *also)), style=style)
+    return table
 
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=Text(plain_line(title)), title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
     table.add_column("generation", min_width=len("answer-only"))
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(Text(column), justify="right")
     return table
 
 
@@ -151,6 +185,17 @@ def _rationalization(figures: dict[str, float]) -> Iterator[str]:
         yield f"  gain {gain:+.3f} ({low:+.3f} to {high:+.3f}); pass@1 without them {figures['without']:.3f}"
 
 
+def _gains(summary: dict[str, Any]) -> str | None:
+    """What base and champion score by each verifier: a gain that only the first one sees is one of form."""
+    rows = summary["generations"]
+    base, kept = rows[0] if rows else None, next((row for row in rows if row["generation"] == summary["kept_generation"]), None)
+    if not (base and kept and base["also"]):
+        return None
+    pairs = {"pass@1": (base, kept), **{f"by {name}": (one, kept["also"][name]) for name, one in base["also"].items() if name in kept["also"]}}
+    told = "; ".join(f"{name} {before['pass_at_1']:.3f} → {after['pass_at_1']:.3f}" for name, (before, after) in pairs.items())
+    return f"base → champion: {told}"
+
+
 def _footer(summary: dict[str, Any]) -> Text:
     loop = sum(sum(row["seconds"].values()) for row in summary["generations"])
     lines = []
@@ -173,6 +218,8 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines += [f"  {line}" for line in difficulty_report.lines(difficulty)]
         if spent := row.get("spent"):
             lines.append(f"  the endpoint counted {spent['prompt_tokens']:,} tokens in, {spent['output_tokens']:,} out; cost {spent['cost']:.4g}")
+    if also := _gains(summary):
+        lines.append(also)
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]
     if any(undecided):

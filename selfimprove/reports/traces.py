@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from selfimprove.errors import UserError
 from selfimprove.records import AnnotatedTrace, Outcome, Problem
 from selfimprove.stages.annotate import annotate
 from selfimprove.stages.probe import read_probes
+from selfimprove.stages.verify_again import read_further
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.terminal.safe_text import plain_line, plain_text
@@ -44,7 +46,7 @@ def find(
         `{"generation", "limited": whether there are more, "traces": [{"trace_id", "problem_id", "question", "reference", "before": text before the
         thinking, "thoughts": [{"behaviour", "text", "probed": `3/4` if three of four answers after it were correct, None if it was not probed}],
         "switches", "after": text after the thinking, or all of it without thinking, "answer", "outcome", "verifier", "finish_reason",
-        "output_tokens"}]}`; the texts of the thoughts joined are the thinking.
+        "output_tokens", "also": the outcome by the name of each further verifier}]}`; the texts of the thoughts joined are the thinking.
 
     Raises:
         UserError: the run, generation, outcome or problem does not exist.
@@ -61,7 +63,7 @@ def find(
     behaviours, folder = behaviours_of(settings), run.generation(number)
     chosen = (
         item
-        for item in annotate(stored(folder), read_probes(folder))
+        for item in annotated(folder)
         if (outcome is None or item.verdict.outcome == outcome) and (problem is None or item.trace.problem_id == problem)
     )
     traces = [described(item, problems[item.trace.problem_id], behaviours) for item in islice(chosen, limit)]
@@ -89,6 +91,11 @@ def behaviours_of(settings: dict[str, Any]) -> Behaviours:
     return Behaviours(cues=tuple(Cue(Behaviour(cue["behaviour"]), cue["pattern"], cue["where"]) for cue in own["cues"]))
 
 
+def annotated(folder: Path) -> Iterator[AnnotatedTrace]:
+    """The stored traces of a stage with their verdicts, joined with their probes and with the verdicts of further verifiers."""
+    return annotate(stored(folder), read_probes(folder), further=read_further(folder))
+
+
 def described(item: AnnotatedTrace, problem: Problem, behaviours: Behaviours) -> dict[str, Any]:
     """One trace in the form that `find` returns."""
     parts, thoughts = parsed(item.trace), dissect(item.trace, behaviours)
@@ -110,6 +117,7 @@ def described(item: AnnotatedTrace, problem: Problem, behaviours: Behaviours) ->
         "verifier": item.verdict.verifier,
         "finish_reason": item.trace.finish_reason,
         "output_tokens": item.trace.output_tokens,
+        "also": {verdict.verifier: verdict.outcome.value for verdict in item.further},
     }
 
 
@@ -142,6 +150,8 @@ def _rows(trace: dict[str, Any]) -> Iterator[Text | Table]:
         table.add_row(Text(thought["behaviour"], style), Text.assemble((plain_text(thought["text"].strip("\n")), style), (probed, "italic")))
     stopped = "" if trace["finish_reason"] == "stop" else f" ({plain_line(trace['finish_reason'])})"
     table.add_row("answer", Text.assemble(("none" if trace["answer"] is None else plain_text(trace["answer"])) + stopped, style=verdict))
+    for name, outcome in trace["also"].items():
+        table.add_row("also", Text.assemble(f"{plain_line(name)}: ", (outcome, "green" if outcome == Outcome.CORRECT else "red")))
     if trace["outcome"] != Outcome.CORRECT:
         table.add_row("reference", Text(plain_text(trace["reference"])))
     yield table

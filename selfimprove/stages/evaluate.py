@@ -9,6 +9,7 @@ from selfimprove.protocols import Prompter
 from selfimprove.records import Checkpoint, Score
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import ask, sample
+from selfimprove.stages.verify_again import verify_again
 from selfimprove.storage.keep import keep
 from selfimprove.storage.manifest import digest
 
@@ -18,8 +19,10 @@ def evaluate(
 ) -> Score:
     """The score of a checkpoint, sampled as `Workflow.eval_sampling` says.
 
+    The verifiers of `Workflow.also` judge the same traces.
+
     Args:
-        folder: Gets the traces, the verdicts and `score.json`.
+        folder: Gets the traces, the verdicts, `score.json`, and the further verdicts in `also/`.
         label: Name of the stage in the progress display; None for the folder's name.
         prompter: How the problems are asked; None for the workflow's prompter.
         name: Tells these traces from those of another evaluation of the same checkpoint; None for the checkpoint's id.
@@ -31,4 +34,6 @@ def evaluate(
     def make() -> Score:
         return score(checkpoint.id, list(sample(context, checkpoint, requests, problems, folder, label).read()))
 
-    return keep(folder / "score.json", Score, made_from, make)
+    result = keep(folder / "score.json", Score, made_from, make)
+    verify_again(context, checkpoint.id, folder, label)
+    return result

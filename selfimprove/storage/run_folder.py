@@ -87,8 +87,8 @@ class RunFolder:
             UserError: The folder holds another run or something that is not a run; the message names the difference.
         """
         if (self.root / "workflow.json").exists():
-            # The same run with more generations is not another run.
-            changed = [line for line in differences(self.settings(), settings) if not line.startswith("generations:")]
+            # The same run with more generations, or with further verifiers of its evaluations, is not another run.
+            changed = [line for line in differences(self.settings(), settings) if not line.startswith(("generations:", "also:"))]
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
                 raise UserError(f"{self} holds a run of another workflow: {changed[0]}{more}; use another --run-dir")

@@ -17,7 +17,7 @@ PENDING = 256
 
 
 def stream_verdicts(
-    pool: VerifierPool, problems: Iterable[Problem], traces: Iterable[Sequence[Trace]], cluster: Cluster
+    pool: VerifierPool, problems: Iterable[Problem], traces: Iterable[Sequence[Trace]], cluster: Cluster, role: str = "verifier"
 ) -> Iterator[list[JudgedTrace]]:
     """Each trace with its verdict, once, in batches as they come and in any order.
 
@@ -26,6 +26,7 @@ def stream_verdicts(
 
     Args:
         traces: Batches of traces. An empty one says that the next batch waits for verdicts.
+        role: The role of the pool on the cluster, which holds one part at a time.
     """
     by_id = {problem.id: problem for problem in problems}
     copies = pool.resources.copies
@@ -42,7 +43,7 @@ def stream_verdicts(
             if not batch:
                 yield None
 
-    for batches in cluster.open("verifier", pool).stream("verdicts", calls(), load):
+    for batches in cluster.open(role, pool).stream("verdicts", calls(), load):
         judged = []
         for verdict in chain.from_iterable(batches):
             # A call that was run again after its copy died may bring some verdicts twice.

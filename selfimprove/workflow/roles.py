@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from selfimprove.protocols import WorkerPart
+from selfimprove.storage.further import further_name
+from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -21,6 +23,12 @@ def roles(workflow: Workflow) -> dict[str, list[WorkerPart]]:
         "embedder": [difficulty.embedder] if difficulty else [],
         "teacher": [teacher.sampler] if teacher and not teacher.model else [],
         "verifier": [workflow.verifiers],
+        **{role: [pool] for role, pool in further_roles(workflow)},
     }
     found = {role: [part for part in several if part is not None] for role, several in parts.items()}
     return {role: several for role, several in found.items() if several}
+
+
+def further_roles(workflow: Workflow) -> list[tuple[str, VerifierPool]]:
+    """The further verifiers, each in a role of its own, so that they and the workflow's verifier stay open beside each other."""
+    return [(f"also-{further_name(pool.verifier.name)}", pool) for pool in workflow.further_verifiers]

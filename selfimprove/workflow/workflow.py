@@ -25,6 +25,7 @@ from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.preference_pairs import PreferencePairs
 from selfimprove.selection.replay import Replay
 from selfimprove.settings.objects import no_class
+from selfimprove.storage.further import further_name
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import ThinkingProbe
 from selfimprove.verification.function_verifier import FunctionVerifier
@@ -64,6 +65,9 @@ class Workflow:
     """Tells right answers from wrong ones; a function of a problem and an answer becomes a `FunctionVerifier`."""
     sampler: Sampler
     trainer: Trainer
+    also: tuple[Verifier, ...] = ()
+    """Further verifiers of the evaluations' traces, such as `(LastNumber(),)`: a gain of form alone shows, since a lenient one credits the base model
+    too. They change neither training nor the gate, so a run may be continued with others; what is missing is then judged."""
     base_model: str = "smollm2-135m-instruct"
     """A Hugging Face id, a local folder, or the embedded model."""
     chat_template: dict[str, Any] = field(default_factory=dict)
@@ -133,6 +137,19 @@ class Workflow:
     def _of_a_function(cls, value: Any) -> Any:
         return FunctionVerifier(value) if inspect.isroutine(value) else value
 
+    @field_validator("also", mode="before")
+    @classmethod
+    def _also_of_functions(cls, value: Any) -> Any:
+        several = value if isinstance(value, (list, tuple)) else (value,)
+        return tuple(FunctionVerifier(one) if inspect.isroutine(one) else no_class(one) for one in several)
+
+    @model_validator(mode="after")
+    def _further_verifiers_differ(self) -> Workflow:
+        names = [further_name(verifier.name) for verifier in self.also]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"also holds two verifiers named {twice}, which keep their verdicts in one folder; give one of them another name")
+        return self
+
     @model_validator(mode="after")
     def _steps_are_scored(self) -> Workflow:
         if self.selector.needs_step_rewards and self.process_reward is None:
@@ -191,6 +208,11 @@ class Workflow:
         resources = self.verifier_resources
         # A verifier computes on no GPU, unless its own field says so.
         return VerifierPool(self.verifier, self.verifier_deadline, resources=replace(resources, gpus=resources.gpus or 0))
+
+    @property
+    def further_verifiers(self) -> tuple[VerifierPool, ...]:
+        """The verifiers of `also`, as the stages open them."""
+        return tuple(VerifierPool(verifier, self.verifier_deadline) for verifier in self.also)
 
     @property
     def needs_reference(self) -> bool:

@@ -99,7 +99,7 @@ def test_on_one_gpu_every_part_finds_room_beside_the_sampler(claimed: dict[str, 
     # The sampler stays; the others end for each other.
     assert pids[0] == pids[-1] and pids[1] != pids[3]
     assert opened[2] == ["reward model", "sampler"] and opened[3] == ["sampler", "trainer"]
-    assert claimed["quickstart"] == {"sampler": 0.5, "trainer": 0.5, "verifier": 0}
+    assert claimed["quickstart"] == {"sampler": 0.5, "trainer": 0.5, "verifier": 0, "also-last-number": 0}
 
 
 @pytest.mark.ray

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from toy import EXEMPLAR, Sums, toy_workflow
 
-from selfimprove import VLLM, Exact, Exemplar, FewShot, MultipleChoice, PlainQuestion, Sampling, Table
+from selfimprove import VLLM, Exact, Exemplar, FewShot, LastNumber, MultipleChoice, PlainQuestion, Sampling, Table
 from selfimprove.__main__ import main
 from selfimprove.commands.findings import check
 from selfimprove.protocols import Confinement
@@ -97,6 +97,12 @@ def test_a_verifier_that_rejects_a_reference_answer_is_found(tiny_model: Path) -
 
     name, detail = only_failure(tiny_model, verifier=Forgetful())
     assert name == "references" and detail.startswith("1 of 40 reference answers are not accepted; first: sum-7, '7' is wrong")
+
+
+def test_a_further_verifier_that_does_not_fit_the_problems_is_found(tiny_model: Path) -> None:
+    name, detail = only_failure(tiny_model, also=(LastNumber(), MultipleChoice()))
+    assert name == "also multiple-choice" and detail.startswith("15 of 15 reference answers are not accepted; first: sum-")
+    assert detail.endswith("it does not fit these problems: remove it from also")
 
 
 def test_a_verifier_that_does_not_load_is_found(tiny_model: Path) -> None:
