@@ -12,7 +12,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-SCRIPTS = (("draw.js", "figures.js", "ledger.js"), ("traces.js",))
+SCRIPTS = (("draw.js", "trace.js", "figures.js", "ledger.js"), ("traces.js",))
 """Files of the two scripts: the first draws the charts before the browser reads the traces, the second comes after the traces."""
 
 

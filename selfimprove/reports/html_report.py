@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from selfimprove.evaluation.ledger import entries
-from selfimprove.records import LedgerEntry, Outcome, Problem
+from selfimprove.records import AnnotatedTrace, LedgerEntry, Outcome, Problem
+from selfimprove.reports.example import before_and_after
 from selfimprove.reports.html_page import packed, page
 from selfimprove.reports.table import summarize
 from selfimprove.reports.traces import annotated, behaviours_of, described
@@ -88,10 +89,14 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
     figures = {
         # A page gets passed on, so it names no folder of this machine.
         **{key: summary[key] for key in ("name", "baselines", "baseline_details", "kept_generation", "complete", "stopped_early", "budget_curve")},
-        "generations": [{key: value for key, value in row.items() if key != "checkpoint"} for row in summary["generations"]],
+        "generations": [
+            {**{key: value for key, value in row.items() if key != "checkpoint"}, "earlier_rows": _earlier_rows(run, row["generation"])}
+            for row in summary["generations"]
+        ],
         "base_model": PurePath(settings["base_model"]).name,
         "eval_problems": len(run.problems("eval")),
         "ledger": _ledger(run, asked),
+        "example": _example(run, asked, behaviours_of(settings)),
         "lengths": list(_quantiles(lengths)),
         "behaviours": [behaviour.value for behaviour in Behaviour],
         "outcomes": [outcome.value for outcome in Outcome],
@@ -127,22 +132,43 @@ def _characters(stage: _Stage) -> int:
 def _traces(stage: _Stage, asked: _Asked, behaviours: Behaviours, every: int, lengths: _Lengths) -> Iterator[dict[str, Any]]:
     """The traces of a stage that go into the page. The lengths of all its traces are added to `lengths`."""
     accepted = set(read_column(file, "trace_id")) if (file := stage.folder / "accepted.parquet").exists() else set()
-    set_ = "eval" if stage.evaluation else "train"
     for number, item in enumerate(annotated(stage.folder)):
         lengths[stage.generation, stage.evaluation, item.verdict.outcome is Outcome.CORRECT].append(item.trace.output_tokens)
         if number % every == 0:
-            name = item.trace.problem_id
-            trace = described(item, asked.problem(set_, name), behaviours)
-            thoughts, left = _shortened(trace["thoughts"])
-            yield {
-                **{key: trace[key] for key in ("trace_id", "before", "after", "answer", "outcome", "finish_reason", "output_tokens")},
-                "problem": asked.number(set_, name),
-                "generation": stage.generation,
-                "evaluation": stage.evaluation,
-                "accepted": item.trace.id in accepted,
-                "thoughts": [(thought["behaviour"], thought["text"], thought["probed"]) for thought in thoughts],
-                "left": left,
-            }
+            yield _shown(item, stage, asked, behaviours, item.trace.id in accepted)
+
+
+def _shown(item: AnnotatedTrace, stage: _Stage, asked: _Asked, behaviours: Behaviours, accepted: bool = False) -> dict[str, Any]:
+    """A trace as the page holds it."""
+    set_ = "eval" if stage.evaluation else "train"
+    trace = described(item, asked.problem(set_, item.trace.problem_id), behaviours)
+    thoughts, left = _shortened(trace["thoughts"])
+    return {
+        **{key: trace[key] for key in ("trace_id", "before", "after", "answer", "outcome", "finish_reason", "output_tokens")},
+        "problem": asked.number(set_, item.trace.problem_id),
+        "generation": stage.generation,
+        "evaluation": stage.evaluation,
+        "accepted": accepted,
+        "thoughts": [(thought["behaviour"], thought["text"], thought["probed"]) for thought in thoughts],
+        "left": left,
+        "also": list(trace["also"].items()),
+    }
+
+
+def _example(run: RunFolder, asked: _Asked, behaviours: Behaviours) -> list[dict[str, Any]] | None:
+    """One problem before and after; None where the champion solves none that the base did not."""
+    traces = before_and_after(run)
+    numbers = (0, run.reports()[-1].kept.generation) if traces else ()
+    shown = [
+        _shown(item, _Stage(number, True, run.generation(number)), asked, behaviours) for item, number in zip(traces or (), numbers, strict=True)
+    ]
+    return shown or None
+
+
+def _earlier_rows(run: RunFolder, number: int) -> int:
+    """Number of rows in a generation's training that are of earlier generations."""
+    file = run.generation(number) / "rows.parquet"
+    return sum(generation < number for generation in read_column(file, "generation")) if file.exists() else 0
 
 
 def _shortened(thoughts: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:

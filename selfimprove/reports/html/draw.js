@@ -24,7 +24,8 @@ function dress(element, properties, children) {
 }
 
 const place = (id) => document.getElementById(id);
-const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0)} %`;
+const NBSP = "\u00a0"; // between a number and its unit, which stay on one line
+const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0)}${NBSP}%`;
 const count = (number) => number.toLocaleString("en");
 const named = (generation) => (generation === 0 ? "base" : String(generation));
 const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;

@@ -2,7 +2,6 @@
 
 const run = JSON.parse(place("data").textContent);
 const grown = run.generations.filter((row) => row.generation > 0);
-const colourOf = (behaviour) => `var(--${behaviour})`;
 
 function story() {
   const [base, kept] = [run.generations[0], run.generations.find((row) => row.generation === run.kept_generation)];
@@ -13,6 +12,10 @@ function story() {
   if (!grown.length) text = `${run.base_model} starts with ${percent(base.pass_at_1)} ${went}.`;
   else if (kept === base) text = `After ${done}, ${run.base_model} is still the champion, with ${percent(base.pass_at_1)} ${went}.`;
   else text += " Each generation was trained on traces with verified answers.";
+  for (const name of grown.length ? further : []) {
+    const [before, after] = [base, kept].map((row) => row.also[name]);
+    if (before && after) text += ` By the verifier ${visible(name)}, the same answers went from ${percent(before.pass_at_1)} to ${percent(after.pass_at_1)}.`;
+  }
   const [examples, answers] = [run.baselines.few_shot, run.baselines.answer_only];
   const others = [];
   if (examples !== null) others.push(`the base model with the prompt of generation 1 solves ${percent(examples)}`);
@@ -24,15 +27,35 @@ function story() {
   if (grown.length) tiles(base, kept);
 }
 
+/** Names of the verifiers that judged the same evaluations besides the workflow's own. */
+const further = [...new Set(run.generations.flatMap((row) => Object.keys(row.also)))];
+
+/** One problem that the base model got wrong and the champion right. */
+function example() {
+  if (!run.example) return;
+  const [before, after] = run.example;
+  const [id, question, reference] = run.problems[before.problem];
+  place("example").hidden = false;
+  place("example-how").append(`An evaluation problem that the base model got wrong and the champion right: ${visible(id)}. Its reference answer is `,
+    make("b", { class: "text" }, visible(reference)), ". The shortest correct trace was chosen.");
+  place("example-question").append(make("p", { class: "text" }, visible(question.trim())));
+  for (const trace of [before, after]) {
+    const heading = make("h3", {}, trace.generation ? `generation ${trace.generation}` : "base model", " ", make("span", { class: trace.outcome }, trace.outcome));
+    place("example-traces").append(make("div", { class: "card" }, heading, contents(trace, false)));
+  }
+}
+
 function tiles(base, kept) {
   const sum = (key) => grown.reduce((total, row) => total + (row[key] ?? 0), 0);
   const seconds = run.generations.flatMap((row) => Object.values(row.seconds)).reduce((total, each) => total + each, 0);
   const [sampled, accepted] = [sum("sampled"), sum("accepted")];
   const shown = [
     ["pass@1 of the champion", percent(kept.pass_at_1), `${percent(kept.interval[0])} to ${percent(kept.interval[1])}; base ${percent(base.pass_at_1)}`],
+    ...further.filter((name) => base.also[name] && kept.also[name]).map((name) => [`by ${visible(name)}`, percent(kept.also[name].pass_at_1),
+      `${kept.also[name].interval.map(percent).join(" to ")}; base ${percent(base.also[name].pass_at_1)}`]),
     ["champion", kept === base ? "base" : `generation ${kept.generation}`, `of ${grown.length}`],
     ["traces accepted", count(accepted), sampled ? `${percent(accepted / sampled)} of ${count(sampled)} sampled` : "no traces were sampled"],
-    ["time", seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`, "all stages of all generations"],
+    ["time", seconds < 5400 ? `${(seconds / 60).toFixed(1)}${NBSP}min` : `${(seconds / 3600).toFixed(1)}${NBSP}h`, "all stages of all generations"],
   ];
   place("tiles").append(...shown.map(([name, value, note]) => make("div", {}, make("dt", {}, name), make("dd", {}, value, make("small", {}, note)))));
 }
@@ -47,6 +70,18 @@ function improvement() {
   });
   const rules = [["few_shot", "base, few-shot"], ["answer_only", "answers only"]].filter(([name]) => run.baselines[name] !== null);
   const series = [{ name: "pass@1", colour: "var(--accent)", points }];
+  further.forEach((name, n) => series.push({
+    name: `by ${visible(name)}`,
+    colour: ["var(--warm)", "var(--plan)", "var(--revision)"][n % 3],
+    dashed: true,
+    points: run.generations.filter((row) => row.also[name]).map((row) => ({
+      ...spanned(row, row.also[name].pass_at_1, row.also[name].interval), hollow: row.generation > 0 && !row.promoted, apart: row.generation > 0 && !row.promoted,
+    })),
+  }));
+  if (further.length) {
+    place("improvement-how").append(" Dashed: the same answers by further verifiers; a gain that they do not show is one of form.");
+    place("improvement").append(legend(series.map((one) => [one.name, one.colour])));
+  }
   lines(place("improvement"), { series, rules: rules.map(([key, name]) => ({ y: run.baselines[key], name })), ticks: ticks(), across: "generation" });
   if (points.some((p) => p.hollow)) place("improvement").append(make("p", { class: "how" }, "Hollow points: candidates that the gate refused."));
 }
@@ -85,7 +120,7 @@ function funnel() {
       verified, ...listed((reason) => !outcomes.has(reason) && !tooLong(reason)),
       accepted, distinct, ...listed(tooLong),
       ...(row.off_policy === undefined ? [] : [make("p", { class: "how" }, `Off-policy: ${count(row.off_policy)} of the accepted, from the champion before the last.`)]),
-      make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}, including earlier generations.`)));
+      make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}${row.earlier_rows ? `, ${count(row.earlier_rows)} of them from earlier generations` : ""}.`)));
   }
   if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "No traces have been sampled."));
 }
@@ -108,13 +143,18 @@ function behaviours() {
   const rows = grown.filter((row) => "thoughts" in row.anatomy);
   if (!rows.length) return place("behaviours").append(make("p", { class: "quiet" }, "No traces have been sampled."));
   const most = Math.max(...rows.map((row) => row.anatomy.thoughts));
-  place("behaviours").append(legend(run.behaviours.map((behaviour) => [behaviour, colourOf(behaviour)])));
+  // Behaviours that no trace shows, and a table of nothing but 0 %, say nothing.
+  const seen = run.behaviours.filter((m) => rows.some((row) => row.anatomy[`${m}_share`] > 0));
+  const shown = seen.filter((m) => m !== "step");
+  place("behaviours-how").append(`Mean number of thoughts in a sampled trace${shown.length ? ", by reasoning behaviour" : "; none is more than a step"}.`);
+  if (shown.length) place("behaviours").append(legend(seen.map((behaviour) => [behaviour, colourOf(behaviour)])));
   for (const row of rows) {
-    const parts = run.behaviours.map((m) => [row.anatomy[m], colourOf(m), `${m}: ${row.anatomy[m].toFixed(2)} per trace, in ${percent(row.anatomy[`${m}_share`])} of traces`]);
+    const parts = seen.map((m) => [row.anatomy[m], colourOf(m), `${m}: ${row.anatomy[m].toFixed(2)} per trace, in ${percent(row.anatomy[`${m}_share`])} of traces`]);
     place("behaviours").append(bar(`generation ${row.generation}`, parts, most || 1, row.anatomy.thoughts.toFixed(1)));
   }
-  const shares = table(["share of traces with", ...run.behaviours.slice(0, -1)],
-    rows.map((row) => [`generation ${row.generation}`, ...run.behaviours.slice(0, -1).map((m) => percent(row.anatomy[`${m}_share`]))]));
+  if (!shown.length) return;
+  const shares = table(["share of traces with", ...shown],
+    rows.map((row) => [`generation ${row.generation}`, ...shown.map((m) => percent(row.anatomy[`${m}_share`]))]));
   place("behaviours").append(make("div", { class: "wide", style: { marginTop: "14px" } }, shares));
 }
 
@@ -149,19 +189,21 @@ function budget() {
 }
 
 function figures() {
-  const heads = ["generation", "sampled", "verified", "accepted", "distinct", "trained on", "pass@1", "95 % interval", "minutes", "gate"];
+  const counts = ["sampled", "verified", "accepted", "distinct", "trained_on"];
+  const heads = ["generation", "pass@1", `95${NBSP}% interval`, ...further.map((name) => `by ${visible(name)}`), ...counts.map((key) => key.replace("_", " ")), "minutes", "gate"];
   const minutes = (row) => (Object.values(row.seconds).reduce((total, each) => total + each, 0) / 60).toFixed(1);
-  const scored = (row) => [row.pass_at_1.toFixed(3), row.interval.map((bound) => bound.toFixed(2)).join("–"), minutes(row)];
+  const value = (one) => (one ? one.pass_at_1.toFixed(3) : "");
+  const scored = (row) => [value(row), row.interval.map((bound) => bound.toFixed(2)).join("–"), ...further.map((name) => value(row.also[name]))];
   const rows = run.generations.map((row) => (row.generation
-    ? [String(row.generation), ...["sampled", "verified", "accepted", "distinct", "trained_on"].map((key) => count(row[key])), ...scored(row), `${row.promoted ? "kept" : "refused"}: ${row.why}`]
-    : ["base", "", "", "", "", "", ...scored(row), ""]));
-  for (const [name, row] of Object.entries(run.baseline_details)) rows.push([name.replace("_", "-"), "", "", "", "", "", ...scored(row), ""]);
+    ? [String(row.generation), ...scored(row), ...counts.map((key) => count(row[key])), minutes(row), `${row.promoted ? "kept" : "refused"}: ${row.why}`]
+    : ["base", ...scored(row), ...counts.map(() => ""), minutes(row), ""]));
+  for (const [name, row] of Object.entries(run.baseline_details)) rows.push([name.replace("_", "-"), ...scored(row), ...counts.map(() => ""), minutes(row), ""]);
   place("figures").append(table(heads, rows));
   const left = new Map();
   for (const [stage, bytes] of run.generations.flatMap((row) => Object.entries(row.gpu_memory_left))) left.set(stage, Math.max(bytes, left.get(stage) ?? 0));
-  const held = [...left].map(([stage, bytes]) => `${stage} ${(bytes / 2 ** 30).toFixed(1)} GiB`).join(", ");
+  const held = [...left].map(([stage, bytes]) => `${stage} ${(bytes / 2 ** 30).toFixed(1)}${NBSP}GiB`).join(", ");
   if (held) place("figures").append(make("p", { class: "how" }, `Most GPU memory that torch held after a stage: ${held}.`));
 }
 
 story();
-if (run.generations.length) [improvement, wide, funnel, lengths, behaviours, thinking, budget, figures].forEach((draw) => draw());
+if (run.generations.length) [example, improvement, wide, funnel, lengths, behaviours, thinking, budget, figures].forEach((draw) => draw());

@@ -78,11 +78,6 @@ function heat(element, title, set) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 
-/** The text with control characters, and characters that change the writing direction, replaced by their codes: a browser would obey them. */
-function visible(text) {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, (sign) => (sign === "\n" || sign === "\t" ? sign : `\\u{${sign.codePointAt(0).toString(16)}}`));
-}
-
 for (const [name, title] of [["eval", "evaluation problems"], ["train", "training problems, as sampled"]]) {
   const set = run.ledger[name];
   if (set.problems.length) heat(place("ledger"), `${count(set.problems.length)} ${title}`, set);

@@ -98,26 +98,12 @@ function select(number) {
   place("trace").scrollTop = 0;
 }
 
-/** A trace in full; all its content is inserted as text. */
+/** A trace in full. */
 function details(trace) {
-  const [id, question, reference] = run.problems[trace.problem];
   const facts = [trace.evaluation ? "evaluation" : "sampled", `generation ${named(trace.generation)}`, plural(trace.output_tokens, "token")];
   if (trace.accepted) facts.push("accepted");
   if (trace.finish_reason !== "stop") facts.push(`finish reason: ${trace.finish_reason}`);
-  const body = make("dl");
-  const say = (name, ...content) => body.append(make("dt", {}, name), make("dd", {}, ...content));
-  const text = (words, kind = "") => make("div", { class: `text ${kind}` }, visible(words));
-  say("problem", id);
-  say("question", text(question.trim()));
-  if (trace.before.trim()) say("before", text(trace.before.trim()));
-  const thoughts = trace.thoughts.map(([behaviour, words, probed]) => make("div", { class: "thought", style: { color: colourOf(behaviour) } },
-    make("small", {}, behaviour + (probed ? ` → ${probed} correct` : "")), text(words.replace(/^\n+|\n+$/g, ""))));
-  if (trace.left) thoughts.push(make("p", { class: "quiet" }, `${count(trace.left)} more characters are not on this page.`));
-  if (thoughts.length) say("thoughts", ...thoughts);
-  if (trace.after.trim() && trace.after.trim() !== trace.answer) say("after", text(trace.after.trim()));
-  say("answer", trace.answer === null ? make("span", { class: "quiet" }, "none") : text(trace.answer, trace.outcome));
-  if (trace.outcome !== "correct") say("reference", text(reference));
-  return [make("h3", {}, visible(trace.trace_id), " ", make("span", { class: trace.outcome }, trace.outcome)), make("div", { class: "quiet" }, facts.join(" · ")), body];
+  return [make("h3", {}, visible(trace.trace_id), " ", make("span", { class: trace.outcome }, trace.outcome)), make("div", { class: "quiet" }, facts.join(" · ")), contents(trace)];
 }
 
 let scrolled = false;
