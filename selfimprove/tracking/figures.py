@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from selfimprove.records import GenerationReport, Score, TrainingStep
+from selfimprove.records import FurtherScore, GenerationReport, Score, TrainingStep
 from selfimprove.thinking.behaviours import Behaviour
 
+TRAINING = "0_training"
+"""Section of the training curve, so that it comes first on the page of a generation; a run has none."""
 EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS = "1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"
 """Sections of figures: the part before the slash. Pages sort by name, so these come first and in this order."""
 
@@ -70,6 +72,38 @@ def of_score(score: Score) -> dict[str, float]:
     return figures
 
 
+def of_further(scores: Iterable[FurtherScore]) -> dict[str, float]:
+    """`1_evaluation/by_<verifier>`: pass@1 of the same answers by each further verifier, with its interval (`_low`, `_high`)."""
+    found: dict[str, float] = {}
+    for one in scores:
+        key = by(one.verifier)
+        found |= {key: one.score.pass_at_1, **_bounds(key, one.score.interval)}
+    return found
+
+
+def by(verifier: str) -> str:
+    """The key of pass@1 by a further verifier."""
+    return f"{EVALUATION}/by_{legal(verifier)}"
+
+
+def over_generations(reports: Mapping[int, GenerationReport], number: int) -> dict[int, dict[str, float]]:
+    """The points that generation `number` adds to the lines over generations, by generation.
+
+    A figure that has been 0 in every generation has no line. Once it is not, its earlier points are added too.
+    """
+    every = {one: of_report(report) for one, report in reports.items() if one <= number}
+    known = {key for one, values in every.items() if one < number for key in telling(values)}
+    new = telling(every[number]).keys() - known
+    earlier = {one: {key: values[key] for key in new & values.keys()} for one, values in every.items() if one < number}
+    return {**earlier, number: telling(every[number], known)}
+
+
+def telling(figures: Mapping[str, float], known: Iterable[str] = ()) -> dict[str, float]:
+    """The figures that are worth a chart: scores, what is not 0, and those `known` not to have been 0 before."""
+    scores, seen = (f"{EVALUATION}/pass_at", "champion/"), set(known)
+    return {key: value for key, value in figures.items() if value or key in seen or key.startswith(scores)}
+
+
 def _bounds(key: str, interval: tuple[float, float] | None) -> dict[str, float]:
     return {f"{key}_low": interval[0], f"{key}_high": interval[1]} if interval else {}
 
@@ -82,8 +116,8 @@ def of_baseline(name: str, score: Score) -> dict[str, float]:
 
 def of_step(step: TrainingStep) -> dict[str, float]:
     """The figures of one optimizer step: loss, learning rate, tokens so far, and whatever else its trainer measured."""
-    measured = {f"train/{legal(name)}": value for name, value in step.figures.items()}
-    return {"train/loss": step.loss, "train/learning_rate": step.learning_rate, "train/tokens": float(step.tokens), **measured}
+    own = {"loss": step.loss, "learning_rate": step.learning_rate, "tokens": float(step.tokens)}
+    return {f"{TRAINING}/{legal(name)}": value for name, value in (own | dict(step.figures)).items()}
 
 
 def of_round(settings: Mapping[str, Any], generation: int) -> dict[str, Any]:

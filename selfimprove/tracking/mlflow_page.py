@@ -6,26 +6,35 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfimprove.records import GenerationReport, Score, Stage
+from selfimprove.records import FurtherScore, GenerationReport, Score, Stage
 from selfimprove.reports.markdown import code, words
-from selfimprove.tracking.figures import BEHAVIOURS, EVALUATION, SECONDS, THINKING, TOKENS, TRACES
+from selfimprove.terminal.safe_text import plain_text
+from selfimprove.tracking.figures import BEHAVIOURS, EVALUATION, SECONDS, THINKING, TOKENS, TRACES, by
+from selfimprove.verification.exact import Exact
+from selfimprove.verification.last_number import LastNumber
+from selfimprove.verification.mathematical import Mathematical
+from selfimprove.verification.multiple_choice import MultipleChoice
+from selfimprove.verification.python_tests import PythonTests
+from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
 
 VIEW = "generations"
 """Id of the view, used in addresses and in the tag that holds it."""
 RUNS = "tags.level = 'run'"
 """Search that leaves out the runs of single generations."""
+SPAN = (f"{EVALUATION}/pass_at_1_low", f"{EVALUATION}/pass_at_1_high")
+SHIPPED = (Exact, LastNumber, Mathematical, MultipleChoice, PythonTests, ReasoningGymScorer)
 CHARTS = (
-    (f"{EVALUATION}/pass_at_1", f"{EVALUATION}/pass_at_1_low", f"{EVALUATION}/pass_at_1_high"),
-    tuple(f"{EVALUATION}/pass_at_{k}" for k in (2, 4, 8, 16, 32)),
-    (f"{TRACES}/accepted_share",),
-    (f"{THINKING}/output_tokens", f"{THINKING}/thinking_tokens"),
-    tuple(f"{BEHAVIOURS}/{behaviour}_share" for behaviour in ("plan", "reflection", "revision", "conclusion")),
-    (f"{THINKING}/under_thinking", f"{THINKING}/over_thinking"),
-    ("coverage/newly_solved", "coverage/forgotten"),
-    tuple(f"{SECONDS}/{stage}" for stage in dict.fromkeys((Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE, *Stage))),
-    tuple(f"{TOKENS}/{stage}" for stage in (Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE)),
+    ("pass@1 with its interval, and by further verifiers", (f"{EVALUATION}/pass_at_1", *SPAN, *(by(verifier.name) for verifier in SHIPPED))),
+    ("pass@k", tuple(f"{EVALUATION}/pass_at_{k}" for k in (2, 4, 8, 16, 32))),
+    ("Share of traces accepted", (f"{TRACES}/accepted_share",)),
+    ("Tokens per trace", (f"{THINKING}/output_tokens", f"{THINKING}/thinking_tokens")),
+    ("Share of traces with a behaviour", tuple(f"{BEHAVIOURS}/{behaviour}_share" for behaviour in ("plan", "reflection", "revision", "conclusion"))),
+    ("Under- and over-thinking", (f"{THINKING}/under_thinking", f"{THINKING}/over_thinking")),
+    ("Problems newly solved and forgotten", ("coverage/newly_solved", "coverage/forgotten")),
+    ("Seconds by stage", tuple(f"{SECONDS}/{stage}" for stage in dict.fromkeys((Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE, *Stage)))),
+    ("Tokens by stage", tuple(f"{TOKENS}/{stage}" for stage in (Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE))),
 )
-"""Figures of each chart in the view, in order. A chart is hidden if the runs have none of its figures."""
+"""Title and figures of each chart in the view, in order. A chart is hidden if the runs have none of its figures."""
 
 
 def view() -> str:
@@ -44,6 +53,9 @@ def view() -> str:
             "deleted": False,
             "runsCountToCompare": 10,
             "metricKey": keys[0],
+            "displayName": title,
+            # MLflow joins the names of several figures and cuts them off, but for charts of machines' nodes, which keep their title.
+            "nodeLevelSystemMetricConfiguration": {"metric": title, "type": "node"},
             "selectedMetricKeys": list(keys),
             "lineSmoothness": 0,
             "xAxisScaleType": "linear",
@@ -57,7 +69,7 @@ def view() -> str:
             "useGlobalXaxisKey": True,
             "useGlobalLineSmoothing": True,
         }
-        for number, keys in enumerate(CHARTS)
+        for number, (title, keys) in enumerate(CHARTS)
     ]
     state = {"searchFilter": RUNS, "compareRunSections": sections, "compareRunCharts": charts, "isAccordionReordered": True}
     return json.dumps({"name": "Generations", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
@@ -68,24 +80,49 @@ def label(name: str, folder: str) -> str:
     return folder if folder.startswith(name) else f"{name} {folder}"
 
 
-def description(reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str) -> str:
+def result(reports: Sequence[GenerationReport], further: Mapping[int, Sequence[FurtherScore]]) -> str:
+    """pass@1 of base and champion, by the workflow's verifier and by further ones, on one line."""
+    first, last = reports[0], reports[-1]
+    before, after = ({one.verifier: one.score.pass_at_1 for one in further.get(n, ())} for n in (first.generation, last.kept.generation))
+    lines = [f"pass@1 {first.kept_score.pass_at_1:.3f} → {last.kept_score.pass_at_1:.3f}"]
+    lines += [f"by {name} {value:.3f} → {after[name]:.3f}" for name, value in before.items() if name in after]
+    return "; ".join(lines)
+
+
+def told(
+    reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str, further: Mapping[int, Sequence[FurtherScore]]
+) -> dict[str, str]:
+    """What the page of a run says, by tag: the description, and the result alone, since a small window shows tags above the description."""
+    return {"mlflow.note.content": description(reports, baselines, registered, further), "result": plain_text(result(reports, further))}
+
+
+def description(
+    reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str, further: Mapping[int, Sequence[FurtherScore]]
+) -> str:
     """The run as Markdown: a summary line, then a table row for each generation and each baseline.
 
-    `registered` is the name of the registered model.
+    Args:
+        registered: The name of the registered model.
+        further: Scores by further verifiers, by generation.
     """
-    first, last, champion = reports[0], reports[-1], code(f"models:/{registered}@champion")
+    last, champion = reports[-1], code(f"models:/{registered}@champion")
+    names = list(dict.fromkeys(one.verifier for scores in further.values() for one in scores))
+    heads = ["generation", "pass@1", "95 % interval", *(f"by {words(name)}" for name in names), "sampled", "accepted", "trained on", "gate"]
     lines = [
-        f"pass@1 on {last.score.problems:,} evaluation problems: **{first.kept_score.pass_at_1:.3f} → {last.kept_score.pass_at_1:.3f}** "
-        f"by generation {last.generation}. Champion: {words(last.kept.id)} ({champion}).",
+        f"**{words(result(reports, further))}** on {last.score.problems:,} evaluation problems, by generation {last.generation}. "
+        f"Champion: {words(last.kept.id)} ({champion}).",
         "",
-        "| generation | pass@1 | 95 % interval | sampled | accepted | trained on | gate |",
-        "|---|---|---|---|---|---|---|",
+        "| " + " | ".join(heads) + " |",
+        "|---" * len(heads) + "|",
     ]
     for report in reports:
         counts = [f"{getattr(report.counts, name):,}" if report.counts else "" for name in ("sampled", "accepted", "trained_on")]
+        also = {one.verifier: f"{one.score.pass_at_1:.3f}" for one in further.get(report.generation, ())}
         kept = "kept" if report.kept.id == report.candidate.id else "refused"
-        lines.append(_row(str(report.generation or "base"), report.score, *counts, f"{kept}: {words(report.why)}" if report.generation else ""))
-    lines += [_row(words(name.replace("_", " ")), score, "", "", "", "baseline") for name, score in baselines.items()]
+        gate = f"{kept}: {words(report.why)}" if report.generation else ""
+        lines.append(_row(str(report.generation or "base"), report.score, *(also.get(name, "") for name in names), *counts, gate))
+    for name, score in baselines.items():
+        lines.append(_row(words(name.replace("_", " ")), score, *[""] * (len(names) + 3), "baseline"))
     lines += ["", "**Model metrics** shows each figure over generations; the nested runs are the generations."]
     return "\n".join(lines)
 

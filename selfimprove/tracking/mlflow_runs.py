@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.errors.redaction import redact
-from selfimprove.records import GenerationReport, Score, TrainingStep
+from selfimprove.records import FurtherScore, GenerationReport, Score, TrainingStep
 from selfimprove.reports.markdown import words
+from selfimprove.storage.further import further_scores
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.tracking import figures, mlflow_page
@@ -99,12 +100,15 @@ class ParentRun:
 
     def log_report(self, report: GenerationReport) -> None:
         """Log the same figures on the child, as a dot, and on the parent, as one more point of the line over generations."""
-        child = self._child(report.generation)
+        child, further = self._child(report.generation), figures.of_further(self._further(report))
         if not child.complete:
             own = {"generation": report.generation, **figures.of_round(self.settings, report.generation)}
             self._log_params(self.client.get_run(child.run_id), own, level="generation")
-            for run_id in (child.run_id, self.parent.info.run_id):
-                self._log(run_id, (figures.of_report(report), report.generation, child.began))
+            points = figures.over_generations(self.reports, report.generation)
+            self._log(self.parent.info.run_id, *((values, number, self._child(number).began) for number, values in points.items()))
+            self._log(child.run_id, (figures.telling(figures.of_report(report)), report.generation, child.began))
+        for run_id in (child.run_id, self.parent.info.run_id) if further else ():
+            self._log(run_id, (further, report.generation, child.began))
 
     def log_baseline(self, name: str, score: Score) -> None:
         """Log the baseline at the time when the parent began, so that logging it again changes nothing."""
@@ -131,7 +135,7 @@ class ParentRun:
         self.client.log_batch(child.run_id, tags=[RunTag(key, plain_text(value)) for key, value in tags.items()])
         trained_on = generation.log_datasets()
         model_id = self.models.logged(made, child.run_id)
-        self._log(child.run_id, (figures.of_score(report.score), report.generation, child.began), model_id=model_id)
+        self._log(child.run_id, (figures.telling(figures.of_score(report.score)), report.generation, child.began), model_id=model_id)
         self.models.register(made, child.run_id, model_id, trained_on, report.why)
         # The alias follows the last generation: an earlier one may be logged after it.
         self.models.crown(self.reports[max(self.reports)].kept)
@@ -149,10 +153,14 @@ class ParentRun:
         generation.log_traces(RunFolder(self.folder), place, self.traces, TracingClient(self.uri))
 
     def log_description(self) -> None:
-        """Put a summary of the run so far, in words and as a table, on the parent's page."""
+        """Put a summary of the run so far on the parent's page."""
         if reports := [self.reports[number] for number in sorted(self.reports)]:
-            text = mlflow_page.description(reports, self.baselines, self.models.registered)
-            self.client.set_tag(self.parent.info.run_id, "mlflow.note.content", text)
+            further = {report.generation: self._further(report) for report in reports}
+            for key, text in mlflow_page.told(reports, self.baselines, self.models.registered, further).items():
+                self.client.set_tag(self.parent.info.run_id, key, text)
+
+    def _further(self, report: GenerationReport) -> list[FurtherScore]:
+        return further_scores(RunFolder(self.folder).generation(report.generation) / "evaluation")
 
     def log_end(self, status: str, ended: int) -> None:
         """Give the parent, and every child that is not complete, its final status."""
@@ -221,7 +229,7 @@ class ParentRun:
             child = _Child(run.info.run_id, run.info.start_time, run.info.status == "FINISHED")
             if not child.complete:
                 self.client.update_run(child.run_id, "RUNNING")
-                child.last_step = max((point.step for point in self.client.get_metric_history(child.run_id, "train/loss")), default=0)
+                child.last_step = max((point.step for point in self.client.get_metric_history(child.run_id, f"{figures.TRAINING}/loss")), default=0)
             children[int(run.data.tags["generation"])] = child
         return children
 

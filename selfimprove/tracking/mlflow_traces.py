@@ -45,7 +45,10 @@ def trace_id(item: AnnotatedTrace, place: Place) -> str:
 
 
 def info(item: AnnotatedTrace, problem: Problem, accepted: Collection[str], place: Place) -> Any:
-    """The trace's line in MLflow's list: question, text and tokens; as assessments, `correct`, `accepted` and the reference answer."""
+    """The trace's line in MLflow's list: question, text and tokens; as assessments, `correct`, `accepted` and the reference answer.
+
+    Its state is an error unless its answer is correct: MLflow's overview counts errors.
+    """
     from mlflow.entities import AssessmentSource, Expectation, Feedback, TraceInfo, TraceLocation, TraceState
 
     trace, verdict, name = item.trace, item.verdict, trace_id(item, place)
@@ -63,7 +66,7 @@ def info(item: AnnotatedTrace, problem: Problem, accepted: Collection[str], plac
         trace_id=name,
         trace_location=TraceLocation.from_experiment_id(place.experiment_id),
         request_time=place.when,
-        state=TraceState.OK,
+        state=TraceState.OK if correct else TraceState.ERROR,
         request_preview=plain_text(problem.question),
         response_preview=plain_text(trace.text),
         client_request_id=plain_line(trace.id),
@@ -78,16 +81,17 @@ def spans(item: AnnotatedTrace, problem: Problem, place: Place, behaviours: Beha
     """One span for the whole trace; inside it one for each thought, named after its reasoning behaviour, and one for the verdict."""
     parts, seen, name = parsed(item.trace), described(item, problem, behaviours), trace_id(item, place)
     whole = {"thinking": parts.thinking, "answer": parts.answer, "finish_reason": item.trace.finish_reason}
-    yield _span(
-        name, 0, place.when, plain_line(item.trace.id), "LLM", {"question": problem.question}, whole, {"mlflow.chat.tokenUsage": _usage(item)}
-    )
+    usage, good = {"mlflow.chat.tokenUsage": _usage(item)}, item.verdict.outcome is Outcome.CORRECT
+    yield _span(name, 0, place.when, plain_line(item.trace.id), "LLM", {"question": problem.question}, whole, usage, good)
     for number, thought in enumerate(seen["thoughts"], start=1):
         yield _span(name, number, place.when, thought["behaviour"], "CHAIN", None, thought["text"].strip("\n"), {"probed": thought["probed"]})
     judged = {"answer": item.verdict.answer, "reference": problem.answer}
-    yield _span(name, len(seen["thoughts"]) + 1, place.when, "verify", "EVALUATOR", judged, item.verdict.outcome.value)
+    yield _span(name, len(seen["thoughts"]) + 1, place.when, "verify", "EVALUATOR", judged, item.verdict.outcome.value, good=good)
 
 
-def _span(trace: str, number: int, when: int, name: str, kind: str, inputs: Any, outputs: Any, more: Mapping[str, Any] | None = None) -> Any:
+def _span(
+    trace: str, number: int, when: int, name: str, kind: str, inputs: Any, outputs: Any, more: Mapping[str, Any] | None = None, good: bool = True
+) -> Any:
     """A span. Number 0 holds the others; each begins a nanosecond after the one before, which keeps them in order."""
     from mlflow.entities import Span
 
@@ -101,7 +105,7 @@ def _span(trace: str, number: int, when: int, name: str, kind: str, inputs: Any,
             "name": name,
             "start_time_unix_nano": begin,
             "end_time_unix_nano": begin,
-            "status": {"code": "STATUS_CODE_OK"},
+            "status": {"code": "STATUS_CODE_OK" if good else "STATUS_CODE_ERROR"},
             "attributes": {key: json.dumps(value, ensure_ascii=False) for key, value in attributes.items() if value is not None},
         }
     )

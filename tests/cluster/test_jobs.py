@@ -163,7 +163,7 @@ def test_mlflow_has_a_parent_with_curves_and_a_nested_run_for_each_generation(ru
     scores = [report.score.pass_at_1 for report in folder.reports()]
     assert curve(parent.info.run_id, "1_evaluation/pass_at_1") == list(enumerate(scores))
     steps = read_json(folder.generation(2) / "training.json", list[TrainingStep])
-    assert curve(children["2"].info.run_id, "train/loss") == [(step.step, step.loss) for step in steps]
+    assert curve(children["2"].info.run_id, "0_training/loss") == [(step.step, step.loss) for step in steps]
 
 
 def test_only_files_that_git_does_not_ignore_are_uploaded(run: tuple[RunFolder, str], head: Head) -> None:

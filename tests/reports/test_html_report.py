@@ -194,7 +194,7 @@ def test_under_thinking_is_drawn_if_thoughts_were_probed(opened: Callable[..., P
     figures["generations"][2]["anatomy"] |= {"under_thinking": 0.4, "under_thinking_low": 0.3, "under_thinking_high": 0.5, "under_thinking_traces": 9}
     (tmp_path / "probed.html").write_text(page("probed", figures, []), encoding="utf-8")
     shown = opened(tmp_path / "probed.html")
-    assert shown.locator("#under svg").get_attribute("aria-label") == "under-thinking 2: 40 %"
+    assert shown.locator("#under svg").get_attribute("aria-label") == "under-thinking 2: 40\u00a0%"
     assert "over-thinking" not in shown.inner_text("#under .legend")
 
 

@@ -110,4 +110,18 @@ def test_a_report_becomes_sections_with_legal_names():
 
 def test_a_step_has_whatever_its_trainer_measured():
     step = TrainingStep(2, 5, 0.5, 1e-4, 300, {"margin": 0.2})
-    assert figures.of_step(step) == {"train/loss": 0.5, "train/learning_rate": 1e-4, "train/tokens": 300, "train/margin": 0.2}
+    assert figures.of_step(step) == {"0_training/loss": 0.5, "0_training/learning_rate": 1e-4, "0_training/tokens": 300, "0_training/margin": 0.2}
+
+
+def test_a_figure_that_has_always_been_0_has_no_line_and_the_others_have_all_their_points():
+    checkpoint = Checkpoint("c", "/c", None, 0, "w", "t")
+
+    def report(number: int, drops: dict[str, int]) -> GenerationReport:
+        score = Score("c", 4, 0.0, (0.0, 0.5), {}, {}, {}, 0)
+        return GenerationReport(number, checkpoint, checkpoint, score, checkpoint, score, "w", {}, drops, {}, {})
+
+    reports = {0: report(0, {"late": 0, "never": 0}), 1: report(1, {"late": 0, "never": 0}), 2: report(2, {"late": 3}), 3: report(3, {"late": 0})}
+    scores = {"1_evaluation/pass_at_1": 0.0, "1_evaluation/pass_at_1_low": 0.0, "1_evaluation/pass_at_1_high": 0.5, "champion/pass_at_1": 0.0}
+    assert figures.over_generations(reports, 0) == {0: scores}
+    assert figures.over_generations(reports, 2) == {0: {"drops/late": 0}, 1: {"drops/late": 0}, 2: {**scores, "drops/late": 3}}
+    assert figures.over_generations(reports, 3)[3] == {**scores, "drops/late": 0}

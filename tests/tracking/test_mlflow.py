@@ -95,7 +95,7 @@ def test_a_finished_run_shows_lines_on_the_parent_and_a_child_for_each_generatio
     assert second.data.params == {"generation": "2", "base_model": "tiny", "verifier": "Exact"}
     assert second.data.tags.items() >= {"checkpoint": "model/g2", "path": "/run/g2", "weights_hash": "hash2", "kept": "model/g2"}.items()
     assert second.data.metrics.items() >= {"1_evaluation/pass_at_4": 0.5, "2_traces/accepted_share": 0.25, "5_seconds/sample": 1.5}.items()
-    assert points(client, second.info.run_id, "train/loss") == [(step, round(1 / step, 6)) for step in range(1, 401)]
+    assert points(client, second.info.run_id, "0_training/loss") == [(step, round(1 / step, 6)) for step in range(1, 401)]
     assert {file.path for file in client.list_artifacts(second.info.run_id)} == {"report.json", "settings.json"}
     (output,) = second.outputs.model_outputs
     model = client.get_logged_model(output.model_id)
@@ -133,7 +133,7 @@ def test_a_continued_run_goes_on_under_the_same_ids_and_logs_nothing_twice(store
     assert {run.info.status for run in after.values()} == {"FINISHED"}
     assert points(client, before["run_id"], "1_evaluation/pass_at_1") == [(0, 0.0), (1, 0.1), (2, 0.2)]
     assert points(client, before["run_id"], "baseline/few_shot") == [(0, 0.3)]
-    assert points(client, after[2].info.run_id, "train/loss") == [(1, 1.0), (2, 0.5), (3, 0.333333), (4, 0.25)]
+    assert points(client, after[2].info.run_id, "0_training/loss") == [(1, 1.0), (2, 0.5), (3, 0.333333), (4, 0.25)]
     assert len(client.search_logged_models([before["experiment_id"]])) == 3
     versions = [client.get_model_version(f"continued_{tmp_path.name}", str(number)) for number in (1, 2, 3)]
     assert [version.tags["checkpoint"] for version in versions] == ["model/g0", "model/g1", "model/g2"] and versions[2].aliases == ["champion"]
@@ -199,7 +199,7 @@ def test_what_was_missed_in_an_outage_is_logged_when_the_store_is_back(store, tm
     tracker.log_generation(report(1), tmp_path)
     tracker.finish("FINISHED")
     assert points(client, ids(tmp_path)["run_id"], "1_evaluation/pass_at_1") == [(0, 0.0), (1, 0.1)]
-    assert points(client, children(client, tmp_path)[0].info.run_id, "train/loss") == [(1, 1.0), (2, 0.5)]
+    assert points(client, children(client, tmp_path)[0].info.run_id, "0_training/loss") == [(1, 1.0), (2, 0.5)]
     assert client.get_run(ids(tmp_path)["run_id"]).info.status == "FINISHED"
 
 

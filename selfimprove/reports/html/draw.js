@@ -53,7 +53,7 @@ function rounded(most, wanted) {
 
 /**
  * Draws points with intervals, connected by lines, on a grid.
- * series: [{name, colour, points: [{x, y, low, high, label, hollow, apart}], dashed, unjoined}]; a point that is `apart` is off the line.
+ * series: [{name, colour, points: [{x, y, low, high, label, hollow, apart, value, aside}], dashed, unjoined}]; a point that is `apart` is off the line.
  * rules: [{y, name}], horizontal lines. ticks: [[x, text]]. top: the highest y. format: formats y. across: label of the x axis.
  */
 function lines(element, { series, rules = [], ticks, top = 1, format = percent, across, height = 280 }) {
@@ -100,7 +100,9 @@ function plot(svg, one, atX, atY, format) {
     if (p.low !== undefined) group.append(shape("line", { class: "span", x1: atX(p.x), x2: atX(p.x), y1: atY(p.low), y2: atY(p.high), style: stroke }));
     const style = p.hollow ? stroke : { fill: one.colour };
     group.append(shape("circle", { cx: atX(p.x), cy: atY(p.y), r: 4.5, class: p.hollow ? "hollow" : null, style }));
-    if (p.value) group.append(shape("text", { class: "value", x: atX(p.x), y: atY(p.high ?? p.y) - 9, "text-anchor": "middle" }, format(p.y)));
+    // Beside the point where another series has one above it.
+    const at = p.aside ? { x: atX(p.x) - 9, y: atY(p.y) + 4, "text-anchor": "end" } : { x: atX(p.x), y: atY(p.high ?? p.y) - 9, "text-anchor": "middle" };
+    if (p.value) group.append(shape("text", { class: "value", ...at }, format(p.y)));
     svg.append(group);
   }
 }

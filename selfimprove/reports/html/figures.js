@@ -37,7 +37,7 @@ function example() {
   const [id, question, reference] = run.problems[before.problem];
   place("example").hidden = false;
   place("example-how").append(`An evaluation problem that the base model got wrong and the champion right: ${visible(id)}. Its reference answer is `,
-    make("b", { class: "text" }, visible(reference)), ". The shortest correct trace was chosen.");
+    make("b", { class: "text" }, visible(reference)), ". Of all such problems, it is the one that takes the champion the fewest words.");
   place("example-question").append(make("p", { class: "text" }, visible(question.trim())));
   for (const trace of [before, after]) {
     const heading = make("h3", {}, trace.generation ? `generation ${trace.generation}` : "base model", " ", make("span", { class: trace.outcome }, trace.outcome));
@@ -66,7 +66,7 @@ const spanned = (row, y, interval) => ({ x: row.generation, y, low: interval?.[0
 function improvement() {
   const points = run.generations.map((row) => {
     const refused = row.generation > 0 && !row.promoted;
-    return { ...spanned(row, row.pass_at_1, row.interval), hollow: refused, apart: refused, value: true };
+    return { ...spanned(row, row.pass_at_1, row.interval), hollow: refused, apart: refused, value: true, aside: Object.keys(row.also).length > 0 && row.pass_at_1 < 0.1 };
   });
   const rules = [["few_shot", "base, few-shot"], ["answer_only", "answers only"]].filter(([name]) => run.baselines[name] !== null);
   const series = [{ name: "pass@1", colour: "var(--accent)", points }];
