@@ -166,8 +166,8 @@ def _seconds(row: dict[str, Any], stages: Sequence[Stage]) -> Iterator[str]:
 
 
 def _anatomy(figures: dict[str, float]) -> Iterator[str]:
-    shares = ", ".join(f"{name} in {figures[f'{name}_share']:.0%}" for name in ("reflection", "revision"))
-    yield f"{figures['thoughts']:.1f} thoughts, {figures['output_tokens']:.0f} tokens per trace; {shares}"
+    shares = ", ".join(f"{name} in {figures[f'{name}_share']:.0%}" for name in ("reflection", "revision") if figures[f"{name}_share"])
+    yield f"{figures['thoughts']:.1f} thoughts, {figures['output_tokens']:.0f} tokens per trace{f'; {shares}' if shares else ''}"
     if figures.get("switches"):
         yield f"{figures['switches']:.1f} switches to another thought per trace"
     for name, meaning in (("under_thinking", "wrong traces"), ("over_thinking", "correct traces")):

@@ -73,7 +73,7 @@ def of_score(score: Score) -> dict[str, float]:
 
 
 def of_further(scores: Iterable[FurtherScore]) -> dict[str, float]:
-    """`1_evaluation/by_<verifier>`: pass@1 of the same answers by each further verifier, with its interval (`_low`, `_high`)."""
+    """`1_evaluation/pass_at_1_by_<verifier>`: pass@1 of the same answers by each further verifier, with its interval (`_low`, `_high`)."""
     found: dict[str, float] = {}
     for one in scores:
         key = by(one.verifier)
@@ -83,7 +83,7 @@ def of_further(scores: Iterable[FurtherScore]) -> dict[str, float]:
 
 def by(verifier: str) -> str:
     """The key of pass@1 by a further verifier."""
-    return f"{EVALUATION}/by_{legal(verifier)}"
+    return f"{EVALUATION}/pass_at_1_by_{legal(verifier)}"
 
 
 def over_generations(reports: Mapping[int, GenerationReport], number: int) -> dict[int, dict[str, float]]:

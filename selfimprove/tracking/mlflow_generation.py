@@ -27,6 +27,18 @@ DATASETS = (
 )
 
 
+@dataclasses.dataclass
+class Child:
+    """The nested run of one generation."""
+
+    run_id: str
+    began: int
+    """Milliseconds since 1970. All figures of the run carry this time: MLflow stores points with equal key, step, value and time once."""
+    complete: bool = False
+    last_step: int = 0
+    """Last optimizer step that MLflow has."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Generation:
     """One generation, on disk and in MLflow. Logging something twice stores it once."""

@@ -8,8 +8,7 @@ from typing import Any
 
 from selfimprove.records import FurtherScore, GenerationReport, Score, Stage
 from selfimprove.reports.markdown import code, words
-from selfimprove.terminal.safe_text import plain_text
-from selfimprove.tracking.figures import BEHAVIOURS, EVALUATION, SECONDS, THINKING, TOKENS, TRACES, by
+from selfimprove.tracking.figures import BEHAVIOURS, EVALUATION, SECONDS, THINKING, TOKENS, TRACES, by, legal
 from selfimprove.verification.exact import Exact
 from selfimprove.verification.last_number import LastNumber
 from selfimprove.verification.mathematical import Mathematical
@@ -24,17 +23,17 @@ RUNS = "tags.level = 'run'"
 SPAN = (f"{EVALUATION}/pass_at_1_low", f"{EVALUATION}/pass_at_1_high")
 SHIPPED = (Exact, LastNumber, Mathematical, MultipleChoice, PythonTests, ReasoningGymScorer)
 CHARTS = (
-    ("pass@1 with its interval, and by further verifiers", (f"{EVALUATION}/pass_at_1", *SPAN, *(by(verifier.name) for verifier in SHIPPED))),
+    ("pass@1", (f"{EVALUATION}/pass_at_1", *SPAN, *(by(verifier.name) for verifier in SHIPPED))),
     ("pass@k", tuple(f"{EVALUATION}/pass_at_{k}" for k in (2, 4, 8, 16, 32))),
-    ("Share of traces accepted", (f"{TRACES}/accepted_share",)),
+    ("Accepted share", (f"{TRACES}/accepted_share",)),
     ("Tokens per trace", (f"{THINKING}/output_tokens", f"{THINKING}/thinking_tokens")),
-    ("Share of traces with a behaviour", tuple(f"{BEHAVIOURS}/{behaviour}_share" for behaviour in ("plan", "reflection", "revision", "conclusion"))),
-    ("Under- and over-thinking", (f"{THINKING}/under_thinking", f"{THINKING}/over_thinking")),
-    ("Problems newly solved and forgotten", ("coverage/newly_solved", "coverage/forgotten")),
+    ("Behaviours", tuple(f"{BEHAVIOURS}/{behaviour}_share" for behaviour in ("plan", "reflection", "revision", "conclusion"))),
+    ("Useless thinking", (f"{THINKING}/under_thinking", f"{THINKING}/over_thinking")),
+    ("Coverage", ("coverage/newly_solved", "coverage/forgotten")),
     ("Seconds by stage", tuple(f"{SECONDS}/{stage}" for stage in dict.fromkeys((Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE, *Stage)))),
     ("Tokens by stage", tuple(f"{TOKENS}/{stage}" for stage in (Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE))),
 )
-"""Title and figures of each chart in the view, in order. A chart is hidden if the runs have none of its figures."""
+"""Title and figures of each chart in the view, in order. MLflow cuts off titles of more than 16 characters, and hides a chart without figures."""
 
 
 def view() -> str:
@@ -80,20 +79,21 @@ def label(name: str, folder: str) -> str:
     return folder if folder.startswith(name) else f"{name} {folder}"
 
 
-def result(reports: Sequence[GenerationReport], further: Mapping[int, Sequence[FurtherScore]]) -> str:
-    """pass@1 of base and champion, by the workflow's verifier and by further ones, on one line."""
-    first, last = reports[0], reports[-1]
-    before, after = ({one.verifier: one.score.pass_at_1 for one in further.get(n, ())} for n in (first.generation, last.kept.generation))
-    lines = [f"pass@1 {first.kept_score.pass_at_1:.3f} → {last.kept_score.pass_at_1:.3f}"]
-    lines += [f"by {name} {value:.3f} → {after[name]:.3f}" for name, value in before.items() if name in after]
-    return "; ".join(lines)
-
-
 def told(
     reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str, further: Mapping[int, Sequence[FurtherScore]]
 ) -> dict[str, str]:
-    """What the page of a run says, by tag: the description, and the result alone, since a small window shows tags above the description."""
-    return {"mlflow.note.content": description(reports, baselines, registered, further), "result": plain_text(result(reports, further))}
+    """What the page of a run says, by tag: the description, and the results alone, since a small window shows tags above the description."""
+    tags = {f"result by {legal(name)}" if name else "result": text for name, text in results(reports, further).items()}
+    return {"mlflow.note.content": description(reports, baselines, registered, further), **tags}
+
+
+def results(reports: Sequence[GenerationReport], further: Mapping[int, Sequence[FurtherScore]]) -> dict[str, str]:
+    """pass@1 of base and champion by the workflow's verifier, under the empty name, and by each further one."""
+    first, last = reports[0], reports[-1]
+    before, after = ({one.verifier: one.score.pass_at_1 for one in further.get(n, ())} for n in (first.generation, last.kept.generation))
+    scores = {"": (first.kept_score.pass_at_1, last.kept_score.pass_at_1)}
+    scores |= {name: (value, after[name]) for name, value in before.items() if name in after}
+    return {name: f"pass@1 {low:.3f} → {high:.3f}" for name, (low, high) in scores.items()}
 
 
 def description(
@@ -108,8 +108,10 @@ def description(
     last, champion = reports[-1], code(f"models:/{registered}@champion")
     names = list(dict.fromkeys(one.verifier for scores in further.values() for one in scores))
     heads = ["generation", "pass@1", "95 % interval", *(f"by {words(name)}" for name in names), "sampled", "accepted", "trained on", "gate"]
+    scores = results(reports, further)
+    also = "".join(f"; by {words(name)} {text.removeprefix('pass@1 ')}" for name, text in scores.items() if name)
     lines = [
-        f"**{words(result(reports, further))}** on {last.score.problems:,} evaluation problems, by generation {last.generation}. "
+        f"**{scores['']}**{also} on {last.score.problems:,} evaluation problems, by generation {last.generation}. "
         f"Champion: {words(last.kept.id)} ({champion}).",
         "",
         "| " + " | ".join(heads) + " |",
@@ -117,10 +119,10 @@ def description(
     ]
     for report in reports:
         counts = [f"{getattr(report.counts, name):,}" if report.counts else "" for name in ("sampled", "accepted", "trained_on")]
-        also = {one.verifier: f"{one.score.pass_at_1:.3f}" for one in further.get(report.generation, ())}
+        others = {one.verifier: f"{one.score.pass_at_1:.3f}" for one in further.get(report.generation, ())}
         kept = "kept" if report.kept.id == report.candidate.id else "refused"
         gate = f"{kept}: {words(report.why)}" if report.generation else ""
-        lines.append(_row(str(report.generation or "base"), report.score, *(also.get(name, "") for name in names), *counts, gate))
+        lines.append(_row(str(report.generation or "base"), report.score, *(others.get(name, "") for name in names), *counts, gate))
     for name, score in baselines.items():
         lines.append(_row(words(name.replace("_", " ")), score, *[""] * (len(names) + 3), "baseline"))
     lines += ["", "**Model metrics** shows each figure over generations; the nested runs are the generations."]

@@ -18,24 +18,12 @@ from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.tracking import figures, mlflow_page
 from selfimprove.tracking.mlflow_address import artifacts_beside, link_to, make_ready
-from selfimprove.tracking.mlflow_generation import Generation, pretty
+from selfimprove.tracking.mlflow_generation import Child, Generation, pretty
 from selfimprove.tracking.mlflow_models import Models, facts
 from selfimprove.tracking.mlflow_traces import Place
 
 VIEW_TAG = f"mlflow.sharedViewState.{mlflow_page.VIEW}"
 """Tag of the experiment in which MLflow keeps a saved view."""
-
-
-@dataclasses.dataclass
-class _Child:
-    """The nested run of one generation."""
-
-    run_id: str
-    began: int
-    """Milliseconds since 1970. All figures of the run carry this time: MLflow stores points with equal key, step, value and time once."""
-    complete: bool = False
-    last_step: int = 0
-    """Last optimizer step that MLflow has."""
 
 
 @dataclasses.dataclass
@@ -144,7 +132,7 @@ class ParentRun:
         self.client.set_terminated(child.run_id, "FINISHED", ended)
         child.complete = True
 
-    def _log_traces(self, report: GenerationReport, generation: Generation, child: _Child) -> None:
+    def _log_traces(self, report: GenerationReport, generation: Generation, child: Child) -> None:
         from mlflow.tracing.client import TracingClient
 
         writer = None if self.settings.get("teacher") and report.generation == 1 else self.children.get(report.start.generation)
@@ -183,12 +171,12 @@ class ParentRun:
         metrics = [Metric(key, value, when, step, model_id) for named, step, when in points for key, value in named.items()]
         self.client.log_batch(run_id, metrics=metrics)
 
-    def _child(self, generation: int) -> _Child:
+    def _child(self, generation: int) -> Child:
         if generation not in self.children:
             began = self.began[generation]
             tags = {"mlflow.parentRunId": self.parent.info.run_id, "generation": str(generation)}
             run = self.client.create_run(self.parent.info.experiment_id, began, tags, f"{self.name} generation {generation}")
-            self.children[generation] = _Child(run.info.run_id, began)
+            self.children[generation] = Child(run.info.run_id, began)
         return self.children[generation]
 
     @cached_property
@@ -221,12 +209,12 @@ class ParentRun:
         return run
 
     @cached_property
-    def children(self) -> dict[int, _Child]:
+    def children(self) -> dict[int, Child]:
         """Nested runs by generation. Those that an earlier process left open are set to running again."""
         children = {}
         query = f"tags.`mlflow.parentRunId` = '{self.parent.info.run_id}'"
         for run in self.client.search_runs([self.parent.info.experiment_id], query):
-            child = _Child(run.info.run_id, run.info.start_time, run.info.status == "FINISHED")
+            child = Child(run.info.run_id, run.info.start_time, run.info.status == "FINISHED")
             if not child.complete:
                 self.client.update_run(child.run_id, "RUNNING")
                 child.last_step = max((point.step for point in self.client.get_metric_history(child.run_id, f"{figures.TRAINING}/loss")), default=0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from toy import Sums, ToySampler, make_toy_model, toy_workflow
 
-from selfimprove import InlineCluster, Sampling, improve
+from selfimprove import InlineCluster, LastNumber, Sampling, improve
 from selfimprove.__main__ import main
 from selfimprove.evaluation.budget_curve import Attempt, Setting, curve
 from selfimprove.protocols.no_tracker import NoTracker
@@ -50,8 +50,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run of two generations, with several samples per evaluation problem and a budget curve."""
     folder = tmp_path_factory.mktemp("html")
     evaluation = Sampling(n=4, temperature=0.8, max_tokens=32)
-    workflow = toy_workflow(make_toy_model(folder / "model", 0.3), problems=Sums(30), eval_problems=10, sampler=Hostile(), eval_sampling=evaluation)
-    improve(workflow, folder / "run", InlineCluster)
+    changes = {"problems": Sums(30), "eval_problems": 10, "sampler": Hostile(), "eval_sampling": evaluation, "also": (LastNumber(),)}
+    improve(toy_workflow(make_toy_model(folder / "model", 0.1), **changes), folder / "run", InlineCluster)
     run = RunFolder(folder / "run")
     tries = {"p": [Attempt(True, 8)], "q": [Attempt(False, 80)]}
     write_json(
@@ -123,8 +123,7 @@ def test_a_page_of_too_much_text_shows_every_second_trace_and_shortens_long_ones
     assert "more characters are not on this page" in shown.inner_text("#trace")
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "light"), (360, "dark"), (1440, "dark")])
 def test_every_chart_is_drawn_and_nothing_is_wider_than_the_screen(run: RunFolder, opened: Callable[..., Page], width: int, scheme: str) -> None:
     shown = opened(width=width, scheme=scheme)
     assert shown.evaluate("document.documentElement.scrollWidth") == width
@@ -136,6 +135,17 @@ def test_every_chart_is_drawn_and_nothing_is_wider_than_the_screen(run: RunFolde
     assert shown.locator("#ledger canvas").count() == 2 and shown.locator("#funnel .card").count() == 2
     assert shown.locator("#under").is_hidden(), "nothing was probed"
     assert f"generation 2: {run.reports()[2].coverage.trend}: " in shown.inner_text("#ledger")
+    first, second = shown.locator("#funnel .card").all_inner_texts()
+    assert re.search(r"Trained on \d+ rows\.", first) and re.search(r"Trained on \d+ rows, \d+ of them from earlier generations\.", second)
+    assert shown.locator("#behaviours th").all_inner_texts() == ["share of traces with", "revision"], "no other behaviour occurs"
+
+    heads = shown.locator("#figures th")
+    assert heads.all_inner_texts()[:4] == ["generation", "pass@1", "95\u00a0% interval", "by last number"]
+    box = heads.nth(1).bounding_box()
+    assert box and box["x"] + box["width"] < width
+    text = shown.inner_text("body")
+    assert "By the verifier last number, the same answers went from " in text and not re.search(r"\d %", text), "a number and its % stay together"
+    assert shown.locator("#improvement .legend li").all_inner_texts() == ["pass@1", "by last number"]
     paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
 
@@ -145,6 +155,10 @@ def test_scripts_in_a_trace_are_shown_and_not_run(opened: Callable[..., Page]) -
     thought = shown.locator("#trace .thought", has_text="Wait, is it?")
     assert "</script><script>owned = 1</script><img src=x onerror='owned = 1'>\\u{202e}gnp.exe\\u{7}" in thought.inner_text()
     assert thought.locator("small").inner_text() == "revision"
+    before, after = shown.locator("#example .card").all_inner_texts()
+    assert before.startswith("base model wrong") and "last number: wrong" in before
+    assert after.startswith("generation 2 correct") and "Wait, is it? </script><script>owned = 1" in after
+    assert "What is " in shown.inner_text("#example-question")
     assert shown.locator("img").count() == 0 and shown.evaluate("typeof owned") == "undefined"
 
 
@@ -192,16 +206,19 @@ def figures_of(file: Path) -> dict[str, Any]:
 def test_under_thinking_is_drawn_if_thoughts_were_probed(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
     figures = figures_of(run.root / "report.html")
     figures["generations"][2]["anatomy"] |= {"under_thinking": 0.4, "under_thinking_low": 0.3, "under_thinking_high": 0.5, "under_thinking_traces": 9}
+    for row in figures["generations"][1:]:
+        row["anatomy"] |= {f"{behaviour}_share": 0.0 for behaviour in figures["behaviours"] if behaviour != "step"}
     (tmp_path / "probed.html").write_text(page("probed", figures, []), encoding="utf-8")
     shown = opened(tmp_path / "probed.html")
     assert shown.locator("#under svg").get_attribute("aria-label") == "under-thinking 2: 40\u00a0%"
     assert "over-thinking" not in shown.inner_text("#under .legend")
+    assert shown.locator("#behaviours .bar").count() == 2 and shown.locator("#behaviours :is(table, .legend)").count() == 0
 
 
 def test_a_long_list_renders_only_visible_rows(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
     figures = figures_of(run.root / "report.html")
     trace = {"before": "", "after": "4", "answer": "4", "outcome": "wrong", "finish_reason": "stop", "output_tokens": 9, "problem": 0}
-    trace |= {"generation": 1, "evaluation": False, "accepted": False, "left": 0}
+    trace |= {"generation": 1, "evaluation": False, "accepted": False, "left": 0, "also": []}
     rows = [{**trace, "trace_id": f"t{number}", "thoughts": [("step", f"thought {number}", None)]} for number in range(20_000)]
     blocks = [packed(rows[start : start + 1000]) for start in range(0, len(rows), 1000)]
     (tmp_path / "many.html").write_text(page("many", {**figures, "shown": len(rows)}, blocks), encoding="utf-8")

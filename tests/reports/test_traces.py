@@ -118,7 +118,7 @@ def test_each_generation_is_reported_with_its_anatomy(run: Path, capsys: pytest.
     assert json.loads(capsys.readouterr().out)["generations"][1]["anatomy"] == first.anatomy.figures()
     assert main(["report", str(run)]) == 0
     out = capsys.readouterr().out
-    assert out.count("  4.0 thoughts, 12 tokens per trace; reflection in 0%, revision in 100%\n  1.0 switches to another thought per trace\n") == 2
+    assert out.count("  4.0 thoughts, 12 tokens per trace; revision in 100%\n  1.0 switches to another thought per trace\n") == 2
 
 
 def test_cues_of_the_workflow_mark_its_traces(tmp_path: Path) -> None:

@@ -84,8 +84,9 @@ def test_the_link_of_a_run_opens_charts_with_a_line_for_each_run(server: str, pa
     until(page.get_by_text("generations(8)")).to_be_visible()
     until(page.locator("svg.main-svg").first).to_be_visible()
     text = page.inner_text("body")
-    for name in ("1_evaluation/pass_at_1 vs 1_evaluation/pass_at_1_low vs 1_evaluation/pass_at_1_high", "2_traces/accepted_share"):
-        assert name in text
+    for title in ("pass@1", "Accepted share", "Tokens per trace", "Behaviours"):
+        assert title in text
+    assert " vs " not in text
     for run in ("toy first", "toy second"):
         assert f"{run} (1_evaluation/pass_at_1)" in text
         assert f"{run} (4_behaviours/revision_share)" in text
@@ -96,7 +97,8 @@ def test_the_link_of_a_run_opens_charts_with_a_line_for_each_run(server: str, pa
 def test_the_page_of_a_run_shows_the_description_and_its_charts_begin_with_the_evaluation(server: str, page: Page, told: Told) -> None:
     known = ids(told.folders[0])
     page.goto(f"{server}/#/experiments/{known['experiment_id']}/runs/{known['run_id']}")
-    until(page.get_by_text("pass@1 on 15 evaluation problems")).to_be_visible()
+    until(page.get_by_text("on 15 evaluation problems, by generation 2")).to_be_visible()
+    until(page.get_by_text(re.compile(r"^pass@1 0\.\d+ → 0\.\d+$")).first).to_be_in_viewport()
     until(page.get_by_role("columnheader", name="95 % interval")).to_be_visible()
     until(page.get_by_role("link", name="toy first generation 2")).to_be_visible()
     page.get_by_role("tab", name="Model metrics").click()
