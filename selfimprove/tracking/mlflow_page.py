@@ -83,7 +83,7 @@ def told(
     reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str, further: Mapping[int, Sequence[FurtherScore]]
 ) -> dict[str, str]:
     """What the page of a run says, by tag: the description, and the results alone, since a small window shows tags above the description."""
-    tags = {f"result by {legal(name)}" if name else "result": text for name, text in results(reports, further).items()}
+    tags = {f"result by {legal(name)}" if name else "result": f"pass@1 {text}" for name, text in results(reports, further).items()}
     return {"mlflow.note.content": description(reports, baselines, registered, further), **tags}
 
 
@@ -93,7 +93,7 @@ def results(reports: Sequence[GenerationReport], further: Mapping[int, Sequence[
     before, after = ({one.verifier: one.score.pass_at_1 for one in further.get(n, ())} for n in (first.generation, last.kept.generation))
     scores = {"": (first.kept_score.pass_at_1, last.kept_score.pass_at_1)}
     scores |= {name: (value, after[name]) for name, value in before.items() if name in after}
-    return {name: f"pass@1 {low:.3f} → {high:.3f}" for name, (low, high) in scores.items()}
+    return {name: f"{low:.3f} → {high:.3f}" for name, (low, high) in scores.items()}
 
 
 def description(
@@ -109,10 +109,10 @@ def description(
     names = list(dict.fromkeys(one.verifier for scores in further.values() for one in scores))
     heads = ["generation", "pass@1", "95 % interval", *(f"by {words(name)}" for name in names), "sampled", "accepted", "trained on", "gate"]
     scores = results(reports, further)
-    also = "".join(f"; by {words(name)} {text.removeprefix('pass@1 ')}" for name, text in scores.items() if name)
+    also = "".join(f"The same answers by {words(name)}: **{text}**. " for name, text in scores.items() if name)
     lines = [
-        f"**{scores['']}**{also} on {last.score.problems:,} evaluation problems, by generation {last.generation}. "
-        f"Champion: {words(last.kept.id)} ({champion}).",
+        f"pass@1 on {last.score.problems:,} evaluation problems: **{scores['']}** by generation {last.generation}. "
+        f"{also}Champion: {words(last.kept.id)} ({champion}).",
         "",
         "| " + " | ".join(heads) + " |",
         "|---" * len(heads) + "|",

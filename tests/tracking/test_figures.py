@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from selfimprove.records import Checkpoint, Coverage, GenerationCounts, GenerationReport, Score, Stage, ThinkingFigures, TrainingStep
+from selfimprove.records import Checkpoint, Coverage, FurtherScore, GenerationCounts, GenerationReport, Score, Stage, ThinkingFigures, TrainingStep
 from selfimprove.tracking import figures
+from selfimprove.tracking.mlflow_page import told
 
 
 def test_settings_are_shown_outer_first_and_parts_under_their_role():
@@ -125,3 +126,10 @@ def test_a_figure_that_has_always_been_0_has_no_line_and_the_others_have_all_the
     assert figures.over_generations(reports, 0) == {0: scores}
     assert figures.over_generations(reports, 2) == {0: {"drops/late": 0}, 1: {"drops/late": 0}, 2: {**scores, "drops/late": 3}}
     assert figures.over_generations(reports, 3)[3] == {**scores, "drops/late": 0}
+
+    lenient = FurtherScore("last | number", "2", Score("c", 4, 0.25, (0.1, 0.5), {}, {}, {}, 0))
+    key = "1_evaluation/pass_at_1_by_last___number"
+    assert figures.of_further([lenient]) == {key: 0.25, f"{key}_low": 0.1, f"{key}_high": 0.5}
+    tags = told(list(reports.values()), {}, "run", {0: [lenient]})
+    assert tags["result"] == "pass@1 0.000 → 0.000" and tags["result by last___number"] == "pass@1 0.250 → 0.250"
+    assert "The same answers by last \\| number: **0.250 → 0.250**." in tags["mlflow.note.content"]

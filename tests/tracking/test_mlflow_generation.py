@@ -116,6 +116,8 @@ def test_a_draw_of_traces_belongs_to_the_run_and_to_the_model_that_wrote_them(st
     (model,) = runs[1].outputs.model_outputs
     assert {one.info.trace_metadata["mlflow.modelId"] for one in drawn} == {model.model_id}, "generation 1 wrote what generation 2 learns from"
     right = next(one for one in drawn if one.info.tags["outcome"] == "correct")
+    assert all((one.info.state == "OK") == (one.info.tags["outcome"] == "correct") for run in runs.values() for one in traces(store, run.info.run_id))
+    assert {one.info.state for one in traces(store, store.run_id)} == {"OK", "ERROR"}
     assert [span.name for span in right.data.spans[1:]] == ["plan", "step", "revision", "verify"]
     assert right.data.spans[0].inputs["question"].startswith("What is")
     assert right.info.token_usage == {"input_tokens": 3, "output_tokens": 12, "total_tokens": 15}
@@ -127,6 +129,8 @@ def test_the_description_is_a_table_of_the_generations(store: SimpleNamespace) -
     text = store.client.get_run(store.run_id).data.tags["mlflow.note.content"]
     reports = RunFolder(store.folder).reports()
     assert f"**{reports[0].score.pass_at_1:.3f} → {reports[-1].kept_score.pass_at_1:.3f}** by generation 2" in text
+    result = store.client.get_run(store.run_id).data.tags["result"]
+    assert result == f"pass@1 {reports[0].score.pass_at_1:.3f} → {reports[-1].kept_score.pass_at_1:.3f}"
     assert "`models:/toy_first@champion`" in text and "| few shot |" in text
     assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")][1:4] == ["| base", "| 1", "| 2"]
 

@@ -97,12 +97,12 @@ def test_the_link_of_a_run_opens_charts_with_a_line_for_each_run(server: str, pa
 def test_the_page_of_a_run_shows_the_description_and_its_charts_begin_with_the_evaluation(server: str, page: Page, told: Told) -> None:
     known = ids(told.folders[0])
     page.goto(f"{server}/#/experiments/{known['experiment_id']}/runs/{known['run_id']}")
-    until(page.get_by_text("on 15 evaluation problems, by generation 2")).to_be_visible()
-    until(page.get_by_text(re.compile(r"^pass@1 0\.\d+ → 0\.\d+$")).first).to_be_in_viewport()
+    until(page.get_by_text("pass@1 on 15 evaluation problems")).to_be_visible()
+    until(page.get_by_text(re.compile(r"pass@1 0\.\d+ → 0\.\d+$")).first).to_be_in_viewport()
     until(page.get_by_role("columnheader", name="95 % interval")).to_be_visible()
     until(page.get_by_role("link", name="toy first generation 2")).to_be_visible()
     page.get_by_role("tab", name="Model metrics").click()
-    until(page.get_by_text("1_evaluation(10)")).to_be_visible()
+    until(page.get_by_text("1_evaluation(9)")).to_be_visible()
     until(page.locator("svg.main-svg").first).to_be_visible()
     sections = re.findall(r"^(\w+)\s*\(\d+\)$", page.inner_text("body"), flags=re.MULTILINE)
     assert sections[:6] == ["1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"]
