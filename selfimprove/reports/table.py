@@ -130,7 +130,7 @@ def show(summary: dict[str, Any], console: Console) -> None:
     for name, row in summary["baseline_details"].items():
         results.add_row(printable(name.replace("_", "-")), *[""] * len(COUNTS), *_score(row), "", style="dim")
         seconds.add_row(printable(name.replace("_", "-")), *_seconds(row, stages), style="dim")
-    further = [_further(summary), Text()] if any(row["also"] for row in every) else []
+    further: list[Table | Text] = [_further(summary), Text()] if any(row["also"] for row in every) else []
     console.print(Group(results, Text(), *further, seconds, Text(), _footer(summary)))
     if curves := summary.get("budget_curve"):
         console.print(Text(), budget_report.table(curves))
