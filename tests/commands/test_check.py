@@ -110,7 +110,7 @@ def test_a_verifier_that_does_not_load_is_found(tiny_model: Path) -> None:
 
 def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
     name, detail = only_failure(tiny_model, eval_problems=Sums(size=3, first=39))
-    assert name == "problems" and "problem sum-39 asks the same as evaluation problem sum-39" in detail
+    assert name == "problems" and "problem sum-39 of problems asks the same as sum-39 of eval_problems" in detail
 
 
 @pytest.mark.parametrize(
