@@ -100,7 +100,8 @@ def open_run_context(
         for note in notes(Path(base.path)):
             progress.say(f"base model: {note}")
         if dropped := len(sets.training) - len(clean):
-            progress.say(f"{dropped} problems are left out: they give problems of the evaluation{' or the test' if sets.test else ''} away")
+            given = "evaluation or test problems" if sets.test else "evaluation problems"
+            progress.say(f"{dropped} problems are left out: they give {given} away")
         opened = (tracker or NoTracker()).open(workflow.name, settings, run.root)
         status, place = "FAILED", cluster()
         try:
