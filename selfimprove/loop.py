@@ -11,6 +11,7 @@ from selfimprove.records import Checkpoint, GenerationReport
 from selfimprove.reports.html_report import write_html
 from selfimprove.stages.baselines import answer_only
 from selfimprove.stages.context import RunContext, open_run_context
+from selfimprove.stages.final_test import final_test
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.workflow.workflow import Workflow
 
@@ -52,9 +53,12 @@ def improve(
 
 
 def final_report(context: RunContext, reports: Sequence[GenerationReport]) -> None:
-    """The answer-only baseline, where the workflow asks for it, and the run on one HTML page."""
+    """The answer-only baseline and the final test, where the workflow asks for them, and the run on one HTML page."""
     if context.workflow.answer_only_baseline:
         context.tracker.log_baseline("answer_only", answer_only(context, reports))
+    if context.test_problems:
+        scores = final_test(context, reports)
+        context.tracker.log_figures("test", [({name: score.pass_at_1 for name, score in scores.items()}, 0)], ())
     page = Path(write_html(context.run)["file"])
     context.progress.say(f"report: {page}")
     context.tracker.log_figures("report", (), (page,))

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from selfimprove.records import Problem
+from selfimprove.problems.sets import ProblemSets
 from selfimprove.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -26,15 +26,17 @@ Lengths: TypeAlias = Mapping[str, Sequence[tuple[int, str]]]
 """Tokens of every prompt and the id of its problem, by stage."""
 
 
-def estimate(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Problem]], lengths: Lengths) -> dict[str, float]:
+def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Lengths) -> dict[str, float]:
     """Upper bounds of the tokens to sample and to train on, and minutes at the measured matrix speed of this machine."""
     from safetensors import safe_open
 
-    problems, eval_problems = sets
+    problems = sets.training
     drawn = min(workflow.problems_per_generation or len(problems), len(problems))
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
     samples = drawn * workflow.sampling.n
-    evaluations = (workflow.generations + 2 + workflow.answer_only_baseline) * len(eval_problems) * workflow.eval_sampling.n
+    tested = 2 + (workflow.first_prompter is not None) + workflow.answer_only_baseline
+    asked = (workflow.generations + 2 + workflow.answer_only_baseline) * len(sets.evaluation) + tested * len(sets.test)
+    evaluations = asked * workflow.eval_sampling.n
     sampled = samples * workflow.generations * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
     epochs = getattr(workflow.trainer, "epochs", 1)

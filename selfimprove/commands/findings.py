@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
@@ -47,18 +47,21 @@ def check(workflow: Workflow) -> dict[str, Any]:
     sets = _attempt("problems", findings, lambda: load_sets(*workflow.sets))
     model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)))
     if sets is not None:
-        problems, eval_problems = sets
-        clean = _attempt("contamination", findings, lambda: decontaminated(workflow, problems, eval_problems)[0])
-        kept = problems if clean is None else clean
-        detail = f"{len(kept)} for training, {len(eval_problems)} for evaluation; no question is in both"
-        if dropped := len(problems) - len(kept):
+        loaded = sets
+        clean = _attempt("contamination", findings, lambda: decontaminated(workflow, loaded)[0])
+        kept, measured = loaded.training if clean is None else clean, loaded.measured
+        tested = f", {len(loaded.test)} for the final test" if loaded.test else ""
+        detail = (
+            f"{len(kept)} for training, {len(loaded.evaluation)} for evaluation{tested}; no question is in {'two sets' if loaded.test else 'both'}"
+        )
+        if dropped := len(loaded.training) - len(kept):
             detail += f"; contamination leaves out {dropped} others, which give evaluation problems away"
         findings.append(Finding("problems", True, detail))
-        findings += verifier_findings(workflow, kept, eval_problems)
-        findings += further_findings(workflow, eval_problems)
-        findings += option_findings(workflow, [*kept, *eval_problems])
-        findings.append(_evaluation(eval_problems))
-        sets = kept, eval_problems
+        findings += verifier_findings(workflow, kept, measured)
+        findings += further_findings(workflow, measured)
+        findings += option_findings(workflow, [*kept, *measured])
+        findings.append(_evaluation(loaded.evaluation))
+        sets = replace(loaded, training=kept)
     if model is not None:
         findings.append(Finding("model", True, "; ".join([str(model), *notes(model)])))
         if isinstance(trainer := workflow.trainer, SFT):
@@ -71,7 +74,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
         findings.append(_extra(workflow))
     if sets is not None and model is not None:
         if isinstance(workflow.first_prompter, FewShot):
-            findings += thinking_findings(workflow.first_prompter, model, sets[0][0])
+            findings += thinking_findings(workflow.first_prompter, model, sets.training[0])
         lengths = _attempt("prompts", findings, lambda: prompt_lengths(workflow, model, sets))
         if lengths is not None:
             findings.append(context_finding(workflow, model, lengths))

@@ -10,6 +10,7 @@ from selfimprove.commands.estimate import Lengths
 from selfimprove.commands.finding import Finding
 from selfimprove.commands.shown_options import hidden_options
 from selfimprove.errors import UserError
+from selfimprove.problems.sets import ProblemSets
 from selfimprove.prompting.chat import FewShot
 from selfimprove.protocols import Prompter
 from selfimprove.records import Problem
@@ -43,7 +44,7 @@ def thinking_findings(prompter: FewShot, model: Path, problem: Problem) -> Itera
         yield Finding("thinking", False, told)
 
 
-def prompt_lengths(workflow: Workflow, model: Path, sets: tuple[list[Problem], list[Problem]]) -> Lengths:
+def prompt_lengths(workflow: Workflow, model: Path, sets: ProblemSets) -> Lengths:
     """The prompts of the stages `first` (generation 1), `sample` and `evaluation`."""
     tokenizer = load_tokenizer(model)
 
@@ -51,12 +52,11 @@ def prompt_lengths(workflow: Workflow, model: Path, sets: tuple[list[Problem], l
         chats = [list(prompter.messages(problem)) for problem in problems]
         return [(len(ids), problem.id) for ids, problem in zip(encode_chats(tokenizer, chats), problems, strict=True)]
 
-    problems, eval_problems = sets
     first = workflow.first_prompter or workflow.prompter
     return {
-        "first": lengths(first, problems),
-        "sample": lengths(workflow.prompter, problems),
-        "evaluation": lengths(workflow.prompter, eval_problems) + lengths(first, eval_problems),
+        "first": lengths(first, sets.training),
+        "sample": lengths(workflow.prompter, sets.training),
+        "evaluation": lengths(workflow.prompter, sets.measured) + lengths(first, sets.measured),
     }
 
 

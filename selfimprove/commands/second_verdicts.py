@@ -41,7 +41,7 @@ def audit(run: RunFolder, pool: VerifierPool, cluster: Cluster) -> dict[str, Any
     Raises:
         UserError: the folder holds no run or no trace, or the verifier does not load.
     """
-    problems = run.problems_by_id("train", "eval")
+    problems = run.problems_by_id("train", "eval", "test")
     confusion: Counter[tuple[str, str]] = Counter()
     stages: dict[str, dict[str, int]] = {}
     disagreements: list[dict[str, Any]] = []

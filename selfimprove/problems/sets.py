@@ -1,37 +1,74 @@
-"""The two sets of a workflow: training problems and evaluation problems, with no question in both."""
+"""The sets of a workflow: problems to learn from, of the evaluation, and of the final test, with no question in two of them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.problems.split import check_problems, question_key, split
 from selfimprove.protocols import ProblemSource
 from selfimprove.records import Problem
+from selfimprove.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class ProblemSets:
+    """The problems of a workflow, by their use."""
+
+    training: Sequence[Problem]
+    evaluation: Sequence[Problem]
+    """Problems that gate every generation."""
+    test: Sequence[Problem] = ()
+    """Problems that only the final test asks; empty without one."""
+
+    @property
+    def measured(self) -> list[Problem]:
+        """The problems of the evaluation and of the test, which nothing may be trained on."""
+        return [*self.evaluation, *self.test]
 
 
 def load_sets(
-    source: ProblemSource, eval_problems: ProblemSource | int, seed: int, needs_reference: bool = True, eval_needs_reference: bool = True
-) -> tuple[list[Problem], list[Problem]]:
-    """Training and evaluation problems. Each of the two may lack reference answers unless they are needed.
+    source: ProblemSource,
+    eval_problems: ProblemSource | int,
+    test_problems: ProblemSource | int | None,
+    seed: int,
+    needs_reference: bool = True,
+    eval_needs_reference: bool = True,
+) -> ProblemSets:
+    """Load the sets. A number sets so many problems apart from those to learn from, drawn by `seed`.
+
+    Args:
+        needs_reference: Whether the problems to learn from need reference answers.
+        eval_needs_reference: Whether those of the evaluation and of the test do.
 
     Raises:
-        UserError: a set is empty, repeats a question, lacks a question or an answer, or the two share a question.
+        UserError: a set is empty, repeats a question, lacks a question or an answer, or two sets share a question.
     """
-    problems = list(source.load())
-    check_problems(problems, "problems", needs_reference)
-    if isinstance(eval_problems, int):
-        training, evaluation = split(problems, eval_problems, seed)
-        check_problems(evaluation, "eval_problems", eval_needs_reference)
-        return training, evaluation
-    evaluation = list(eval_problems.load())
-    check_problems(evaluation, "eval_problems", eval_needs_reference)
-    asked = {question_key(problem.question): problem.id for problem in evaluation}
+    training = list(source.load())
+    check_problems(training, "problems", needs_reference)
+    sets: dict[str, list[Problem]] = {}
+    # Each from a seed of its own: a test leaves the evaluation as it would be without one.
+    for name, given, drawn_by in (("eval_problems", eval_problems, seed), ("test_problems", test_problems, derive_seed(seed, "test"))):
+        if isinstance(given, int):
+            training, sets[name] = split(training, given, drawn_by, name)
+        elif given is not None:
+            sets[name] = list(given.load())
+        if name in sets:
+            check_problems(sets[name], name, eval_needs_reference)
+    _require_apart(training, "problems", sets["eval_problems"], "eval_problems")
+    if test := sets.get("test_problems", []):
+        _require_apart(training, "problems", test, "test_problems")
+        _require_apart(sets["eval_problems"], "eval_problems", test, "test_problems")
+    return ProblemSets(training, sets["eval_problems"], test)
+
+
+def _require_apart(problems: Sequence[Problem], name: str, measured: Sequence[Problem], measure: str) -> None:
+    asked = {question_key(problem.question): problem.id for problem in measured}
     for problem in problems:
-        if question_key(problem.question) in asked:
-            twin = asked[question_key(problem.question)]
+        if (twin := asked.get(question_key(problem.question))) is not None:
             raise UserError(
-                f"problem {problem.id} asks the same as evaluation problem {twin}; the model must not train on the evaluation: remove one of them"
+                f"problem {problem.id} of {name} asks the same as {twin} of {measure}, which must be new to the model: remove one of them"
             )
-    ids = {problem.id for problem in evaluation} & {problem.id for problem in problems}
-    if ids:
-        raise UserError(f"problem id {min(ids)} is in both problems and eval_problems; ids name traces, so they must differ")
-    return problems, evaluation
+    if ids := {problem.id for problem in measured} & {problem.id for problem in problems}:
+        raise UserError(f"problem id {min(ids)} is in both {name} and {measure}; ids name traces, so they must differ")

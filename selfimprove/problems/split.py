@@ -58,8 +58,8 @@ def _unstorable(problem: Problem) -> str | None:
     return None
 
 
-def split(problems: Sequence[Problem], eval_problems: int, seed: int) -> tuple[list[Problem], list[Problem]]:
-    """The training problems, and those of `eval_problems` questions drawn by `seed`; both in the order given.
+def split(problems: Sequence[Problem], count: int, seed: int, what: str = "eval_problems") -> tuple[list[Problem], list[Problem]]:
+    """The training problems, and those of `count` questions drawn by `seed`; both in the order given. `what` names the drawn set in an error.
 
     No question is in both sets, ignoring case and white space.
 
@@ -67,10 +67,8 @@ def split(problems: Sequence[Problem], eval_problems: int, seed: int) -> tuple[l
         UserError: no problem would be left for training.
     """
     questions = list(dict.fromkeys(question_key(problem.question) for problem in problems))
-    if not 0 <= eval_problems < len(questions):
-        raise UserError(
-            f"cannot use {eval_problems} of {len(questions)} distinct questions for evaluation; lower eval_problems or give more problems"
-        )
-    chosen = set(random.Random(seed).sample(questions, eval_problems))
+    if not 0 <= count < len(questions):
+        raise UserError(f"cannot set {count} of {len(questions)} distinct questions apart for {what}; lower it or give more problems")
+    chosen = set(random.Random(seed).sample(questions, count))
     training = [problem for problem in problems if question_key(problem.question) not in chosen]
     return training, [problem for problem in problems if question_key(problem.question) in chosen]

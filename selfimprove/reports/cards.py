@@ -9,6 +9,7 @@ from typing import Any
 
 from selfimprove.records import AcceptedTrace
 from selfimprove.reports.markdown import block, code, words
+from selfimprove.reports.table import test_lines
 from selfimprove.terminal.safe_text import plain_json, plain_line
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -35,14 +36,16 @@ def model_card(
 
     base, known_license = _base(settings)
     kept = next(row for row in figures["generations"] if row["generation"] == figures["kept_generation"])
-    low, high = kept["interval"]
+    # A test measures the champion without bias; the evaluation chose it.
+    measured, by = (figures["test"]["scores"]["champion"], "test") if figures["test"] else (kept, "evaluation")
+    low, high = measured["interval"]
     result = EvalResult(
         task_type="text-generation",
         dataset_type=re.sub(r"[^\w.-]+", "-", sources[0]),
-        dataset_name=plain_line(f"{', '.join(sources)}, evaluation problems"),
+        dataset_name=plain_line(f"{', '.join(sources)}, {by} problems"),
         metric_type="pass@1",
         metric_name=f"pass@1 (95% interval {low:.3f}-{high:.3f})",
-        metric_value=round(kept["pass_at_1"], 4),
+        metric_value=round(measured["pass_at_1"], 4),
     )
     data = ModelCardData(
         model_name=plain_line(settings["name"]),
@@ -106,6 +109,7 @@ def _common(figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Se
         "greedy": settings["eval_sampling"]["temperature"] == 0,
         "further": [words(name) for name in _further(figures)],
         "table": list(_table(figures)),
+        "test": list(map(words, test_lines(figures))),
         "teacher": code(str(teacher["model"] or sampler.get("model"))) if teacher else None,
         "settings": block(plain_json(settings), "json"),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from selfimprove.evaluation.paired import contrast
 from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
@@ -41,6 +42,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "complete": (len(reports) > settings["generations"] or run.stopped() is not None)
         and (not settings["answer_only_baseline"] or "answer_only" in baselines),
         "stopped_early": run.stopped(),
+        "test": _test(run.final_test()),
         "budget_curve": plain(run.budget_curves()) or None,
     }
 
@@ -74,6 +76,18 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "spent": asdict(report.spent) if report.spent else None,
         "gpu_memory_left": dict(report.gpu_memory_left),
         "checkpoint": report.candidate.path,
+    }
+
+
+def _test(scores: Mapping[str, Score] | None) -> dict[str, Any] | None:
+    """The final test: its scores, and the paired difference of the champion and the base model."""
+    if scores is None:
+        return None
+    gain = contrast(scores["base"], scores["champion"])
+    return {
+        "problems": scores["base"].problems,
+        "scores": {name: {"pass_at_1": score.pass_at_1, "interval": list(score.interval)} for name, score in scores.items()},
+        "gain": {"difference": gain.difference, "interval": [gain.low, gain.high], "p": gain.p, "test": gain.test},
     }
 
 
@@ -196,6 +210,17 @@ def _gains(summary: dict[str, Any]) -> str | None:
     return f"base → champion: {told}"
 
 
+def test_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """The final test in words, or that there was none."""
+    if found := summary["test"]:
+        scores = ", ".join(f"{name.replace('_', '-')} {' ('.join(_score(row))})" for name, row in found["scores"].items())
+        gain, (low, high) = found["gain"], found["gain"]["interval"]
+        yield f"final test, pass@1 on {found['problems']:,} problems that chose nothing: {scores}"
+        yield f"  champion against base {gain['difference']:+.3f} ({low:+.2f} to {high:+.2f}), p = {gain['p']:.2g} ({gain['test']})"
+    elif summary["complete"]:
+        yield "no final test: the evaluation chose the champion and also measures it; test_problems sets other problems apart"
+
+
 def _footer(summary: dict[str, Any]) -> Text:
     loop = sum(sum(row["seconds"].values()) for row in summary["generations"])
     lines = []
@@ -220,6 +245,7 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines.append(f"  the endpoint counted {spent['prompt_tokens']:,} tokens in, {spent['output_tokens']:,} out; cost {spent['cost']:.4g}")
     if also := _gains(summary):
         lines.append(also)
+    lines += test_lines(summary)
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]
     if any(undecided):

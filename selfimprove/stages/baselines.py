@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfimprove.records import AcceptedTrace, GenerationReport, Score, Stage
+from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Score, Stage
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.train import train
@@ -25,7 +25,18 @@ def few_shot(context: RunContext) -> Score | None:
 
 
 def answer_only(context: RunContext, reports: Sequence[GenerationReport]) -> Score:
-    """The score of a model trained on (question, answer) in place of (question, rationale, answer).
+    """The score of a model trained on (question, answer) in place of (question, rationale, answer), as `answer_only_model` trains it."""
+    folder, checkpoint = context.run.baseline("answer_only"), answer_only_model(context, reports)
+    evaluated = folder / "evaluation" / "score.json"
+    if evaluated.exists() and read_json(evaluated, Score).checkpoint_id != checkpoint.id:
+        # The run went on for more generations, so the last candidate is another one.
+        shutil.rmtree(evaluated.parent)
+    with Stopwatch(folder / "seconds.json").time(Stage.EVALUATE):
+        return evaluate(context, checkpoint, folder / "evaluation", "answer-only baseline, evaluation")
+
+
+def answer_only_model(context: RunContext, reports: Sequence[GenerationReport]) -> Checkpoint:
+    """The model of the answer-only baseline; it is trained where that has not been done yet.
 
     The rows are those of the last candidate with the reference answer in place of the trace: the same questions, equally often, for the same number
     of steps from the base weights. Where the candidate grew out of earlier champions, their trainings are repeated in turn.
@@ -41,12 +52,7 @@ def answer_only(context: RunContext, reports: Sequence[GenerationReport]) -> Sco
         place, label = folder / f"generation-{number:02d}", "answer-only baseline, training"
         with watch.time(Stage.TRAIN):
             checkpoint, _ = train(context.of_generation(number), checkpoint, rows, place, f"answer-only-{number}", label, generation=number)
-    evaluated = folder / "evaluation" / "score.json"
-    if evaluated.exists() and read_json(evaluated, Score).checkpoint_id != checkpoint.id:
-        # The run went on for more generations, so the last candidate is another one.
-        shutil.rmtree(evaluated.parent)
-    with watch.time(Stage.EVALUATE):
-        return evaluate(context, checkpoint, folder / "evaluation", "answer-only baseline, evaluation")
+    return checkpoint
 
 
 def lineage(reports: Sequence[GenerationReport]) -> list[int]:

@@ -37,6 +37,8 @@ class RunContext:
     """Problems to learn from, without those that give an evaluation problem away."""
     eval_problems: Sequence[Problem]
     """Problems of the evaluation."""
+    test_problems: Sequence[Problem] = ()
+    """Problems of the final test; empty without one."""
     eval_index: EvalIndex | None = None
     """Index of the evaluation's questions, which keeps them out of the training rows; None where nothing is compared."""
     tracker: OpenTracker = field(default_factory=NoTracker)
@@ -83,19 +85,23 @@ def open_run_context(
     """
     with writing(run_dir) as run:
         progress = progress or NoProgress()
-        problems, eval_problems = load_sets(*workflow.sets)
-        clean, index = decontaminated(workflow, problems, eval_problems)
+        sets = load_sets(*workflow.sets)
+        clean, index = decontaminated(workflow, sets)
         base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)), "base")
         settings = describe(workflow)
         continued = run.claim(settings)
         run.save_problems("train", clean)
-        run.save_problems("eval", eval_problems)
-        counts = f"{len(clean)} problems, {len(eval_problems)} for evaluation"
+        run.save_problems("eval", sets.evaluation)
+        counts = f"{len(clean)} problems, {len(sets.evaluation)} for evaluation"
+        if sets.test:
+            run.save_problems("test", sets.test)
+            counts += f", {len(sets.test)} for the final test"
         progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {counts}")
         for note in notes(Path(base.path)):
             progress.say(f"base model: {note}")
-        if dropped := len(problems) - len(clean):
-            progress.say(f"{dropped} problems are left out: they give evaluation problems away")
+        if dropped := len(sets.training) - len(clean):
+            given = "evaluation or test problems" if sets.test else "evaluation problems"
+            progress.say(f"{dropped} problems are left out: they give {given} away")
         opened = (tracker or NoTracker()).open(workflow.name, settings, run.root)
         status, place = "FAILED", cluster()
         try:
@@ -108,7 +114,8 @@ def open_run_context(
                 cluster=place,
                 base=base,
                 problems=clean,
-                eval_problems=eval_problems,
+                eval_problems=sets.evaluation,
+                test_problems=sets.test,
                 eval_index=index,
                 tracker=opened,
                 progress=progress,
@@ -138,6 +145,7 @@ def of_finished_run(
         base=run.champion(),
         problems=run.problems("train"),
         eval_problems=run.problems("eval"),
+        test_problems=run.problems("test"),
         tracker=(tracker or NoTracker()).open(workflow.name, run.settings(), run.root),
         progress=progress or NoProgress(),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from selfimprove.evaluation.scores import score
 from selfimprove.protocols import Prompter
-from selfimprove.records import Checkpoint, Score
+from selfimprove.records import Checkpoint, Problem, Score
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.sample import ask, sample
 from selfimprove.stages.verify_again import verify_again
@@ -15,7 +16,14 @@ from selfimprove.storage.manifest import digest
 
 
 def evaluate(
-    context: RunContext, checkpoint: Checkpoint, folder: Path, label: str | None = None, *, prompter: Prompter | None = None, name: str | None = None
+    context: RunContext,
+    checkpoint: Checkpoint,
+    folder: Path,
+    label: str | None = None,
+    *,
+    prompter: Prompter | None = None,
+    name: str | None = None,
+    problems: Sequence[Problem] | None = None,
 ) -> Score:
     """The score of a checkpoint, sampled as `Workflow.eval_sampling` says.
 
@@ -26,8 +34,9 @@ def evaluate(
         label: Name of the stage in the progress display; None for the folder's name.
         prompter: How the problems are asked; None for the workflow's prompter.
         name: Tells these traces from those of another evaluation of the same checkpoint; None for the checkpoint's id.
+        problems: Problems to ask; None for the evaluation's.
     """
-    problems = context.eval_problems
+    problems = context.eval_problems if problems is None else problems
     requests = ask(context, problems, f"{name or checkpoint.id}-exam", prompter, context.workflow.eval_sampling)
     made_from = {"requests": digest(requests), "weights": checkpoint.weights_hash, "tokenizer and chat template": checkpoint.tokenizer_hash}
 

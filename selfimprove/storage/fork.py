@@ -20,6 +20,7 @@ SHARED = (
     "chat_template",
     "problems",
     "eval_problems",
+    "test_problems",
     "prompter",
     "first_prompter",
     "eval_sampling",

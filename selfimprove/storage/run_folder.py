@@ -34,9 +34,10 @@ class RunFolder:
     ```
     workflow.json            the settings
     workflow.py              the file that defined them; overrides.json: what --set changed
-    problems/                train.json, eval_problems.json
+    problems/                train.json, eval.json, test.json
     baselines/few_shot/      evaluation of the base model as it is prompted in generation 1
     baselines/answer_only/   checkpoint and evaluation
+    test/                    final test of the base model, the champion and the baselines: test.json, and a folder for each
     generation-00/           evaluation of the base model on the bare question
     generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ ledger.parquet report.json difficulty/
     champion                 → the checkpoint that is kept
@@ -74,6 +75,11 @@ class RunFolder:
     def baseline(self, name: str) -> Path:
         """The folder of a baseline."""
         return self.root / "baselines" / name
+
+    @property
+    def test(self) -> Path:
+        """The folder of the final test."""
+        return self.root / "test"
 
     @property
     def budget_curve(self) -> Path:
@@ -138,15 +144,16 @@ class RunFolder:
         return file, with_secrets(file, read_json(self.root / "overrides.json", list[str]), given)
 
     def problems(self, name: str) -> list[Problem]:
-        """The problems of a set: `train` or `eval`."""
-        self.settings()
+        """The problems of a set: `train`, `eval`, or `test`, which is empty where the run has no final test."""
+        if self.settings().get("test_problems") is None and name == "test":
+            return []
         return read_json(self.root / "problems" / f"{name}.json", list[Problem])
 
     def problems_by_id(self, *names: str) -> dict[str, Problem]:
         """The problems of these sets by id; an id that they lack is a `UserError`."""
         return _Problems({problem.id: problem for name in names for problem in self.problems(name)}, self.root / "problems" / f"{names[0]}.json")
 
-    def save_problems(self, name: str, problems: list[Problem]) -> None:
+    def save_problems(self, name: str, problems: Sequence[Problem]) -> None:
         """Write the problems of a set."""
         write_json(self.root / "problems" / f"{name}.json", [_plain(problem) for problem in problems])
 
@@ -204,6 +211,13 @@ class RunFolder:
         """The scores of the complete baselines, by name."""
         files = sorted(self.root.glob("baselines/*/evaluation/score.json"))
         return {file.parent.parent.name: read_json(file, Score) for file in files}
+
+    def final_test(self) -> dict[str, Score] | None:
+        """The scores of the final test by name: `base`, `champion`, and those of the baselines. None before it, and after it for another champion."""
+        file = self.test / "test.json"
+        scores = read_json(file, dict[str, Score]) if file.exists() else None
+        reports = self.reports()
+        return scores if scores and reports and scores["champion"].checkpoint_id == reports[-1].kept.id else None
 
     def budget_curves(self) -> list[BudgetCurve]:
         """The curves of `budget-curve/`, one for each method; empty without any."""

@@ -1,29 +1,31 @@
-"""The problems to learn from, without those that give an evaluation problem away."""
+"""The problems to learn from, without those that give a problem of the evaluation or of the test away."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from selfimprove.errors import UserError
+from selfimprove.problems.sets import ProblemSets
 from selfimprove.records import Problem
 from selfimprove.selection.contamination import EvalIndex
 from selfimprove.workflow.workflow import Workflow
 
 
-def decontaminated(workflow: Workflow, problems: Sequence[Problem], eval_problems: Sequence[Problem]) -> tuple[list[Problem], EvalIndex | None]:
-    """The problems that give no evaluation problem away, and the index that they were looked up in; None where the workflow compares nothing.
+def decontaminated(workflow: Workflow, sets: ProblemSets) -> tuple[list[Problem], EvalIndex | None]:
+    """The problems to learn from that give no problem of the evaluation or the test away, and the index that they were looked up in.
+
+    The index is None where the workflow compares nothing.
 
     Raises:
         UserError: No problem is left to learn from.
     """
     if workflow.contamination is None:
-        return list(problems), None
-    index = EvalIndex(workflow.contamination, eval_problems)
-    clean = index.clean_problems(problems)
+        return list(sets.training), None
+    index = EvalIndex(workflow.contamination, sets.measured)
+    clean = index.clean_problems(sets.training)
     if not clean:
-        first = f"{problems[0].id} gives {index.given_away(problems[0].question)} away"
+        problem = sets.training[0]
+        first = f"{problem.id} gives {index.given_away(problem.question)} away"
         raise UserError(
-            f"contamination leaves out all {len(problems)} problems to learn from ({first}); raise contamination.share, set contamination=None,"
+            f"contamination leaves out all {len(sets.training)} problems to learn from ({first}); raise contamination.share, set contamination=None,"
             " or take eval_problems from another source"
         )
     return clean, index

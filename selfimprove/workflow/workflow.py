@@ -61,6 +61,9 @@ class Workflow:
     """Problems to learn from."""
     eval_problems: ProblemSource | PositiveInt
     """Evaluation problems: a source, or the number to set apart from `problems`."""
+    test_problems: ProblemSource | PositiveInt | None = None
+    """Problems of the final test, or the number to set apart from `problems`: asked once, at the end, of the base model, the champion and the
+    baselines. The evaluation chooses the champion, so only a test measures it without bias. None: no test."""
     verifier: Verifier
     """Tells right answers from wrong ones; a function of a problem and an answer becomes a `FunctionVerifier`."""
     sampler: Sampler
@@ -222,9 +225,9 @@ class Workflow:
         return verified or self.answer_only_baseline or self.rationalization is not None
 
     @property
-    def sets(self) -> tuple[ProblemSource, ProblemSource | int, int, bool, bool]:
+    def sets(self) -> tuple[ProblemSource, ProblemSource | int, ProblemSource | int | None, int, bool, bool]:
         """The arguments of `problems.sets.load_sets`."""
-        return self.problems, self.eval_problems, self.seed, self.needs_reference, self.verifier.needs_reference
+        return self.problems, self.eval_problems, self.test_problems, self.seed, self.needs_reference, self.verifier.needs_reference
 
     def of_generation(self, number: int) -> Workflow:
         """The workflow with the settings of this generation's round."""

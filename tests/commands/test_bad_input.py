@@ -109,7 +109,7 @@ def test_a_setting_that_does_not_fit_is_named_with_a_hint(change: str, line: str
         ('{"question": " ", "answer": 2}', "line 1: 'question' is empty; fill it in or remove the row"),
         ('{"question": "1 + 1?"}', "line 1: there is no 'answer', only 'question'; name the field that holds it"),
         ('{"question": "1 + 1?", "answer": null}', "line 1: 'answer' is empty"),
-        ('{"question": "1 + 1?", "answer": 2}', "cannot use 15 of 1 distinct questions for evaluation; lower eval_problems or give more problems"),
+        ('{"question": "1 + 1?", "answer": 2}', "cannot set 15 of 1 distinct questions apart for eval_problems; lower it or give more problems"),
     ],
 )
 def test_unusable_problems_are_named(rows: str, line: str, refused: Refused, workflow_file: Callable[..., Path], tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_unusable_problems_are_named(rows: str, line: str, refused: Refused, wor
     [
         ("problems=Sums(0)", "problems: there are no problems; give at least one"),
         ("eval_problems=Sums(0)", "eval_problems: there are no problems"),
-        ("eval_problems=Sums(5)", "problem sum-0 asks the same as evaluation problem sum-0; the model must not train on the evaluation"),
+        ("eval_problems=Sums(5)", "problem sum-0 of problems asks the same as sum-0 of eval_problems, which must be new to the model"),
         ("problems=Jsonl('missing.jsonl')", "missing.jsonl: cannot be read"),
     ],
 )

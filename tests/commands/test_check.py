@@ -116,7 +116,7 @@ def test_a_verifier_that_does_not_load_is_found(tiny_model: Path) -> None:
 
 def test_sets_that_share_a_question_are_found(tiny_model: Path) -> None:
     name, detail = only_failure(tiny_model, eval_problems=Sums(size=3, first=39))
-    assert name == "problems" and "problem sum-39 asks the same as evaluation problem sum-39" in detail
+    assert name == "problems" and "problem sum-39 of problems asks the same as sum-39 of eval_problems" in detail
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,9 @@ def test_the_exit_code_says_whether_a_check_failed_and_json_stands_alone(
     assert result["passed"] == (status == 0)
     assert main(["check", str(file)]) == status
     shown = capfd.readouterr().out
-    assert ("FAIL problems: cannot use 40 of 40 distinct questions" in shown) == bool(status) and ("minutes on this machine" in shown) != bool(status)
+    assert ("FAIL problems: cannot set 40 of 40 distinct questions apart" in shown) == bool(status) and ("minutes on this machine" in shown) != bool(
+        status
+    )
 
 
 def test_a_verifier_that_accepts_nonsense_is_found(tiny_model: Path) -> None:

@@ -19,7 +19,7 @@ def test_no_question_is_in_both_sets_and_no_problem_is_lost(questions: list[str]
     problems = [problem(f"p{number}", question) for number, question in enumerate(questions)]
     distinct = {question_key(question) for question in questions}
     if eval_problems >= len(distinct):
-        with raises(UserError, match=f"cannot use {eval_problems} of {len(distinct)} distinct questions for evaluation"):
+        with raises(UserError, match=f"cannot set {eval_problems} of {len(distinct)} distinct questions apart for eval_problems"):
             split(problems, eval_problems, seed)
         return
     training, evaluation = split(problems, eval_problems, seed)
