@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from selfimprove.cluster.hand_over import left_on_gpu
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact
 from selfimprove.evaluation.ledger import coverage, entries
-from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, LedgerEntry, Outcome, Selection, Stage
+from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, LedgerEntry, Outcome, Stage
 from selfimprove.seeds import derive_seed
 from selfimprove.stages.ahead import sampling_ahead
 from selfimprove.stages.baselines import few_shot
 from selfimprove.stages.collect import OFF_POLICY, Collected, accepted_before, collect, draw
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
+from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import ablate
 from selfimprove.stages.train import TOO_LONG, fitting
@@ -23,12 +24,6 @@ from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train
 from selfimprove.stages.verify_again import verify_again
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.run_folder import Stopwatch
-
-TOO_WEAK = (
-    "the model is too weak for these problems as they are asked: give first_prompter (better) exemplars, sample more, take easier problems or a "
-    "stronger base_model"
-)
-WORDLESS = "right answers came without a block of thinking: ask for one (ZeroShot, exemplars), or set the teacher's answer_after"
 
 
 def evaluate_base(context: RunContext) -> GenerationReport:
@@ -102,7 +97,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     sampled, selection = collected.sampled, collected.selection
     with watch.time(Stage.SELECT):
         start = champion if workflow.start_from == "champion" else context.base
-        assembled = [] if workflow.reinforcement else assemble_rows(context, number, selection, sampled.outcomes)
+        assembled = [] if workflow.reinforcement else assemble_rows(context, number, collected)
         rows = fitting(context, start, assembled, folder)
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
         pairs = pair_wrong_traces(context, selection.accepted, collected.shards, number)
@@ -168,14 +163,15 @@ def _counts(collected: Collected, trained: Trained, overlap: int) -> GenerationC
     )
 
 
-def assemble_rows(context: RunContext, number: int, selection: Selection, outcomes: Mapping[str, int]) -> list[AcceptedTrace]:
+def assemble_rows(context: RunContext, number: int, collected: Collected) -> list[AcceptedTrace]:
     """The rows to train on, from this generation's accepted traces and the earlier ones.
 
     Raises:
         UserError: No trace has been accepted so far.
     """
-    rows = context.workflow.mixture.rows([*accepted_before(context, number), selection.accepted], derive_seed(context.workflow.seed, number))
+    workflow, selection = context.workflow, collected.selection
+    rows = workflow.mixture.rows([*accepted_before(context, number), selection.accepted], derive_seed(workflow.seed, number))
     if not rows:
-        found = ", ".join(f"{count} {reason}" for reason, count in (selection.drops or outcomes).items() if count)
-        raise UserError(f"generation {number}: no trace was accepted ({found}); {WORDLESS if 'missing' in selection.drops else TOO_WEAK}")
+        name = "teacher.sampling" if number == 1 and workflow.teacher and workflow.teacher.sampling else "sampling"
+        raise UserError(f"generation {number}: no trace was accepted {why_none(collected.shards.read(), selection.drops, name)}")
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from selfimprove.prompting.chat import FewShot
 from selfimprove.protocols import Prompter
 from selfimprove.records import Problem
 from selfimprove.records.options import options_of
-from selfimprove.sampling.engine_options import engine_context
+from selfimprove.sampling.engine_options import engine_context, model_context
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.workflow.workflow import Workflow
 
@@ -63,6 +64,9 @@ def prompt_lengths(workflow: Workflow, model: Path, sets: ProblemSets) -> Length
 def context_finding(workflow: Workflow, model: Path, lengths: Lengths) -> Finding:
     """Whether the longest prompts leave room for the longest outputs."""
     context = _context_length(workflow, model)
+    if (wanted := _beyond_the_model(workflow, model)) is not None:
+        own = model_context(model)
+        return Finding("context", False, f"sampler.engine.max_model_len={wanted} exceeds the model's own context of {own}; lower it, or leave it out")
     for stage, decoding in (("first", workflow.sampling), ("sample", workflow.sampling), ("evaluation", workflow.eval_sampling)):
         longest, problem = max(lengths[stage])
         if longest + decoding.max_tokens > context:
@@ -70,6 +74,14 @@ def context_finding(workflow: Workflow, model: Path, lengths: Lengths) -> Findin
             return Finding("context", False, detail)
     longest = max(max(stage)[0] for stage in lengths.values())
     return Finding("context", True, f"the longest prompt has {longest} tokens and fits the context of {context} with its output")
+
+
+def _beyond_the_model(workflow: Workflow, model: Path) -> int | None:
+    """A chosen context that vLLM refuses because the model has a shorter one; None if there is none."""
+    engine = workflow.sampler.engine if isinstance(workflow.sampler, VLLM) else {}
+    chosen: int | None = engine.get("max_model_len")
+    overridden = "hf_overrides" in engine or os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") == "1"
+    return None if chosen is None or overridden or chosen <= model_context(model) else chosen
 
 
 def _context_length(workflow: Workflow, model: Path) -> int:

@@ -19,8 +19,9 @@ from selfimprove.protocols import Cluster, Resources, StepScorer
 from selfimprove.records import Checkpoint, Message
 from selfimprove.records.foreign_text import read_object
 from selfimprove.records.numbers import Float
+from selfimprove.sampling.engine_failure import failure_in_one_line
 from selfimprove.sampling.engine_options import engine_defaults
-from selfimprove.sampling.engine_sleep import named_holders, sleep, wake
+from selfimprove.sampling.engine_sleep import sleep, wake
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
 
 Asked = Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]
@@ -82,7 +83,7 @@ class OpenRewardModel:
         # As in `sampling.open_vllm`: AMX may not be enabled yet.
         torch.cpu._init_amx()
         defaults = engine_defaults(model, engine) | {"runner": "pooling", "enable_prefix_caching": False}
-        with named_holders("start"):
+        with failure_in_one_line():
             self._llm = LLM(**(defaults | engine))
         self._asleep = 0
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from selfimprove.checkpoints.folders import architecture
 from selfimprove.records import Checkpoint
+from selfimprove.sampling.engine_failure import failure_in_one_line
 from selfimprove.sampling.engine_options import SEQUENCES, engine_defaults
 from selfimprove.sampling.engine_process import own_engines, wait_for_end
-from selfimprove.sampling.engine_sleep import KEEP, named_holders, sleep, wake
+from selfimprove.sampling.engine_sleep import KEEP, sleep, wake
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Engine:
             from selfimprove.sampling.logits_processors import BudgetForcing
 
             options["logits_processors"] = [BudgetForcing, *(options.get("logits_processors") or ())]
-        with named_holders("start"):
+        with failure_in_one_line():
             self.llm = LLM(**options)
         if own_process:
             core = self.llm.llm_engine.engine_core

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfimprove.errors import UserError
-from selfimprove.records import AcceptedTrace, Checkpoint, Pair, ReinforcementPrompt, TrainingStep, VerifierRow
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Pair, ReinforcementPrompt, TrainingStep, VerifierRow
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.preference_pairs import pair_up, verifier_rows
 from selfimprove.stages.collect import Collected
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.roll_out import roll_out
 from selfimprove.stages.train import fitting, train
 from selfimprove.storage.files import write_json, write_records
@@ -79,10 +80,9 @@ def _reinforce(context: RunContext, start: Checkpoint, collected: Collected, num
     workflow, folder, solves = context.workflow, context.run.generation(number), collected.sampled.solves
     within_reach = [problem for problem in collected.problems if problem.id in solves and 0 < solves[problem.id][0] < solves[problem.id][1]]
     if not within_reach:
-        raise UserError(
-            f"generation {number}: no problem was solved by some of its samples and not by others, so there is nothing to reinforce; "
-            "raise sampling.n, or take other problems"
-        )
+        none = not collected.sampled.outcomes[Outcome.CORRECT]
+        why = f" {why_none(collected.shards.read(), {})}" if none else "; raise sampling.n, or take other problems"
+        raise UserError(f"generation {number}: no problem was solved by some of its samples and not by others, so there is nothing to reinforce{why}")
     prompts = [ReinforcementPrompt(problem, workflow.prompter.messages(problem), workflow.delimiters) for problem in within_reach]
     write_json(folder / "prompts.json", [problem.id for problem in within_reach])
     part: Any = workflow.reinforcement

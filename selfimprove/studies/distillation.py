@@ -18,6 +18,7 @@ from selfimprove.records import AcceptedTrace, Checkpoint, Request, Score, Trace
 from selfimprove.sampling.stream import stream_traces
 from selfimprove.stages.collect import draw
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.sample import ask, sample
 from selfimprove.stages.select import select
 from selfimprove.stages.train import train
@@ -63,8 +64,7 @@ def teach(context: RunContext, teacher: Checkpoint) -> list[AcceptedTrace]:
     accepted = [replace(row, origin="teacher", completion_token_ids=None, forced=()) for row in selection.accepted]
     rows = workflow.mixture.rows([accepted], workflow.seed)
     if not rows:
-        why = ", ".join(f"{count} {reason}" for reason, count in selection.drops.items())
-        raise UserError(f"none of the teacher's traces was accepted ({why}): choose a teacher that solves these problems with this prompt")
+        raise UserError(f"none of the teacher's traces was accepted {why_none(shards.read(), selection.drops)}; or choose another teacher")
     write_records(folder / "rows.parquet", rows, AcceptedTrace)
     solved = len({row.problem_id for row in rows})
     context.progress.say(f"{len(requests)} traces of {len(problems)} problems, {len(accepted)} accepted, {len(rows)} rows of {solved} problems")

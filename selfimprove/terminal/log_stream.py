@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from io import FileIO, TextIOWrapper
 from pathlib import Path
 
@@ -42,6 +43,15 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as text, with its traceback if it has one."""
         return plain_text(redact(super().format(record)))
+
+
+def log_file() -> Path | None:
+    """The file that this process and its children write their standard error to; None if it goes to no file, or the system does not tell."""
+    try:
+        file = Path(os.readlink("/proc/self/fd/2"))
+    except OSError:
+        return None
+    return file if file.is_file() else None
 
 
 def redact_log(file: Path, begin: int = 0) -> None:
