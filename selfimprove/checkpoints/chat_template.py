@@ -15,6 +15,7 @@ from typing import Any
 from selfimprove.checkpoints.chat_form import chat_form, ends_of, generation_settings, tokenizer_template
 from selfimprove.checkpoints.saving import complete_folder
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
+from selfimprove.checkpoints.weights import stray_files
 from selfimprove.errors import UserError
 from selfimprove.records.foreign_text import read_object, read_text
 
@@ -26,7 +27,7 @@ OWNED = frozenset({"messages", "tools", "documents", "add_generation_prompt", "b
 def with_chat_template(folder: Path, variables: Mapping[str, Any], cache: Path, served: bool = False) -> Path:
     """A folder in `cache` that is the model in `folder` with these defaults in its chat template; `folder` itself if nothing has to be added.
 
-    All files but the template and the names of end tokens are links.
+    All files but the template and the names of end tokens are links. Where it is served, weights in another format, which vLLM would prefer, are left out.
 
     Args:
         served: whether to add what the model needs to chat, see `checkpoints.chat_form`.
@@ -39,7 +40,8 @@ def with_chat_template(folder: Path, variables: Mapping[str, Any], cache: Path, 
     form = chat_form(folder, tokenizer) if served else None
     if served:
         encode_chats(tokenizer, [[{"role": "user", "content": "1 + 1 ="}]])
-    if not variables and (form is None or form.template == own):
+    stray = set(stray_files(folder)) if served else set()
+    if not variables and not stray and (form is None or form.template == own):
         return folder
     template = with_defaults(form.template if form else _template(folder), variables) if variables else form.template if form else ""
     written = {TEMPLATE: template}
@@ -47,7 +49,7 @@ def with_chat_template(folder: Path, variables: Mapping[str, Any], cache: Path, 
         known = generation_settings(folder)
         ends = [*ends_of(known, read_object(folder / "config.json")), *form.ends]
         written["generation_config.json"] = json.dumps(known | {"eos_token_id": ends}, indent=2)
-    files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file() and file.name not in written}
+    files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file() and file.name not in written and file not in stray}
     state = [written, str(folder), *((name, file.stat().st_mtime_ns) for name, file in files.items())]
     ready = cache / f"{folder.name}-{hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]}"
     if not ready.exists():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from selfimprove.checkpoints.hashes import signature
 from selfimprove.checkpoints.soundness import require_sound
+from selfimprove.checkpoints.weights import OTHER_FORMAT, tensor_names
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint
 
@@ -51,7 +52,7 @@ def require_model(folder: Path) -> None:
         raise UserError(f"model folder {folder} does not exist; give a folder, a Hugging Face id, or smollm2-135m-instruct")
     if not (folder / "config.json").is_file():
         raise UserError(f"model folder {folder} has no config.json: give the folder of a transformers model")
-    if not any(folder.glob("*.safetensors")):
+    if all(file.match(OTHER_FORMAT[0]) for file in folder.glob("*.safetensors")):
         raise UserError(f"model folder {folder} has no weights: no *.safetensors in it (other weight formats are not read, for safety)")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         raise UserError(f"model folder {folder} has no tokenizer: save it there with tokenizer.save_pretrained")
@@ -70,16 +71,20 @@ def tied_head_is_missing(folder: Path) -> bool:
     Reloading such weights into a running vLLM engine on the CPU silently leaves the old head in place.
     """
     config = json.loads((folder / "config.json").read_text())
-    tied = config.get("tie_word_embeddings", config.get("text_config", {}).get("tie_word_embeddings", False))
-    return bool(tied) and not any(name.endswith("lm_head.weight") for name in _tensor_names(folder))
+    tied = config.get("tie_word_embeddings", config.get("text_config", {}).get("tie_word_embeddings"))
+    if tied is None:
+        tied = _tied_by_default(config.get("model_type"))
+    return bool(tied) and not any(name.endswith("lm_head.weight") for name in tensor_names(folder))
 
 
-def _tensor_names(folder: Path) -> Iterable[str]:
-    from safetensors import safe_open
+def _tied_by_default(kind: str | None) -> bool:
+    """Whether models of this kind tie their head where the configuration does not say, as Gemma does."""
+    from transformers import AutoConfig
 
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="pt") as tensors:
-            yield from tensors.keys()
+    try:
+        return bool(AutoConfig.for_model(kind).get_text_config().tie_word_embeddings)
+    except (ValueError, KeyError):
+        return False
 
 
 def _hash_files(files: Sequence[Path]) -> str:

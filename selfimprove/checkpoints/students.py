@@ -11,6 +11,7 @@ from typing import Any
 
 from selfimprove.checkpoints.folders import TOKENIZER_FILES, require_model
 from selfimprove.checkpoints.saving import complete_folder
+from selfimprove.checkpoints.weights import weight_files
 from selfimprove.errors import UserError
 
 LAYER = re.compile(r"^model\.layers\.(\d+)\.")
@@ -37,7 +38,7 @@ def drop_layers(model: Path, layers: int, into: Path) -> Path:
 
     require_model(model)
     tensors: dict[str, Any] = {}
-    for file in sorted(model.glob("*.safetensors")):
+    for file in weight_files(model):
         tensors |= load_file(file)
     config = AutoConfig.from_pretrained(model, local_files_only=True)
     depth = getattr(config, "num_hidden_layers", 0)
@@ -83,7 +84,7 @@ def size(model: Path) -> tuple[int, int]:
     from safetensors import safe_open
 
     config, parameters = json.loads((model / "config.json").read_text()), 0
-    for file in model.glob("*.safetensors"):
+    for file in weight_files(model):
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118
                 if not (name == "lm_head.weight" and config.get("tie_word_embeddings")):

@@ -6,12 +6,14 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.chat_form import notes
+from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
 from selfimprove.commands.estimate import estimate
@@ -63,7 +65,7 @@ def check(workflow: Workflow) -> dict[str, Any]:
         findings.append(_evaluation(loaded.evaluation))
         sets = replace(loaded, training=kept)
     if model is not None:
-        findings.append(Finding("model", True, "; ".join([str(model), *notes(model)])))
+        findings.append(_model(workflow, model))
         if isinstance(trainer := workflow.trainer, SFT):
             room = _attempt("memory", findings, lambda: training_room(trainer, model, gpu_memory()))
             findings += [Finding("memory", *room)] if room else []
@@ -119,6 +121,14 @@ def _teacher(workflow: Workflow, teacher: Teacher) -> Finding:
     if isinstance(workflow.trainer, SFT) and longest >= workflow.trainer.max_length:
         detail += f"; traces have up to {longest} tokens, and rows longer than trainer.max_length={workflow.trainer.max_length} are dropped"
     return Finding("teacher", True, detail)
+
+
+def _model(workflow: Workflow, model: Path) -> Finding:
+    """Where the model is, what was added to it, and which of its turn tokens it has never seen."""
+    told = [str(model), *notes(model)]
+    if isinstance(workflow.sampler, VLLM) and (unseen := unseen_turn_tokens(model)):
+        told.append(never_seen(unseen, bool(getattr(workflow.trainer, "lora", None))))
+    return Finding("model", True, "; ".join(told))
 
 
 def _gpus(workflow: Workflow) -> Finding:

@@ -80,6 +80,8 @@ def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path
         else:
             shards = sample_allocated(context, champion, problems, prompter, folder, number)
     sampled = count_samples(shards.read())
+    if sampled.endless > sum(sampled.outcomes.values()) / 2:
+        context.progress.say(f"{label}: {sampled.endless} of {sum(sampled.outcomes.values())} traces never ended their turn; see `selfimprove check`")
     if cost:
         sampled = replace(sampled, tokens=cost.tokens)
     if rewards:

@@ -10,6 +10,7 @@ from pathlib import Path
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.problems.sets import load_sets
 from selfimprove.protocols import Cluster, OpenTracker, Progress, Tracker
 from selfimprove.protocols.no_tracker import NoTracker
@@ -97,7 +98,10 @@ def open_run_context(
             run.save_problems("test", sets.test)
             counts += f", {len(sets.test)} for the final test"
         progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {counts}")
-        for note in notes(Path(base.path)):
+        told = notes(Path(base.path))
+        if isinstance(workflow.sampler, VLLM) and (unseen := unseen_turn_tokens(Path(base.path))):
+            told.append(never_seen(unseen, bool(getattr(workflow.trainer, "lora", None))))
+        for note in told:
             progress.say(f"base model: {note}")
         if dropped := len(sets.training) - len(clean):
             given = "evaluation or test problems" if sets.test else "evaluation problems"

@@ -14,6 +14,7 @@ from selfimprove.sampling.sampling import Sampling, requests_for
 from selfimprove.sampling.stream import stream_traces
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.obstacles import ENDLESS, obstacle
 from selfimprove.stages.waves import Waves
 from selfimprove.storage.manifest import digest, require_same
 from selfimprove.storage.shards import JudgedShards
@@ -125,18 +126,21 @@ class SampleCounts:
     """Correct samples and all samples of each problem, by its id."""
     spent: Usage | None
     """Usage that an endpoint reported; None where none was used."""
+    endless: int = 0
+    """Traces that ran into the token limit after they had left their thinking, or without any."""
 
 
 def count_samples(judged: Iterable[JudgedTrace]) -> SampleCounts:
     """Count verdicts and output tokens."""
-    outcomes, tokens, spent = Counter({outcome.value: 0 for outcome in Outcome}), 0, None
+    outcomes, tokens, spent, endless = Counter({outcome.value: 0 for outcome in Outcome}), 0, None, 0
     right: Counter[str] = Counter()
     samples: Counter[str] = Counter()
     for item in judged:
         outcomes[item.verdict.outcome.value] += 1
         tokens += item.trace.output_tokens
+        endless += obstacle(item) == ENDLESS
         if more := item.trace.usage:
             spent = spent + more if spent else more
         samples[item.trace.problem_id] += 1
         right[item.trace.problem_id] += item.verdict.outcome is Outcome.CORRECT
-    return SampleCounts(dict(outcomes), tokens, {problem: (right[problem], samples[problem]) for problem in sorted(samples)}, spent)
+    return SampleCounts(dict(outcomes), tokens, {problem: (right[problem], samples[problem]) for problem in sorted(samples)}, spent, endless)

@@ -36,7 +36,7 @@ def judged(text: str, reason: str, outcome: Outcome) -> AnnotatedTrace:
         ([RIGHT_RAMBLING, WRONG, WRONG], "(1 unfinished, 2 wrong); 1 never ended their turn; the model does not end its turns"),
         (
             [CUT, STOPPED, WRONG, WRONG],
-            "(2 unparseable, 2 wrong); 1 ran into max_tokens while thinking, 1 never closed their thinking; the model is too",
+            "(2 unparseable, 2 wrong); 1 ran into max_tokens while thinking, 1 never closed their thinking; the model",
         ),
         ([WORDLESS, WRONG, WRONG], "(1 missing, 2 wrong); right answers came without a block of thinking"),
         ([WRONG] * 3, "(3 wrong); the model is too weak"),
