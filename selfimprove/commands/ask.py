@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -28,12 +29,24 @@ def add(commands: Commands) -> None:
 
 def _ask(options: argparse.Namespace) -> int:
     from selfimprove.commands.answer import answer, budget_of
+    from selfimprove.errors import UserError
     from selfimprove.terminal.captured_output import capture_output
 
     budget = budget_of(options.min_thinking, options.max_thinking, options.thoughts, not options.no_think)
-    with tempfile.TemporaryDirectory() as folder, capture_output(Path(folder) / "ask.log") as console:
-        shown = None if options.json else console
-        result = answer(options.model, options.question, budget, options.max_tokens, options.temperature, options.seed, shown, options.hide_thinking)
+    folder, told = Path(tempfile.mkdtemp(prefix="selfimprove-ask-")), False
+    try:
+        with capture_output(folder / "ask.log") as console:
+            shown = None if options.json else console
+            result = answer(
+                options.model, options.question, budget, options.max_tokens, options.temperature, options.seed, shown, options.hide_thinking
+            )
+    except UserError as error:
+        told = str(folder) in str(error)
+        raise
+    finally:
+        # A line that names the log needs it.
+        if not told:
+            shutil.rmtree(folder, ignore_errors=True)
     if options.json:
         print_json(result)
     return 0

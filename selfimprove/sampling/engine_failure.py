@@ -19,7 +19,8 @@ LONGEST = 300
 
 _PREFIX = re.compile(r"^(\([^()]*pid=\d+\) ?)?((DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d [\d:.]+ \[[^\]]*\] ?)?")
 """What vLLM writes before each line: the process, and the time and place of a record."""
-_RAISED = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)): (?P<message>.*\S)")
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit):\s+(?P<message>\S.*)", re.MULTILINE)
+"""The line of a traceback with the error. Its message may begin on the next line."""
 _ELSEWHERE = re.compile(r"see root cause above|exception in a background process|see stack trace", re.IGNORECASE)
 """What vLLM says where another process knows the cause."""
 _ENDED = re.compile(r"'(\w+)': (-?\d+)")
@@ -64,8 +65,8 @@ def last_cause(error: BaseException, written: str = "") -> str:
         told = first["msg"].removeprefix("Value error, ")
         told = told if first["type"] == "value_error" else f"{'.'.join(map(str, first['loc']))}: {told}"
     elif _ELSEWHERE.search(told):
-        lines = (_PREFIX.sub("", line) for line in written.splitlines())
-        found = [match["message"] for line in lines if (match := _RAISED.match(line)) and not _ELSEWHERE.search(line)]
+        lines = "\n".join(_PREFIX.sub("", line) for line in written.splitlines())
+        found = [match["message"] for match in _RAISED.finditer(lines) if not _ELSEWHERE.search(match["message"])]
         told = found[-1] if found else _ending(told)
     line = " ".join(told.split()) or type(error).__name__
     if isinstance(error, KeyError | OSError) or len(line) < 12:

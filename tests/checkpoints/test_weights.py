@@ -19,7 +19,7 @@ from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.checkpoints.weights import weight_files
 from selfimprove.sampling.engine_options import engine_context
 
-TOKENS = 0
+TOKENS = 354
 """Of the tokenizer; the model has 512 rows."""
 EMBEDDINGS = "model.embed_tokens.weight"
 
