@@ -55,6 +55,8 @@ def chat_form(folder: Path, tokenizer: Any) -> ChatForm:
     if _DATE.search(template):
         template = _DATE.sub(lambda match: repr(DAY.strftime(match[2])), template)
         notes.append(f"its chat template shows the date, which is always {DAY}, so that training reads what was sampled")
+    if "strftime_now(" in template:
+        notes.append("its chat template shows the time in a form of its own, so that training may read other tokens than were sampled")
     if _drops_system(tokenizer, template):
         template = FOLD + template
         notes.append("its chat template takes no system message, which goes to the first user turn")

@@ -27,7 +27,8 @@ OWNED = frozenset({"messages", "tools", "documents", "add_generation_prompt", "b
 def with_chat_template(folder: Path, variables: Mapping[str, Any], cache: Path, served: bool = False) -> Path:
     """A folder in `cache` that is the model in `folder` with these defaults in its chat template; `folder` itself if nothing has to be added.
 
-    All files but the template and the names of end tokens are links. Where it is served, weights in another format, which vLLM would prefer, are left out.
+    All files but the template and the names of end tokens are links. Weights in another format, which vLLM would
+    prefer, are left out of what it serves.
 
     Args:
         served: whether to add what the model needs to chat, see `checkpoints.chat_form`.

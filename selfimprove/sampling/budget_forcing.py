@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.chat_form import ends_of, generation_settings
 from selfimprove.errors import UserError
 from selfimprove.records import Request
 from selfimprove.records.budgets import Budget, SwitchPenalty
 from selfimprove.records.delimiters import THINK, Delimiters
+from selfimprove.records.foreign_text import read_object
 from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
 
 KEY = "thinking"
@@ -124,12 +127,8 @@ def _forcing(vocabulary: Vocabulary, budget: Budget, delimiters: Delimiters) -> 
 
 @lru_cache(maxsize=2)
 def _vocabulary(tokenizer: str, model: str) -> Vocabulary:
-    from transformers import AutoTokenizer, GenerationConfig
+    from transformers import AutoTokenizer
 
     loaded = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-    try:
-        ends = GenerationConfig.from_pretrained(model, local_files_only=True).eos_token_id
-    except OSError:
-        ends = None
-    others = ends if isinstance(ends, list) else [ends]
+    others = ends_of(generation_settings(Path(model)), read_object(Path(model) / "config.json"))
     return Vocabulary.of(loaded, list(dict.fromkeys(end for end in (loaded.eos_token_id, *others) if end is not None)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from selfimprove import PlainQuestion
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.chat_form import DAY, end_of_turn, notes
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.checkpoints.saving import save_checkpoint
 from selfimprove.checkpoints.soundness import load_tokenizer
-from selfimprove.records import AcceptedTrace, Problem
+from selfimprove.records import AcceptedTrace, Problem, Request
+from selfimprove.sampling.prompts import thinking_begun
 from selfimprove.training.rows import tokenize_prompt, tokenize_row
 
 CHAT = PlainQuestion("Think.").messages(Problem("p", "4 + 3 =", "7", "test"))
@@ -90,12 +93,55 @@ def test_a_date_is_the_same_on_every_day(model: Path) -> None:
     assert shown(folder).startswith(f"Today is {DAY:%d %b %Y}, {DAY:%Y}.\n") and "always 2026-01-01" in notes(folder)[0]
 
 
+def test_a_run_that_goes_on_another_day_reads_the_same_tokens(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.utils import chat_template_utils
+
+    folder = with_template(model, DATED)
+    before = describe_folder(folder, "base"), shown(folder)
+    plain, dated = load_tokenizer(model), load_tokenizer(folder)
+
+    class Later(datetime.datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Later:
+            return cls(2031, 5, 6)
+
+    monkeypatch.setattr(chat_template_utils, "datetime", Later)
+    chat_template_utils._compile_jinja_template.cache_clear()
+    assert "06 May 2031" in plain.decode(tokenize_prompt(plain, CHAT)) and "2031" not in dated.decode(tokenize_prompt(dated, CHAT))
+    again = resolve_model(str(model), served=True)
+    assert again == folder and (describe_folder(again, "base"), shown(again)) == before
+
+
+def test_a_time_in_a_form_of_its_own_is_told(model: Path) -> None:
+    assert "may read other tokens" in notes(with_template(model, "{% set form = '%H:%M' %}{{ strftime_now(form) }}" + TURNS + OPEN))[0]
+
+
 def test_a_template_with_the_first_token_does_not_repeat_it(model: Path) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    begins = Tokenizer.from_file(str(model / "tokenizer.json"))
+    begins.post_processor = TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)])
+    begins.save(str(model / "tokenizer.json"))
     file = model / "tokenizer_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"add_bos_token": True}))
-    folder = with_template(model, WITH_BOS.replace("<|im_start|>", ">"))
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder := with_template(model, WITH_BOS.replace("<|im_start|>", ">")))
+    assert tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id, "it begins every text with the token"
     assert tokenize_prompt(tokenizer, CHAT).count(tokenizer.bos_token_id) == 1
+    (folder / "chat_template.jinja").unlink()
+    plain = load_tokenizer(resolve_model(str(folder), served=True))
+    assert tokenize_prompt(plain, CHAT).count(plain.bos_token_id) == 1, "nor does the plain template of ours"
+
+
+@pytest.mark.parametrize(("opening", "begun"), [("<think>\n", (True, "")), ("<think>\n\n</think>\n\n", (False, "")), ("", (False, ""))])
+def test_a_block_of_thinking_that_the_template_opens_is_begun_and_trained_as_it_was_sampled(opening: str, begun: object, model: Path) -> None:
+    folder = with_template(model, TURNS + OPEN.replace("assistant\n", "assistant\n" + opening))
+    tokenizer, request = load_tokenizer(folder), Request("r", "p", CHAT, 1.0, 1.0, 9, 0)
+    prompt = tokenize_prompt(tokenizer, CHAT)
+    assert shown(folder).endswith("assistant\n" + opening) and thinking_begun(tokenizer, prompt, request) == begun
+    written = tokenizer("x\n</think>\n7<|im_end|>", add_special_tokens=False)["input_ids"]
+    row = AcceptedTrace("t", "p", CHAT, "x\n</think>\n7", "sampled", 1, tuple(written))
+    assert tokenize_row(tokenizer, row) == (prompt, written)
 
 
 def with_other_end(model: Path, end: int | list[int], token: str = "<|endoftext|>") -> None:
