@@ -57,7 +57,7 @@ def unseen_turn_tokens(folder: Path) -> list[str]:
 
 def never_seen(tokens: list[str], lora: bool = False) -> str:
     """What is the matter with these tokens, and what to do, in a sentence."""
-    adapter = '; an adapter does not train them: set trainer.lora.modules_to_save=["embed_tokens", "lm_head"], or train all weights' if lora else ""
+    adapter = "; a LoRA adapter does not train them: leave out trainer.lora" if lora else ""
     return f"it has never seen {', '.join(tokens)} of its chat template: give first_prompter exemplars, or take its chat version{adapter}"
 
 

@@ -165,4 +165,4 @@ def test_tokens_of_the_template_that_were_never_trained_are_named(change: Callab
 
 
 def test_advice_about_unseen_tokens_follows_the_trainer() -> None:
-    assert "modules_to_save" in never_seen(["<|im_end|>"], lora=True) and "modules_to_save" not in never_seen(["<|im_end|>"])
+    assert "adapter" in never_seen(["<|im_end|>"], lora=True) and "adapter" not in never_seen(["<|im_end|>"])
