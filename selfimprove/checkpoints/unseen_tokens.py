@@ -1,7 +1,7 @@
 """Tokens of the chat template whose embeddings no text has trained, as in base models that carry the template of their chat version.
 
-Under-trained tokens differ from others in their embeddings: Land and Bartolo 2024, "Fishing for Magikarp: automatically detecting under-trained tokens in
-large language models".
+Under-trained tokens differ from others in their embeddings: Land and Bartolo 2024, "Fishing for Magikarp: automatically detecting
+under-trained tokens in large language models".
 """
 
 from __future__ import annotations

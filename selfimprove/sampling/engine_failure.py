@@ -21,7 +21,7 @@ _PREFIX = re.compile(r"^(\([^()]*pid=\d+\) ?)?((DEBUG|INFO|WARNING|ERROR|CRITICA
 """What vLLM writes before each line: the process, and the time and place of a record."""
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit):\s+(?P<message>\S.*)", re.MULTILINE)
 """The line of a traceback with the error. Its message may begin on the next line."""
-_ELSEWHERE = re.compile(r"see root cause above|exception in a background process|see stack trace", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"see root cause above|exception in a background process|see stack trace|check the logs for more", re.IGNORECASE)
 """What vLLM says where another process knows the cause."""
 _ENDED = re.compile(r"'(\w+)': (-?\d+)")
 _KILLED = -9
@@ -64,10 +64,10 @@ def last_cause(error: BaseException, written: str = "") -> str:
         first = error.errors()[0]
         told = first["msg"].removeprefix("Value error, ")
         told = told if first["type"] == "value_error" else f"{'.'.join(map(str, first['loc']))}: {told}"
-    elif _ELSEWHERE.search(told):
+    if _ELSEWHERE.search(told):
         lines = "\n".join(_PREFIX.sub("", line) for line in written.splitlines())
         found = [match["message"] for match in _RAISED.finditer(lines) if not _ELSEWHERE.search(match["message"])]
-        told = found[-1] if found else _ending(told)
+        told = found[-1] if found else told if isinstance(error, ValidationError) else _ending(told)
     line = " ".join(told.split()) or type(error).__name__
     if isinstance(error, KeyError | OSError) or len(line) < 12:
         line = f"{type(error).__name__}: {line}"

@@ -29,8 +29,22 @@ RuntimeError:
 ELSEWHERE = "Engine core initialization failed. See root cause above. Failed core proc(s): "
 
 
+NOT_IMPORTED = """\
+(MainProcess pid=26521) ERROR 11-28 12:28:42 [registry.py:1120] RuntimeError: Error raised in subprocess:
+(MainProcess pid=26521) ERROR 11-28 12:28:42 [registry.py:1120]     import numbers_of_mine
+(MainProcess pid=26521) ERROR 11-28 12:28:42 [registry.py:1120] ModuleNotFoundError: No module named 'numbers_of_mine'
+"""
+NOT_INSPECTED = "Model architectures ['Gemma3ForConditionalGeneration'] failed to be inspected. Please check the logs for more details."
+
+
 class Checked(pydantic.BaseModel):
     length: int = 0
+    architecture: str = ""
+
+    @pydantic.field_validator("architecture")
+    @classmethod
+    def _inspected(cls, architecture: str) -> str:
+        raise ValueError(NOT_INSPECTED)
 
     @pydantic.field_validator("length")
     @classmethod
@@ -49,6 +63,8 @@ def of_pydantic(**settings: object) -> Exception:
     [
         (of_pydantic(length=4096), "", "max_model_len (4096) is greater than the derived max_model_len (512)"),
         (of_pydantic(length="x"), "", "length: Input should be a valid integer, unable to parse string as an integer"),
+        (of_pydantic(architecture="x"), NOT_IMPORTED, "No module named 'numbers_of_mine'"),
+        (of_pydantic(architecture="x"), "", NOT_INSPECTED),
         (RuntimeError(ELSEWHERE + "{}"), IN_A_WORKER, "The size of tensor a (128) must match the size of tensor b (64)"),
         (RuntimeError(ELSEWHERE + "{}"), NOT_GUARDED, "An attempt has been made to start a new process before the"),
         (RuntimeError(ELSEWHERE + "{'EngineCore': -9}"), "", "its process was killed, which is what Linux does to one that wants more memory"),
