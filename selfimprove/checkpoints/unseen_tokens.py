@@ -41,7 +41,8 @@ def unseen_turn_tokens(folder: Path) -> list[str]:
     rows, of_special, of_ordinary, of_none = (rows_of(folder, name, numbers) for numbers in (turns, special, ordinary, spare))
     if len(of_ordinary) < 2:
         return []
-    norms, low, high = of_ordinary.norm(dim=1), *of_ordinary.norm(dim=1).quantile(torch.tensor([0.01, 0.99]))
+    norms = of_ordinary.norm(dim=1)
+    low, high = norms.quantile(0.01), norms.quantile(0.99)
     empty = of_none.norm(dim=1)
     # In a model with random weights, rows of no token are like all others.
     apart = len(empty) > 1 and bool((empty.max() < low) | (empty.min() > high))
