@@ -25,16 +25,17 @@ MEASURE = ("verifier", "eval_sampling", "prompter", "chat_template", "delimiters
 
 
 def compare_runs(runs: Sequence[RunFolder]) -> dict[str, Any]:
-    """The champions of these runs on their evaluation problems, and each compared with that of the first run.
+    """The champions of these runs on the problems of their final test, or else of their evaluation, and each compared with that of the first run.
 
     Returns:
-        `{"runs": [{"name", "run_dir", "base", "base_interval", "generation", "generations", "pass_at_1", "interval", "complete"}, …], "problems",
-        "contrasts": [{"first", "second": names, "gained", "lost": ids of problems, "difference", "low", "high", "p", "p_holm", "test"}, …],
-        "settings": {path: [a value for each run]}, "measured_differently": [path, …]}`. `p_holm` is `p` after Holm's correction (Holm 1979) for
-        the number of contrasts; `measured_differently` lists the settings by which an evaluation differs from the first run's.
+        `{"runs": [{"name", "run_dir", "base", "base_interval", "generation", "generations", "pass_at_1", "interval", "complete"}, …], "measure":
+        `final test` if all runs have one, else `evaluation`, "problems": their number, "contrasts": [{"first", "second": names, "gained", "lost":
+        ids of problems, "difference", "low", "high", "p", "p_holm", "test"}, …], "settings": {path: [a value for each run]},
+        "measured_differently": [path, …]}`. `p_holm` is `p` after Holm's correction (Holm 1979) for the number of contrasts; `measured_differently`
+        lists the settings by which an evaluation differs from the first run's.
 
     Raises:
-        UserError: there are fewer than two runs, a folder holds no evaluated run, or two runs were evaluated on different problems.
+        UserError: there are fewer than two runs, a folder holds no evaluated run, or two runs were measured on different problems.
     """
     if len(runs) < 2:
         raise UserError("compare needs at least two runs; name them one after the other")
@@ -42,12 +43,19 @@ def compare_runs(runs: Sequence[RunFolder]) -> dict[str, Any]:
     for run, told in zip(runs, reports, strict=True):
         if not told:
             raise UserError(f"{run} has no evaluation yet; the same `selfimprove run` command continues it")
-    problems = [run.problems("eval") for run in runs]
+    tests = [run.final_test() for run in runs]
+    measure = "final test" if all(tests) else "evaluation"
+    problems = [run.problems("test" if all(tests) else "eval") for run in runs]
     for other, asked in zip(runs[1:], problems[1:], strict=True):
         if difference := _other_problems(problems[0], asked):
-            raise UserError(f"{runs[0]} and {other} were evaluated on different problems: {difference}; compare runs with the same eval_problems")
+            setting = "test_problems" if all(tests) else "eval_problems"
+            raise UserError(f"{runs[0]} and {other} were measured on different problems: {difference}; compare runs with the same {setting}")
     names = _names(runs)
-    found = [asdict(contrast(reports[0][-1].kept_score, told[-1].kept_score)) for told in reports[1:]]
+    scores = [
+        (test["base"], test["champion"]) if test and all(tests) else (told[0].score, told[-1].kept_score)
+        for test, told in zip(tests, reports, strict=True)
+    ]
+    found = [asdict(contrast(scores[0][1], champion)) for _, champion in scores[1:]]
     corrected = _holm([one["p"] for one in found])
     # Names of the runs differ in any case.
     differing = {path: list(values) for path, values in contrasts(settings) if path != "name"}
@@ -56,16 +64,17 @@ def compare_runs(runs: Sequence[RunFolder]) -> dict[str, Any]:
             {
                 "name": name,
                 "run_dir": str(run),
-                "base": told[0].score.pass_at_1,
-                "base_interval": list(told[0].score.interval),
+                "base": base.pass_at_1,
+                "base_interval": list(base.interval),
                 "generation": told[-1].kept.generation,
                 "generations": len(told) - 1,
-                "pass_at_1": told[-1].kept_score.pass_at_1,
-                "interval": list(told[-1].kept_score.interval),
+                "pass_at_1": champion.pass_at_1,
+                "interval": list(champion.interval),
                 "complete": len(told) > setting["generations"] or run.stopped() is not None,
             }
-            for name, run, setting, told in zip(names, runs, settings, reports, strict=True)
+            for name, run, setting, told, (base, champion) in zip(names, runs, settings, reports, scores, strict=True)
         ],
+        "measure": measure,
         "problems": len(problems[0]),
         "contrasts": [{"first": names[0], "second": name, **one, "p_holm": p} for name, one, p in zip(names[1:], found, corrected, strict=True)],
         "settings": differing,
@@ -143,7 +152,7 @@ def tables(found: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]
     header = ["", "gained", "lost", "difference", "95 % interval", *("p" if name == "p" else "p (Holm)" for name in _ps(found))]
     settings = [[path, *map(short, values)] for path, values in found["settings"].items()]
     shown = [
-        (f"pass@1 on {found['problems']:,} problems", ["", "base", "champion", "pass@1", "95 % interval"], champions),
+        (f"pass@1 on {found['problems']:,} problems of the {found['measure']}", ["", "base", "champion", "pass@1", "95 % interval"], champions),
         (f"compared with {found['runs'][0]['name']} ({found['contrasts'][0]['test']}, two-sided)", header, changes),
         (SETTINGS, ["", *(run["name"] for run in found["runs"])], settings),
     ]
@@ -153,6 +162,8 @@ def tables(found: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]
 def remarks(found: dict[str, Any]) -> list[str]:
     """What a reader of the tables has to know, a line each."""
     lines = []
+    if found["measure"] == "evaluation":
+        lines.append("The evaluation chose the champions; only a final test (test_problems) measures them without bias.")
     if found["measured_differently"]:
         lines.append(f"The evaluations differ in {', '.join(found['measured_differently'])}: a difference may not come from the models alone.")
     if not found["settings"]:

@@ -42,7 +42,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "complete": (len(reports) > settings["generations"] or run.stopped() is not None)
         and (not settings["answer_only_baseline"] or "answer_only" in baselines),
         "stopped_early": run.stopped(),
-        "test": _test(run.final_test()),
+        "test": _test(run),
         "budget_curve": plain(run.budget_curves()) or None,
     }
 
@@ -79,14 +79,17 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
     }
 
 
-def _test(scores: Mapping[str, Score] | None) -> dict[str, Any] | None:
+def _test(run: RunFolder) -> dict[str, Any] | None:
     """The final test: its scores, and the paired difference of the champion and the base model."""
-    if scores is None:
+    if (scores := run.final_test()) is None:
         return None
     gain = contrast(scores["base"], scores["champion"])
     return {
         "problems": scores["base"].problems,
-        "scores": {name: {"pass_at_1": score.pass_at_1, "interval": list(score.interval)} for name, score in scores.items()},
+        "scores": {
+            name: {"pass_at_1": score.pass_at_1, "interval": list(score.interval), "also": _also(run.tested(name, score.checkpoint_id))}
+            for name, score in scores.items()
+        },
         "gain": {"difference": gain.difference, "interval": [gain.low, gain.high], "p": gain.p, "test": gain.test},
     }
 

@@ -26,9 +26,11 @@ def final_test(context: RunContext, reports: Sequence[GenerationReport]) -> dict
         asked["answer_only"] = answer_only_model(context, reports), None
     scores = {}
     for name, (checkpoint, prompter) in asked.items():
-        own = "few-shot" if prompter else checkpoint.id
+        place = context.run.tested(name, checkpoint.id)
         label = f"final test, {name.replace('_', '-')}"
         with Stopwatch(folder / "seconds.json").time(Stage.EVALUATE):
-            scores[name] = evaluate(context, checkpoint, folder / own, label, prompter=prompter, name=f"{own}-test", problems=context.test_problems)
+            scores[name] = evaluate(
+                context, checkpoint, place / "evaluation", label, prompter=prompter, name=f"{place.name}-test", problems=context.test_problems
+            )
     write_json(folder / "test.json", scores)
     return scores

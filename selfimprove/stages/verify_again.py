@@ -58,7 +58,7 @@ def _verify(context: RunContext, pool: VerifierPool, role: str, checkpoint_id: s
 
 
 def _verdicts(context: RunContext, pool: VerifierPool, role: str, shard: Sequence[JudgedTrace]) -> list[Verdict]:
-    verified = stream_verdicts(pool, context.eval_problems, [[item.trace for item in shard]], context.cluster, role)
+    verified = stream_verdicts(pool, [*context.eval_problems, *context.test_problems], [[item.trace for item in shard]], context.cluster, role)
     found = {item.trace.id: item.verdict for item in chain.from_iterable(verified)}
     return [found[item.trace.id] for item in shard]
 

@@ -81,6 +81,10 @@ class RunFolder:
         """The folder of the final test."""
         return self.root / "test"
 
+    def tested(self, name: str, checkpoint_id: str) -> Path:
+        """The folder of one model's final test; `name` as in `final_test`."""
+        return self.test / ("few-shot" if name == "few_shot" else checkpoint_id)
+
     @property
     def budget_curve(self) -> Path:
         """The folder of the champion's evaluations at many thinking budgets."""

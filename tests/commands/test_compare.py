@@ -90,3 +90,16 @@ def test_a_score_is_not_contrasted_with_one_of_other_problems(runs: dict[str, Pa
     first, second = (RunFolder(runs[name]).reports()[-1].kept_score for name in ("weak", "others"))
     with pytest.raises(ValueError, match="different problems"):
         contrast(first, second)
+
+
+def test_runs_with_a_final_test_are_compared_on_it(runs: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    weak, strong = (runs["weak"].parent / "models" / name for name in ("weak", "strong"))
+    for model in (weak, strong):
+        workflow = toy_workflow(model, answer_only_baseline=False, generations=1, eval_problems=Sums(30, 100), test_problems=Sums(20, 400))
+        improve(workflow, tmp_path / model.name, InlineCluster)
+    found = compared(capfd, tmp_path / "weak", tmp_path / "strong")
+    assert (found["measure"], found["problems"]) == ("final test", 20)
+    (one,) = found["contrasts"]  # type: ignore[misc]
+    assert all(int(name.split("-")[1]) >= 400 for name in [*one["gained"], *one["lost"]]) and one["gained"]
+    # With a run that has no test, the evaluation compares.
+    assert compared(capfd, tmp_path / "weak", runs["strong"])["measure"] == "evaluation"

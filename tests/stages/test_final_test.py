@@ -10,7 +10,7 @@ import pytest
 from command import run_command
 from toy import Sums, make_toy_model, toy_workflow
 
-from selfimprove import InlineCluster, improve
+from selfimprove import InlineCluster, LastNumber, improve
 from selfimprove.errors import UserError
 from selfimprove.problems.sets import load_sets
 from selfimprove.records import Problem
@@ -29,11 +29,11 @@ def model(tmp_path: Path) -> Path:
 
 def asked_in(run: Path) -> dict[str, set[str]]:
     """Problems of the traces in each folder of the test."""
-    return {folder.name: {item.trace.problem_id for item in stored(folder)} for folder in (run / "test").iterdir() if folder.is_dir()}
+    return {folder.name: {item.trace.problem_id for item in stored(folder / "evaluation")} for folder in (run / "test").iterdir() if folder.is_dir()}
 
 
 def test_base_champion_and_baselines_answer_problems_that_nothing_else_asked(model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    workflow = toy_workflow(model, test_problems=Sums(20, 300), generations=1)
+    workflow = toy_workflow(model, test_problems=Sums(20, 300), generations=1, also=(LastNumber(),))
     run = tmp_path / "run"
     kept = improve(workflow, run, InlineCluster)
     names = {problem.id for problem in Sums(20, 300).load()}
@@ -44,13 +44,14 @@ def test_base_champion_and_baselines_answer_problems_that_nothing_else_asked(mod
 
     summary = json.loads(run_command(capfd, 0, "report", run, "--json")[0])
     scores = summary["test"]["scores"]
-    right = [item.verdict.outcome.value == "correct" for item in stored(run / "test" / kept.id)]
+    right = [item.verdict.outcome.value == "correct" for item in stored(run / "test" / kept.id / "evaluation")]
     assert scores["champion"]["pass_at_1"] == pytest.approx(sum(right) / 20)
+    assert scores["base"]["also"].keys() == {"last number"} and scores["few_shot"]["also"]
     assert summary["test"]["gain"]["difference"] == pytest.approx(scores["champion"]["pass_at_1"] - scores["base"]["pass_at_1"])
     out, _ = run_command(capfd, 0, "report", run)
     assert "final test, pass@1 on 20 problems" in out and "no final test" not in out
     # Verdicts on the test are audited and hashed like the others.
-    assert json.loads(run_command(capfd, 0, "audit", run, "--with", "exact", "--json")[0])["stages"]["test base"]["judged"] == 20
+    assert json.loads(run_command(capfd, 0, "audit", run, "--with", "exact", "--json")[0])["stages"]["test base evaluation"]["judged"] == 20
     run_command(capfd, 0, "verify", run)
     card = model_card(summary, RunFolder(run).settings(), ["toy"], None, "mit")
     assert "test problems" in card.split("---")[1] and f"value: {round(scores['champion']['pass_at_1'], 4)}" in card
@@ -60,7 +61,7 @@ def test_a_run_that_goes_on_tests_its_new_champion_and_nothing_twice(model: Path
     workflow = toy_workflow(model, test_problems=10, generations=1, answer_only_baseline=False)
     run = RunFolder(tmp_path / "run")
     first = improve(workflow, run.root, InlineCluster)
-    written = (run.test / "base" / "score.json").stat().st_mtime_ns
+    written = (run.test / "base" / "evaluation" / "score.json").stat().st_mtime_ns
     longer = replace(workflow, generations=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("selfimprove.loop.final_test", lambda *_: {})
@@ -69,8 +70,8 @@ def test_a_run_that_goes_on_tests_its_new_champion_and_nothing_twice(model: Path
     assert run.final_test() is None and summarize(run)["test"] is None, "the test of another champion is not shown"
     improve(longer, run.root, InlineCluster)
     assert (scores := run.final_test()) is not None and scores["champion"].checkpoint_id == last.id
-    assert (run.test / "base" / "score.json").stat().st_mtime_ns == written
-    assert read_json(run.test / first.id / "score.json", dict[str, object])
+    assert (run.test / "base" / "evaluation" / "score.json").stat().st_mtime_ns == written
+    assert read_json(run.test / first.id / "evaluation" / "score.json", dict[str, object])
 
 
 def test_a_number_leaves_the_evaluation_as_it_is_without_a_test() -> None:

@@ -7,6 +7,12 @@ function story() {
   const [base, kept] = [run.generations[0], run.generations.find((row) => row.generation === run.kept_generation)];
   if (!base) return place("story").append("No generation is complete yet. The charts appear after the first one.");
   const done = plural(grown.length, "generation");
+  if (run.test) {
+    const [first, last] = [run.test.scores.base, run.test.scores.champion];
+    const [low, high] = run.test.gain.interval.map((bound) => (100 * bound).toFixed(0));
+    place("story").append(`On ${run.test.problems} test problems that neither trained nor chose a model, pass@1 went from ${percent(first.pass_at_1)} to ` +
+      `${percent(last.pass_at_1)} (a difference of ${low} to ${high} points). `);
+  }
   const went = `of ${run.eval_problems} evaluation problems solved at the first attempt`;
   let text = `In ${done}, ${run.base_model} went from ${percent(base.pass_at_1)} to ${percent(kept.pass_at_1)} ${went}.`;
   if (!grown.length) text = `${run.base_model} starts with ${percent(base.pass_at_1)} ${went}.`;
@@ -49,7 +55,10 @@ function tiles(base, kept) {
   const sum = (key) => grown.reduce((total, row) => total + (row[key] ?? 0), 0);
   const seconds = run.generations.flatMap((row) => Object.values(row.seconds)).reduce((total, each) => total + each, 0);
   const [sampled, accepted] = [sum("sampled"), sum("accepted")];
+  const tested = run.test?.scores;
   const shown = [
+    ...tested ? [["pass@1 in the final test", percent(tested.champion.pass_at_1),
+      `${tested.champion.interval.map(percent).join(" to ")}; base ${percent(tested.base.pass_at_1)}`]] : [],
     ["pass@1 of the champion", percent(kept.pass_at_1), `${percent(kept.interval[0])} to ${percent(kept.interval[1])}; base ${percent(base.pass_at_1)}`],
     ...further.filter((name) => base.also[name] && kept.also[name]).map((name) => [`by ${visible(name)}`, percent(kept.also[name].pass_at_1),
       `${kept.also[name].interval.map(percent).join(" to ")}; base ${percent(base.also[name].pass_at_1)}`]),
