@@ -109,7 +109,7 @@ docs: .venv-docs/installed
 	touch $@
 
 COMPILE := pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --extra dev \
-	--override requirements/overrides.txt pyproject.toml
+	--group model --override requirements/overrides.txt pyproject.toml
 pins: install
 	UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv $(COMPILE) --override requirements/overrides-cpu.txt --extra cpu -o requirements/cpu.txt
 	sed -i 's/+cpu$$//' requirements/cpu.txt
