@@ -4,7 +4,7 @@
 # make quick     lint, and all tests without vLLM, Ray, TRL, a browser or the mark `slow`: two to three minutes on two cores
 # make test      the tests that need no GPU
 # make long      the tests with the mark `long`, which `make test` leaves out
-# make versions  the quick tests that need no torch, on Python 3.12 and 3.13 where those are installed
+# make versions  quick tests that need no torch, on Python 3.12 and 3.13 where those are installed
 # make lowest    the quick tests without vLLM, with the lowest versions that pyproject.toml allows
 # make lint      formatting, lints, types, direction of imports
 # make bench     side-by-side speed measurements
@@ -41,15 +41,22 @@ quick: format
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types quick-tests
 
 quick-tests versions lowest: export HYPOTHESIS_PROFILE := quick
-QUICK := -q --numprocesses $(WORKERS) --dist loadfile -m "not (vllm or ray or trl or browser or slow or long)"
+SLOW := vllm or ray or trl or browser or slow or long
+QUICK := -q --numprocesses $(WORKERS) --dist loadfile
 quick-tests: install
-	$(BIN)/python -m pytest $(QUICK)
+	$(BIN)/python -m pytest $(QUICK) -m "not ($(SLOW))"
 
 # Other versions of Python. pyenv's `python3.12` fails where another one is chosen, so its folders come first.
 OTHERS := 3.12 3.13
-interpreter = $(lastword $(shell command -v python$1) $(wildcard $(HOME)/.pyenv/versions/$1.*/bin/python$1))
-versions: $(foreach version,$(OTHERS),$(if $(call interpreter,$(version)),.venv-$(version)/installed))
-	for folder in $(^D); do $$folder/bin/python -m pytest $(QUICK) -p no:cacheprovider $(WITHOUT_TORCH) || exit 1; done
+# What differs between versions of Python: processes, locks, system calls, types, numbers, text. The whole of the quick tests would take minutes.
+TORCHLESS := records settings errors terminal protocols prompting storage test_public_names.py \
+	$(addprefix verification/,test_pool.py test_worker_confinement.py test_python_tests.py)
+interpreter = $(lastword $(shell command -v python$1 2>/dev/null) $(wildcard $(HOME)/.pyenv/versions/$1.*/bin/python$1))
+FOUND := $(foreach version,$(OTHERS),$(if $(call interpreter,$(version)),$(version)))
+versions: $(FOUND:%=.venv-%/installed)
+	@echo "Python: $(FOUND); not installed: $(filter-out $(FOUND),$(OTHERS))"
+	for version in $(FOUND); do \
+		.venv-$$version/bin/python -m pytest $(QUICK) -m "not ($(SLOW) or torch)" -p no:cacheprovider $(TORCHLESS:%=tests/%) || exit 1; done
 
 # Without torch: the default registry has no CPU build of it for these versions, and the one for CUDA takes minutes and 4.5 GB each.
 .venv-3.%/installed: requirements/cpu.txt requirements/overrides-light.txt pyproject.toml | install
@@ -58,7 +65,7 @@ versions: $(foreach version,$(OTHERS),$(if $(call interpreter,$(version)),.venv-
 	touch $@
 
 lowest: .venv-lowest/installed
-	.venv-lowest/bin/python -m pytest $(QUICK) -p no:cacheprovider
+	.venv-lowest/bin/python -m pytest $(QUICK) -m "not ($(SLOW))" -p no:cacheprovider
 
 .venv-lowest/installed: pyproject.toml | install
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(@D)

