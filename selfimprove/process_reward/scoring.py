@@ -22,7 +22,7 @@ from selfimprove.records.numbers import Float
 from selfimprove.sampling.engine_failure import failure_in_one_line
 from selfimprove.sampling.engine_options import engine_defaults
 from selfimprove.sampling.engine_sleep import sleep, wake
-from selfimprove.sampling.vllm_engine import ENVIRONMENT
+from selfimprove.sampling.vllm_engine import ENVIRONMENT, require_vllm
 
 Asked = Sequence[tuple[tuple[Message, ...], tuple[str, ...]]]
 """Chats, each with the thoughts of its answer so far."""
@@ -66,8 +66,9 @@ class RewardModel(StepScorer):
         """Start the engine.
 
         Raises:
-            UserError: the checkpoint is not a process reward model.
+            UserError: the checkpoint is not a process reward model, or vLLM is not installed.
         """
+        require_vllm()
         return OpenRewardModel(Path(self.checkpoint.path), self.engine)
 
 

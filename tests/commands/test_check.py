@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from selfimprove.__main__ import main
 from selfimprove.commands.findings import check
 from selfimprove.protocols import Confinement
 from selfimprove.records import Message, Outcome, Problem
+
+needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed, which check finds, too")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
     assert result["estimate"]["minutes"] > 0
 
 
+@needs_vllm
 def test_who_reserves_which_gpus_is_told_and_what_never_fits_is_refused(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings(tiny_model)["gpus"]["detail"] == "none: everything runs on CPUs"
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
@@ -135,6 +139,7 @@ def test_an_unsuitable_exemplar_is_found(exemplar: Exemplar, detail: str, tiny_m
     assert name == "exemplars" and detail in found
 
 
+@needs_vllm
 def test_prompts_that_leave_no_room_for_the_output_are_found(tiny_model: Path) -> None:
     name, detail = only_failure(tiny_model, prompter=PlainQuestion(system="Think. " * 200))
     assert name == "context" and "exceed the context of 512" in detail
@@ -212,6 +217,7 @@ def test_a_prompter_that_hides_the_options_is_found(tiny_model: Path) -> None:
     assert not hidden["passed"] and hidden["detail"].startswith("Hiding does not show the options of 20 of 20 problems")
 
 
+@needs_vllm
 def test_a_template_that_drops_the_thinking_of_exemplars_is_found(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFIMPROVE_CACHE", str(tmp_path / "cache"))
     model = shutil.copytree(tiny_model, tmp_path / "model")

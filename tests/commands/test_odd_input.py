@@ -128,7 +128,7 @@ PATHS = [
     ("folder.jsonl", "folder.jsonl: cannot be read (is a folder, not a file)"),
     ("/dev/zero", "/dev/zero: cannot be read (is a device, not a file)"),
     ("/dev/stdin", "/dev/stdin: cannot be read"),
-    ("a\0b.jsonl", "embedded null byte"),
+    ("a\0b.jsonl", "embedded null"),
     ("x" * 300, "cannot be read (File name too long)"),
 ]
 

@@ -103,5 +103,5 @@ def test_a_file_without_a_solution_says_so(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jsonl")
     with pytest.raises(UserError, match="cannot be read: is a pipe, not a file"):
         read_human_labels(tmp_path / "pipe.jsonl")
-    with pytest.raises(UserError, match="cannot be read: embedded null byte"):
+    with pytest.raises(UserError, match="cannot be read: embedded null"):
         read_human_labels(Path("a\0b"))

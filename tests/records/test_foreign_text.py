@@ -77,7 +77,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
         with pytest.raises(OSError, match=f"is {kind}, not a file"):
             read_text(path)
-    with pytest.raises(ValueError, match="null byte"):
+    with pytest.raises(ValueError, match=r"null (byte|character)"):
         read_text(Path("a\0b"))
 
 

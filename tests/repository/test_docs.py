@@ -76,15 +76,3 @@ def test_the_example_in_help_selfimprove_runs(toy: Workflow, tmp_path: Path) -> 
     namespace |= {**toys, "Workflow": partial(Workflow, base_model=toy.base_model)}
     exec(assignment + tour, namespace)
     assert namespace["champion"].generation > 0 and len(RunFolder(tmp_path / "runs" / "sums").reports()) == 3  # type: ignore[attr-defined]
-
-
-def test_types_and_templates_are_package_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    from setuptools import Distribution
-
-    monkeypatch.chdir(ROOT)
-    distribution = Distribution()
-    distribution.parse_config_files()
-    folders = {Path(*package.split(".")): data for package, data in distribution.package_data.items() if package.startswith("selfimprove")}
-    shipped = {str(file) for folder, patterns in folders.items() for pattern in patterns for file in folder.glob(pattern)}
-    templates = {str(file) for file in Path("selfimprove").rglob("templates/*")}
-    assert templates and {"selfimprove/py.typed", "selfimprove/__init__.pyi"} | templates <= shipped
