@@ -44,8 +44,9 @@ def audit(
 
     Returns:
         `{"first", "second": names and versions of the verifiers, "judged": number of traces, "agreement": share of equal outcomes, "accepted": what
-        each of the two accepts, as `Agreement`, "confusion": {first outcome: {second outcome: traces}}, "stages": {stage: {"judged", "to_correct", "from_correct"}}, "disagreements": [{"stage",
-        "trace_id", "question", "reference", "answer", "first", "second"}, …]}`; a stage is named `generation-02` or `generation-02 evaluation`.
+        each of the two accepts, as `Agreement`, "confusion": {first outcome: {second outcome: traces}}, "stages": {stage: {"judged", "to_correct",
+        "from_correct"}}, "disagreements": [{"stage", "trace_id", "question", "reference", "answer", "first", "second"}, …]}`; a stage is named
+        `generation-02` or `generation-02 evaluation`.
 
     Raises:
         UserError: the folder holds no run or no trace, a label is of none of its traces, or the verifier does not load.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 
 from selfimprove.commands.finding import Finding
-from selfimprove.errors import UserError
+from selfimprove.errors import Unavailable, UserError
 from selfimprove.problems.split import question_key
 from selfimprove.prompting.chat import FewShot
 from selfimprove.prompting.options import question_with_options
@@ -13,7 +14,7 @@ from selfimprove.protocols import Confinement
 from selfimprove.records import Outcome, Problem
 from selfimprove.records.delimiters import Delimiters
 from selfimprove.thinking.traces import parse
-from selfimprove.verification.nonsense import Guess, accepted_guesses
+from selfimprove.verification.nonsense import SAMPLE, Guess, accepted_guesses
 from selfimprove.verification.pool import OpenVerifierPool
 from selfimprove.verification.reference_check import rejected_references
 from selfimprove.verification.report import Report
@@ -32,20 +33,26 @@ def verifier_findings(workflow: Workflow, problems: Sequence[Problem], eval_prob
         everything = [*problems, *eval_problems]
         answered = [problem for problem in everything if problem.answer]
         if answered:
-            yield _references(workflow.verifier.name, rejected_references(pool, answered), len(answered))
+            # Each answer is a request to the server that such a verifier asks.
+            asks = workflow.verifier.confinement.network
+            tried = random.Random(0).sample(answered, min(SAMPLE, len(answered))) if asks else answered
+            yield _references(workflow.verifier.name, rejected_references(pool, tried), len(tried), len(answered))
         yield _guesses(workflow.verifier.name, accepted_guesses(pool, answered if workflow.verifier.needs_reference else everything))
         if isinstance(workflow.first_prompter, FewShot):
             yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, eval_problems)
+    except Unavailable as error:
+        yield Finding("verifier", False, str(error))
     finally:
         pool.close()
 
 
-def _references(verifier: str, rejected: Sequence[tuple[Problem, Report]], answered: int) -> Finding:
+def _references(verifier: str, rejected: Sequence[tuple[Problem, Report]], tried: int, answered: int) -> Finding:
     """Whether the verifier accepts the reference answers."""
     if not rejected:
-        return Finding("references", True, f"{verifier} accepts all {answered} reference answers")
+        detail = f"{verifier} accepts all {tried} reference answers"
+        return Finding("references", True, detail if tried == answered else f"{detail} that it was asked about, of {answered}")
     problem, report = rejected[0]
-    detail = f"{len(rejected)} of {answered} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {report}"
+    detail = f"{len(rejected)} of {tried} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {report}"
     return Finding("references", False, detail)
 
 

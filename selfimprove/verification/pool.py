@@ -51,8 +51,8 @@ class VerifierPool(Verifiers):
     deadline: Annotated[Float, Field(gt=0)] = 5.0
     """Seconds of wall time for one answer, besides the verifier's own `longest_wait`."""
     processes: Annotated[Int, Field(gt=0)] | None = None
-    """Answers verified at once by each copy; None: the verifier's own `concurrency`, or one for each CPU that the copy reserves, or, if it reserves less
-    than one, for each that it may use."""
+    """Answers verified at once by each copy; None: the verifier's own `concurrency`, or one for each CPU that the copy reserves or, if it
+    reserves less than one, may use."""
     resources: Resources = Resources(cpus=0, gpus=0)
     """Nothing is reserved by default: verification needs no GPU, and fits between the steps of the sampler."""
 
