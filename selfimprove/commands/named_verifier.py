@@ -77,7 +77,6 @@ def _own(name: str) -> Verifier:
     from pydantic import ValidationError
 
     from selfimprove.protocols import Verifier
-    from selfimprove.settings.paths import explain
     from selfimprove.verification.function_verifier import FunctionVerifier
     from selfimprove.workflow.workflow import Workflow
 
@@ -92,7 +91,7 @@ def _own(name: str) -> Verifier:
         made = value.verifier if isinstance(value, Workflow) else value() if isinstance(value, type) else value
         return made if isinstance(made, Verifier) else FunctionVerifier(made)
     except ValidationError as error:
-        raise UserError(f"{name} is no verifier: {explain(error)}") from error
+        raise UserError(f"{name} is neither a verifier nor a function of a problem and an answer: it is {value!r:.60}") from error
     except TypeError as error:
         raise UserError(f"{name} is a class that needs settings ({error}): name an object of it") from error
 

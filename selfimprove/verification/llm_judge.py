@@ -10,7 +10,6 @@ from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from selfimprove.checkpoints.base_models import CACHE, model_cache
@@ -48,22 +47,19 @@ class LLMJudge(Verifier):
     max_tokens: PositiveInt = 1024
     """Maximum number of tokens of a reply, its reasoning included."""
     temperature: NonNegativeFloat = 0.0
+    """Randomness of a reply; 0 for the likeliest."""
     seed: Int = 0
     """Sent with every request; `endpoint.extra={"seed": None}` leaves it out for a server that refuses it."""
     cache: str = field(default="", metadata=ASIDE)
     """Folder of the replies; empty for `judge` in the cache folder of selfimprove."""
-    name: str = "llm judge"
-    """Name in verdicts."""
-    version: str = Field(default="", validate_default=True)
-    """Empty for a digest of the model, the rubric, the prompt and the settings that can change a verdict."""
+    name = "llm judge"
 
-    @field_validator("version")
-    @classmethod
-    def _versioned(cls, version: str, info: ValidationInfo) -> str:
-        decides = {name: value for name, value in info.data.items() if name not in ("endpoint", "cache", "name")}
-        endpoint = info.data.get("endpoint")
-        asked = [str(endpoint), endpoint.model, endpoint.extra] if endpoint else []
-        return version or hashlib.sha256(json.dumps([PROMPT, asked, decides], sort_keys=True, default=str).encode()).hexdigest()[:12]
+    @property
+    def version(self) -> str:
+        """A digest of the model, the rubric, the prompt and the settings that can change a verdict."""
+        settings = [self.rubric, self.reference, self.max_tokens, self.temperature, self.seed]
+        decides = [PROMPT, str(self.endpoint), self.endpoint.model, self.endpoint.extra, settings]
+        return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     @property
     def needs_reference(self) -> bool:

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_server import Behaviour, ChatServer, Reply, chat_server, fails, says
 from fake_judge import code_of, fair, message, part
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfimprove import Endpoint, LLMJudge, UserError
@@ -143,6 +144,7 @@ def test_a_judge_that_obeys_or_repeats_an_answer_accepts_nothing(attack: str, ju
     assert judge(fair).verify(PROBLEM, attack) is Outcome.WRONG
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.text() | st.sampled_from(ATTACKS), st.text())
 def test_no_answer_leaves_its_place_or_holds_a_special_token(answer: str, question: str) -> None:
     prompt, code = judge_prompt(Problem("p", question, "4", "test"), answer, RUBRIC, reference=True)
@@ -199,15 +201,14 @@ def test_a_server_that_goes_away_ends_the_call_in_one_line_and_check_says_so(jud
     one = judge(lambda body, number: fair(body) if number < 2 else fails(503, "down"), concurrency=1)
     workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), verifier=one)
     problems = [Problem(f"p-{n}", f"What is {n} + 0?", str(n), "test") for n in range(30)]
-    confinement, failed = verifier_findings(workflow, problems, [])
+    confinement, failed = islice(verifier_findings(workflow, problems, []), 2)
     assert confinement.detail == f"the verifier may write in {one.cache}, use the network"
     assert not failed.passed and failed.detail.startswith(
         f"the verifier llm judge: {one.endpoint.url} answered 503: down; the same command continues"
     )
     servers[one.endpoint.url].behaviour = fair
-    findings = {finding.name: finding for finding in verifier_findings(workflow, problems, [])}
-    assert findings["references"].detail == "llm judge accepts all 20 reference answers that it was asked about, of 30"
-    assert findings["guesses"].passed
+    _, references = islice(verifier_findings(workflow, problems, []), 2)
+    assert references.detail == "llm judge accepts all 20 reference answers that it was asked about, of 30"
     texts = [message(body) for body in asked(one)]
     assert len(texts) - len(set(texts)) == 1, "only what failed was asked again"
 
@@ -216,15 +217,10 @@ def test_what_can_change_a_verdict_is_in_the_version() -> None:
     one = LLMJudge(Endpoint("http://localhost:1/v1", "m"))
     assert override(one, "cache=/elsewhere").version == override(one, "endpoint.timeout=9").version == one.version
     changes = ["rubric=Be kind.", "reference=false", "temperature=0.5", "seed=1", "max_tokens=9", "endpoint.model=n", 'endpoint.extra={"top_p": 1}']
-    versions = {override(one, f"{change}").version for change in changes}
-    assert len({LLMJudge(**{**vars(override(one, change)), "version": ""}).version for change in changes} | {one.version}) == len(changes) + 1, (
-        versions
-    )
+    versions = {override(one, change).version for change in changes}
+    assert len(versions | {one.version}) == len(changes) + 1
 
 
 def test_a_key_that_is_not_set_is_named_before_anything_is_asked(judge: Callable[..., LLMJudge]) -> None:
-    with (
-        pytest.raises(UserError, match="the environment variable NO_SUCH_KEY holds no key; set it, or key_from=None"),
-        opened(judge(fair, key_from="NO_SUCH_KEY")),
-    ):
-        pass
+    with pytest.raises(UserError, match="the environment variable NO_SUCH_KEY holds no key; set it, or key_from=None"):
+        judge(fair, key_from="NO_SUCH_KEY").prepare()
