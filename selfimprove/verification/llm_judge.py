@@ -55,7 +55,7 @@ class LLMJudge(Verifier):
     name = "llm judge"
 
     @property
-    def version(self) -> str:
+    def version(self) -> str:  # type: ignore[override]
         """A digest of the model, the rubric, the prompt and the settings that can change a verdict."""
         settings = [self.rubric, self.reference, self.max_tokens, self.temperature, self.seed]
         decides = [PROMPT, str(self.endpoint), self.endpoint.model, self.endpoint.extra, settings]

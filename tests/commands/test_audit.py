@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from chat_server import Reply, chat_server, fails, says
 from fake_judge import code_of, fair, message, part
 from toy import make_toy_model
+from untracked import leave_out_mlflow
 
 import selfimprove
 from selfimprove.__main__ import main
@@ -43,13 +45,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make_toy_model(tmp_path_factory.mktemp("models") / "model", 0.3))
 
 
-@pytest.fixture
-def run(tmp_path: Path, model: str, untracked: None, capsys: pytest.CaptureFixture[str]) -> Path:
-    file = tmp_path / "toys.py"
-    file.write_text(WORKFLOW.format(version="1", strict=True, model=model))
-    assert main(["run", str(file), "--inline", "--run-dir", str(tmp_path / "run")]) == 0
-    capsys.readouterr()
-    return tmp_path / "run"
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, model: str) -> Iterator[Path]:
+    """A finished run, which no command here changes."""
+    folder = tmp_path_factory.mktemp("toys")
+    (folder / "toys.py").write_text(WORKFLOW.format(version="1", strict=True, model=model))
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_mlflow(patch)
+        assert main(["run", str(folder / "toys.py"), "--inline", "--run-dir", str(folder / "run")]) == 0
+    yield folder / "run"
 
 
 def test_an_audit_counts_and_lists_where_two_verifiers_disagree(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,6 +186,7 @@ def test_a_judge_is_measured_on_a_sample_and_a_second_time_for_nothing(
 
     with chat_server(hurried) as server:
         command = ["audit", str(run), "--with", "judge", "--sample", "40", "--set", f"endpoint.url={server.url}", "--set", "endpoint.model=m"]
+        command += ["--set", "endpoint.concurrency=4"]
         assert main([*command, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
         assert found["judged"] == 40 and found["second"].startswith("llm judge ")
