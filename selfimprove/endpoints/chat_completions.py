@@ -82,7 +82,7 @@ class ChatClient:
         from openai import OpenAIError
 
         server, chat = self._server, [dict(message) for message in messages]
-        completions: Any = self.connect().chat.completions.with_raw_response
+        completions = self.connect()
         for attempt in range(server.retries + 1):
             try:
                 answer = await completions.create(model=server.model, messages=chat, extra_body=dict(body))
@@ -105,11 +105,10 @@ class ChatClient:
         if self._client is not None:
             await self._client.close()
 
-    def connect(self) -> AsyncOpenAI:
-        """The library's client, which opens no connection yet. Raises UserError if there is no key."""
-        if self._client is None:
-            self._client = self._made()
-        return self._client
+    def connect(self) -> Any:
+        """The library's own interface to chat completions, loaded; no connection is open yet. Raises UserError if there is no key."""
+        self._client = self._client or self._made()
+        return self._client.chat.completions.with_raw_response
 
     def _made(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout

@@ -170,7 +170,7 @@ def test_answers_are_judged_at_once_in_confined_processes_up_to_the_limit(judge:
             return fails(400, f"the prompt is too long; your key is {KEY}")
         return fair(body)
 
-    one = judge(slow, concurrency=3, key_from="JUDGE_KEY")
+    one = judge(slow, concurrency=3, key_from="JUDGE_KEY", requests_per_minute=6000)
     assert one.confinement.network and one.confinement.environment == ("JUDGE_KEY",) and one.confinement.write == (one.cache,)
     with opened(one) as pool:
         answers = ["4", *map(str, range(5, 16)), "too long"]
