@@ -53,6 +53,7 @@ from .training.sft import SFT as SFT
 from .verification.exact import Exact as Exact
 from .verification.function_verifier import FunctionVerifier as FunctionVerifier
 from .verification.last_number import LastNumber as LastNumber
+from .verification.llm_judge import LLMJudge as LLMJudge
 from .verification.mathematical import Mathematical as Mathematical
 from .verification.multiple_choice import MultipleChoice as MultipleChoice
 from .verification.python_tests import PythonTests as PythonTests

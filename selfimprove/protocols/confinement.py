@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -33,3 +34,5 @@ class Confinement:
     """Names of environment variables that it needs, such as that of a key."""
     memory: Annotated[Int, Field(ge=64)] = 2048
     """MiB of address space besides what is in use once it is loaded."""
+    write: tuple[str, ...] = field(default=(), metadata={"described": False})
+    """Folders that it reads and writes in, such as a cache; they must exist once `prepare()` has run."""

@@ -127,6 +127,16 @@ class Verifier(Protocol):
         """How its process is confined, and what it needs besides computing."""
         return Confinement()
 
+    @property
+    def concurrency(self) -> int | None:
+        """Answers that each copy verifies at once, in as many processes; None: one for each CPU. Set it for a verifier that waits for a server."""
+        return None
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that it may wait for a server on one answer; its deadline is that much later."""
+        return 0.0
+
     def prepare(self) -> None:
         """Load what is slow to import; called once, outside the deadline and the confinement.
 
@@ -135,7 +145,10 @@ class Verifier(Protocol):
         return None
 
     def verify(self, problem: Problem, answer: str) -> Outcome | Grade:
-        """Whether `answer`, the text after the thinking, solves the problem; a `Grade` gives partial credit."""
+        """Whether `answer`, the text after the thinking, solves the problem; a `Grade` gives partial credit.
+
+        Any exception is a `crash` of this answer, but `errors.Unavailable` ends the run: a server that it asks would answer nothing else either.
+        """
         ...
 
 

@@ -16,7 +16,8 @@ class Outcome(StrEnum):
     CORRECT = "correct"
     WRONG = "wrong"
     UNPARSEABLE = "unparseable"
-    """There is no answer to verify, because the thinking never ended or nothing follows it; or the problem has no reference answer."""
+    """There is no answer to verify, because the thinking never ended or nothing follows it; the problem has no reference answer; or a judge gave no
+    verdict."""
     TIMEOUT = "timeout"
     """The verifier was killed at its deadline; the answer is undecided."""
     CRASH = "crash"

@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from selfimprove.errors import Unavailable
 from selfimprove.errors.redaction import redact
 from selfimprove.protocols import Resources, Verifier, Verifiers
 from selfimprove.records import Outcome, Problem, Trace, Verdict
@@ -48,9 +49,10 @@ class VerifierPool(Verifiers):
 
     verifier: Verifier
     deadline: Annotated[Float, Field(gt=0)] = 5.0
-    """Seconds of wall time for one answer."""
+    """Seconds of wall time for one answer, besides the verifier's own `longest_wait`."""
     processes: Annotated[Int, Field(gt=0)] | None = None
-    """Answers verified at once by each copy; None: one for each CPU that it reserves, or, if it reserves less than one, for each that it may use."""
+    """Answers verified at once by each copy; None: the verifier's own `concurrency`, or one for each CPU that the copy reserves or, if it
+    reserves less than one, may use."""
     resources: Resources = Resources(cpus=0, gpus=0)
     """Nothing is reserved by default: verification needs no GPU, and fits between the steps of the sampler."""
 
@@ -66,7 +68,9 @@ class OpenVerifierPool:
         """Load the verifier. Workers start when there is something to verify."""
         self._settings = settings
         reserved = settings.resources.cpus
-        self._processes = settings.processes or (math.ceil(reserved) if reserved >= 1 else len(os.sched_getaffinity(0)))
+        cpus = math.ceil(reserved) if reserved >= 1 else len(os.sched_getaffinity(0))
+        self._processes = settings.processes or settings.verifier.concurrency or cpus
+        self._deadline = settings.deadline + settings.verifier.longest_wait
         self._turn = threading.Lock()
         self._fork_server = ForkServer(settings.verifier)
         self._idle: list[VerifierProcess] = []
@@ -103,17 +107,22 @@ class OpenVerifierPool:
         self._fork_server.close()
 
     def reports(self, pairs: Sequence[tuple[Problem, str]]) -> list[Report]:
-        """One report per answer, in the order given: its outcome, its score, and why the verifier failed if it did."""
+        """One report per answer, in the order given: its outcome, its score, and why the verifier failed if it did.
+
+        Raises Unavailable if a server that the verifier asks does not answer.
+        """
         with self._turn:
-            batch = _Batch(pairs, self._settings.deadline, self._fork_server, self._idle)
+            batch = _Batch(pairs, self._deadline, self._fork_server, self._idle)
             try:
-                while batch.unfinished:
+                while batch.unfinished and not batch.unavailable:
                     batch.share_out(self._processes)
                     batch.collect()
             finally:
                 batch.abandon()
                 for failure in batch.failures:
                     self._log(failure)
+            if batch.unavailable:
+                raise Unavailable(f"the verifier {self._settings.verifier.name}: {batch.unavailable}")
         return batch.reports
 
     def _log(self, failure: str) -> None:
@@ -132,6 +141,8 @@ class _Batch:
         self._deaths: Counter[int] = Counter()
         self.reports = [Report.crash("")] * len(pairs)
         self.failures: dict[str, None] = {}
+        self.unavailable = ""
+        """Why no answer can be verified now."""
 
     @property
     def unfinished(self) -> bool:
@@ -176,7 +187,9 @@ class _Batch:
                 report = Report.decode(worker.channel.recv_bytes(LARGEST_REPORT))
                 self.reports[worker.running.popleft()] = report
                 worker.since = time.monotonic()
-                if report.failure:
+                if report.unavailable:
+                    self.unavailable = report.failure
+                elif report.failure:
                     self.failures[report.failure] = None
         except (EOFError, OSError, ValueError):  # ValueError: no worker wrote this, so the verifier has got at the connection.
             self._handle_death(worker)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from selfimprove.records import Grade, Outcome
 
+UNAVAILABLE = "unavailable"
+"""Stands for the outcome where there is none, for want of a server."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -16,6 +19,8 @@ class Report:
     """From 0 to 1; only `correct` scores 1, only `wrong` scores between 0 and 1."""
     failure: str = ""
     """Why the verifier failed, for `crash`."""
+    unavailable: bool = False
+    """Whether it failed for a server that it asks, and would fail on any other answer."""
 
     def __str__(self) -> str:
         """The outcome, with the reason of a failure."""
@@ -40,13 +45,14 @@ class Report:
 
     def encode(self) -> bytes:
         """Outcome, score and failure, separated by spaces."""
-        return f"{self.outcome} {self.score!r} {self.failure}".encode(errors="replace")
+        return f"{UNAVAILABLE if self.unavailable else self.outcome} {self.score!r} {self.failure}".encode(errors="replace")
 
     @classmethod
     def decode(cls, data: bytes) -> Report:
         """The report that was encoded. Raises ValueError for anything else."""
         outcome, score, failure = data.decode().split(" ", 2)
-        report = cls(Outcome(outcome), float(score), failure)
+        unavailable = outcome == UNAVAILABLE
+        report = cls(Outcome.CRASH if unavailable else Outcome(outcome), float(score), failure, unavailable)
         partial = report.outcome is Outcome.WRONG and 0 <= report.score < 1
         if not (partial or report.score == report.outcome.score) or (failure and report.outcome is not Outcome.CRASH):
             raise ValueError(f"not a report: {data[:100]!r}")

@@ -11,11 +11,13 @@ import gc
 import os
 import pickle
 import signal
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import Any
 
+from selfimprove.errors import Unavailable
 from selfimprove.protocols import Verifier
 from selfimprove.records import Problem
 from selfimprove.verification.report import Report
@@ -128,10 +130,12 @@ def _verify(verifier: Verifier, problem: Problem, answer: str) -> bytes:
     """The encoded report on one answer."""
     try:
         return Report.of(verifier.verify(problem, answer)).encode()
+    except Unavailable as error:
+        return replace(Report.crash(_message(error, named=False)), unavailable=True).encode()
     except BaseException as error:
         hint = "; it is confined: declare what it needs in `confinement`" if isinstance(error, PermissionError) else ""
         return Report.crash(_message(error) + hint).encode()
 
 
-def _message(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_MESSAGE]
+def _message(error: BaseException, named: bool = True) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split() if named else str(error).split())[:LONGEST_MESSAGE]

@@ -76,7 +76,7 @@ class Protections:
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limits = {resource.RLIMIT_AS: size + (wanted.memory << 20), resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: MOST_FILES}
         if not wanted.processes:
-            limits[resource.RLIMIT_FSIZE] = LARGEST_FILE if wanted.scratch else 0
+            limits[resource.RLIMIT_FSIZE] = LARGEST_FILE if wanted.scratch or wanted.write else 0
         return cls(rules, program, limits)
 
     def apply(self) -> None:
@@ -135,8 +135,8 @@ def _files(wanted: Confinement, scratch: str | None) -> Iterator[tuple[str, int]
         readable += NAMES
     for path in readable:
         yield path, access
-    if scratch is not None:
-        yield scratch, access | landlock.WRITE
+    for path in (*wanted.write, *([scratch] if scratch is not None else [])):
+        yield path, access | landlock.WRITE
 
 
 def _packages() -> set[str]:
@@ -154,6 +154,6 @@ def _filter(wanted: Confinement) -> bytes:
         sockets = {} if wanted.network else system_calls.LOCAL_SOCKETS
         return system_calls.all_but(system_calls.HARMFUL, restricted={**system_calls.OPENING, **system_calls.OPENING_BY_PATH, **sockets})
     allowed = [system_calls.COMPUTING, system_calls.THREADS]
-    allowed += [system_calls.OWN_FILES] if wanted.scratch else []
+    allowed += [system_calls.OWN_FILES] if wanted.scratch or wanted.write else []
     allowed += [system_calls.NETWORK] if wanted.network else []
     return system_calls.only(*allowed, restricted={**system_calls.SOLITARY, **system_calls.THREAD_ONLY})

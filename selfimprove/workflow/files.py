@@ -24,7 +24,22 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
     """The workflow that a file defines, with settings changed by path, and its module, which workers need for the parts defined in it.
 
     Raises:
-        UserError: there is no such file, a file beside it hides a library, it does not run, it defines no `workflow`, or a change does not fit.
+        UserError: as `load_module`, or the file defines no `workflow`, or a change does not fit.
+    """
+    module = load_module(file)
+    workflow = getattr(module, "workflow", None)
+    if not isinstance(workflow, Workflow):
+        raise UserError(f"workflow file {file} defines no `workflow = Workflow(…)`")
+    for change in changes:
+        workflow = override(workflow, change)
+    return workflow, module
+
+
+def load_module(file: Path) -> ModuleType:
+    """The module that a user's file defines.
+
+    Raises:
+        UserError: there is no such file, a file beside it hides a library, or it does not run; names the line.
     """
     if not file.is_file():
         raise UserError(f"workflow file {file} {'is not a file' if file.exists() else 'does not exist'}; give the path of a Python file")
@@ -47,12 +62,7 @@ def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, Mo
         raise UserError(f"{_where(file, error)}: the workflow file ends the program (sys.exit or exit); remove that") from error
     except BaseException as error:
         raise UserError(f"{_where(file, error)}: {type(error).__name__}: {explain(error)}{_meant(error)}") from error
-    workflow = getattr(module, "workflow", None)
-    if not isinstance(workflow, Workflow):
-        raise UserError(f"workflow file {file} defines no `workflow = Workflow(…)`")
-    for change in changes:
-        workflow = override(workflow, change)
-    return workflow, module
+    return module
 
 
 def _meant(error: BaseException) -> str:

@@ -134,6 +134,18 @@ def test_it_reads_what_it_declares(tmp_path: Path) -> None:
     assert unchanged(tmp_path)
 
 
+def test_it_writes_where_it_declares(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    with opened(Confinement(write=(str(tmp_path / "own"),))) as run:
+        own = "import os, pathlib\nfolder = pathlib.Path(FOLDER, 'own'); (folder / 'deep').mkdir(); (folder / 'deep' / 'a').write_text('x')\n"
+        assert (
+            run(prepared(own + "os.rename(folder / 'deep' / 'a', folder / 'deep' / 'b'); assert (folder / 'deep' / 'b').exists()", tmp_path))
+            is Outcome.CORRECT
+        )
+        assert run(prepared(HARMFUL["write"], tmp_path)) is Outcome.CRASH
+    assert sorted(os.listdir(tmp_path)) == ["own", "there"]
+
+
 def test_it_has_the_temporary_folder_that_it_declares(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     write = "import os, pathlib, shutil, tempfile\nfolder = pathlib.Path(tempfile.mkdtemp()); (folder / 'a').write_text('x')\n"

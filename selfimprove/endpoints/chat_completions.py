@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from selfimprove.errors import UserError
+from selfimprove.endpoints.chat_endpoint import ChatEndpoint
+from selfimprove.errors import Unavailable, UserError
 from selfimprove.errors.redaction import redact
 from selfimprove.records import Message
 from selfimprove.records.foreign_text import storable
@@ -27,6 +27,8 @@ MOST_TOKENS = 1 << 40
 """Largest count of tokens that is believed of a server."""
 Text: TypeAlias = Annotated[str, BeforeValidator(lambda value: storable(value) if isinstance(value, str) else value)]
 """A text in which half of a surrogate pair becomes U+FFFD."""
+ONE_REQUEST = (400, 413, 422)
+"""Status codes that refuse one request for what it says: it is too long, or a filter forbids it."""
 CONTINUES = "the same command continues the run"
 
 
@@ -59,26 +61,6 @@ class Completion(BaseModel):
     usage: TokenCounts | None = None
 
 
-@dataclass(frozen=True)
-class Server:
-    """Where completions come from."""
-
-    url: str
-    model: str
-    key: str | None = field(repr=False)
-    key_from: str | None
-    """Name of the environment variable that holds the key."""
-    local: bool
-    """Whether the server runs on this machine."""
-    retries: int
-    timeout: float
-    """Seconds without a sign of the answer."""
-
-    def __str__(self) -> str:
-        """Its address without secrets."""
-        return redact(self.url)
-
-
 class ChatClient:
     """Requests to one server, on the running event loop.
 
@@ -86,7 +68,7 @@ class ChatClient:
         take_turn: Awaited before every attempt, the OpenAI library's own retries included.
     """
 
-    def __init__(self, server: Server, take_turn: Callable[[object], Awaitable[None]]) -> None:
+    def __init__(self, server: ChatEndpoint, take_turn: Callable[[object], Awaitable[None]]) -> None:
         self._server, self._take_turn = server, take_turn
         self._client: AsyncOpenAI | None = None
 
@@ -94,18 +76,18 @@ class ChatClient:
         """The server's answer.
 
         Raises:
-            UserError: the server refuses the request, or fails after all retries; names the problem and what to do.
+            Unavailable: the server fails after all retries, or refuses every request; says what to do.
+            UserError: it refuses this one; names the problem.
         """
         from openai import OpenAIError
 
         server, chat = self._server, [dict(message) for message in messages]
-        self._client = client = self._client or self._connect()
-        completions: Any = client.chat.completions.with_raw_response
+        completions = self.connect()
         for attempt in range(server.retries + 1):
             try:
                 answer = await completions.create(model=server.model, messages=chat, extra_body=dict(body))
             except OpenAIError as error:
-                raise UserError(self._explain(problem_id, error)) from error
+                raise self._explained(problem_id, error) from error
             try:
                 # pydantic's own parser refuses half of a surrogate pair, which a model may write at any time, and again with the same seed.
                 return Completion.model_validate(json.loads(answer.content.decode("utf-8", "replace")))
@@ -114,7 +96,7 @@ class ChatClient:
             except (ValueError, RecursionError) as error:
                 malformed = f"Invalid JSON: {' '.join(str(error).split())[:200]}"
             await asyncio.sleep(min(2.0**attempt / 2, LONGEST_WAIT) if attempt < server.retries else 0)
-        raise UserError(
+        raise Unavailable(
             f"{server} sent an invalid chat completion {server.retries + 1} times ({malformed}); check that its url goes up to and with /v1"
         )
 
@@ -123,7 +105,12 @@ class ChatClient:
         if self._client is not None:
             await self._client.close()
 
-    def _connect(self) -> AsyncOpenAI:
+    def connect(self) -> Any:
+        """The library's own interface to chat completions, loaded; no connection is open yet. Raises UserError if there is no key."""
+        self._client = self._client or self._made()
+        return self._client.chat.completions.with_raw_response
+
+    def _made(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
         server = self._server
@@ -134,22 +121,25 @@ class ChatClient:
             base_url=urlunsplit(address._replace(query="")),
             default_query=dict(parse_qsl(address.query)),
             # A server that needs no key takes any.
-            api_key=server.key or "none",
+            api_key=server.key() or "none",
             max_retries=server.retries,
             timeout=Timeout(server.timeout, connect=min(CONNECT_SECONDS, server.timeout)),
             http_client=transport,
         )
 
-    def _explain(self, problem_id: str, error: OpenAIError) -> str:
-        """One line: what became of this request, and what to do."""
+    def _explained(self, problem_id: str, error: OpenAIError) -> UserError:
+        """What became of this request, and what to do."""
         from openai import APIConnectionError, APIStatusError, APITimeoutError
 
         server = self._server
         if isinstance(error, APITimeoutError):
-            return f"{server} gave no answer within {server.timeout:g} s: raise timeout, lower concurrency or ask for fewer tokens; {CONTINUES}"
+            return Unavailable(
+                f"{server} gave no answer within {server.timeout:g} s: raise timeout, lower concurrency or ask for fewer tokens; {CONTINUES}"
+            )
         if isinstance(error, APIConnectionError):
             cause = error.__cause__ or error
-            return f"{server} cannot be reached ({self._without_key(str(cause) or type(cause).__name__)}): check that the server runs; {CONTINUES}"
+            told = self._without_key(str(cause) or type(cause).__name__)
+            return Unavailable(f"{server} cannot be reached ({told}): check that the server runs; {CONTINUES}")
         status = error.status_code if isinstance(error, APIStatusError) else 0
         advice = {
             401: f"it rejects the key of {server.key_from}" if server.key_from else "it asks for a key: name its variable in key_from",
@@ -159,8 +149,9 @@ class ChatClient:
         }.get(status, f"the request was for problem {problem_id}" if status < 500 else CONTINUES)
         body: Any = getattr(error, "body", None)
         told = " ".join(str(body.get("message", body) if isinstance(body, dict) else body or error).split())
+        kind = UserError if status in ONE_REQUEST else Unavailable
         # Some servers repeat what they were sent.
-        return f"{server} answered {status or 'nothing'}: {self._without_key(told)[:300]}; {advice}"
+        return kind(f"{server} answered {status or 'nothing'}: {self._without_key(told)[:300]}; {advice}")
 
     def _without_key(self, text: str) -> str:
         return redact(text, self._server.url, key=os.environ.get(self._server.key_from or "", "").strip())

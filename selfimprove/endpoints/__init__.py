@@ -1,0 +1,1 @@
+"""Servers that answer chats, for the parts that ask them."""
