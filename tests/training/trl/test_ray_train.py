@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ import pytest
 import torch
 from jobs import KilledJob, ShardedJob
 
+from selfimprove import VLLM, PlainQuestion, RayCluster, Sampling
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
-from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
+from selfimprove.records import AcceptedTrace, Checkpoint, Problem, TrainingStep
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.training.sft import SFT
 from selfimprove.training.trl.launch import launch
 from selfimprove.training.trl.ray_train import train_on_workers
@@ -27,6 +30,7 @@ ROWS = [
     for number in range(11)
 ]
 TRAINER = SFT(engine="trl", gpus=2, batch_size=4, learning_rate=3e-3, epochs=3, max_length=64, threads=1)
+GREEDY = Sampling(n=1, temperature=0.0, max_tokens=2)
 ADAPTER = {"r": 4, "target_modules": ["q_proj", "down_proj"]}
 
 
@@ -102,13 +106,32 @@ def test_a_training_goes_on_after_a_worker_was_killed_and_ends_with_the_same_wei
     require_same_training(undisturbed, alone, tmp_path / "undisturbed", tmp_path / "one", tiny_model)
 
 
+def told_by_vllm(folder: Path) -> dict[tuple[int, ...], int]:
+    """The first token that a vLLM engine with this checkpoint writes, by the tokens of the prompt."""
+    requests = requests_for([Problem(row.problem_id, row.messages[0]["content"], "", "test") for row in ROWS], PlainQuestion(), GREEDY, "g1", seed=0)
+    engine = {"max_model_len": 256, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 8}
+    with RayCluster(deadline=300.0) as cluster:
+        found = cluster.open("sampler", VLLM(engine=engine)).stream("sample", [(describe_folder(folder, "model"), requests)])
+        return {trace.prompt_token_ids: trace.output_token_ids[0] for batches in found for batch in batches for trace in batch}
+
+
+def told_by_transformers(folder: Path, prompts: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="bfloat16")
+    return {prompt: int(model(torch.tensor([prompt])).logits[0, -1].argmax()) for prompt in prompts}
+
+
 @pytest.mark.long
-def test_a_sharded_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.vllm
+def test_a_sharded_adapter_is_merged_into_weights_that_vllm_reads(tiny_model: Path, tmp_path: Path) -> None:
     alone = list(launch(job(SFTJob, tiny_model, lora=ADAPTER), tmp_path / "one", threads=1))
     sharded = list(launch(job(ShardedJob, tiny_model, lora=ADAPTER, activation_checkpointing=True), tmp_path / "two", Workers(2), 1))
     require_same_training(sharded, alone, tmp_path / "two", tmp_path / "one", tiny_model)
     changed = {name.split(".")[-2] for name, tensor in weights(tiny_model).items() if not torch.equal(tensor, weights(tmp_path / "two")[name])}
     assert changed == {"q_proj", "down_proj"}
+    told = told_by_vllm(tmp_path / "two")
+    assert len(told) == len(ROWS) and told == told_by_transformers(tmp_path / "two", told) != told_by_transformers(tiny_model, told)
 
 
 @pytest.mark.long
