@@ -48,7 +48,10 @@ def test_the_command_of_the_cpu_build_installs_a_program_that_checks_a_workflow(
         copy = shutil.copytree if path.is_dir() else shutil.copy2
         copy(path, work / path.name, **({"ignore": shutil.ignore_patterns("__pycache__")} if path.is_dir() else {}))
     *_, install = told("RUN")
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")} | {"HOME": str(home), "EXTRA": "cpu"}
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")} | {
+        "HOME": str(home),
+        "EXTRA": "cpu",
+    }
     subprocess.run(["sh", "-ec", install], cwd=work, env=environment, check=True, timeout=1200)
     assert not (home / ".cache").exists()
     program = work / ".venv" / "bin" / "selfimprove"

@@ -24,7 +24,8 @@ STAND_INS = {
     "ray": 'echo "ray $RAY_AUTH_MODE $*" >> calls; port=${RAY_ADDRESS#*:}\n'
     f"exec {sys.executable} -c 'import socket, sys, time; s = socket.create_server((\"127.0.0.1\", int(sys.argv[1]))); time.sleep(60)' $port",
     "python": f'case "$2" in *"import ray"*) exit 0;; esac; exec {sys.executable} "$@"',
-    "selfimprove": 'echo "selfimprove $* at ${RAY_ADDRESS:-no address}" >> calls\ntrap "exit 130" TERM; touch started; sleep "$PAUSE" & wait; exit "$CODE"',
+    "selfimprove": 'echo "selfimprove $* at ${RAY_ADDRESS:-no address}" >> calls\n'
+    'trap "exit 130" TERM; touch started; sleep "$PAUSE" & wait; exit "$CODE"',
 }
 
 

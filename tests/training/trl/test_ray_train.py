@@ -23,6 +23,8 @@ from selfimprove.training.trl.sft import SFTJob
 from selfimprove.training.trl.workers import Workers
 
 pytestmark = [pytest.mark.ray, pytest.mark.trl, pytest.mark.slow]
+# Beside other work, workers of Ray Train have taken a quarter of an hour to start.
+PATIENT = pytest.mark.timeout(3600)
 
 # Eleven rows in steps of four: the last step of an epoch has three, and a step of one row leaves the second worker without any.
 ROWS = [
@@ -95,17 +97,6 @@ def test_two_workers_train_the_same_model_as_one(tiny_model: Path, tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
-@pytest.mark.long
-def test_a_training_goes_on_after_a_worker_was_killed_and_ends_with_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
-    undisturbed = list(launch(job(ShardedJob, tiny_model), tmp_path / "undisturbed", Workers(2), 1))
-    killed = list(launch(job(KilledJob, tiny_model, marker=str(tmp_path / "marker")), tmp_path / "killed", Workers(2), 1))
-    assert (tmp_path / "marker").exists()
-    assert killed == undisturbed
-    assert (tmp_path / "killed" / "model.safetensors").read_bytes() == (tmp_path / "undisturbed" / "model.safetensors").read_bytes()
-    alone = list(launch(job(SFTJob, tiny_model), tmp_path / "one", threads=1))
-    require_same_training(undisturbed, alone, tmp_path / "undisturbed", tmp_path / "one", tiny_model)
-
-
 def told_by_vllm(folder: Path) -> dict[tuple[int, ...], int]:
     """The first token that a vLLM engine with this checkpoint writes, by the tokens of the prompt."""
     requests = requests_for([Problem(row.problem_id, row.messages[0]["content"], "", "test") for row in ROWS], PlainQuestion(), GREEDY, "g1", seed=0)
@@ -123,18 +114,32 @@ def told_by_transformers(folder: Path, prompts: Iterable[tuple[int, ...]]) -> di
 
 
 @pytest.mark.long
+@PATIENT
 @pytest.mark.vllm
-def test_a_sharded_adapter_is_merged_into_weights_that_vllm_reads(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_training_goes_on_after_a_worker_was_killed_and_ends_with_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
+    undisturbed = list(launch(job(ShardedJob, tiny_model), tmp_path / "undisturbed", Workers(2), 1))
+    killed = list(launch(job(KilledJob, tiny_model, marker=str(tmp_path / "marker")), tmp_path / "killed", Workers(2), 1))
+    assert (tmp_path / "marker").exists()
+    assert killed == undisturbed
+    assert (tmp_path / "killed" / "model.safetensors").read_bytes() == (tmp_path / "undisturbed" / "model.safetensors").read_bytes()
+    alone = list(launch(job(SFTJob, tiny_model), tmp_path / "one", threads=1))
+    require_same_training(undisturbed, alone, tmp_path / "undisturbed", tmp_path / "one", tiny_model)
+    told = told_by_vllm(tmp_path / "undisturbed")
+    assert len(told) == len(ROWS) and told == told_by_transformers(tmp_path / "undisturbed", told) != told_by_transformers(tiny_model, told)
+
+
+@pytest.mark.long
+@PATIENT
+def test_a_sharded_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path: Path) -> None:
     alone = list(launch(job(SFTJob, tiny_model, lora=ADAPTER), tmp_path / "one", threads=1))
     sharded = list(launch(job(ShardedJob, tiny_model, lora=ADAPTER, activation_checkpointing=True), tmp_path / "two", Workers(2), 1))
     require_same_training(sharded, alone, tmp_path / "two", tmp_path / "one", tiny_model)
     changed = {name.split(".")[-2] for name, tensor in weights(tiny_model).items() if not torch.equal(tensor, weights(tmp_path / "two")[name])}
     assert changed == {"q_proj", "down_proj"}
-    told = told_by_vllm(tmp_path / "two")
-    assert len(told) == len(ROWS) and told == told_by_transformers(tmp_path / "two", told) != told_by_transformers(tiny_model, told)
 
 
 @pytest.mark.long
+@PATIENT
 def test_closing_early_ends_the_workers_and_nothing_is_saved(tiny_model: Path, tmp_path: Path) -> None:
     steps = launch(job(SFTJob, tiny_model), tmp_path / "out", Workers(2), 1)
     assert next(steps).step == 1
