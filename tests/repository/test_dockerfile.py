@@ -40,6 +40,7 @@ def sent() -> list[Path]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2400)
 def test_the_command_of_the_cpu_build_installs_a_program_that_checks_a_workflow(tmp_path: Path) -> None:
     home, work = tmp_path / "home", tmp_path / "selfimprove"
     home.mkdir()
@@ -52,7 +53,7 @@ def test_the_command_of_the_cpu_build_installs_a_program_that_checks_a_workflow(
         "HOME": str(home),
         "EXTRA": "cpu",
     }
-    subprocess.run(["sh", "-ec", install], cwd=work, env=environment, check=True, timeout=1200)
+    subprocess.run(["sh", "-ec", install], cwd=work, env=environment, check=True, timeout=1800)
     assert not (home / ".cache").exists()
     program = work / ".venv" / "bin" / "selfimprove"
     found = subprocess.run([program, "--version"], cwd=home, env=environment, check=True, capture_output=True, text=True)
