@@ -1,6 +1,6 @@
 """Which training fits on which GPU, by the memory model; `--check` compares the model with what torch allocates here for small shapes.
 
-`python -m benchmarks.memory` prints the table of docs/how-to/one_gpu.md.
+`python -m benchmarks.memory` prints the tables of docs/how-to/one_gpu.md and docs/how-to/many_gpus.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from benchmarks.random_models import QWEN, random_model, shape
 from selfimprove.checkpoints.memory import Engine, Precision, sampling_memory, tokens_that_fit, training_memory
-from selfimprove.checkpoints.shape import read_shape
+from selfimprove.checkpoints.shape import Shape, read_shape
+from selfimprove.training.trl.budget import GPU_TOKENS
 
 CARDS = (24, 48, 80, 141)
 """Sizes of GPUs in GB, as they are sold."""
@@ -42,6 +43,49 @@ def sampling_table() -> str:
         held = [sampling_memory(of, int(card * 1e9), UTILIZATION).tokens for card in CARDS]
         rows.append(f"| {name} | {of.cache_bytes():,} | " + " | ".join(map(_thousands, held)) + " |")
     return "\n".join(rows)
+
+
+MACHINES = (2, 4, 8)
+CACHE = 100_000
+"""Tokens that an engine's cache must hold: fifty sequences of 2,000."""
+ROW = 8_192
+"""Tokens that a worker must hold at once, so that a trace of this length can be trained."""
+OWN = 0.9
+"""Share of a GPU for an engine that has it to itself."""
+
+
+def machine_table(card: int = 80) -> str:
+    """Return, for machines with several GPUs of `card` GB, settings that use all of them, and what fits with these."""
+    head = "| model | GPUs | sampler | tokens in the cache of an engine | trainer | tokens on a GPU at once | main memory, GB |"
+    rows = [head, "|---|---|---|---|---|---|---|"]
+    for name, of in QWEN.items():
+        for gpus in MACHINES:
+            engine, held = _sampler(of, card, gpus)
+            trainer, tokens = _trainer(of, card, gpus)
+            # The first worker gathers the weights in float32.
+            memory = f"{4 * of.parameters / 1e9:.0f}" if tokens else "—"
+            rows.append(f"| {name} | {gpus} | {engine} | {_thousands(held)} | {trainer} | {_thousands(tokens)} | {memory} |")
+    return "\n".join(rows)
+
+
+def _sampler(of: Shape, card: int, gpus: int) -> tuple[str, int]:
+    """Engines on as few GPUs each as hold the model and its cache, and the tokens in the cache of one."""
+    for size in (1, 2, 4, 8):
+        held = sampling_memory(of, int(card * 1e9), OWN, gpus=size).tokens
+        if size <= gpus and (of.num_attention_heads or 1) % size == 0 and held >= CACHE:
+            engine = f'engine={{"tensor_parallel_size": {size}}}, ' if size > 1 else ""
+            return f"`VLLM({engine}resources=Resources(copies={gpus // size}))`", held
+    return "—", 0
+
+
+def _trainer(of: Shape, card: int, gpus: int) -> tuple[str, int]:
+    """All weights where they fit, else an adapter, and the tokens that a GPU holds at once."""
+    for rank, lora in ((None, ""), (RANK, f', lora={{"r": {RANK}}}')):
+        tokens = tokens_that_fit(of, "trl", int(card * 1e9), checkpointing=True, gpus=gpus, lora_rank=rank)
+        if tokens >= ROW:
+            part = "" if tokens >= GPU_TOKENS else f", tokens_per_device={tokens // 1000 * 1000}"
+            return f"`SFT(gpus={gpus}{lora}{part})`", tokens
+    return "—", 0
 
 
 def _thousands(tokens: int) -> str:
@@ -147,6 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--check", action="store_true", help="compare with what torch allocates for small shapes")
     parser.add_argument("--gpus", type=int, default=8, help="devices of the second table")
+    parser.add_argument("--card", type=int, default=80, metavar="GB", help="size of the GPUs in the table of machines")
     chosen = parser.parse_args(arguments)
     if chosen.check:
         print("| training | predicted, MB | measured, MB | predicted ÷ measured |\n|---|---|---|---|")
@@ -155,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     print("Tokens per device, all weights / LoRA, one GPU:\n\n" + training_table())
     print(f"\nTokens per device, all weights / LoRA, {chosen.gpus} GPUs with FSDP2:\n\n" + training_table(chosen.gpus))
+    print(f"\nMachines with GPUs of {chosen.card} GB:\n\n" + machine_table(chosen.card))
     print(f"\nTokens in the cache of an engine with {UTILIZATION:g} of the memory:\n\n" + sampling_table())
 
 

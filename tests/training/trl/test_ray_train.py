@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ import pytest
 import torch
 from jobs import KilledJob, ShardedJob
 
+from selfimprove import VLLM, PlainQuestion, RayCluster, Sampling
+from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
-from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
+from selfimprove.records import AcceptedTrace, Checkpoint, Problem, TrainingStep
+from selfimprove.sampling.sampling import requests_for
 from selfimprove.training.sft import SFT
 from selfimprove.training.trl.launch import launch
 from selfimprove.training.trl.ray_train import train_on_workers
@@ -20,6 +23,8 @@ from selfimprove.training.trl.sft import SFTJob
 from selfimprove.training.trl.workers import Workers
 
 pytestmark = [pytest.mark.ray, pytest.mark.trl, pytest.mark.slow]
+# Beside other work, workers of Ray Train have taken a quarter of an hour to start.
+PATIENT = pytest.mark.timeout(3600)
 
 # Eleven rows in steps of four: the last step of an epoch has three, and a step of one row leaves the second worker without any.
 ROWS = [
@@ -27,6 +32,7 @@ ROWS = [
     for number in range(11)
 ]
 TRAINER = SFT(engine="trl", gpus=2, batch_size=4, learning_rate=3e-3, epochs=3, max_length=64, threads=1)
+GREEDY = Sampling(n=1, temperature=0.0, max_tokens=2)
 ADAPTER = {"r": 4, "target_modules": ["q_proj", "down_proj"]}
 
 
@@ -91,7 +97,25 @@ def test_two_workers_train_the_same_model_as_one(tiny_model: Path, tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
+def told_by_vllm(folder: Path) -> dict[tuple[int, ...], int]:
+    """The first token that a vLLM engine with this checkpoint writes, by the tokens of the prompt."""
+    requests = requests_for([Problem(row.problem_id, row.messages[0]["content"], "", "test") for row in ROWS], PlainQuestion(), GREEDY, "g1", seed=0)
+    engine = {"max_model_len": 256, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 8}
+    with RayCluster(deadline=300.0) as cluster:
+        found = cluster.open("sampler", VLLM(engine=engine)).stream("sample", [(describe_folder(folder, "model"), requests)])
+        return {trace.prompt_token_ids: trace.output_token_ids[0] for batches in found for batch in batches for trace in batch}
+
+
+def told_by_transformers(folder: Path, prompts: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="bfloat16")
+    return {prompt: int(model(torch.tensor([prompt])).logits[0, -1].argmax()) for prompt in prompts}
+
+
 @pytest.mark.long
+@PATIENT
+@pytest.mark.vllm
 def test_a_training_goes_on_after_a_worker_was_killed_and_ends_with_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
     undisturbed = list(launch(job(ShardedJob, tiny_model), tmp_path / "undisturbed", Workers(2), 1))
     killed = list(launch(job(KilledJob, tiny_model, marker=str(tmp_path / "marker")), tmp_path / "killed", Workers(2), 1))
@@ -100,9 +124,12 @@ def test_a_training_goes_on_after_a_worker_was_killed_and_ends_with_the_same_wei
     assert (tmp_path / "killed" / "model.safetensors").read_bytes() == (tmp_path / "undisturbed" / "model.safetensors").read_bytes()
     alone = list(launch(job(SFTJob, tiny_model), tmp_path / "one", threads=1))
     require_same_training(undisturbed, alone, tmp_path / "undisturbed", tmp_path / "one", tiny_model)
+    told = told_by_vllm(tmp_path / "undisturbed")
+    assert len(told) == len(ROWS) and told == told_by_transformers(tmp_path / "undisturbed", told) != told_by_transformers(tiny_model, told)
 
 
 @pytest.mark.long
+@PATIENT
 def test_a_sharded_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path: Path) -> None:
     alone = list(launch(job(SFTJob, tiny_model, lora=ADAPTER), tmp_path / "one", threads=1))
     sharded = list(launch(job(ShardedJob, tiny_model, lora=ADAPTER, activation_checkpointing=True), tmp_path / "two", Workers(2), 1))
@@ -112,6 +139,7 @@ def test_a_sharded_adapter_is_merged_into_the_weights(tiny_model: Path, tmp_path
 
 
 @pytest.mark.long
+@PATIENT
 def test_closing_early_ends_the_workers_and_nothing_is_saved(tiny_model: Path, tmp_path: Path) -> None:
     steps = launch(job(SFTJob, tiny_model), tmp_path / "out", Workers(2), 1)
     assert next(steps).step == 1
