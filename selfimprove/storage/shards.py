@@ -135,6 +135,16 @@ class JudgedShards:
         return self._folder / kind / f"shard-{number:05d}.parquet"
 
 
+def holds_traces(folder: Path) -> bool:
+    """Whether a stage has written traces, at work or complete."""
+    return any((folder / "verdicts").glob("shard-*.parquet")) or Unfinished(folder).is_there
+
+
+def has_ended(folder: Path) -> bool:
+    """Whether a stage is complete."""
+    return any((folder / name).exists() for name in ENDED)
+
+
 def stored(folder: Path) -> Iterator[JudgedTrace]:
     """The stored traces of a stage with their verdicts, in the order of the requests. One shard is in memory at a time.
 
@@ -153,7 +163,7 @@ def shards(folder: Path) -> Iterator[list[JudgedTrace]]:
     """
     place = folder / "verdicts"
     files = sorted(place.glob("shard-*.parquet"))
-    if any((folder / name).exists() for name in ENDED) and (gone := hashes(place).keys() - {file.name for file in files}):
+    if has_ended(folder) and (gone := hashes(place).keys() - {file.name for file in files}):
         missing = place / min(gone)
         raise Damaged(f"{missing} is missing; {remedy(missing)}")
     left = {item.trace.id: item for item in Unfinished(folder).read()}
