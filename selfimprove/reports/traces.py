@@ -1,4 +1,4 @@
-"""The traces of a generation, of an evaluation or of a baseline for reading: each thought with its reasoning behaviour, then the answer and its verdict."""
+"""The traces of a generation, an evaluation or a baseline: each thought with its reasoning behaviour, then the answer and its verdict."""
 
 from __future__ import annotations
 

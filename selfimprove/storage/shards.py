@@ -140,6 +140,14 @@ def holds_traces(folder: Path) -> bool:
     return any((folder / "verdicts").glob("shard-*.parquet")) or Unfinished(folder).is_there
 
 
+def traces_held(folder: Path) -> int:
+    """Number of traces that a stage has written, as the files' own footers say."""
+    from pyarrow import parquet
+
+    places = ((folder / "verdicts").glob("shard-*.parquet"), (folder / "unfinished").glob("verdicts.parquet"))
+    return sum(parquet.read_metadata(file).num_rows for files in places for file in files)
+
+
 def has_ended(folder: Path) -> bool:
     """Whether a stage is complete."""
     return any((folder / name).exists() for name in ENDED)

@@ -6,7 +6,9 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -17,6 +19,12 @@ from selfimprove.terminal.safe_text import plain_line, printable
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines."""
+
+
+FILE_SECONDS = 2.0
+"""Seconds between two writes of the file of progress."""
+PROGRESS = "progress.txt"
+"""Name of the file in the logs of a run that has the line of each stage at work."""
 
 
 class NoProgress:
@@ -49,6 +57,8 @@ class _Stage:
     loss: float | None = None
     bar: TaskID | None = None
     last_line: float = field(default_factory=lambda: time.monotonic())
+    now: str = "starting"
+    """What is told of it to those who look from elsewhere."""
     waiting: bool = False
     """Whether nothing has come since the stage began to wait."""
     since: tuple[float, int, int] | None = None
@@ -102,10 +112,18 @@ def duration(seconds: float) -> str:
 
 
 class TerminalProgress:
-    """Shows the current stages on a console: one of each thread, since the next generation may be sampled while a candidate trains."""
+    """Shows the current stages on a console: one of each thread, since the next generation may be sampled while a candidate trains.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: Shows them.
+        file: Gets their lines every few seconds, for those who look from elsewhere.
+
+    """
+
+    def __init__(self, console: Console, file: Path | None = None) -> None:
         self._console = console
+        self._file = file
+        self._kept = 0.0
         self._stages: dict[int, _Stage] = {}
         """The stage of each thread, by the thread's number."""
         self._bars: Progress | None = None
@@ -116,6 +134,7 @@ class TerminalProgress:
         begun = _Stage(stage, total)
         with self._changing:
             self._stages[threading.get_ident()] = begun
+            self._keep(at_once=True)
             if self._console.is_terminal:
                 bars = self._bars = self._bars or self._start_bars()
                 begun.bar = bars.add_task(printable(redact(stage)), total=total or None, rates="starting")
@@ -140,6 +159,8 @@ class TerminalProgress:
         stage.count(items, tokens, accepted)
         stage.total, stage.loss = total or stage.total, loss if loss is not None else stage.loss
         with self._changing:
+            stage.now = stage.line()
+            self._keep()
             if self._bars is not None and stage.bar is not None:
                 if stage.done:
                     self._bars.update(stage.bar, completed=stage.done, total=stage.total or None, rates=stage.line(short=self._narrow))
@@ -154,6 +175,8 @@ class TerminalProgress:
             return
         stage.waiting = True
         with self._changing:
+            stage.now = reason
+            self._keep(at_once=True)
             if self._bars is not None and stage.bar is not None:
                 self._bars.update(stage.bar, rates=reason)
             else:
@@ -163,6 +186,7 @@ class TerminalProgress:
         """End the stage with a line that stays and sums it up."""
         with self._changing:
             stage = self._stages.pop(threading.get_ident(), None)
+            self._keep(at_once=True)
             if not self._stages:
                 self.stop()
             elif self._bars is not None and stage is not None and stage.bar is not None:
@@ -176,6 +200,16 @@ class TerminalProgress:
             if self._bars is not None:
                 self._bars.stop()
                 self._bars = None
+
+    def _keep(self, at_once: bool = False) -> None:
+        if self._file is None or not (at_once or time.monotonic() - self._kept >= FILE_SECONDS):
+            return
+        self._kept = time.monotonic()
+        half = self._file.with_name(f".{self._file.name}.tmp")
+        # Progress is not worth an error.
+        with suppress(OSError):
+            half.write_text("".join(f"{plain_line(redact(f'{stage.name}: {stage.now}'))}\n" for stage in self._stages.values()), encoding="utf-8")
+            half.replace(self._file)
 
     def say(self, line: str) -> None:
         """Print a line that stays, without secrets."""

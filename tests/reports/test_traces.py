@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from selfimprove.__main__ import main
 from selfimprove.records import Trace
 from selfimprove.reports.traces import find, show_traces
 from selfimprove.storage.files import read_records
+from selfimprove.storage.lock import LOCK, locked
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.storage.unfinished import Unfinished
@@ -140,6 +142,19 @@ def test_traces_of_a_stage_at_work_are_read_while_its_first_shard_fills(run: Pat
     screen = StringIO()
     show_traces(found, Console(file=screen, width=120))
     assert screen.getvalue().startswith("generation 2, so far: ")
+
+
+def test_the_report_of_a_run_at_work_tells_its_stage(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = shutil.copytree(run, tmp_path / "run")
+    (begun / "logs/progress.txt").write_text("generation 3, training: 12/46, 2.0 steps/s\n")
+    assert main(["report", str(begun)]) == 0
+    assert "at work" not in capsys.readouterr().out, "nobody writes there"
+    with locked(begun):
+        (begun / LOCK).write_text(json.dumps({"process": os.getppid(), "host": "here", "since": "now"}))
+        assert main(["report", str(begun)]) == 0
+        assert capsys.readouterr().out.endswith("the run is at work\n  generation 3, training: 12/46, 2.0 steps/s\n")
+        assert main(["report", str(begun), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["at_work"] == ["generation 3, training: 12/46, 2.0 steps/s"]
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path, shown: Callable[..., tuple[int, str, str]]) -> None:

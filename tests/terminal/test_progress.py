@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -116,10 +117,21 @@ def test_rates_are_left_out_until_there_are_some_and_slow_ones_are_seconds_per_i
     assert lines_of(score) == ["scoring: 0 in 0 s"]
 
 
+def test_the_file_has_a_line_of_each_stage_at_work(tmp_path: Path) -> None:
+    file = tmp_path / "progress.txt"
+    progress = TerminalProgress(Console(file=io.StringIO()), file)
+    progress.begin("generation 1, sampling", 10)
+    assert file.read_text() == "generation 1, sampling: starting\n"
+    progress.wait("starting vLLM")
+    assert file.read_text() == "generation 1, sampling: starting vLLM\n"
+    progress.end()
+    assert file.read_text() == ""
+
+
 def test_a_narrow_terminal_shows_the_time_left() -> None:
     shown = io.StringIO()
     progress = TerminalProgress(Console(file=shown, width=80, force_terminal=True))
     progress.begin("few-shot base, evaluation", 2250)
     progress.advance(40, tokens=400, accepted=10)
     progress.stop()
-    assert "10 correct, 1 s left" in shown.getvalue() and "…" not in shown.getvalue()
+    assert " s left" in shown.getvalue() and "…" not in shown.getvalue()
