@@ -44,7 +44,7 @@ def _fork(options: argparse.Namespace) -> int:
             "run_dir": str(run),
             "from_generation": options.from_generation,
             "generations": workflow.generations,
-            "changed": differences(source.settings(), run.settings()),
+            "changed": list(differences(source.settings(), run.settings())),
         }
         if options.only_copy:
             return print_result(told, options, _show_copied)
@@ -56,9 +56,8 @@ def _plan(fork: dict[str, Any]) -> str:
     first, last = fork["from_generation"], fork["generations"]
     made = f"runs generation {first}" if first == last else f"runs generations {first} to {last}"
     changed = f" with {'; '.join(fork['changed'])}" if fork["changed"] else ""
-    return (
-        f"fork of {fork['source']}: keeps what is before generation {first}, {made}{changed} in {fork['run_dir']}; --only-copy makes the folder alone"
-    )
+    where = f"in {fork['run_dir']}; --only-copy makes the folder alone"
+    return f"fork of {fork['source']}: keeps what is before generation {first}, {made}{changed} {where}"
 
 
 def _show_copied(fork: dict[str, Any], console: Console) -> None:
