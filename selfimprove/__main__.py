@@ -11,7 +11,8 @@ from typing import Any
 from selfimprove.commands import ask, audit, check, compare, completion, export, fork, init, report, reverify, run, settings, traces, verify
 from selfimprove.commands.parser import Parser
 from selfimprove.errors import UserError, WorkerFailed
-from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, ended_by, hide_secrets_in_tracebacks, one_line
+from selfimprove.terminal.closed_output import OutputClosed, noticing_closed_output
+from selfimprove.terminal.exit_codes import INTERRUPTED, REFUSED, UNREAD, ended_by, hide_secrets_in_tracebacks, one_line
 
 # In the order of the help.
 COMMANDS = (run, fork, check, report, compare, traces, audit, reverify, verify, init, settings, ask, export, completion)
@@ -21,9 +22,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        The exit code: 0 on success, 1 if a check fails, 2 if the input is wrong or a worker failed, 130 after Ctrl-C or SIGTERM.
+        The exit code: 0 on success, 1 if a check fails, 2 if the input is wrong or a worker failed, 130 after Ctrl-C or SIGTERM, 141 if nobody reads
+        the output any more.
     """
     hide_secrets_in_tracebacks()
+    try:
+        with noticing_closed_output():
+            return _ended(arguments)
+    except OutputClosed:
+        return UNREAD
+
+
+def _ended(arguments: Sequence[str] | None) -> int:
+    """Run a command; the exit code, or `SystemExit` after `--help` and errors of the arguments."""
     options = _parser().parse_args(arguments)
     if any("\0" in argument for argument in arguments or ()):
         print("selfimprove: an argument holds a NUL character, which no path or setting can; remove it", file=sys.stderr)
@@ -31,8 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.getsignal(signal.SIGTERM)
     run.handle_sigterm_like_ctrl_c()
     try:
-        status: int = options.command(options)
+        with noticing_closed_output():
+            status: int = options.command(options)
         return status
+    except OutputClosed:
+        return UNREAD
     except KeyboardInterrupt:
         print("selfimprove: interrupted; the same command continues where it stopped", file=sys.stderr)
         return INTERRUPTED

@@ -11,8 +11,10 @@ from selfimprove.records import Checkpoint, GenerationReport
 from selfimprove.reports.html_report import write_html
 from selfimprove.stages.baselines import answer_only
 from selfimprove.stages.context import RunContext, open_run_context
+from selfimprove.stages.expected_time import time_left
 from selfimprove.stages.final_test import final_test
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.terminal.progress import duration
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -41,6 +43,8 @@ def improve(
         WorkerFailed: A worker died again and again, or stopped answering.
     """
     with open_run_context(workflow, run_dir, cluster, tracker, progress) as context:
+        if progress and (seconds := time_left(context)):
+            context.progress.say(f"about {duration(seconds)} to the end on this machine")
         reports = [evaluate_base(context)]
         for number in range(1, workflow.generations + 1):
             reports.append(run_generation(number, reports, context))

@@ -16,7 +16,6 @@ from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
-from selfimprove.commands.estimate import estimate
 from selfimprove.commands.finding import Finding
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
 from selfimprove.commands.training_room import gpu_memory, training_room
@@ -29,6 +28,8 @@ from selfimprove.prompting.chat import FewShot
 from selfimprove.records import Problem
 from selfimprove.sampling.sampling_parameters import require_known
 from selfimprove.sampling.vllm_engine import VLLM, require_vllm
+from selfimprove.stages.expected_time import estimate
+from selfimprove.terminal.progress import duration
 from selfimprove.terminal.safe_text import printable
 from selfimprove.training.sft import SFT
 from selfimprove.workflow.decontaminate import decontaminated
@@ -95,8 +96,8 @@ def show(result: dict[str, Any], console: Console) -> None:
         console.print(f"{mark} {printable(finding['name'])}: {printable(finding['detail'])}", highlight=False, soft_wrap=True)
     if cost := result["estimate"]:
         console.print(
-            f"at most about {cost['sampled_tokens']:,} tokens to sample and {cost['trained_tokens']:,} to train on: "
-            f"roughly {cost['minutes']:.0f} minutes on this machine",
+            f"at most about {cost['sampled_tokens']:,} tokens to sample and {cost['trained_tokens']:,} to train on"
+            + ("" if cost["minutes"] is None else f"; a run takes about {duration(cost['minutes'] * 60)} on this machine"),
             highlight=False,
             soft_wrap=True,
         )

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
-from selfimprove.commands.estimate import Lengths
 from selfimprove.commands.finding import Finding
 from selfimprove.commands.shown_options import hidden_options
 from selfimprove.errors import UserError
@@ -18,6 +17,7 @@ from selfimprove.records import Problem
 from selfimprove.records.options import options_of
 from selfimprove.sampling.engine_options import engine_context, model_context
 from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.stages.expected_time import Lengths
 from selfimprove.workflow.workflow import Workflow
 
 

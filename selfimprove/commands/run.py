@@ -46,19 +46,21 @@ def runs_folder() -> Path:
     return Path.home() / "selfimprove-runs" if "working_dir_files" in here.parts else here / "runs"
 
 
-def run_workflow(workflow: Workflow, module: ModuleType, run: RunFolder, options: argparse.Namespace) -> int:
-    """Improve the model as the workflow says, show the progress, and print the table of the run."""
+def run_workflow(workflow: Workflow, module: ModuleType, run: RunFolder, options: argparse.Namespace, opening: str = "") -> int:
+    """Improve the model as the workflow says, show the progress after an `opening` line, and print the table of the run."""
     from selfimprove.cluster.inline import InlineCluster
     from selfimprove.cluster.ray_cluster import RayCluster
     from selfimprove.loop import improve
     from selfimprove.reports.table import show, summarize
     from selfimprove.terminal.captured_output import capture_output
-    from selfimprove.terminal.progress import TerminalProgress
+    from selfimprove.terminal.progress import PROGRESS, TerminalProgress
     from selfimprove.tracking.mlflow import MLflow
 
     tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
     with capture_output(run.logs / "driver.log", screen=2 if options.json else 1) as console:
-        progress = TerminalProgress(console)
+        progress = TerminalProgress(console, run.logs / PROGRESS)
+        if opening:
+            progress.say(opening)
 
         def ray_cluster() -> RayCluster:
             cluster = RayCluster(run.logs, ship=[module])

@@ -1,4 +1,4 @@
-"""`selfimprove traces`: read the traces of a generation."""
+"""`selfimprove traces`: read the traces of a generation, of an evaluation or of a baseline."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import argparse
 
 from selfimprove.commands.parser import Commands, add_output, print_result
 
+FROM = ("sampling", "evaluation", "few-shot", "answer-only")
+
 
 def add(commands: Commands) -> None:
     """Add the command and its arguments."""
     parser = commands.add_parser("traces", help="read what a model thought: its traces, coloured by reasoning behaviour")
     add_output(parser)
     parser.add_argument("run_dir", metavar="RUN_DIR")
-    parser.add_argument("--generation", type=int, metavar="G", help="generation that sampled the traces; default: the last complete one")
+    told = (
+        "generation of the traces; default: the last complete one, and for evaluations the champion's. 0 is the base model, which is only evaluated"
+    )
+    parser.add_argument("--generation", type=int, metavar="G", help=told)
+    parser.add_argument(
+        "--from", dest="source", choices=FROM, help="traces sampled to learn from, of evaluations, or of a baseline; default: sampling"
+    )
     parser.add_argument("--outcome", metavar="OUTCOME", help="only traces with this outcome: correct, wrong, unparseable, timeout or crash")
     parser.add_argument("--problem", metavar="ID", help="only traces of this problem")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="maximum number of traces; default: 10")
@@ -24,4 +32,5 @@ def _traces(options: argparse.Namespace) -> int:
     from selfimprove.storage.open_run import reading
 
     run = reading(options.run_dir)
-    return print_result(find(run, options.generation, options.outcome, options.problem, options.limit), options, show_traces)
+    found = find(run, options.generation, options.outcome, options.problem, options.limit, options.source)
+    return print_result(found, options, show_traces)

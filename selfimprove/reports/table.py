@@ -18,7 +18,9 @@ from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.storage.files import plain
 from selfimprove.storage.further import further_scores
+from selfimprove.storage.lock import being_written
 from selfimprove.storage.run_folder import RunFolder, Stopwatch
+from selfimprove.terminal.progress import PROGRESS
 from selfimprove.terminal.safe_text import plain_line, printable
 
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
@@ -42,9 +44,18 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "complete": (len(reports) > settings["generations"] or run.stopped() is not None)
         and (not settings["answer_only_baseline"] or "answer_only" in baselines),
         "stopped_early": run.stopped(),
+        "at_work": at_work(run),
         "test": _test(run),
         "budget_curve": plain(run.budget_curves()) or None,
     }
+
+
+def at_work(run: RunFolder) -> list[str] | None:
+    """A line for each stage that a process of this machine works on; None where none does."""
+    if not being_written(run.root):
+        return None
+    file = run.logs / PROGRESS
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
 def _generation(report: GenerationReport) -> dict[str, Any]:
@@ -257,6 +268,8 @@ def _footer(summary: dict[str, Any]) -> Text:
         lines.append(f"kept: generation {summary['kept_generation']}, {summary['kept']}")
     if summary["stopped_early"]:
         lines.append(f"stopped early: {summary['stopped_early']}")
-    if not summary["complete"]:
+    if summary.get("at_work") is not None:
+        lines += ["the run is at work", *(f"  {line}" for line in summary["at_work"])]
+    elif not summary["complete"]:
         lines.append("the run is not complete; the same `selfimprove run` command continues it")
     return Text("\n".join(map(plain_line, lines)))

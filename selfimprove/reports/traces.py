@@ -1,4 +1,4 @@
-"""The traces of a generation for reading: each thought with its reasoning behaviour, then the answer and its verdict."""
+"""The traces of a generation, an evaluation or a baseline: each thought with its reasoning behaviour, then the answer and its verdict."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from rich.text import Text
 
 from selfimprove.errors import UserError
 from selfimprove.records import AnnotatedTrace, Outcome, Problem
+from selfimprove.reports.trace_sources import SAMPLING, TraceSource, choose
 from selfimprove.stages.annotate import annotate
 from selfimprove.stages.probe import read_probes
 from selfimprove.stages.verify_again import read_further
 from selfimprove.storage.run_folder import RunFolder
-from selfimprove.storage.shards import stored
+from selfimprove.storage.shards import has_ended, stored
 from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.thinking.anatomy import dissect
 from selfimprove.thinking.behaviours import Behaviour, Behaviours, Cue
@@ -36,51 +37,61 @@ STYLES = {
 
 
 def find(
-    run: RunFolder, generation: int | None = None, outcome: str | None = None, problem: str | None = None, limit: int | None = None
+    run: RunFolder,
+    generation: int | None = None,
+    outcome: str | None = None,
+    problem: str | None = None,
+    limit: int | None = None,
+    source: str | None = None,
 ) -> dict[str, Any]:
-    """Sampled traces of a generation, by default the last complete one, in the order of their requests.
+    """Traces of a stage, in the order of their requests. A stage at work gives those that it has written so far.
 
-    `outcome` and `problem` (an id) filter them; `limit` is the maximum number of traces.
+    `outcome` and `problem` (an id) filter them; `limit` is the maximum number of traces. `source` is one of `SOURCES`; None: what the generation
+    sampled to learn from, which generation 0 did not. `generation` is by default the last complete one, and for evaluations the champion's.
 
     Returns:
-        `{"generation", "limited": whether there are more, "traces": [{"trace_id", "problem_id", "question", "reference", "before": text before the
-        thinking, "thoughts": [{"behaviour", "text", "probed": `3/4` if three of four answers after it were correct, None if it was not probed}],
-        "switches", "after": text after the thinking, or all of it without thinking, "answer", "outcome", "verifier", "finish_reason",
-        "output_tokens", "also": the outcome by the name of each further verifier}]}`; the texts of the thoughts joined are the thinking.
+        `{"generation": number, None for a baseline, "from": the source, "complete": whether the stage is, "limited": whether there are more,
+        "traces": [{"trace_id", "problem_id", "question", "reference", "before": text before the thinking, "thoughts": [{"behaviour", "text",
+        "probed": `3/4` if three of four answers after it were correct, None if it was not probed}], "switches", "after": text after the thinking,
+        or all of it without thinking, "answer", "outcome", "verifier", "finish_reason", "output_tokens", "also": the outcome by the name of
+        each further verifier}]}`; the texts of the thoughts joined are the thinking.
 
     Raises:
-        UserError: the run, generation, outcome or problem does not exist.
+        UserError: the run, source, generation, outcome or problem does not exist.
     """
-    settings, problems = run.settings(), run.problems_by_id("train")
+    settings = run.settings()
     if outcome is not None and outcome not in [known.value for known in Outcome]:
         raise UserError(f"there is no outcome {outcome!r}; choose {', '.join(known.value for known in Outcome)}")
-    if problem is not None and problem not in problems:
-        close = difflib.get_close_matches(problem, problems, n=1)
-        raise UserError(f"{run} has no problem {problem!r}; {f'did you mean {close[0]}?' if close else 'problems/train.json lists them'}")
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: give at least 1")
-    number = _generation(run, generation)
-    behaviours, folder = behaviours_of(settings), run.generation(number)
+    stage = choose(run, source, generation)
+    problems = run.problems_by_id(stage.problems)
+    if problem is not None and problem not in problems:
+        raise UserError(f"{run} has no problem {problem!r}; {_where(run, problem, stage)}")
+    behaviours = behaviours_of(settings)
     chosen = (
         item
-        for item in annotated(folder)
+        for item in annotated(stage.folder)
         if (outcome is None or item.verdict.outcome == outcome) and (problem is None or item.trace.problem_id == problem)
     )
     traces = [described(item, problems[item.trace.problem_id], behaviours) for item in islice(chosen, limit)]
-    return {"generation": number, "limited": next(chosen, None) is not None, "traces": traces}
+    return {
+        "generation": stage.generation,
+        "from": stage.source,
+        "complete": has_ended(stage.folder),
+        "limited": next(chosen, None) is not None,
+        "traces": traces,
+    }
 
 
-def _generation(run: RunFolder, wanted: int | None) -> int:
-    """Number of the generation to show."""
-    there = [number for number in run.generations() if any((run.generation(number) / "verdicts").glob("shard-*.parquet"))]
-    if not there:
-        raise UserError(f"{run} holds no sampled traces yet")
-    if wanted is None:
-        complete = [report.generation for report in run.reports() if report.generation in there]
-        return complete[-1] if complete else there[-1]
-    if wanted not in there:
-        raise UserError(f"generation {wanted} of {run} holds no sampled traces; available: {', '.join(map(str, there))}")
-    return wanted
+def _where(run: RunFolder, problem: str, stage: TraceSource) -> str:
+    """Where to look for a problem that the stage has not asked."""
+    if stage.problems == "train" and problem in run.problems_by_id("eval"):
+        return "it is an evaluation problem: add --from evaluation"
+    if stage.problems == "eval" and problem in run.problems_by_id("train"):
+        return "it is no evaluation problem: take --from sampling"
+    close = difflib.get_close_matches(problem, run.problems_by_id(stage.problems), n=1)
+    return f"did you mean {close[0]}?" if close else f"problems/{stage.problems}.json lists them"
 
 
 def behaviours_of(settings: dict[str, Any]) -> Behaviours:
@@ -124,7 +135,10 @@ def described(item: AnnotatedTrace, problem: Problem, behaviours: Behaviours) ->
 def show_traces(found: dict[str, Any], console: Console) -> None:
     """Print the traces one below the other, after a legend of the colours."""
     legend = Text(" ").join(Text(behaviour.value, style) for behaviour, style in STYLES.items())
-    console.print(Text.assemble(f"generation {found['generation']}: ", legend))
+    of_generation = "" if found["generation"] is None else f"generation {found['generation']}"
+    stage = "" if found["from"] == SAMPLING else "evaluation" if of_generation else f"{found['from']} baseline"
+    name = ", ".join(filter(None, (of_generation, stage, "" if found["complete"] else "so far")))
+    console.print(Text.assemble(f"{name}: ", legend))
     for trace in found["traces"]:
         console.print()
         for row in _rows(trace):

@@ -75,6 +75,23 @@ def locked(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def being_written(folder: Path) -> bool:
+    """Whether another process of this machine writes into the folder at this moment."""
+    from filelock import FileLock, Timeout
+
+    if not (file := folder / LOCK).exists():
+        return False
+    lock = FileLock(file, timeout=0, fallback_to_soft=False, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return _writer(file).process != os.getpid()
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
 def _writer(file: Path) -> Writer:
     try:
         return _adapter.validate_json(file.read_bytes())

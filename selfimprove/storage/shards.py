@@ -135,6 +135,24 @@ class JudgedShards:
         return self._folder / kind / f"shard-{number:05d}.parquet"
 
 
+def holds_traces(folder: Path) -> bool:
+    """Whether a stage has written traces, at work or complete."""
+    return any((folder / "verdicts").glob("shard-*.parquet")) or Unfinished(folder).is_there
+
+
+def traces_held(folder: Path) -> int:
+    """Number of traces that a stage has written, as the files' own footers say."""
+    from pyarrow import parquet
+
+    places = ((folder / "verdicts").glob("shard-*.parquet"), (folder / "unfinished").glob("verdicts.parquet"))
+    return sum(parquet.read_metadata(file).num_rows for files in places for file in files)
+
+
+def has_ended(folder: Path) -> bool:
+    """Whether a stage is complete."""
+    return any((folder / name).exists() for name in ENDED)
+
+
 def stored(folder: Path) -> Iterator[JudgedTrace]:
     """The stored traces of a stage with their verdicts, in the order of the requests. One shard is in memory at a time.
 
@@ -153,7 +171,7 @@ def shards(folder: Path) -> Iterator[list[JudgedTrace]]:
     """
     place = folder / "verdicts"
     files = sorted(place.glob("shard-*.parquet"))
-    if any((folder / name).exists() for name in ENDED) and (gone := hashes(place).keys() - {file.name for file in files}):
+    if has_ended(folder) and (gone := hashes(place).keys() - {file.name for file in files}):
         missing = place / min(gone)
         raise Damaged(f"{missing} is missing; {remedy(missing)}")
     left = {item.trace.id: item for item in Unfinished(folder).read()}

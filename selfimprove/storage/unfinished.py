@@ -15,6 +15,9 @@ from selfimprove.storage.files import read_records, write_records
 SECONDS = 10.0
 """Seconds between two writes while traces arrive: the most that is lost to a crash."""
 
+ATTEMPTS = 4
+"""Attempts to read, in case the files are being replaced."""
+
 log = logging.getLogger(__name__)
 
 
@@ -36,16 +39,21 @@ class Unfinished:
         return self._folder.exists()
 
     def read(self) -> list[JudgedTrace]:
-        """The traces that an earlier attempt has left; none if they cannot be read, since they can be sampled again."""
-        try:
-            verdicts = {verdict.trace_id: verdict for verdict in read_records(self._folder / "verdicts.parquet", Verdict)}
-            traces = read_records(self._folder / "traces.parquet", Trace)
-        except FileNotFoundError:
-            return []
-        except UserError as error:
-            log.warning("%s; its traces are sampled again", error)
-            return []
-        return [JudgedTrace(trace, verdicts[trace.id]) for trace in traces if trace.id in verdicts]
+        """The traces that an earlier attempt has left, or a run at work has so far; none if they cannot be read, since they can be sampled again."""
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                verdicts = {verdict.trace_id: verdict for verdict in read_records(self._folder / "verdicts.parquet", Verdict)}
+                traces = read_records(self._folder / "traces.parquet", Trace)
+                return [JudgedTrace(trace, verdicts[trace.id]) for trace in traces if trace.id in verdicts]
+            except FileNotFoundError:
+                return []
+            except UserError as error:
+                # The run may be replacing them at this moment.
+                if left:
+                    time.sleep(0.05)
+                else:
+                    log.warning("%s; its traces are sampled again", error)
+        return []
 
     def write(self, judged: Sequence[JudgedTrace]) -> None:
         """Replace what is kept by these traces; the folder goes if there are none."""

@@ -11,11 +11,14 @@ from types import TracebackType
 
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.errors.redaction import redact
+from selfimprove.terminal.closed_output import OutputClosed, noticing_closed_output
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM."""
 REFUSED = 2
 """Exit code if the input is wrong or a worker failed."""
+UNREAD = 141
+"""Exit code if the reader closes the output, as `| head` does: that of a program that SIGPIPE ends."""
 
 
 def one_line(error: Exception) -> str:
@@ -54,7 +57,10 @@ def in_one_line(name: str) -> Iterator[None]:
     """End a script as the command line does: errors that the user can fix, and Ctrl-C, print one line instead of a traceback."""
     hide_secrets_in_tracebacks()
     try:
-        yield
+        with noticing_closed_output():
+            yield
+    except OutputClosed:
+        sys.exit(UNREAD)
     except KeyboardInterrupt:
         print(f"{name}: interrupted; the same command continues where it stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)

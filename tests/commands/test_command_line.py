@@ -147,8 +147,8 @@ def test_plain_lines_appear_while_a_stage_works(monkeypatch: pytest.MonkeyPatch)
     shown.advance(4, tokens=40, accepted=3)
     shown.end()
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert re.fullmatch(r"sampling \[fast\]: 4/10, [\d.]+ traces/s, [\d,]+ tokens/s, 3 correct", lines[0])
-    assert re.fullmatch(r"sampling \[fast\]: 4 in 0 s, [\d.]+ traces/s, [\d,]+ tokens/s, 3 correct", lines[1])
+    assert re.fullmatch(r"sampling \[fast\]: 4/10, [\d,.]+ traces/s, [\d,]+ tokens/s, 3 correct, 1 s left", lines[0])
+    assert re.fullmatch(r"sampling \[fast\]: 4 in 0 s, [\d,.]+ traces/s, [\d,]+ tokens/s, 3 correct", lines[1])
 
 
 @pytest.mark.ray

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -18,7 +20,10 @@ from selfimprove.__main__ import main
 from selfimprove.records import Trace
 from selfimprove.reports.traces import find, show_traces
 from selfimprove.storage.files import read_records
+from selfimprove.storage.lock import LOCK, locked
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.shards import stored
+from selfimprove.storage.unfinished import Unfinished
 from selfimprove.thinking.behaviours import Behaviour, Behaviours, Cue
 from selfimprove.tracking import figures
 
@@ -75,7 +80,13 @@ def test_json_holds_the_thinking_to_the_letter_and_filters_apply(run: Path, show
     assert of_one == [trace for trace in found["traces"] if trace["problem_id"] == problem] and len(of_one) == 2
     correct = find(RunFolder(run), 1, outcome="correct", limit=3)
     assert correct["limited"] and {trace["outcome"] for trace in correct["traces"]} == {"correct"} and len(correct["traces"]) == 3
-    assert find(RunFolder(run), outcome="crash") == {"generation": 2, "limited": False, "traces": []}
+    assert find(RunFolder(run), outcome="crash") == {
+        "generation": 2,
+        "from": "sampling",
+        "complete": True,
+        "limited": False,
+        "traces": [],
+    }
 
 
 def test_control_characters_and_markup_of_a_model_are_not_interpreted(run: Path) -> None:
@@ -91,7 +102,9 @@ def test_control_characters_and_markup_of_a_model_are_not_interpreted(run: Path)
     ("arguments", "line"),
     [
         (["--generation", 7], "generation 7 of .* holds no sampled traces; available: 1, 2"),
-        (["--generation", 0], "generation 0 of .* holds no sampled traces"),
+        (["--generation", 0, "--from", "sampling"], "generation 0 of .* holds no sampled traces; available: 1, 2"),
+        (["--from", "answer-only"], "holds no traces of the answer-only baseline"),
+        (["--from", "few-shot", "--generation", 1], "--from few-shot is one evaluation of the run; leave out --generation"),
         (["--outcome", "bad"], "there is no outcome 'bad'; choose correct, wrong, unparseable, timeout, crash"),
         (["--problem", "sun-3"], "has no problem 'sun-3'; did you mean sum-"),
         (["--limit", 0], "--limit 0: give at least 1"),
@@ -100,6 +113,48 @@ def test_control_characters_and_markup_of_a_model_are_not_interpreted(run: Path)
 def test_unknown_values_are_refused_in_one_line(run: Path, shown: Callable[..., tuple[int, str, str]], arguments: list[object], line: str) -> None:
     status, out, error = shown(run, *arguments)
     assert status == 2 and out == "" and error.count("\n") == 1 and re.match(f"selfimprove: .*{line}", error)
+
+
+def test_what_the_champion_gets_wrong_is_read_from_its_evaluation(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
+    report = RunFolder(run).reports()[-1]
+    found = find(RunFolder(run), outcome="wrong", source="evaluation", limit=1000)
+    assert (found["from"], found["generation"], found["complete"]) == ("evaluation", report.kept.generation, True)
+    unsolved = {problem for problem, (right, _) in report.kept_score.solved.items() if not right}
+    assert unsolved and {trace["problem_id"] for trace in found["traces"]} == unsolved
+    problem = min(unsolved)
+    status, out, _ = shown(run, "--from", "evaluation", "--problem", problem)
+    assert status == 0 and out.startswith(f"generation {report.kept.generation}, evaluation: ") and f"\n{problem}/" in out
+    assert "it is an evaluation problem: add --from evaluation" in shown(run, "--problem", problem)[2]
+
+    base = find(RunFolder(run), 0, limit=1000)
+    assert (base["from"], base["generation"], len(base["traces"])) == ("evaluation", 0, 15)
+    assert shown(run, "--from", "few-shot", "--limit", 1)[1].startswith("few-shot baseline: ")
+
+
+def test_traces_of_a_stage_at_work_are_read_while_its_first_shard_fills(run: Path, tmp_path: Path) -> None:
+    begun = shutil.copytree(run, tmp_path / "run")
+    working = begun / "generation-02"
+    judged = list(stored(working))[:7]
+    shutil.rmtree(working)
+    Unfinished(working).write(judged)
+    found = find(RunFolder(begun), 2, limit=1000)
+    assert not found["complete"] and [trace["trace_id"] for trace in found["traces"]] == [item.trace.id for item in judged]
+    screen = StringIO()
+    show_traces(found, Console(file=screen, width=120))
+    assert screen.getvalue().startswith("generation 2, so far: ")
+
+
+def test_the_report_of_a_run_at_work_tells_its_stage(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = shutil.copytree(run, tmp_path / "run")
+    (begun / "logs/progress.txt").write_text("generation 3, training: 12/46, 2.0 steps/s\n")
+    assert main(["report", str(begun)]) == 0
+    assert "at work" not in capsys.readouterr().out, "nobody writes there"
+    with locked(begun):
+        (begun / LOCK).write_text(json.dumps({"process": os.getppid(), "host": "here", "since": "now"}))
+        assert main(["report", str(begun)]) == 0
+        assert capsys.readouterr().out.endswith("the run is at work\n  generation 3, training: 12/46, 2.0 steps/s\n")
+        assert main(["report", str(begun), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["at_work"] == ["generation 3, training: 12/46, 2.0 steps/s"]
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path, shown: Callable[..., tuple[int, str, str]]) -> None:

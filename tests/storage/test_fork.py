@@ -27,9 +27,18 @@ def run(tmp_path: Path, untracked: None) -> Path:
     return tmp_path / "run"
 
 
-def test_a_fork_takes_over_the_generations_before_it_and_keeps_the_changes_of_its_source(run: Path, tmp_path: Path) -> None:
+def test_a_fork_takes_over_the_generations_before_it_and_keeps_the_changes_of_its_source(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and "logs" not in path.parts}
-    assert main(["fork", str(run), "--from-generation", "2", "--inline", "--set", "trainer.gain=0.001"]) == 0
+    command = ["fork", str(run), "--from-generation", "2", "--inline", "--set", "trainer.gain=0.001"]
+    capfd.readouterr()
+    assert main([*command, "--only-copy"]) == 0
+    assert capfd.readouterr().out == f"{run}-fork-2 has what is before generation 2; the same command without --only-copy runs the rest\n"
+    assert [report.generation for report in RunFolder(tmp_path / "run-fork-2").reports()] == [0, 1]
+    assert main(command) == 0
+    opening = f"fork of {run}: keeps what is before generation 2, runs generation 2 with trainer.gain: 0.02 → 0.001 in {run}-fork-2; "
+    assert capfd.readouterr().out.startswith(opening)
     old, new = RunFolder(run), RunFolder(tmp_path / "run-fork-2")
     assert [report.generation for report in new.reports()] == [0, 1, 2]
     shared = "generation-01/traces/shard-00000.parquet"

@@ -14,6 +14,7 @@ from selfimprove import PlainQuestion, Sampling
 from selfimprove.records import JudgedTrace, Outcome, Problem, Request, Trace, Verdict
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.storage.shards import JudgedShards, stored
+from selfimprove.storage.unfinished import Unfinished
 
 
 @pytest.fixture(autouse=True)
@@ -147,3 +148,21 @@ def test_later_shards_take_up_what_was_kept(tmp_path: Path) -> None:
         assert shards.missing(later) == REQUESTS[4 + attempt :]
         shards.add([judged(REQUESTS[4])])
         shards.keep()
+
+
+def test_traces_that_are_being_replaced_are_read_once_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Unfinished(tmp_path).write([judged(REQUESTS[0])])
+    files = {name: (tmp_path / "unfinished" / name).read_bytes() for name in ("verdicts.parquet", "traces.parquet")}
+    shutil.copytree(tmp_path / "unfinished", tmp_path / "new/unfinished")
+    Unfinished(tmp_path / "new").write([judged(REQUESTS[0]), judged(REQUESTS[1])])
+    # The hashes are written first.
+    for name in files:
+        (tmp_path / "new/unfinished" / name).chmod(0o644)
+        (tmp_path / "new/unfinished" / name).write_bytes(files[name])
+
+    def moments_later(seconds: float) -> None:
+        (tmp_path / "new/unfinished").joinpath("traces.parquet").unlink()
+        Unfinished(tmp_path / "new").write([judged(REQUESTS[0]), judged(REQUESTS[1])])
+
+    monkeypatch.setattr("selfimprove.storage.unfinished.time.sleep", moments_later)
+    assert [item.trace.id for item in Unfinished(tmp_path / "new").read()] == [REQUESTS[0].id, REQUESTS[1].id]

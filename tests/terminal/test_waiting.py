@@ -22,7 +22,7 @@ def test_in_a_terminal_the_reason_for_waiting_goes_with_the_next_item() -> None:
     progress.wait("starting vLLM")
     progress.advance(3, tokens=30)
     progress.stop()
-    assert screen.getvalue().rindex("tokens/s") > screen.getvalue().find("starting vLLM")
+    assert screen.getvalue().rindex("3/10") > screen.getvalue().find("starting vLLM")
 
 
 def test_elsewhere_the_reason_for_waiting_is_a_line() -> None:

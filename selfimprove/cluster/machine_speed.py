@@ -1,0 +1,74 @@
+"""How fast this machine samples and trains: a probe of less than a second, and what runs have reached of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+SIZE = 384
+"""Rows and columns of the matrices whose product is timed on a CPU: the factors stay in a core's cache."""
+GPU_SIZE = 4096
+"""The same on a GPU."""
+PROBE_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a machine does in a second."""
+
+    sampling: float
+    """FLOP/s of sampling many traces at once, at 2 FLOP for each parameter and token."""
+    training: float
+    """FLOP/s of training, at 6 FLOP for each parameter and token."""
+    decoding_step: float
+    """Seconds that one token of all running traces takes at least."""
+    training_step: float
+    """Seconds that an optimizer step takes at least."""
+    engine_start: float
+    """Seconds until the first engine is ready."""
+    stage: float
+    """Seconds that a stage takes besides its tokens: handing over, loading weights, the last few traces."""
+
+
+@cache
+def speed_here() -> Speed:
+    """The speed of this machine, measured once. The shares of the matrix speed were reached by the quickstart (SmolLM2-135M).
+
+    On a CPU one thread is timed and its best time counts, so that other work on the machine changes little: two cores with AVX-512 alone, and two
+    with AMX. The floors of a GPU are those of an H200 with an earlier version.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        peak = _best_product(GPU_SIZE, torch.bfloat16, "cuda")
+        return Speed(sampling=0.3 * peak, training=0.29 * peak, decoding_step=0.035, training_step=0.23, engine_start=95, stage=5)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        single, half = (threads * _best_product(SIZE, dtype, "cpu") for dtype in (torch.float32, torch.bfloat16))
+    finally:
+        torch.set_num_threads(threads)
+    # Few CPUs have instructions for bfloat16. Without them, vLLM samples with weights that it converts.
+    sampling, training = (0.22 * half, 0.49 * half) if half > single else (0.11 * single, 0.73 * single)
+    return Speed(sampling, training, decoding_step=0, training_step=0, engine_start=30, stage=10)
+
+
+def _best_product(size: int, dtype: torch.dtype, device: str) -> float:
+    """FLOP/s of the fastest of the matrix products that fit the time of the probe."""
+    import torch
+
+    factor = torch.ones(size, size, dtype=dtype, device=device)
+    product = factor @ factor  # The first product waits for its kernel to be compiled.
+    best, end = float("inf"), time.perf_counter() + PROBE_SECONDS
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        torch.mm(factor, factor, out=product)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best

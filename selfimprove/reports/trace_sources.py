@@ -1,0 +1,67 @@
+"""Which stage's traces are read: a generation's, an evaluation's or a baseline's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfimprove.errors import UserError
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.shards import holds_traces
+
+SAMPLING, EVALUATION = "sampling", "evaluation"
+BASELINES = {"few-shot": "few_shot", "answer-only": "answer_only"}
+"""Folder of each baseline."""
+SOURCES = (SAMPLING, EVALUATION, *BASELINES)
+
+
+@dataclass(frozen=True)
+class TraceSource:
+    """A stage whose traces are read."""
+
+    source: str
+    """One of `SOURCES`."""
+    generation: int | None
+    """None for a baseline."""
+    folder: Path
+    problems: str
+    """The set that it asked: `train` or `eval`."""
+
+
+def choose(run: RunFolder, source: str | None, generation: int | None) -> TraceSource:
+    """The stage that `source` and `generation` stand for; each may be None, as `reports.traces.find` says.
+
+    Raises:
+        UserError: There is no such stage, or it has written no traces yet.
+    """
+    if source in BASELINES:
+        if generation is not None:
+            raise UserError(f"--from {source} is one evaluation of the run; leave out --generation")
+        folder = run.baseline(BASELINES[source]) / "evaluation"
+        if not holds_traces(folder):
+            raise UserError(f"{run} holds no traces of the {source} baseline; the workflow may have none, or it is still to come")
+        return TraceSource(source, None, folder, "eval")
+    if source == EVALUATION or (source is None and generation == 0):
+        number = _number(run, generation, {one: run.generation(one) / "evaluation" for one in run.generations()}, "evaluation")
+        return TraceSource(EVALUATION, number, run.generation(number) / "evaluation", "eval")
+    if source not in (None, SAMPLING):
+        raise UserError(f"there are no traces from {source!r}; choose {', '.join(SOURCES)}")
+    number = _number(run, generation, {one: run.generation(one) for one in run.generations()}, "sampled")
+    return TraceSource(SAMPLING, number, run.generation(number), "train")
+
+
+def _number(run: RunFolder, wanted: int | None, folders: dict[int, Path], kind: str) -> int:
+    """The wanted generation among these folders, or the default one."""
+    there = [number for number, folder in folders.items() if holds_traces(folder)]
+    if not there:
+        evaluated = kind == "sampled" and any(holds_traces(folder / "evaluation") for folder in folders.values())
+        raise UserError(f"{run} holds no {kind} traces yet{'; --from evaluation reads those of the evaluation' if evaluated else ''}")
+    if wanted is not None and wanted not in there:
+        raise UserError(f"generation {wanted} of {run} holds no {kind} traces; available: {', '.join(map(str, there))}")
+    if wanted is not None:
+        return wanted
+    reports = run.reports()
+    if kind == "evaluation" and reports:
+        return reports[-1].kept.generation
+    complete = [report.generation for report in reports if report.generation in there]
+    return complete[-1] if complete else there[-1]

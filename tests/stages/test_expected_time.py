@@ -1,0 +1,69 @@
+"""How long a run is expected to take, against runs of the quickstart that were timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from places import WORKFLOWS
+
+from selfimprove.cluster import machine_speed
+from selfimprove.records import Problem
+from selfimprove.stages import expected_time
+from selfimprove.stages.expected_time import estimate, time_left
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.workflow.files import load_workflow
+from selfimprove.workflow.workflow import Workflow
+
+PROBLEMS = [Problem(f"p{number}", f"What is {number} + 1?", str(number + 1), "test") for number in range(750)]
+
+
+@pytest.fixture
+def speeds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
+    """FLOP/s of one core's matrix products, by type: those of the machine of the README's table."""
+    found = {"torch.float32": 135e9, "torch.bfloat16": 7e9}
+    monkeypatch.setattr(machine_speed, "_best_product", lambda size, dtype, device: found[str(dtype)])
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(expected_time, "_parameters", lambda model: 162_826_560)
+    machine_speed.speed_here.cache_clear()
+    yield found
+    machine_speed.speed_here.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def quickstart() -> Workflow:
+    return load_workflow(WORKFLOWS / "quickstart.py", [])[0]
+
+
+def minutes(workflow: Workflow) -> float:
+    found = estimate(workflow, Path(), (PROBLEMS, PROBLEMS[:150]), {"sample": [(38, "p0")]})["minutes"]
+    assert found is not None
+    return found
+
+
+def test_the_quickstart_is_expected_to_take_about_as_long_as_it_took(speeds: dict[str, float], quickstart: Workflow) -> None:
+    # Stages of all generations, and the baselines: 41 and 4 minutes.
+    assert 45 / 1.5 < minutes(quickstart) < 45 * 1.5
+    machine_speed.speed_here.cache_clear()
+    speeds |= {"torch.float32": 100e9, "torch.bfloat16": 349e9}
+    # With AMX: 12.5 minutes without the baselines.
+    assert 14 / 1.5 < minutes(quickstart) < 14 * 1.5
+
+
+def test_a_continued_run_is_expected_to_take_what_is_left(speeds: dict[str, float], quickstart: Workflow, tmp_path: Path, tiny_model: Path) -> None:
+    context: Any = SimpleNamespace(
+        workflow=quickstart, run=RunFolder(tmp_path), problems=PROBLEMS, eval_problems=PROBLEMS[:150], base=SimpleNamespace(path=str(tiny_model))
+    )
+    left = [time_left(context)]
+    places = ["generation-00/evaluation/score.json", "baselines/few_shot/evaluation/score.json"]
+    for number in (1, 2, 3):
+        places += [f"generation-0{number}/{name}" for name in ("accepted.parquet", "training.json", "evaluation/score.json")]
+    for place in [*places, "baselines/answer_only/generation-03/training.json", "baselines/answer_only/evaluation/score.json"]:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+        left.append(time_left(context))
+    assert left == sorted(left, reverse=True) and len(set(left)) == len(left) and left[-1] == 0
