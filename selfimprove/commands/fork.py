@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from selfimprove.commands.parser import Commands, add_inline, add_output, add_set
+from selfimprove.commands.parser import Commands, add_inline, add_output, add_set, add_tracker
 from selfimprove.commands.run import run_workflow
 
 
@@ -16,6 +16,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("source", metavar="RUN_DIR")
     parser.add_argument("--from-generation", type=int, required=True, metavar="N", help="first generation to make again")
     parser.add_argument("--run-dir", metavar="DIR", help="folder of the new run; default: RUN_DIR-fork-N")
+    add_tracker(parser)
     add_inline(parser)
     parser.set_defaults(command=_fork)
 
@@ -24,8 +25,10 @@ def _fork(options: argparse.Namespace) -> int:
     from selfimprove.settings.paths import describe
     from selfimprove.storage.fork import fork
     from selfimprove.storage.open_run import reading, writing
+    from selfimprove.tracking.named import require
     from selfimprove.workflow.files import load_workflow
 
+    require(options.tracker)
     source = reading(options.source, checkpoints="all")
     file, changes = source.source(options.set)
     workflow, module = load_workflow(file, changes)
