@@ -119,5 +119,7 @@ class OpenCharts:
 
 def require_package(package: str) -> None:
     """Raise UserError with the way to install it if the package is missing; its extra has the same name."""
-    if find_spec(package) is None:
+    spec = find_spec(package)
+    # A folder of the same name that holds no package, such as the `wandb` that runs leave, has no origin.
+    if spec is None or spec.origin is None:
         raise UserError(f'the tracker {package} is not installed; run: pip install "selfimprove[{package}]"')
