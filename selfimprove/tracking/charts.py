@@ -23,6 +23,8 @@ class Charts(Protocol):
 
     link: str
     """Where people can look at the run: an address, or a command."""
+    empty: bool
+    """Whether it is known that the tracker has nothing of the run."""
 
     def write(self, values: Mapping[str, float], step: int, generation: int | None = None) -> None:
         """Add a point to each of these curves: of the run, whose step is the generation, or of a generation's training."""
@@ -64,6 +66,9 @@ class OpenCharts:
         if self._file.exists() and (known := read_json(self._file, Logged)).place == self._place:
             self._logged = known
         self._charts = self._open_charts(self._logged.id)
+        if self._charts.empty:
+            # The run folder came from another machine, or the tracker's files were removed.
+            self._logged = Logged(self._place, self._logged.id)
         self._keep()
         return redact(self._charts.link, self._place)
 

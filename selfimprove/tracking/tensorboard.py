@@ -46,7 +46,8 @@ class TensorBoardCharts:
     def __init__(self, logs: Path, run: str, settings: Mapping[str, str]) -> None:
         self.link = plain_line(f"tensorboard --logdir {shlex.quote(str(logs))}  →  http://127.0.0.1:6006")
         self._run, self._writers = logs / run, dict[Path, "SummaryWriter"]()
-        if not self._run.exists():
+        self.empty = not self._run.exists()
+        if self.empty:
             rows = "".join(f"\n| {key} | `{value.replace('|', '¦')}` |" for key, value in settings.items())
             self._writer(self._run).add_text("settings", f"| setting | value |\n|---|---|{rows}", 0)
 

@@ -42,6 +42,8 @@ class Trackio:
 class TrackioCharts:
     """The run of this name."""
 
+    empty = False
+
     def __init__(self, part: Trackio, name: str, settings: Mapping[str, str]) -> None:
         import trackio
 

@@ -43,6 +43,8 @@ class WandB:
 class WandBCharts:
     """The run of this id."""
 
+    empty = False
+
     def __init__(self, part: WandB, number: str, name: str, settings: Mapping[str, Any], folder: Path) -> None:
         import wandb
 
