@@ -60,7 +60,7 @@ class WandBCharts:
             resume="allow",
             config=figures.of_settings(settings),
             dir=str(folder.parent),
-            mode=mode,  # type: ignore[arg-type]
+            mode=mode,
             # The command line may hold secrets, and the screen is ours.
             settings=wandb.Settings(console="off", silent=True, disable_git=True, save_code=False, x_disable_meta=True, x_disable_stats=True),
             reinit="create_new",
