@@ -63,7 +63,7 @@ class TrackioCharts:
     def write(self, values: Mapping[str, float], step: int, generation: int | None = None) -> None:
         """Add a point to each curve; it is stored in the background."""
         section = "" if generation is None else f"generation-{generation:02}/"
-        self._run.log({section + key.removeprefix("train/" if section else ""): value for key, value in values.items()}, step=step)
+        self._run.log({section + key.removeprefix(f"{figures.TRAINING}/" if section else ""): value for key, value in values.items()}, step=step)
 
     def save(self, name: str, files: Sequence[Path]) -> None:
         """Do nothing: Trackio keeps files by project, not by run."""

@@ -80,7 +80,7 @@ class WandBCharts:
             self._trained.add(generation)
             self._run.define_metric(f"{section}/step", hidden=True)
             self._run.define_metric(f"{section}/*", step_metric=f"{section}/step")
-        self._run.log({f"{section}/{key.removeprefix('train/')}": value for key, value in {**values, "step": step}.items()})
+        self._run.log({f"{section}/{key.removeprefix(f'{figures.TRAINING}/')}": value for key, value in {**values, "step": step}.items()})
 
     def save(self, name: str, files: Sequence[Path]) -> None:
         """Upload the files; they are on the run's page under *Files*."""

@@ -22,6 +22,7 @@ from selfimprove.records import Score
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
 from selfimprove.tracking.charts import Charts, OpenCharts, require_package
+from selfimprove.tracking.figures import TRAINING
 
 
 def curves(folder: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
@@ -77,7 +78,7 @@ def test_a_run_and_its_continuation_are_one_line_in_tensorboard_whatever_another
     shutil.rmtree(tmp_path / "tensorboard")
     improve(workflow, tmp_path / "run", InlineCluster, board)
     assert curves(tmp_path / "tensorboard")[name].keys() == lines[name].keys()
-    loss = lines[f"{name}/generation-01"]["train/loss"]
+    loss = lines[f"{name}/generation-01"][f"{TRAINING}/loss"]
     assert loss == [(step, round(1 / step, 3)) for step in range(1, first.counts.trained_on + 1)]  # type: ignore[union-attr]
 
 
