@@ -158,7 +158,8 @@ def test_a_run_in_trackio_is_continued(tmp_path: Path, monkeypatch: pytest.Monke
     for _ in range(2):
         improve(workflow, tmp_path / "run", InlineCluster, Trackio())
     rows = sqlite3.connect(tmp_path / "trackio" / "selfimprove.db").execute("select run_name, step, metrics from metrics").fetchall()
-    passed = [(step, json.loads(figures)["1_evaluation/pass_at_1"]) for _, step, figures in rows if "1_evaluation/pass_at_1" in figures]
+    points = [(step, json.loads(figures)) for _, step, figures in rows]
+    passed = [(step, figures["1_evaluation/pass_at_1"]) for step, figures in points if "1_evaluation/pass_at_1" in figures]
     assert passed == [(number, report.score.pass_at_1) for number, report in enumerate(RunFolder(tmp_path / "run").reports())]
     assert len({name for name, _, _ in rows}) == 1
 
