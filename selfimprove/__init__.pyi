@@ -46,6 +46,9 @@ from .stages.select import select as select
 from .stages.train import train as train
 from .thinking.under_thinking import ThinkingProbe as ThinkingProbe
 from .tracking.mlflow import MLflow as MLflow
+from .tracking.tensorboard import TensorBoard as TensorBoard
+from .tracking.trackio import Trackio as Trackio
+from .tracking.wandb import WandB as WandB
 from .training.dpo import DPO as DPO
 from .training.grpo import GRPO as GRPO
 from .training.on_policy_distillation import OnPolicyDistillation as OnPolicyDistillation

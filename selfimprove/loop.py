@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from selfimprove.generation import evaluate_base, run_generation
-from selfimprove.protocols import Cluster, Progress, Tracker
+from selfimprove.protocols import Cluster, Progress
+from selfimprove.protocols.trackers import Trackers
 from selfimprove.records import Checkpoint, GenerationReport
 from selfimprove.reports.html_report import write_html
 from selfimprove.stages.baselines import answer_only
@@ -22,7 +23,7 @@ def improve(
     workflow: Workflow,
     run_dir: Path | str | RunFolder,
     cluster: Callable[[], Cluster],
-    tracker: Tracker | None = None,
+    tracker: Trackers = None,
     progress: Progress | None = None,
 ) -> Checkpoint:
     """Sample, verify, select, train, evaluate; keep what the gate lets through; again. The same call continues a run that was stopped.
@@ -32,7 +33,7 @@ def improve(
         run_dir: A new or empty folder, or that of an earlier run of the same workflow: a path, a URL that fsspec knows (`s3://bucket/first`), or a
             `RunFolder` that is open already.
         cluster: Called once there is work: `RayCluster`, or `InlineCluster` for this process.
-        tracker: Mirrors the run, such as `MLflow()`; None for no tracking.
+        tracker: Mirrors the run, such as `MLflow()`; several in a list; None for no tracking.
         progress: Shows the work; None for silence.
 
     Returns:

@@ -13,7 +13,8 @@ from quickstart import workflow as quickstart
 from selfimprove import SFT, MLflow, RayCluster, Replay, Sampling, Workflow, open_run_context
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.folders import describe_folder
-from selfimprove.protocols import Cluster, Tracker
+from selfimprove.protocols import Cluster
+from selfimprove.protocols.trackers import Trackers
 from selfimprove.reports.costs import show_costs
 from selfimprove.storage.files import write_json
 from selfimprove.studies.distillation import Cost, evaluate_cost, learn, rows, teach
@@ -38,7 +39,7 @@ def main(
     sizes: Sequence[int] = (20, 15, 10),
     folder: Path = Path("runs/distill"),
     start_cluster: Callable[[], Cluster] = RayCluster,
-    tracker: Tracker | None = None,
+    tracker: Trackers = None,
 ) -> list[Cost]:
     """Return the costs of teacher and students. Students named `-teacher` keep layers of the teacher, the others layers of the base model."""
     with capture_output(folder / "logs" / "distill.log") as console:

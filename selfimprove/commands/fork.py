@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from selfimprove.commands.parser import Commands, add_inline, add_output, add_set, print_result
+from selfimprove.commands.parser import Commands, add_inline, add_output, add_set, add_tracker, print_result
 from selfimprove.commands.run import run_workflow
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("source", metavar="RUN_DIR")
     parser.add_argument("--from-generation", type=int, required=True, metavar="N", help="first generation to make again")
     parser.add_argument("--run-dir", metavar="DIR", help="folder of the new run; default: RUN_DIR-fork-N")
+    add_tracker(parser)
     add_inline(parser)
     parser.add_argument("--only-copy", action="store_true", help="make the folder of the new run and stop; the same command without this runs it")
     parser.set_defaults(command=_fork)
@@ -29,8 +30,10 @@ def _fork(options: argparse.Namespace) -> int:
     from selfimprove.settings.paths import describe, differences
     from selfimprove.storage.fork import fork
     from selfimprove.storage.open_run import reading, writing
+    from selfimprove.tracking.named import require
     from selfimprove.workflow.files import load_workflow
 
+    require(options.tracker)
     source = reading(options.source, checkpoints="all")
     file, changes = source.source(options.set)
     workflow, module = load_workflow(file, changes)

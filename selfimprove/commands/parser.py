@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 import shtab
 
 from selfimprove.errors.redaction import redact
+from selfimprove.tracking.named import NAMES
 
 COMPLETED = {"WORKFLOW.py": shtab.FILE, "FILE": shtab.FILE, "RUN_DIR": shtab.DIRECTORY, "DIR": shtab.DIRECTORY, "CHECKPOINT": shtab.DIRECTORY}
 """Metavars of paths, and what a shell completes for each."""
@@ -65,6 +66,12 @@ def add_set(parser: Parser) -> None:
 def add_inline(parser: Parser) -> None:
     """`--inline`."""
     parser.add_argument("--inline", action="store_true", help="do all work in this one process, without Ray: for debugging")
+
+
+def add_tracker(parser: Parser) -> None:
+    """`--tracker`, which may be repeated."""
+    meaning = f"where the run is logged: {', '.join(NAMES)} (the default: mlflow), or none; may be repeated"
+    parser.add_argument("--tracker", action="append", choices=(*NAMES, "none"), metavar="NAME", help=meaning)
 
 
 def print_result(result: dict[str, Any], options: argparse.Namespace, show: Callable[..., None]) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from selfimprove.commands.parser import Commands, add_inline, add_output, add_workflow, print_result
+from selfimprove.commands.parser import Commands, add_inline, add_output, add_tracker, add_workflow, print_result
 
 if TYPE_CHECKING:
     from selfimprove.cluster.ray_cluster import RayCluster
@@ -23,6 +22,7 @@ def add(commands: Commands) -> None:
     add_workflow(parser)
     add_output(parser)
     parser.add_argument("--run-dir", metavar="DIR", help="folder of the run, or a URL such as s3://BUCKET/NAME; default: runs/NAME")
+    add_tracker(parser)
     add_inline(parser)
     parser.set_defaults(command=_run)
 
@@ -30,8 +30,10 @@ def add(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     from selfimprove.settings.paths import describe
     from selfimprove.storage.open_run import writing
+    from selfimprove.tracking.named import require
     from selfimprove.workflow.files import load_workflow
 
+    require(options.tracker)
     file = Path(options.workflow)
     workflow, module = load_workflow(file, options.set)
     with writing(options.run_dir or runs_folder() / workflow.name) as run:
@@ -54,9 +56,9 @@ def run_workflow(workflow: Workflow, module: ModuleType, run: RunFolder, options
     from selfimprove.reports.table import show, summarize
     from selfimprove.terminal.captured_output import capture_output
     from selfimprove.terminal.progress import PROGRESS, TerminalProgress
-    from selfimprove.tracking.mlflow import MLflow
+    from selfimprove.tracking.named import trackers
 
-    tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
+    chosen = trackers(options.tracker, run.root)
     with capture_output(run.logs / "driver.log", screen=2 if options.json else 1) as console:
         progress = TerminalProgress(console, run.logs / PROGRESS)
         if opening:
@@ -69,7 +71,7 @@ def run_workflow(workflow: Workflow, module: ModuleType, run: RunFolder, options
             return cluster
 
         try:
-            improve(workflow, run, InlineCluster if options.inline else ray_cluster, tracker, progress)
+            improve(workflow, run, InlineCluster if options.inline else ray_cluster, chosen, progress)
         finally:
             progress.stop()
     return print_result(summarize(run), options, show)

@@ -12,8 +12,9 @@ from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.problems.sets import load_sets
-from selfimprove.protocols import Cluster, OpenTracker, Progress, Tracker
+from selfimprove.protocols import Cluster, OpenTracker, Progress
 from selfimprove.protocols.no_tracker import NoTracker
+from selfimprove.protocols.trackers import Trackers, open_trackers
 from selfimprove.records import Checkpoint, Problem
 from selfimprove.sampling.vllm_engine import VLLM, require_vllm
 from selfimprove.selection.contamination import EvalIndex
@@ -65,7 +66,7 @@ def open_run_context(
     workflow: Workflow,
     run_dir: Path | str | RunFolder,
     cluster: Callable[[], Cluster],
-    tracker: Tracker | None = None,
+    tracker: Trackers = None,
     progress: Progress | None = None,
 ) -> Iterator[RunContext]:
     """Claim a run folder, load the problems and the base model, and open the cluster for the block.
@@ -78,7 +79,7 @@ def open_run_context(
         run_dir: A new or empty folder, or that of an earlier run of the same workflow: a path, a URL that fsspec knows (`s3://bucket/first`), or a
             `RunFolder` that is open already.
         cluster: Called once there is work: `RayCluster`, or `InlineCluster` for this process.
-        tracker: Mirrors the run, such as `MLflow()`; None for no tracking.
+        tracker: Mirrors the run, such as `MLflow()`; several in a list; None for no tracking.
         progress: Shows the work; None for silence.
 
     Raises:
@@ -108,12 +109,12 @@ def open_run_context(
         if dropped := len(sets.training) - len(clean):
             given = "evaluation or test problems" if sets.test else "evaluation problems"
             progress.say(f"{dropped} problems are left out: they give {given} away")
-        opened = (tracker or NoTracker()).open(workflow.name, settings, run.root)
+        opened = open_trackers(tracker, workflow.name, settings, run.root)
         status, place = "FAILED", cluster()
         try:
             place.expect(roles(workflow))
-            if link := opened.start():
-                progress.say(link)
+            for line in (opened.start() or "").splitlines():
+                progress.say(line)
             yield RunContext(
                 workflow=workflow,
                 run=run,
@@ -135,9 +136,7 @@ def open_run_context(
             opened.finish(status)
 
 
-def of_finished_run(
-    run: RunFolder, workflow: Workflow, cluster: Cluster, tracker: Tracker | None = None, progress: Progress | None = None
-) -> RunContext:
+def of_finished_run(run: RunFolder, workflow: Workflow, cluster: Cluster, tracker: Trackers = None, progress: Progress | None = None) -> RunContext:
     """The context of a study on a finished run: its champion is what the stages start from.
 
     Raises:
@@ -152,6 +151,6 @@ def of_finished_run(
         problems=run.problems("train"),
         eval_problems=run.problems("eval"),
         test_problems=run.problems("test"),
-        tracker=(tracker or NoTracker()).open(workflow.name, run.settings(), run.root),
+        tracker=open_trackers(tracker, workflow.name, run.settings(), run.root),
         progress=progress or NoProgress(),
     )

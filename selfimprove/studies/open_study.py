@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from selfimprove.stages.context import RunContext, of_finished_run
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.captured_output import capture_output
 from selfimprove.terminal.progress import TerminalProgress
-from selfimprove.tracking.mlflow import MLflow
+from selfimprove.tracking.named import trackers_of
 from selfimprove.workflow.files import load_workflow
 
 
@@ -22,7 +21,7 @@ from selfimprove.workflow.files import load_workflow
 def open_study(run_dir: Path, name: str, start_cluster: Callable[..., Cluster]) -> Iterator[tuple[RunContext, Console]]:
     """The context of a study on the run in `run_dir`, and the console for its result.
 
-    The workflow is the copy that the run keeps; the study is logged to the MLflow run of that run. The output of libraries goes to
+    The workflow is the copy that the run keeps; the study is logged where that run is. The output of libraries goes to
     `RUN_DIR/logs/NAME.log`.
 
     Args:
@@ -34,6 +33,5 @@ def open_study(run_dir: Path, name: str, start_cluster: Callable[..., Cluster]) 
     """
     run = RunFolder(run_dir)
     workflow, module = load_workflow(*run.source())
-    tracker = MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.root.parent / 'mlflow.db'}")
     with capture_output(run.logs / f"{name}.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
-        yield of_finished_run(run, workflow, cluster, tracker, TerminalProgress(console)), console
+        yield of_finished_run(run, workflow, cluster, trackers_of(run.root), TerminalProgress(console)), console

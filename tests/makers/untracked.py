@@ -12,8 +12,5 @@ UNTRACKED = "import pytest, untracked\nuntracked.leave_out_mlflow(pytest.MonkeyP
 
 def leave_out_mlflow(patch: pytest.MonkeyPatch) -> None:
     """Let commands and workflow files that are loaded from now on have no tracker."""
-    # A module that was first imported while the name is replaced would keep the replacement.
-    import selfimprove.studies.open_study  # noqa: F401
-
-    for place in ("selfimprove.MLflow", "selfimprove.tracking.mlflow.MLflow", "selfimprove.studies.open_study.MLflow"):
+    for place in ("selfimprove.MLflow", "selfimprove.tracking.mlflow.MLflow"):
         patch.setattr(place, lambda uri=None: NoTracker())

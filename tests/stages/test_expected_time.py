@@ -11,6 +11,7 @@ import pytest
 from places import WORKFLOWS
 
 from selfimprove.cluster import machine_speed
+from selfimprove.problems.sets import ProblemSets
 from selfimprove.records import Problem
 from selfimprove.stages import expected_time
 from selfimprove.stages.expected_time import estimate, time_left
@@ -40,7 +41,7 @@ def quickstart() -> Workflow:
 
 
 def minutes(workflow: Workflow) -> float:
-    found = estimate(workflow, Path(), (PROBLEMS, PROBLEMS[:150]), {"sample": [(38, "p0")]})["minutes"]
+    found = estimate(workflow, Path(), ProblemSets(PROBLEMS, PROBLEMS[:150]), {"sample": [(38, "p0")]})["minutes"]
     assert found is not None
     return found
 
