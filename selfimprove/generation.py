@@ -23,7 +23,7 @@ from selfimprove.stages.train import TOO_LONG, fitting
 from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train_candidate
 from selfimprove.stages.verify_again import verify_again
 from selfimprove.storage.files import write_json, write_records
-from selfimprove.storage.run_folder import Stopwatch
+from selfimprove.storage.stopwatch import Stopwatch
 
 
 def evaluate_base(context: RunContext) -> GenerationReport:

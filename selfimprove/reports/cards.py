@@ -9,7 +9,7 @@ from typing import Any
 
 from selfimprove.records import AcceptedTrace
 from selfimprove.reports.markdown import block, code, words
-from selfimprove.reports.table import test_lines
+from selfimprove.reports.scores import test_lines
 from selfimprove.terminal.safe_text import plain_json, plain_line
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -12,14 +11,14 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from selfimprove.evaluation.paired import contrast
 from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
+from selfimprove.reports.scores import at_k, final_test, further, test_lines, written
 from selfimprove.storage.files import plain
-from selfimprove.storage.further import further_scores
 from selfimprove.storage.lock import being_written
-from selfimprove.storage.run_folder import RunFolder, Stopwatch
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.stopwatch import Stopwatch
 from selfimprove.terminal.progress import PROGRESS
 from selfimprove.terminal.safe_text import plain_line, printable
 
@@ -34,7 +33,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
     """
     settings, reports, baselines = run.settings(), run.reports(), run.baselines()
     return {
-        "generations": [{**_generation(report), "also": _also(run.generation(report.generation))} for report in reports],
+        "generations": [{**_generation(report), "also": further(run.generation(report.generation))} for report in reports],
         "baselines": {name: baselines[name].pass_at_1 if name in baselines else None for name in ("few_shot", "answer_only")},
         "kept": reports[-1].kept.path if reports else None,
         "kept_generation": reports[-1].kept.generation if reports else None,
@@ -45,7 +44,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         and (not settings["answer_only_baseline"] or "answer_only" in baselines),
         "stopped_early": run.stopped(),
         "at_work": at_work(run),
-        "test": _test(run),
+        "test": final_test(run),
         "budget_curve": plain(run.budget_curves()) or None,
     }
 
@@ -76,8 +75,8 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "drops": dict(report.drops),
         "evaluation_outcomes": dict(report.score.outcomes),
         "undecided": report.score.undecided,
-        **_at_k("pass_at_k", report.score),
-        **_at_k("majority_at_k", report.score),
+        **at_k("pass_at_k", report.score),
+        **at_k("majority_at_k", report.score),
         "promoted": report.kept.id == report.candidate.id,
         "why": report.why,
         "coverage": _coverage(report),
@@ -90,48 +89,11 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
     }
 
 
-def _test(run: RunFolder) -> dict[str, Any] | None:
-    """The final test: its scores, and the paired difference of the champion and the base model."""
-    if (scores := run.final_test()) is None:
-        return None
-    gain = contrast(scores["base"], scores["champion"])
-    return {
-        "problems": scores["base"].problems,
-        "scores": {
-            name: {"pass_at_1": score.pass_at_1, "interval": list(score.interval), "also": _also(run.tested(name, score.checkpoint_id))}
-            for name, score in scores.items()
-        },
-        "gain": {"difference": gain.difference, "interval": [gain.low, gain.high], "p": gain.p, "test": gain.test},
-    }
-
-
-def _at_k(name: str, score: Score) -> dict[str, Any]:
-    intervals = getattr(score, f"{name}_interval")
-    return {
-        name: {str(k): value for k, value in getattr(score, name).items()},
-        f"{name}_interval": {str(k): list(bounds) for k, bounds in intervals.items()},
-    }
-
-
 def _coverage(report: GenerationReport) -> dict[str, Any] | None:
     if report.coverage is None:
         return None
     ids = {name: getattr(report.coverage, name) for name in ("newly_solved", "forgotten", "never_solved")}
     return {"trend": report.coverage.trend, **{name: list(problems) for name, problems in ids.items()}}
-
-
-def _also(folder: Path) -> dict[str, Any]:
-    """What further verifiers say of the evaluation in a folder, by their names."""
-    return {
-        one.verifier: {
-            "version": one.version,
-            "pass_at_1": one.score.pass_at_1,
-            "interval": list(one.score.interval),
-            "evaluation_outcomes": dict(one.score.outcomes),
-            **_at_k("pass_at_k", one.score),
-        }
-        for one in further_scores(folder / "evaluation")
-    }
 
 
 def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
@@ -140,7 +102,7 @@ def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
         "interval": list(score.interval),
         "seconds": Stopwatch(run.baseline(name) / "seconds.json").seconds,
         "evaluation_outcomes": dict(score.outcomes),
-        "also": _also(run.baseline(name)),
+        "also": further(run.baseline(name)),
     }
 
 
@@ -153,10 +115,10 @@ def show(summary: dict[str, Any], console: Console) -> None:
     for row in summary["generations"]:
         first = row["generation"] == 0
         name, gate = ("base", "") if first else (str(row["generation"]), "kept" if row["promoted"] else "refused")
-        results.add_row(name, *("" if first else f"{row[count]:,}" for count in COUNTS), *_score(row), gate)
+        results.add_row(name, *("" if first else f"{row[count]:,}" for count in COUNTS), *written(row), gate)
         seconds.add_row(name, *_seconds(row, stages))
     for name, row in summary["baseline_details"].items():
-        results.add_row(printable(name.replace("_", "-")), *[""] * len(COUNTS), *_score(row), "", style="dim")
+        results.add_row(printable(name.replace("_", "-")), *[""] * len(COUNTS), *written(row), "", style="dim")
         seconds.add_row(printable(name.replace("_", "-")), *_seconds(row, stages), style="dim")
     further: list[Table | Text] = [_further(summary), Text()] if any(row["also"] for row in every) else []
     console.print(Group(results, Text(), *further, seconds, Text(), _footer(summary)))
@@ -172,7 +134,7 @@ def _further(summary: dict[str, Any]) -> Table:
     table = _table("evaluation by further verifiers", "pass@1", *map(plain_line, verifiers))
     for name, style, row in named:
         also = [row["also"].get(verifier) for verifier in verifiers]
-        table.add_row(printable(name), *(" ".join(_score(one)) if one else "" for one in (row, *also)), style=style)
+        table.add_row(printable(name), *(" ".join(written(one)) if one else "" for one in (row, *also)), style=style)
     return table
 
 
@@ -182,11 +144,6 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(Text(column), justify="right")
     return table
-
-
-def _score(row: dict[str, Any]) -> tuple[str, str]:
-    low, high = row["interval"]
-    return f"{row['pass_at_1']:.3f}", f"{low:.2f}–{high:.2f}"
 
 
 def _seconds(row: dict[str, Any], stages: Sequence[Stage]) -> Iterator[str]:
@@ -222,17 +179,6 @@ def _gains(summary: dict[str, Any]) -> str | None:
     pairs = {"pass@1": (base, kept), **{f"by {name}": (one, kept["also"][name]) for name, one in base["also"].items() if name in kept["also"]}}
     told = "; ".join(f"{name} {before['pass_at_1']:.3f} → {after['pass_at_1']:.3f}" for name, (before, after) in pairs.items())
     return f"base → champion: {told}"
-
-
-def test_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    """The final test in words, or that there was none."""
-    if found := summary["test"]:
-        scores = ", ".join(f"{name.replace('_', '-')} {' ('.join(_score(row))})" for name, row in found["scores"].items())
-        gain, (low, high) = found["gain"], found["gain"]["interval"]
-        yield f"final test, pass@1 on {found['problems']:,} problems that chose nothing: {scores}"
-        yield f"  champion against base {gain['difference']:+.3f} ({low:+.2f} to {high:+.2f}), p = {gain['p']:.2g} ({gain['test']})"
-    elif summary["complete"]:
-        yield "no final test: the evaluation chose the champion and also measures it; test_problems sets other problems apart"
 
 
 def _footer(summary: dict[str, Any]) -> Text:

@@ -13,7 +13,7 @@ from selfimprove.protocols import Cluster, Worker, WorkerPart
 from selfimprove.records import Checkpoint, Stage
 from selfimprove.stages.collect import draw, sample_allocated, student_prompter
 from selfimprove.stages.context import RunContext
-from selfimprove.storage.run_folder import Stopwatch
+from selfimprove.storage.stopwatch import Stopwatch
 
 
 @contextmanager

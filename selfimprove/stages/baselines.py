@@ -11,7 +11,7 @@ from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.train import train
 from selfimprove.storage.files import read_json, read_records
-from selfimprove.storage.run_folder import Stopwatch
+from selfimprove.storage.stopwatch import Stopwatch
 
 
 def few_shot(context: RunContext) -> Score | None:

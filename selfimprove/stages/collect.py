@@ -25,8 +25,8 @@ from selfimprove.stages.search import SearchCost, search_samples
 from selfimprove.stages.select import select
 from selfimprove.stages.waves import Waves
 from selfimprove.storage.files import read_records, write_records
-from selfimprove.storage.run_folder import Stopwatch
 from selfimprove.storage.shards import JudgedShards, stored
+from selfimprove.storage.stopwatch import Stopwatch
 from selfimprove.thinking.anatomy import anatomy
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import estimates

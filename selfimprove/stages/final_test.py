@@ -10,7 +10,7 @@ from selfimprove.stages.baselines import answer_only_model
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.storage.files import write_json
-from selfimprove.storage.run_folder import Stopwatch
+from selfimprove.storage.stopwatch import Stopwatch
 
 
 def final_test(context: RunContext, reports: Sequence[GenerationReport]) -> dict[str, Score]:

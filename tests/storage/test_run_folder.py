@@ -12,7 +12,8 @@ import pytest
 from selfimprove import UserError
 from selfimprove.records import Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.storage.files import write_json
-from selfimprove.storage.run_folder import RunFolder, Stopwatch
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.stopwatch import Stopwatch
 
 SETTINGS = {"name": "x", "base_model": "m", "answer_only_baseline": False, "seed": 0, "generations": 3}
 SCORE = Score("base", 4, 0.5, (0.1, 0.9), {1: 0.5}, {1: 0.5}, {"correct": 2}, 40)
