@@ -92,6 +92,7 @@ def test_audit_escapes_model_output() -> None:
         "second": "b 1",
         "judged": 1,
         "agreement": 0.0,
+        "accepted": {"both": 0, "neither": 0, "lenient": 1, "strict": 0, "kappa": None, "interval": None},
         "confusion": {old: dict.fromkeys(OUTCOMES, 0) for old in OUTCOMES},
         "disagreements": [{"trace_id": HOSTILE, "answer": HOSTILE, "reference": HOSTILE, "first": "wrong", "second": "correct"}],
     }
