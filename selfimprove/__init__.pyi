@@ -33,6 +33,8 @@ from .sampling.sampling import Sampling as Sampling
 from .sampling.vllm_engine import VLLM as VLLM
 from .selection.caps import Caps as Caps
 from .selection.contamination import Contamination as Contamination
+from .selection.controls import RandomSelection as RandomSelection
+from .selection.controls import ShuffledAnswers as ShuffledAnswers
 from .selection.keep_correct import KeepCorrect as KeepCorrect
 from .selection.keep_majority import KeepMajority as KeepMajority
 from .selection.preference_pairs import PreferencePairs as PreferencePairs

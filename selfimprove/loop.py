@@ -10,7 +10,7 @@ from selfimprove.protocols import Cluster, Progress
 from selfimprove.protocols.trackers import Trackers
 from selfimprove.records import Checkpoint, GenerationReport
 from selfimprove.reports.html_report import write_html
-from selfimprove.stages.baselines import answer_only
+from selfimprove.stages.baselines import measure_control
 from selfimprove.stages.context import RunContext, open_run_context
 from selfimprove.stages.expected_time import time_left
 from selfimprove.stages.final_test import final_test
@@ -58,9 +58,9 @@ def improve(
 
 
 def final_report(context: RunContext, reports: Sequence[GenerationReport]) -> None:
-    """The answer-only baseline and the final test, where the workflow asks for them, and the run on one HTML page."""
-    if context.workflow.answer_only_baseline:
-        context.tracker.log_baseline("answer_only", answer_only(context, reports))
+    """The controls and the final test, where the workflow asks for them, and the run on one HTML page."""
+    for control in context.workflow.all_controls:
+        context.tracker.log_baseline(control.name, measure_control(context, control, reports))
     if context.test_problems:
         scores = final_test(context, reports)
         context.tracker.log_figures("test", [({name: score.pass_at_1 for name, score in scores.items()}, 0)], ())

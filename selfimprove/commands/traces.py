@@ -6,8 +6,6 @@ import argparse
 
 from selfimprove.commands.parser import Commands, add_output, print_result
 
-FROM = ("sampling", "evaluation", "few-shot", "answer-only")
-
 
 def add(commands: Commands) -> None:
     """Add the command and its arguments."""
@@ -18,9 +16,7 @@ def add(commands: Commands) -> None:
         "generation of the traces; default: the last complete one, and for evaluations the champion's. 0 is the base model, which is only evaluated"
     )
     parser.add_argument("--generation", type=int, metavar="G", help=told)
-    parser.add_argument(
-        "--from", dest="source", choices=FROM, help="traces sampled to learn from, of evaluations, or of a baseline; default: sampling"
-    )
+    parser.add_argument("--from", dest="source", metavar="STAGE", help="sampling (the default), evaluation, or a baseline: few-shot, answer-only, …")
     parser.add_argument("--outcome", metavar="OUTCOME", help="only traces with this outcome: correct, wrong, unparseable, timeout or crash")
     parser.add_argument("--problem", metavar="ID", help="only traces of this problem")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="maximum number of traces; default: 10")

@@ -3,6 +3,7 @@
 from selfimprove.protocols.confinement import Confinement
 from selfimprove.protocols.parts import (
     Allocator,
+    Control,
     Gate,
     Mixture,
     OpenSampler,
@@ -27,6 +28,7 @@ __all__ = [
     "Allocator",
     "Cluster",
     "Confinement",
+    "Control",
     "Gate",
     "Load",
     "Mixture",

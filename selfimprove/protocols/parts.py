@@ -5,7 +5,7 @@ Parts must be picklable: they hold settings, not connections. `open()` loads wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -208,6 +208,33 @@ class Mixture(Protocol):
 
     def rows(self, accepted: Sequence[Sequence[AcceptedTrace]], seed: int) -> list[AcceptedTrace]:
         """The rows to train on. `accepted` has one sequence per generation, oldest first."""
+        ...
+
+
+@runtime_checkable
+class Control(Protocol):
+    """Other rows in place of those that were trained on: for as many steps and evaluated alike, they show what the gain comes from."""
+
+    name: str
+    """Name of its folder in `baselines/`, and of its figures."""
+    thinks: bool = True
+    """Whether its rows hold thinking, so that its model's answers are as long as the champion's."""
+
+    def rows(
+        self,
+        trained_on: Sequence[AcceptedTrace],
+        sampled: Callable[[int], Sequence[AcceptedTrace]],
+        problems: Mapping[str, Problem],
+        seed: int,
+    ) -> list[AcceptedTrace]:
+        """The rows of one training.
+
+        Args:
+            trained_on: What the candidate was trained on.
+            sampled: All traces of a generation as rows, whatever their verdict.
+            problems: Problems to learn from, by id.
+            seed: Of every draw.
+        """
         ...
 
 

@@ -16,7 +16,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 EMBEDDED = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}
 """Hub id and license of the model that comes with the package."""
 ON_HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-BASELINES = {"few_shot": "base model, with worked examples in the prompt", "answer_only": "trained on answers without reasoning"}
+BASELINES = {
+    "few_shot": "base model, with worked examples in the prompt",
+    "answer_only": "trained on answers without reasoning",
+    "random_selection": "trained on traces drawn whatever their verdict",
+    "shuffled_answers": "trained on the traces of other questions",
+}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (float("inf"), "1M<n<10M"))
 
 

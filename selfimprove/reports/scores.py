@@ -41,18 +41,29 @@ def written(row: Mapping[str, Any]) -> tuple[str, str]:
     return f"{row['pass_at_1']:.3f}", f"{low:.2f}–{high:.2f}"
 
 
+def gain(other: Score, champion: Score) -> dict[str, Any]:
+    """What the champion gains over another model, problem by problem, as `evaluation.paired.contrast` finds it."""
+    found = contrast(other, champion)
+    return {"difference": found.difference, "interval": [found.low, found.high], "p": found.p, "test": found.test}
+
+
+def gain_line(found: Mapping[str, Any]) -> str:
+    """A gain in words."""
+    low, high = found["interval"]
+    return f"{found['difference']:+.3f} ({low:+.2f} to {high:+.2f}), p = {found['p']:.2g} ({found['test']})"
+
+
 def final_test(run: RunFolder) -> dict[str, Any] | None:
     """The final test: its scores, and the paired difference of the champion and the base model."""
     if (scores := run.final_test()) is None:
         return None
-    gain = contrast(scores["base"], scores["champion"])
     return {
         "problems": scores["base"].problems,
         "scores": {
             name: {"pass_at_1": score.pass_at_1, "interval": list(score.interval), "also": further(run.tested(name, score.checkpoint_id))}
             for name, score in scores.items()
         },
-        "gain": {"difference": gain.difference, "interval": [gain.low, gain.high], "p": gain.p, "test": gain.test},
+        "gain": gain(scores["base"], scores["champion"]),
     }
 
 
@@ -60,8 +71,7 @@ def test_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     """The final test in words, or that there was none."""
     if found := summary["test"]:
         scores = ", ".join(f"{name.replace('_', '-')} {' ('.join(written(row))})" for name, row in found["scores"].items())
-        gain, (low, high) = found["gain"], found["gain"]["interval"]
         yield f"final test, pass@1 on {found['problems']:,} problems that chose nothing: {scores}"
-        yield f"  champion against base {gain['difference']:+.3f} ({low:+.2f} to {high:+.2f}), p = {gain['p']:.2g} ({gain['test']})"
+        yield f"  champion against base {gain_line(found['gain'])}"
     elif summary["complete"]:
         yield "no final test: the evaluation chose the champion and also measures it; test_problems sets other problems apart"

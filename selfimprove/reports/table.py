@@ -14,7 +14,7 @@ from rich.text import Text
 from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
-from selfimprove.reports.scores import at_k, final_test, further, test_lines, written
+from selfimprove.reports.scores import at_k, final_test, further, gain, gain_line, test_lines, written
 from selfimprove.storage.files import plain
 from selfimprove.storage.lock import being_written
 from selfimprove.storage.run_folder import RunFolder
@@ -37,11 +37,11 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "baselines": {name: baselines[name].pass_at_1 if name in baselines else None for name in ("few_shot", "answer_only")},
         "kept": reports[-1].kept.path if reports else None,
         "kept_generation": reports[-1].kept.generation if reports else None,
-        "baseline_details": {name: _baseline(run, name, score) for name, score in baselines.items()},
+        "baseline_details": {name: _baseline(run, name, score, reports[-1].kept_score if reports else None) for name, score in baselines.items()},
         "name": settings["name"],
         "run_dir": str(run),
         "complete": (len(reports) > settings["generations"] or run.stopped() is not None)
-        and (not settings["answer_only_baseline"] or "answer_only" in baselines),
+        and len(baselines.keys() - {"few_shot"}) >= settings["answer_only_baseline"] + len(settings.get("controls") or ()),
         "stopped_early": run.stopped(),
         "at_work": at_work(run),
         "test": final_test(run),
@@ -96,13 +96,14 @@ def _coverage(report: GenerationReport) -> dict[str, Any] | None:
     return {"trend": report.coverage.trend, **{name: list(problems) for name, problems in ids.items()}}
 
 
-def _baseline(run: RunFolder, name: str, score: Score) -> dict[str, Any]:
+def _baseline(run: RunFolder, name: str, score: Score, champion: Score | None) -> dict[str, Any]:
     return {
         "pass_at_1": score.pass_at_1,
         "interval": list(score.interval),
         "seconds": Stopwatch(run.baseline(name) / "seconds.json").seconds,
         "evaluation_outcomes": dict(score.outcomes),
         "also": further(run.baseline(name)),
+        "champion_gain": None if champion is None else gain(score, champion),
     }
 
 
@@ -205,6 +206,9 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines.append(f"  the endpoint counted {spent['prompt_tokens']:,} tokens in, {spent['output_tokens']:,} out; cost {spent['cost']:.4g}")
     if also := _gains(summary):
         lines.append(also)
+    for name, baseline in summary["baseline_details"].items():
+        if found := baseline["champion_gain"]:
+            lines.append(f"champion against {name.replace('_', '-')}: {gain_line(found)}")
     lines += test_lines(summary)
     lines.append(f"stages of all generations: {loop / 60:.1f} min")
     undecided = [row["undecided"] for row in summary["generations"]]

@@ -10,9 +10,6 @@ from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import holds_traces
 
 SAMPLING, EVALUATION = "sampling", "evaluation"
-BASELINES = {"few-shot": "few_shot", "answer-only": "answer_only"}
-"""Folder of each baseline."""
-SOURCES = (SAMPLING, EVALUATION, *BASELINES)
 
 
 @dataclass(frozen=True)
@@ -20,7 +17,7 @@ class TraceSource:
     """A stage whose traces are read."""
 
     source: str
-    """One of `SOURCES`."""
+    """`sampling`, `evaluation`, or the name of a baseline with dashes."""
     generation: int | None
     """None for a baseline."""
     folder: Path
@@ -34,18 +31,16 @@ def choose(run: RunFolder, source: str | None, generation: int | None) -> TraceS
     Raises:
         UserError: There is no such stage, or it has written no traces yet.
     """
-    if source in BASELINES:
+    if source not in (None, SAMPLING, EVALUATION):
         if generation is not None:
             raise UserError(f"--from {source} is one evaluation of the run; leave out --generation")
-        folder = run.baseline(BASELINES[source]) / "evaluation"
-        if not holds_traces(folder):
-            raise UserError(f"{run} holds no traces of the {source} baseline; the workflow may have none, or it is still to come")
+        baselines = {one.parent.name.replace("_", "-"): one for one in sorted(run.root.glob("baselines/*/evaluation")) if holds_traces(one)}
+        if (folder := baselines.get(source)) is None:
+            raise UserError(f"{run} holds no traces from {source!r}; choose {', '.join((SAMPLING, EVALUATION, *baselines))}")
         return TraceSource(source, None, folder, "eval")
     if source == EVALUATION or (source is None and generation == 0):
         number = _number(run, generation, {one: run.generation(one) / "evaluation" for one in run.generations()}, "evaluation")
         return TraceSource(EVALUATION, number, run.generation(number) / "evaluation", "eval")
-    if source not in (None, SAMPLING):
-        raise UserError(f"there are no traces from {source!r}; choose {', '.join(SOURCES)}")
     number = _number(run, generation, {one: run.generation(one) for one in run.generations()}, "sampled")
     return TraceSource(SAMPLING, number, run.generation(number), "train")
 

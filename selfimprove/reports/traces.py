@@ -46,7 +46,7 @@ def find(
 ) -> dict[str, Any]:
     """Traces of a stage, in the order of their requests. A stage at work gives those that it has written so far.
 
-    `outcome` and `problem` (an id) filter them; `limit` is the maximum number of traces. `source` is one of `SOURCES`; None: what the generation
+    `outcome` and `problem` (an id) filter them; `limit` is the maximum number of traces. `source` is as in `TraceSource`; None: what the generation
     sampled to learn from, which generation 0 did not. `generation` is by default the last complete one, and for evaluations the champion's.
 
     Returns:

@@ -1,16 +1,18 @@
-"""Baselines: the base model with exemplars, and training on answers without thoughts."""
+"""Baselines: the base model with exemplars, and controls, which are trained on other rows."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
-from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Score, Stage
+from selfimprove.protocols import Control
+from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Problem, Score, Stage
+from selfimprove.seeds import derive_seed
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.train import train
 from selfimprove.storage.files import read_json, read_records
+from selfimprove.storage.shards import stored
 from selfimprove.storage.stopwatch import Stopwatch
 
 
@@ -24,35 +26,52 @@ def few_shot(context: RunContext) -> Score | None:
         return evaluate(context, context.base, folder / "evaluation", "few-shot base, evaluation", prompter=prompter, name="few-shot")
 
 
-def answer_only(context: RunContext, reports: Sequence[GenerationReport]) -> Score:
-    """The score of a model trained on (question, answer) in place of (question, rationale, answer), as `answer_only_model` trains it."""
-    folder, checkpoint = context.run.baseline("answer_only"), answer_only_model(context, reports)
+def measure_control(context: RunContext, control: Control, reports: Sequence[GenerationReport]) -> Score:
+    """The score of a control's model on the evaluation problems, as `control_model` trains it."""
+    folder, checkpoint = context.run.baseline(control.name), control_model(context, control, reports)
     evaluated = folder / "evaluation" / "score.json"
     if evaluated.exists() and read_json(evaluated, Score).checkpoint_id != checkpoint.id:
         # The run went on for more generations, so the last candidate is another one.
         shutil.rmtree(evaluated.parent)
     with Stopwatch(folder / "seconds.json").time(Stage.EVALUATE):
-        return evaluate(context, checkpoint, folder / "evaluation", "answer-only baseline, evaluation")
+        return evaluate(context, checkpoint, folder / "evaluation", f"{_shown(control)}, evaluation")
 
 
-def answer_only_model(context: RunContext, reports: Sequence[GenerationReport]) -> Checkpoint:
-    """The model of the answer-only baseline; it is trained where that has not been done yet.
+def control_model(context: RunContext, control: Control, reports: Sequence[GenerationReport]) -> Checkpoint:
+    """The model of a control; it is trained where that has not been done yet.
 
-    The rows are those of the last candidate with the reference answer in place of the trace: the same questions, equally often, for the same number
-    of steps from the base weights. Where the candidate grew out of earlier champions, their trainings are repeated in turn.
+    It gets the control's rows in place of the last candidate's, for the same number of steps from the base weights. Where the candidate grew out of
+    earlier champions, their trainings are repeated in turn.
     """
-    folder = context.run.baseline("answer_only")
-    answers = {problem.id: problem.answer for problem in context.problems}
+    folder, problems = context.run.baseline(control.name), {problem.id: problem for problem in context.problems}
     watch, checkpoint = Stopwatch(folder / "seconds.json"), context.base
     for number in lineage(reports):
         trained_on = read_records(context.run.generation(number) / "rows.parquet", AcceptedTrace)
         if not trained_on:  # A generation of reinforcement has no rows.
             continue
-        rows = [replace(row, completion=answers[row.problem_id], completion_token_ids=None, origin="answer-only") for row in trained_on]
-        place, label = folder / f"generation-{number:02d}", "answer-only baseline, training"
+        seed = derive_seed(context.workflow.seed, number)
+        rows = control.rows(trained_on, lambda generation: sampled_rows(context, problems, generation), problems, seed)
+        place, name = folder / f"generation-{number:02d}", control.name.replace("_", "-")
         with watch.time(Stage.TRAIN):
-            checkpoint, _ = train(context.of_generation(number), checkpoint, rows, place, f"answer-only-{number}", label, generation=number)
+            checkpoint, _ = train(
+                context.of_generation(number), checkpoint, rows, place, f"{name}-{number}", f"{_shown(control)}, training", generation=number
+            )
     return checkpoint
+
+
+def _shown(control: Control) -> str:
+    return f"{control.name.replace('_', '-')} baseline"
+
+
+def sampled_rows(context: RunContext, problems: Mapping[str, Problem], generation: int) -> list[AcceptedTrace]:
+    """All traces of a generation as rows with the prompt that training shows, without those that give evaluation problems away."""
+    prompter = context.workflow.prompter
+    rows = [
+        AcceptedTrace(one.id, one.problem_id, prompter.messages(problems[one.problem_id]), one.text, "random", generation)
+        for one in (item.trace for item in stored(context.run.generation(generation)))
+        if one.text.strip()
+    ]
+    return rows if context.eval_index is None else list(context.eval_index.clean_rows(rows))
 
 
 def lineage(reports: Sequence[GenerationReport]) -> list[int]:

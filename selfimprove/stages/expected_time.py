@@ -38,7 +38,7 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     drawn = min(workflow.problems_per_generation or len(sets.training), len(sets.training))
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
     samples = drawn * workflow.sampling.n
-    asked = (workflow.generations + 2 + workflow.answer_only_baseline) * len(sets.evaluation) + _tested(workflow) * len(sets.test)
+    asked = (workflow.generations + 2 + len(workflow.all_controls)) * len(sets.evaluation) + _tested(workflow) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
     sampled = samples * workflow.generations * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
@@ -119,9 +119,10 @@ def _works(workflow: Workflow, problems: int, eval_problems: int, test_problems:
         steps = rows / batch
         yield _Work(folder, "training.json", trained=rows * (prompt + output), steps=steps)
         yield _Work(f"{folder}/evaluation", **asked)  # type: ignore[arg-type]
-    if workflow.answer_only_baseline:
-        yield _Work(f"baselines/answer_only/generation-{workflow.generations:02d}", "training.json", trained=rows * prompt, steps=steps)
-        yield _Work("baselines/answer_only/evaluation", **asked | {"output": 1.0})  # type: ignore[arg-type]
+    for control in workflow.all_controls:
+        folder, output = f"baselines/{control.name}", TYPICAL_OUTPUT * workflow.sampling.max_tokens if control.thinks else 0.0
+        yield _Work(f"{folder}/generation-{workflow.generations:02d}", "training.json", trained=rows * (prompt + output), steps=steps)
+        yield _Work(f"{folder}/evaluation", **asked | ({} if control.thinks else {"output": 1.0}))  # type: ignore[arg-type]
     if test_problems:
         tested = _tested(workflow) * test_problems
         yield _Work("test", "test.json", tested * evaluation.n, TYPICAL_OUTPUT * evaluation.max_tokens, prompt * tested)
@@ -129,7 +130,7 @@ def _works(workflow: Workflow, problems: int, eval_problems: int, test_problems:
 
 def _tested(workflow: Workflow) -> int:
     """Number of models that the final test asks."""
-    return 2 + (workflow.first_prompter is not None) + workflow.answer_only_baseline
+    return 2 + (workflow.first_prompter is not None) + len(workflow.all_controls)
 
 
 def _reinforces(workflow: Workflow) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from selfimprove.protocols import Prompter
 from selfimprove.records import Checkpoint, GenerationReport, Score, Stage
-from selfimprove.stages.baselines import answer_only_model
+from selfimprove.stages.baselines import control_model
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.storage.files import write_json
@@ -22,8 +22,8 @@ def final_test(context: RunContext, reports: Sequence[GenerationReport]) -> dict
     asked: dict[str, tuple[Checkpoint, Prompter | None]] = {"base": (context.base, None), "champion": (context.here(reports[-1].kept), None)}
     if workflow.first_prompter is not None:
         asked["few_shot"] = context.base, workflow.first_prompter
-    if workflow.answer_only_baseline:
-        asked["answer_only"] = answer_only_model(context, reports), None
+    for control in workflow.all_controls:
+        asked[control.name] = control_model(context, control, reports), None
     scores = {}
     for name, (checkpoint, prompter) in asked.items():
         place = context.run.tested(name, checkpoint.id)

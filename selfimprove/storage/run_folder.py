@@ -34,7 +34,7 @@ class RunFolder:
     workflow.py              the file that defined them; overrides.json: what --set changed
     problems/                train.json, eval.json, test.json
     baselines/few_shot/      evaluation of the base model as it is prompted in generation 1
-    baselines/answer_only/   checkpoint and evaluation
+    baselines/answer_only/   checkpoints and evaluation of a control; others likewise
     test/                    final test of the base model, the champion and the baselines: test.json, and a folder for each
     generation-00/           evaluation of the base model on the bare question
     generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ ledger.parquet report.json difficulty/

@@ -14,13 +14,28 @@ from selfimprove.evaluation.gates import NotWorse
 from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.prompting.hints import Rationalization
-from selfimprove.protocols import Allocator, Gate, Mixture, ProblemSource, Prompter, Reinforcer, Resources, Sampler, Selector, Stop, Trainer, Verifier
+from selfimprove.protocols import (
+    Allocator,
+    Control,
+    Gate,
+    Mixture,
+    ProblemSource,
+    Prompter,
+    Reinforcer,
+    Resources,
+    Sampler,
+    Selector,
+    Stop,
+    Trainer,
+    Verifier,
+)
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.records.numbers import Float, Int, PositiveInt
 from selfimprove.sampling.allocation import ExpectedGain, FixedK
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.selection.contamination import Contamination
+from selfimprove.selection.controls import AnswerOnly
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.preference_pairs import PreferencePairs
 from selfimprove.selection.replay import Replay
@@ -114,6 +129,8 @@ class Workflow:
     overlap: Literal[0, 1] = 0
     """1: each generation from the second on is sampled from the champion before the last, while the generation before it trains, where sampler and
     trainer never share a GPU. Its traces are then one step off-policy unless the last candidate was refused. 0: one after the other."""
+    controls: tuple[Control, ...] = ()
+    """Trainings on other rows for as many steps, evaluated beside the champion: `RandomSelection()`, `ShuffledAnswers()`, or your own."""
     answer_only_baseline: bool = False
     """Whether to train a baseline on the same questions with the answers alone, for the same number of steps, and evaluate it alike."""
     behaviours: Behaviours | None = None
@@ -204,6 +221,18 @@ class Workflow:
             told = f'which {sampler} does not give: set sampler=VLLM(), or {part}(rollouts="trainer") to sample in the training process'
             raise ValueError(f"{part} learns from rollouts of the sampler, {told}")
         return self
+
+    @model_validator(mode="after")
+    def _controls_differ(self) -> Workflow:
+        names = ["few_shot", *(control.name for control in self.all_controls)]
+        if (name := next((name for name in names if names.count(name) > 1), None)) is not None:
+            raise ValueError(f"two baselines are called {name}: give each control a name of its own")
+        return self
+
+    @property
+    def all_controls(self) -> tuple[Control, ...]:
+        """The controls, with the answer-only baseline where it is asked for."""
+        return (*((AnswerOnly(),) if self.answer_only_baseline else ()), *self.controls)
 
     @property
     def verifiers(self) -> VerifierPool:

@@ -103,7 +103,7 @@ def test_control_characters_and_markup_of_a_model_are_not_interpreted(run: Path)
     [
         (["--generation", 7], "generation 7 of .* holds no sampled traces; available: 1, 2"),
         (["--generation", 0, "--from", "sampling"], "generation 0 of .* holds no sampled traces; available: 1, 2"),
-        (["--from", "answer-only"], "holds no traces of the answer-only baseline"),
+        (["--from", "answer-only"], "holds no traces from 'answer-only'; choose sampling"),
         (["--from", "few-shot", "--generation", 1], "--from few-shot is one evaluation of the run; leave out --generation"),
         (["--outcome", "bad"], "there is no outcome 'bad'; choose correct, wrong, unparseable, timeout, crash"),
         (["--problem", "sun-3"], "has no problem 'sun-3'; did you mean sum-"),
