@@ -121,7 +121,7 @@ def run(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, untracked:
         raise UserError("noticed nothing")
 
     monkeypatch.setattr("selfimprove.commands.answer.VLLM", noticed_nothing)
-    monkeypatch.setattr("selfimprove.commands.fork.run_workflow", lambda *_: 0)
+    monkeypatch.setattr("selfimprove.commands.fork.run_workflow", lambda *_, **__: 0)
     monkeypatch.setattr("selfimprove.commands.hub_folders._response_template", lambda *_: None)
     yield Path(shutil.copytree(whole, tmp_path / "run", symlinks=True))
 

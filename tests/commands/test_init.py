@@ -21,7 +21,7 @@ from selfimprove.workflow.files import load_workflow
 
 COMPLETE = """
 source {script}
-for words in 'selfimprove re' 'selfimprove audit run --with ' 'selfimprove check {folder}/mi' 'selfimprove settings w.py --s'; do
+for words in 'selfimprove re' 'selfimprove init --task ' 'selfimprove check {folder}/mi' 'selfimprove settings w.py --s'; do
     IFS=' ' read -ra COMP_WORDS <<< "$words"
     [[ "$words" == *' ' ]] && COMP_WORDS+=('')
     COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMPREPLY=()
@@ -141,7 +141,7 @@ def test_bash_completes_commands_choices_files_and_options(tmp_path: Path, capsy
     (tmp_path / "mine.py").touch()
     code = COMPLETE.format(script=tmp_path / "script", folder=tmp_path)
     completed = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert completed == ["report reverify", "exact math reasoning-gym choice code", str(tmp_path / "mine.py"), "--set"]
+    assert completed == ["report reverify", "sums gsm8k math choice code custom", str(tmp_path / "mine.py"), "--set"]
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
@@ -155,7 +155,7 @@ def test_other_shells_get_every_command(shell: str, capsys: pytest.CaptureFixtur
     ("arguments", "message"),
     [
         (["chek", "x.py"], "there is no 'chek'; did you mean check?"),
-        (["audit", "run", "--with", "maths"], "there is no 'maths'; did you mean math?"),
+        (["init", "--task", "maths"], "there is no 'maths'; did you mean math?"),
         (["xyzzy"], "there is no 'xyzzy'; choose run, fork, check, "),
         (["run"], "the following arguments are required: WORKFLOW.py"),
     ],

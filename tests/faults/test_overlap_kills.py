@@ -133,6 +133,7 @@ def test_on_two_gpus_both_work_at_once_and_neither_kills_nor_ctrl_c_change_anyth
 
     with pytest.raises(KeyboardInterrupt):
         improve(workflow, root, start, progress=striking)
+        pytest.fail(f"nothing interrupted it; struck were {striking.struck}, at {striking.done}")
     assert sorted(striking.struck) == ["driver", "sampler", "trainer"] and striking.both > 10
     assert time.monotonic() - striking.interrupted < 30
     assert not any(thread.name.startswith("sampling-ahead") for thread in threading.enumerate())

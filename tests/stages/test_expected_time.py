@@ -57,7 +57,12 @@ def test_the_quickstart_is_expected_to_take_about_as_long_as_it_took(speeds: dic
 
 def test_a_continued_run_is_expected_to_take_what_is_left(speeds: dict[str, float], quickstart: Workflow, tmp_path: Path, tiny_model: Path) -> None:
     context: Any = SimpleNamespace(
-        workflow=quickstart, run=RunFolder(tmp_path), problems=PROBLEMS, eval_problems=PROBLEMS[:150], base=SimpleNamespace(path=str(tiny_model))
+        workflow=quickstart,
+        run=RunFolder(tmp_path),
+        problems=PROBLEMS,
+        eval_problems=PROBLEMS[:150],
+        test_problems=[],
+        base=SimpleNamespace(path=str(tiny_model)),
     )
     left = [time_left(context)]
     places = ["generation-00/evaluation/score.json", "baselines/few_shot/evaluation/score.json"]
