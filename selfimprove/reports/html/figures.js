@@ -78,7 +78,11 @@ function improvement() {
     return { ...spanned(row, row.pass_at_1, row.interval), hollow: refused, apart: refused, value: true, aside: Object.keys(row.also).length > 0 && row.pass_at_1 < 0.1 };
   });
   const titles = { few_shot: "base, few-shot", answer_only: "answers only" };
-  const rules = Object.entries(run.baseline_details).map(([name, row]) => [row.pass_at_1, titles[name] ?? visible(name.replaceAll("_", " "))]);
+  const rules = new Map();
+  for (const [name, row] of Object.entries(run.baseline_details)) {
+    // Baselines with the same score share a line.
+    rules.set(row.pass_at_1, [...rules.get(row.pass_at_1) ?? [], titles[name] ?? visible(name.replaceAll("_", " "))]);
+  }
   const series = [{ name: "pass@1", colour: "var(--accent)", points }];
   further.forEach((name, n) => series.push({
     name: `by ${visible(name)}`,
@@ -92,7 +96,7 @@ function improvement() {
     place("improvement-how").append(" Dashed: the same answers by further verifiers; a gain that they do not show is one of form.");
     place("improvement").append(legend(series.map((one) => [one.name, one.colour])));
   }
-  lines(place("improvement"), { series, rules: rules.map(([y, name]) => ({ y, name })), ticks: ticks(), across: "generation" });
+  lines(place("improvement"), { series, rules: [...rules].map(([y, names]) => ({ y, name: names.join(", ") })), ticks: ticks(), across: "generation" });
   if (points.some((p) => p.hollow)) place("improvement").append(make("p", { class: "how" }, "Hollow points: candidates that the gate refused."));
 }
 
