@@ -116,7 +116,10 @@ def two_gpus() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("PAUSE", "0.01")
         ray.init(address="local", num_gpus=2, num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # A shell lets its background jobs ignore SIGINT, and then Python installs no handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
+    signal.signal(signal.SIGINT, before)
     ray.shutdown()
 
 
