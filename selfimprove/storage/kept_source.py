@@ -6,14 +6,18 @@ import io
 import json
 import re
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import HIDDEN, is_secret, redact, redact_settings
 
 NOTE = f"# Secrets were left out of this copy: {HIDDEN} stands for each. Put them back and remove this line to use it.\n"
 """Last line of a copy that lacks secrets."""
+
+Position: TypeAlias = tuple[int, int]
+"""Line, from 1, and column, from 0."""
 
 _STRING = re.compile(r"(?P<quote>\w*('''|\"\"\"|'|\"))(?P<text>.*)\2", re.DOTALL)
 
@@ -25,12 +29,17 @@ def source_without_secrets(source: bytes) -> bytes:
     starts = [0]
     for line in io.StringIO(text, newline=""):
         starts.append(starts[-1] + len(line))
-    tokens = list(tokenize.generate_tokens(io.StringIO(text, newline="").readline))
+
+    def place(position: Position) -> int:
+        return starts[position[0] - 1] + position[1]
+
+    found = tokenize.generate_tokens(io.StringIO(text, newline="").readline)
+    tokens = list(_whole_strings(found, lambda start, end: text[place(start) : place(end)]))
     parts, done = [], 0
     for number, token in enumerate(tokens):
         shown = _shown(tokens[max(0, number - 4) : number], token)
         if shown != token.string:
-            begin, end = (starts[row - 1] + column for row, column in (token.start, token.end))
+            begin, end = place(token.start), place(token.end)
             parts += [text[done:begin], shown]
             done = end
     if not parts:
@@ -66,6 +75,21 @@ def with_secrets(file: Path, changes: Sequence[str], given: Sequence[str]) -> li
         if value == HIDDEN and path not in again:
             raise UserError(f"the run was started with a secret --set {path}, which it does not keep: give that --set again")
     return [*(change for change in changes if change.partition("=")[2] != HIDDEN), *given]
+
+
+def _whole_strings(tokens: Iterable[tokenize.TokenInfo], text: Callable[[Position, Position], str]) -> Iterator[tokenize.TokenInfo]:
+    """The tokens with each f-string as one, as Python 3.11 gives them; from 3.12 on its parts are tokens of their own."""
+    opening: list[tokenize.TokenInfo] = []
+    for token in tokens:
+        kind = tokenize.tok_name[token.type]
+        if kind in ("FSTRING_START", "TSTRING_START"):
+            opening.append(token)
+        elif kind in ("FSTRING_END", "TSTRING_END"):
+            first = opening.pop()
+            if not opening:
+                yield tokenize.TokenInfo(tokenize.STRING, text(first.start, token.end), first.start, token.end, first.line)
+        elif not opening:
+            yield token
 
 
 def _shown(before: Sequence[tokenize.TokenInfo], token: tokenize.TokenInfo) -> str:
