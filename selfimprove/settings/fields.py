@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from pydantic.fields import FieldInfo
+
 REQUIRED = dataclasses.MISSING
 """The default of a setting that must be given."""
 WORDS = {int: "int", float: "float", str: "text", bool: "true or false", types.NoneType: "null", Any: "anything", Path: "path"}
@@ -85,7 +87,10 @@ def _limits(extra: Any) -> list[str]:
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    # A default that pydantic is to validate comes in a `Field`.
+    return field.default.default if isinstance(field.default, FieldInfo) else field.default
 
 
 def _meanings(part: type) -> dict[str, str]:
