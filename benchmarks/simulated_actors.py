@@ -122,7 +122,7 @@ class SimulatedCluster:
     def close(self) -> None: ...
 
     def call(self, method: str, *arguments: object) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError("only streams are simulated")
 
     def stream(self, method: str, calls: Iterable[tuple[object, ...] | None], load: Load | None = None) -> Iterator[list[list[Trace]]]:
         """Process every event in order; hand-overs wait until the driver is free."""

@@ -36,7 +36,7 @@ def load_sets(
     needs_reference: bool = True,
     eval_needs_reference: bool = True,
 ) -> ProblemSets:
-    """Load the sets. A number sets so many problems apart from those to learn from, drawn by `seed`.
+    """Load the sets. Where a number is given in place of a source, that many training problems, drawn by `seed`, are set apart.
 
     Args:
         needs_reference: Whether the problems to learn from need reference answers.

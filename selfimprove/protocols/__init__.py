@@ -3,25 +3,20 @@
 from selfimprove.protocols.confinement import Confinement
 from selfimprove.protocols.parts import (
     Allocator,
-    Control,
     Gate,
-    Mixture,
     OpenSampler,
     OpenStepScorer,
-    OpenTrainer,
-    OpenVerifiers,
     ProblemSource,
     Prompter,
     Sampler,
     Selector,
     StepScorer,
     Stop,
-    Trainer,
-    Verifier,
-    Verifiers,
 )
 from selfimprove.protocols.reinforcement import OpenReinforcer, OpenRolloutSampler, Reinforcer
 from selfimprove.protocols.runtime import Cluster, Load, OpenTracker, Progress, Tracker, Worker
+from selfimprove.protocols.training import Control, Mixture, OpenTrainer, Rows, Trainer
+from selfimprove.protocols.verifying import OpenVerifiers, Verifier, Verifiers
 from selfimprove.protocols.worker_part import Resources, WorkerPart
 
 __all__ = [
@@ -44,6 +39,7 @@ __all__ = [
     "Prompter",
     "Reinforcer",
     "Resources",
+    "Rows",
     "Sampler",
     "Selector",
     "StepScorer",

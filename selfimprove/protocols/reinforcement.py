@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from selfimprove.protocols.parts import OpenSampler, OpenTrainer, Verifiers
+from selfimprove.protocols.parts import OpenSampler
+from selfimprove.protocols.training import OpenTrainer
+from selfimprove.protocols.verifying import Verifiers
 from selfimprove.protocols.worker_part import WorkerPart
 from selfimprove.records import Checkpoint, JudgedTrace, Request, Rollout
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from selfimprove.errors import UserError
 from selfimprove.evaluation.paired import contrast
 from selfimprove.records import Problem
+from selfimprove.reports.scores import written
 from selfimprove.settings.paths import contrasts, short
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.safe_text import plain_line
@@ -133,8 +134,7 @@ def tables(found: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]
             run["name"],
             f"{run['base']:.3f}",
             "base" if run["generation"] == 0 else f"{run['generation']} of {run['generations']}",
-            f"{run['pass_at_1']:.3f}",
-            _bounds(*run["interval"]),
+            *written(run),
         ]
         for run in found["runs"]
     ]
@@ -174,7 +174,3 @@ def remarks(found: dict[str, Any]) -> list[str]:
 
 def _ps(found: dict[str, Any]) -> tuple[str, ...]:
     return ("p", "p_holm") if len(found["contrasts"]) > 1 else ("p",)
-
-
-def _bounds(low: float, high: float) -> str:
-    return f"{low:.2f}–{high:.2f}"

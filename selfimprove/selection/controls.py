@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pydantic.dataclasses import dataclass
 
-from selfimprove.protocols import Control
+from selfimprove.protocols import Control, Rows
 from selfimprove.records import AcceptedTrace, Problem
 from selfimprove.seeds import derive_seed
 
@@ -23,13 +23,7 @@ class RandomSelection(Control):
 
     name = "random_selection"
 
-    def rows(
-        self,
-        trained_on: Sequence[AcceptedTrace],
-        sampled: Callable[[int], Sequence[AcceptedTrace]],
-        problems: Mapping[str, Problem],
-        seed: int,
-    ) -> list[AcceptedTrace]:
+    def rows(self, trained_on: Rows, sampled: Callable[[int], Rows], problems: Mapping[str, Problem], seed: int) -> list[AcceptedTrace]:
         """As many sampled traces of each generation as were trained on, without repeats; all of them if there are fewer."""
         wanted, drawn = Counter(row.generation for row in trained_on), list[AcceptedTrace]()
         for generation, count in sorted(wanted.items()):
@@ -47,13 +41,7 @@ class ShuffledAnswers(Control):
 
     name = "shuffled_answers"
 
-    def rows(
-        self,
-        trained_on: Sequence[AcceptedTrace],
-        sampled: Callable[[int], Sequence[AcceptedTrace]],
-        problems: Mapping[str, Problem],
-        seed: int,
-    ) -> list[AcceptedTrace]:
+    def rows(self, trained_on: Rows, sampled: Callable[[int], Rows], problems: Mapping[str, Problem], seed: int) -> list[AcceptedTrace]:
         """The same questions as often, and the same traces. No question keeps a trace of its own, unless one has more than half of the rows."""
         order = list(trained_on)
         random.Random(derive_seed(seed, self.name)).shuffle(order)
@@ -73,13 +61,7 @@ class AnswerOnly(Control):
     name = "answer_only"
     thinks = False
 
-    def rows(
-        self,
-        trained_on: Sequence[AcceptedTrace],
-        sampled: Callable[[int], Sequence[AcceptedTrace]],
-        problems: Mapping[str, Problem],
-        seed: int,
-    ) -> list[AcceptedTrace]:
+    def rows(self, trained_on: Rows, sampled: Callable[[int], Rows], problems: Mapping[str, Problem], seed: int) -> list[AcceptedTrace]:
         """The rows with the reference answer in place of the trace."""
         answers = {name: problem.answer for name, problem in problems.items()}
         return [replace(row, completion=answers[row.problem_id], completion_token_ids=None, origin="answer-only") for row in trained_on]

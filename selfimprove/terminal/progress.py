@@ -58,7 +58,7 @@ class _Stage:
     bar: TaskID | None = None
     last_line: float = field(default_factory=lambda: time.monotonic())
     now: str = "starting"
-    """What is told of it to those who look from elsewhere."""
+    """Its latest line, which other processes read."""
     waiting: bool = False
     """Whether nothing has come since the stage began to wait."""
     since: tuple[float, int, int] | None = None

@@ -44,7 +44,7 @@ class Logged:
     """What a tracker has of a run. The run folder keeps it, so that a continued run goes on there and logs nothing twice."""
 
     place: str
-    """Where in the tracker the run is; it begins anew elsewhere."""
+    """Address of the tracker. At another address the run is logged from its start."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     items: dict[str, str] = field(default_factory=dict)
     """A digest of what was logged, by what it is."""

@@ -29,6 +29,7 @@ function story() {
   if (others.length) text += ` For comparison, ${others.join("; ")}.`;
   if (run.stopped_early) text += ` Stopped early: ${run.stopped_early}.`;
   if (!run.complete) text += " The run is not complete.";
+  else if (!run.test) text += " There was no final test: the evaluation chose the champion and also measures it.";
   place("story").append(text);
   if (grown.length) tiles(base, kept);
 }
