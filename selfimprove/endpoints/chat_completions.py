@@ -117,7 +117,7 @@ class ChatClient:
         address = urlsplit(server.url)
         # Requests to this machine must not go through a proxy.
         transport = DefaultAsyncHttpxClient(event_hooks={"request": [self._take_turn]}, trust_env=not server.local)
-        return AsyncOpenAI(
+        client = AsyncOpenAI(
             base_url=urlunsplit(address._replace(query="")),
             default_query=dict(parse_qsl(address.query)),
             # A server that needs no key takes any.
@@ -126,6 +126,9 @@ class ChatClient:
             timeout=Timeout(server.timeout, connect=min(CONNECT_SECONDS, server.timeout)),
             http_client=transport,
         )
+        # Every request names the operating system. Read now, it is known to a confined process too, which may not open /etc/os-release.
+        client.platform_headers()
+        return client
 
     def _explained(self, problem_id: str, error: OpenAIError) -> UserError:
         """What became of this request, and what to do."""

@@ -63,8 +63,11 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, s
 def test_thoughts_are_shown_beside_their_behaviours_with_answer_and_verdict(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
     status, out, _ = shown(run, "--limit", 2, "--outcome", "wrong")
     assert status == 0 and out.startswith("generation 2: plan confirmation reflection revision conclusion step\n")
-    assert out.count("question     What is") == 2 and out.count("plan         Okay, so I need to add.") == 2 and out.count("  wrong\n") == 2
-    assert out.count("revision     Wait, is it?") == 2 and "answer       -1" in out and "2 traces; there are more (--limit)" in out
+    # The width of a column differs between versions of rich.
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert sum(line.startswith("question What is") for line in lines) == sum(line.endswith(" wrong") for line in lines) == 2
+    assert lines.count("plan Okay, so I need to add.") == lines.count("revision Wait, is it?") == 2
+    assert "answer -1" in lines and "2 traces; there are more (--limit)" in lines
 
 
 def test_json_holds_the_thinking_to_the_letter_and_filters_apply(run: Path, shown: Callable[..., tuple[int, str, str]]) -> None:
