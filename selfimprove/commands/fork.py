@@ -35,13 +35,13 @@ def _fork(options: argparse.Namespace) -> int:
 
     require(options.tracker)
     source = reading(options.source, checkpoints="all")
-    file, changes = source.source(options.set)
-    workflow, module = load_workflow(file, changes)
+    file, changes, beside = source.source(options.set)
+    workflow, modules = load_workflow(file, changes, beside)
     # A run at a URL is shown without the secrets of its address, which the fork needs.
     place = options.source.rstrip("/") if "://" in options.source else source
     with writing(options.run_dir or f"{place}-fork-{options.from_generation}") as run:
         fork(source, run, options.from_generation, describe(workflow))
-        run.keep_source(file, changes)
+        run.keep_source(file, changes, modules[1:])
         told = {
             "source": str(source),
             "run_dir": str(run),
@@ -51,7 +51,7 @@ def _fork(options: argparse.Namespace) -> int:
         }
         if options.only_copy:
             return print_result(told, options, _show_copied)
-        return run_workflow(workflow, module, run, options, opening=_plan(told))
+        return run_workflow(workflow, modules, run, options, opening=_plan(told))
 
 
 def _plan(fork: dict[str, Any]) -> str:

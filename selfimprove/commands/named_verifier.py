@@ -100,10 +100,10 @@ def _module(place: str) -> Any:
     from selfimprove.workflow.files import load_module
 
     file = Path(place) if place.endswith(".py") else None
-    # The process that verifies looks for modules where this one does.
-    sys.path.insert(0, str(file.parent.resolve() if file else Path.cwd()))
     if file:
         return load_module(file)
+    # The process that verifies looks for modules where this one does.
+    sys.path.insert(0, str(Path.cwd()))
     try:
         return importlib.import_module(place)
     except Exception as error:  # Whatever the user's module raises.

@@ -32,5 +32,5 @@ def _reverify(options: argparse.Namespace) -> int:
     if options.verifier:
         return print_result(audited(run, VerifierPool(named_verifier(options.verifier, options.set))), options, show_reverified)
     file = Path(options.workflow) if options.workflow else None
-    workflow, module = load_workflow(*run.source(options.set, file))
-    return print_result(audited(run, workflow.verifiers, [module]), options, show_reverified)
+    workflow, modules = load_workflow(*run.source(options.set, file))
+    return print_result(audited(run, workflow.verifiers, modules), options, show_reverified)

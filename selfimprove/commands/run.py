@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -35,11 +36,11 @@ def _run(options: argparse.Namespace) -> int:
 
     require(options.tracker)
     file = Path(options.workflow)
-    workflow, module = load_workflow(file, options.set)
+    workflow, modules = load_workflow(file, options.set)
     with writing(options.run_dir or runs_folder() / workflow.name) as run:
         run.require_room_for(describe(workflow))
-        run.keep_source(file, options.set)
-        return run_workflow(workflow, module, run, options)
+        run.keep_source(file, options.set, modules[1:])
+        return run_workflow(workflow, modules, run, options)
 
 
 def runs_folder() -> Path:
@@ -48,7 +49,7 @@ def runs_folder() -> Path:
     return Path.home() / "selfimprove-runs" if "working_dir_files" in here.parts else here / "runs"
 
 
-def run_workflow(workflow: Workflow, module: ModuleType, run: RunFolder, options: argparse.Namespace, opening: str = "") -> int:
+def run_workflow(workflow: Workflow, modules: Sequence[ModuleType], run: RunFolder, options: argparse.Namespace, opening: str = "") -> int:
     """Improve the model as the workflow says, show the progress after an `opening` line, and print the table of the run."""
     from selfimprove.cluster.inline import InlineCluster
     from selfimprove.cluster.ray_cluster import RayCluster
@@ -65,7 +66,7 @@ def run_workflow(workflow: Workflow, module: ModuleType, run: RunFolder, options
             progress.say(opening)
 
         def ray_cluster() -> RayCluster:
-            cluster = RayCluster(run.logs, ship=[module])
+            cluster = RayCluster(run.logs, ship=modules)
             # Ray has installed a handler of its own, which ends the process without a word.
             handle_sigterm_like_ctrl_c()
             return cluster

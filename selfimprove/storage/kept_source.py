@@ -59,13 +59,13 @@ def change_without_secrets(change: str) -> str:
     return change if redact_settings({name: value}) == {name: value} else f"{path}={HIDDEN}"
 
 
-def with_secrets(file: Path, changes: Sequence[str], given: Sequence[str]) -> list[str]:
+def with_secrets(files: Iterable[Path], changes: Sequence[str], given: Sequence[str]) -> list[str]:
     """The changes of a run, followed by those that are given now.
 
     Raises:
-        UserError: `file`, or a change that is not given again, lacks a secret.
+        UserError: one of the `files`, or a change that is not given again, lacks a secret.
     """
-    if file.read_bytes().endswith(NOTE.encode()):
+    if file := next((file for file in files if file.read_bytes().endswith(NOTE.encode())), None):
         raise UserError(
             f"{file} was kept without its secrets: put them back where it says {HIDDEN} and remove its last line; "
             f"a workflow that reads them from environment variables (os.environ) needs no such step"

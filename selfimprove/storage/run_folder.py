@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
@@ -22,7 +23,7 @@ from selfimprove.storage.kept_source import change_without_secrets, source_witho
 from selfimprove.storage.lock import LOCK
 from selfimprove.storage.remote.mirror import IDENTITY
 
-FIRST = {"logs", "workflow.py", "overrides.json", LOCK, IDENTITY}
+FIRST = {"logs", "workflow.py", "modules", "overrides.json", LOCK, IDENTITY}
 """Files that may be in the folder before a run begins."""
 
 
@@ -127,23 +128,32 @@ class RunFolder:
         settings: dict[str, Any] = redact_settings(read_settings(file))
         return settings
 
-    def keep_source(self, file: Path, changes: Sequence[str]) -> None:
-        """Keep the workflow's file and the changed settings, without secrets, so that the run can be forked and verified again."""
+    def keep_source(self, file: Path, changes: Sequence[str], modules: Sequence[ModuleType] = ()) -> None:
+        """Keep the workflow's file, the modules that it uses and the changed settings, without secrets, so that it can be forked and verified."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with complete_or_absent(self.root / "workflow.py") as half:
-            half.write_bytes(source_without_secrets(file.read_bytes()))
+        copies = {self.root / "workflow.py": file}
+        for module in modules:
+            used, place = Path(str(module.__file__)), (self.root / "modules").joinpath(*module.__name__.split("."))
+            copies[place / used.name if used.stem == "__init__" else place.with_suffix(".py")] = used
+        for copy, original in copies.items():
+            kept = source_without_secrets(original.read_bytes())
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with complete_or_absent(copy) as half:
+                half.write_bytes(kept)
         write_json(self.root / "overrides.json", [change_without_secrets(change) for change in changes], hashed=False)
 
-    def source(self, given: Sequence[str] = (), other: Path | None = None) -> tuple[Path, list[str]]:
-        """The workflow's file, or an `other` one, and the changed settings, followed by those `given` now.
+    def source(self, given: Sequence[str] = (), other: Path | None = None) -> tuple[Path, list[str], Path | None]:
+        """The workflow's file, or an `other` one, the changed settings, followed by those `given` now, and the folder of the modules that it uses.
 
         Raises:
             UserError: The run was not started from a file, or does not keep a secret that is needed.
         """
-        file = other or self.root / "workflow.py"
-        if not (self.root / "workflow.py").exists():
+        kept, modules = self.root / "workflow.py", self.root / "modules"
+        if not kept.exists():
             raise UserError(f"{self} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified again or measured")
-        return file, with_secrets(file, read_json(self.root / "overrides.json", list[str]), given)
+        files = [other] if other else [kept, *sorted(modules.rglob("*.py"))]
+        changes = with_secrets(files, read_json(self.root / "overrides.json", list[str]), given)
+        return files[0], changes, None if other else modules
 
     def problems(self, name: str) -> list[Problem]:
         """The problems of a set: `train`, `eval`, or `test`, which is empty where the run has no final test."""

@@ -26,12 +26,12 @@ def open_study(run_dir: Path, name: str, start_cluster: Callable[..., Cluster]) 
 
     Args:
         name: name of the study.
-        start_cluster: `RayCluster`, or a function that takes the folder of logs and, as `ship`, the workflow's module.
+        start_cluster: `RayCluster`, or a function that takes the folder of logs and, as `ship`, the workflow's modules.
 
     Raises:
         UserError: the folder holds no run, or the run has no champion yet.
     """
     run = RunFolder(run_dir)
-    workflow, module = load_workflow(*run.source())
-    with capture_output(run.logs / f"{name}.log") as console, closing(start_cluster(run.logs, ship=[module])) as cluster:
+    workflow, modules = load_workflow(*run.source())
+    with capture_output(run.logs / f"{name}.log") as console, closing(start_cluster(run.logs, ship=modules)) as cluster:
         yield of_finished_run(run, workflow, cluster, trackers_of(run.root), TerminalProgress(console)), console

@@ -20,23 +20,28 @@ from selfimprove.workflow.shadowing import require_free_names
 from selfimprove.workflow.workflow import Workflow
 
 
-def load_workflow(file: Path, changes: Sequence[str] = ()) -> tuple[Workflow, ModuleType]:
-    """The workflow that a file defines, with settings changed by path, and its module, which workers need for the parts defined in it.
+def load_workflow(file: Path, changes: Sequence[str] = (), beside: Path | None = None) -> tuple[Workflow, tuple[ModuleType, ...]]:
+    """The workflow that a file defines, with settings changed by path, and the modules that workers cannot import: its own and those it uses.
+
+    Args:
+        file: A Python file.
+        changes: Such as `sampling.n=4`.
+        beside: Folder of the user's modules that the file imports; None for the file's own.
 
     Raises:
         UserError: as `load_module`, or the file defines no `workflow`, or a change does not fit.
     """
-    module = load_module(file)
+    module = load_module(file, beside)
     workflow = getattr(module, "workflow", None)
     if not isinstance(workflow, Workflow):
         raise UserError(f"workflow file {file} defines no `workflow = Workflow(…)`")
     for change in changes:
         workflow = override(workflow, change)
-    return workflow, module
+    return workflow, (module, *_modules_in((beside or file.parent).resolve()))
 
 
-def load_module(file: Path) -> ModuleType:
-    """The module that a user's file defines.
+def load_module(file: Path, beside: Path | None = None) -> ModuleType:
+    """The module that a user's file defines. From now on, modules in its folder, or in `beside`, can be imported.
 
     Raises:
         UserError: there is no such file, a file beside it hides a library, or it does not run; names the line.
@@ -44,6 +49,9 @@ def load_module(file: Path) -> ModuleType:
     if not file.is_file():
         raise UserError(f"workflow file {file} {'is not a file' if file.exists() else 'does not exist'}; give the path of a Python file")
     require_free_names(file.parent, Path.cwd())
+    if (folder := str((beside or file.parent).resolve())) not in sys.path:
+        # Last: a file beside the workflow hides no library that others import.
+        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(f"workflow_{file.stem}", file)
     if spec is None:
         raise UserError(f"workflow file {file} is not a Python file")
@@ -63,6 +71,16 @@ def load_module(file: Path) -> ModuleType:
     except BaseException as error:
         raise UserError(f"{_where(file, error)}: {type(error).__name__}: {explain(error)}{_meant(error)}") from error
     return module
+
+
+def _modules_in(folder: Path) -> list[ModuleType]:
+    """The modules imported from this folder; not those installed in a virtual environment there, nor this package."""
+    found = []
+    for name, module in sorted(sys.modules.items()):
+        file, place = Path(getattr(module, "__file__", None) or "/"), folder.joinpath(*name.split("."))
+        if file in (place.with_suffix(".py"), place / "__init__.py") and name.split(".")[0] != __name__.split(".")[0]:
+            found.append(module)
+    return found
 
 
 def _meant(error: BaseException) -> str:

@@ -60,8 +60,8 @@ with RayCluster(ship=[sys.modules["__main__"]]) as cluster:
         ray_cluster.gpus_of_nodes = lambda: (1.0,)
         told["halves"] = visit(half, one, ["sampler", "trainer", "reward model", "trainer", "sampler"])
 
-workflow, module = load_workflow(Path("workflows/quickstart.py"))
-cluster = RayCluster(ship=[module])
+workflow, modules = load_workflow(Path("workflows/quickstart.py"))
+cluster = RayCluster(ship=modules)
 cluster.expect(roles(workflow))
 for role, (part, *_) in roles(workflow).items():
     cluster.open(role, part)

@@ -69,9 +69,9 @@ def test_a_copy_that_lacks_a_secret_is_not_used_until_it_is_put_back(tmp_path: P
     run.keep_source(file, ["sampling.n=3"])
     with pytest.raises(UserError, match=r"workflow.py was kept without its secrets: put them back where it says \*\*\*"):
         run.source()
-    assert run.source(other=file) == (file, ["sampling.n=3"])
+    assert run.source(other=file) == (file, ["sampling.n=3"], None)
     (run.root / "workflow.py").write_text('api_key = "Zq7"\n')
-    assert run.source(["seed=1"]) == (run.root / "workflow.py", ["sampling.n=3", "seed=1"])
+    assert run.source(["seed=1"]) == (run.root / "workflow.py", ["sampling.n=3", "seed=1"], run.root / "modules")
 
 
 def test_a_secret_set_has_to_be_given_again(tmp_path: Path) -> None:

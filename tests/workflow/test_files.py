@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from selfimprove import UserError
+from selfimprove.storage.run_folder import RunFolder
 from selfimprove.workflow.files import load_workflow
+
+MAKERS = Path(__file__).parents[1] / "makers"
 
 FILE = """
 from pathlib import Path
@@ -24,6 +30,49 @@ def test_a_file_that_changed_within_a_second_and_kept_its_size_is_reloaded(tmp_p
         os.utime(file, (1e9, 1e9))
         assert load_workflow(file)[0].generations == generations
     assert list(tmp_path.iterdir()) == [file], "nothing is left beside the user's file"
+
+
+USING = """
+from pathlib import Path
+from parts_beside import right
+from package_beside.sampling import N
+from toy import toy_workflow
+workflow = toy_workflow(Path("model"), verifier=right, generations=N)
+"""
+FORKED = """
+import sys, pathlib
+sys.path.insert(0, sys.argv[2])
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.workflow.files import load_workflow
+workflow, modules = load_workflow(*RunFolder(pathlib.Path(sys.argv[1])).source())
+print(workflow.generations, sorted(pathlib.Path(module.__file__).relative_to(sys.argv[1]).as_posix() for module in modules))
+"""
+
+
+def test_modules_beside_a_workflow_are_imported_shipped_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    user = tmp_path / "user"
+    (user / "package_beside").mkdir(parents=True)
+    (user / ".venv" / "lib" / "site-packages").mkdir(parents=True)
+    (user / "experiment.py").write_text(USING)
+    (user / "parts_beside.py").write_text("import hidden_deep\ndef right(problem, answer):\n    return answer == problem.answer\n")
+    (user / "package_beside" / "__init__.py").touch()
+    (user / "package_beside" / "sampling.py").write_text("N = 4\n")
+    (user / ".venv" / "lib" / "site-packages" / "hidden_deep.py").touch()
+    sys.path.append(str(user / ".venv" / "lib" / "site-packages"))
+    workflow, modules = load_workflow(user / "experiment.py")
+    assert workflow.generations == 4
+    assert [module.__name__ for module in modules] == ["workflow_experiment", "package_beside", "package_beside.sampling", "parts_beside"]
+
+    run = RunFolder(tmp_path / "run")
+    run.keep_source(user / "experiment.py", [], modules[1:])
+    shutil.rmtree(user / "package_beside")
+    (run.root / "modules" / "hidden_deep.py").touch()
+    told = subprocess.run(
+        [sys.executable, "-c", FORKED, str(run), str(MAKERS)], cwd=tmp_path, text=True, stdout=subprocess.PIPE, timeout=100, check=True
+    ).stdout
+    kept = ["modules/hidden_deep.py", "modules/package_beside/__init__.py", "modules/package_beside/sampling.py", "modules/parts_beside.py"]
+    assert told == f"4 {[*kept, 'workflow.py']}\n"
 
 
 @pytest.mark.parametrize(
