@@ -74,15 +74,16 @@ function lines(element, { series, rules = [], ticks, top = 1, format = percent, 
     }
     for (const [x, text] of ticks) svg.append(shape("text", { x: atX(x), y: height - below + 18, "text-anchor": "middle" }, text));
     svg.append(shape("text", { x: left + (width - left - right) / 2, y: height - 4, "text-anchor": "middle" }, across));
-    for (const rule of rules) {
-      svg.append(shape("line", { class: "rule", x1: left, x2: width - right, y1: atY(rule.y), y2: atY(rule.y) }));
-      svg.append(shape("text", { class: "rule-name", x: width - right, y: atY(rule.y) - 5, "text-anchor": "end" }, rule.name));
-    }
+    for (const rule of rules) svg.append(shape("line", { class: "rule", x1: left, x2: width - right, y1: atY(rule.y), y2: atY(rule.y) }));
     series.forEach((one, number) => {
       // Points at the same place are drawn side by side.
       const shift = series.length > 1 ? (number - (series.length - 1) / 2) * Math.min(6, inset / series.length) : 0;
       plot(svg, one, (x) => atX(x) + shift, atY, format);
     });
+    // Between the last two points where their distance leaves room, over the lines there.
+    const [before, last] = ticks.slice(-2).map(([x]) => atX(x));
+    const at = last - before > 200 ? { x: (before + last) / 2, "text-anchor": "middle" } : { x: width - right, "text-anchor": "end" };
+    for (const rule of rules) svg.append(shape("text", { class: "rule-name", y: atY(rule.y) - 5, ...at }, rule.name));
     holder.replaceChildren(svg);
   });
 }
