@@ -19,6 +19,7 @@ from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import ablate
+from selfimprove.stages.retain import retain
 from selfimprove.stages.train import TOO_LONG, fitting
 from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train_candidate
 from selfimprove.stages.verify_again import verify_again
@@ -74,7 +75,10 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
         verify_again(context, report.candidate.id, folder / "evaluation", f"generation {number}, evaluation")
     else:
         report = _ran_generation(number, past, context.of_generation(number), context.of_generation(number + 1))
-    context.run.set_champion(context.here(report.kept))
+    # A run that is continued reads its generations again: the link and the checkpoints follow the last one.
+    if context.run.report(number + 1) is None:
+        context.run.set_champion(context.here(report.kept))
+        retain(context)
     context.tracker.log_generation(report, folder)
     context.progress.say(f"generation {number}: {report.why}: {report.kept.id} is champion")
     return report

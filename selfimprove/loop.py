@@ -14,6 +14,7 @@ from selfimprove.stages.baselines import measure_control
 from selfimprove.stages.context import RunContext, open_run_context
 from selfimprove.stages.expected_time import time_left
 from selfimprove.stages.final_test import final_test
+from selfimprove.stages.retain import retain
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import duration
 from selfimprove.workflow.workflow import Workflow
@@ -64,6 +65,7 @@ def final_report(context: RunContext, reports: Sequence[GenerationReport]) -> No
     if context.test_problems:
         scores = final_test(context, reports)
         context.tracker.log_figures("test", [({name: score.pass_at_1 for name, score in scores.items()}, 0)], ())
+    retain(context, ended=True)
     page = Path(write_html(context.run)["file"])
     context.progress.say(f"report: {page}")
     context.tracker.log_figures("report", (), (page,))

@@ -13,6 +13,7 @@ from typing import Any
 from selfimprove.checkpoints.chat_template import with_chat_template
 from selfimprove.checkpoints.folders import require_model, tied_head_is_missing
 from selfimprove.checkpoints.hub import download
+from selfimprove.checkpoints.removed import require_not_removed
 from selfimprove.checkpoints.saving import save_checkpoint
 from selfimprove.checkpoints.soundness import require_loadable
 from selfimprove.checkpoints.weights import require_complete
@@ -54,6 +55,7 @@ def _resolve(name: str, served: bool) -> Path:
         if not (ready / "config.json").exists():
             _convert_embedded(ready)
         return ready
+    require_not_removed(Path(name).expanduser().absolute())
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
     folder = Path(name).expanduser().resolve() if looks_local else download(name)
     require_model(folder)

@@ -39,4 +39,6 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
         console.print(Text(plain_text(f"{one['file']} {one['how']}")), soft_wrap=True)
     count = len(found["differs"])
     ends = f"; {count} differ{'s' if count == 1 else ''}" if count else ": nothing differs"
+    for name in found["removed"]:
+        console.print(Text(plain_text(f"{name} was removed by the run (keep_checkpoints)")), soft_wrap=True)
     console.print(Text(f"{found['files']:,} files with {found['bytes'] / 1e6:,.1f} MB agree with their hashes{ends}"), soft_wrap=True)

@@ -90,7 +90,17 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
         # A page gets passed on, so it names no folder of this machine.
         **{
             key: summary[key]
-            for key in ("name", "baselines", "baseline_details", "kept_generation", "complete", "stopped_early", "budget_curve", "test")
+            for key in (
+                "name",
+                "baselines",
+                "baseline_details",
+                "kept_generation",
+                "complete",
+                "stopped_early",
+                "budget_curve",
+                "test",
+                "checkpoints",
+            )
         },
         "generations": [
             {**{key: value for key, value in row.items() if key != "checkpoint"}, "earlier_rows": _earlier_rows(run, row["generation"])}

@@ -17,6 +17,7 @@ from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.reports.scores import at_k, final_test, further, gain, gain_line, test_lines, written
 from selfimprove.storage.files import plain
 from selfimprove.storage.lock import being_written
+from selfimprove.storage.retention import checkpoints_line, retained
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.stopwatch import Stopwatch
 from selfimprove.terminal.progress import PROGRESS
@@ -45,6 +46,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "stopped_early": run.stopped(),
         "at_work": at_work(run),
         "test": final_test(run),
+        "checkpoints": retained(run, reports),
         "budget_curve": plain(run.budget_curves()) or None,
     }
 
@@ -216,6 +218,8 @@ def _footer(summary: dict[str, Any]) -> Text:
         lines.append("evaluation answers without a verdict: " + ", ".join(f"{share:.1%}" for share in undecided))
     if summary["kept"]:
         lines.append(f"kept: generation {summary['kept_generation']}, {summary['kept']}")
+    if found := summary["checkpoints"]:
+        lines.append(checkpoints_line(found))
     if summary["stopped_early"]:
         lines.append(f"stopped early: {summary['stopped_early']}")
     if summary.get("at_work") is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from selfimprove.checkpoints.removed import require_not_removed
 from selfimprove.protocols import Prompter
 from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Problem, Request, Usage
 from selfimprove.sampling.sampling import Sampling, requests_for
@@ -86,6 +87,8 @@ def sample(
     waves = chain([missing] if missing else [], later.after_first(shards) if later else [])
     if first := next(waves, None):
         progress.begin(label or folder.name, len(missing) + (later.most if later else 0))
+        if teacher is None:
+            require_not_removed(Path(checkpoint.path))
         # An endpoint needs no memory here, so the student's engine may stay.
         role = "sampler" if teacher is None or teacher.model else "teacher"
         traces = stream_traces(sampler, checkpoint, chain([first], waves), context.cluster, role, starting=lambda: progress.wait("starting vLLM"))

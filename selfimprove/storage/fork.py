@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.removed import Removed, listed, removed, told
 from selfimprove.errors import UserError
 from selfimprove.settings.paths import differences
 from selfimprove.storage.complete import complete_or_absent
 from selfimprove.storage.hashes import keep_hash, require_folder_unchanged, require_unchanged
+from selfimprove.storage.retention import needed
 from selfimprove.storage.run_folder import RunFolder
 
 SHARED = (
@@ -37,12 +39,14 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
     Files are hard links if both folders are on one disk, copies otherwise. Reports get the new paths of the checkpoints.
 
     Raises:
-        UserError: those generations are not complete or damaged, or `settings` changes a setting that they depend on.
+        UserError: those generations are not complete or damaged, the checkpoint to start from was removed, or `settings` changes a setting that
+            they depend on.
     """
     complete = [report.generation for report in source.reports()]
     if from_generation < 1 or from_generation - 1 not in complete:
         last = f"generations 0 to {complete[-1]} are complete" if complete else "no generation is complete"
         raise UserError(f"cannot fork {source} from generation {from_generation}: {last}")
+    _require_weights(source, from_generation, settings)
     changed = [line for line in differences(source.settings(), settings) if line.split(":")[0].split(".")[0] in SHARED]
     if changed:
         raise UserError(f"a fork shares generations that depend on {changed[0]}; start a new run instead")
@@ -62,6 +66,20 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
                 keep_hash(place, half)
         else:
             _share(file, place)
+
+
+def _require_weights(source: RunFolder, from_generation: int, settings: dict[str, Any]) -> None:
+    """Refuse a fork whose first own generation would start from weights that `keep_checkpoints` removed."""
+    reports = source.reports()
+
+    def missing(first: int) -> Removed | None:
+        # The first generation that the student samples has no earlier champion, see `Workflow.lag`.
+        overlap = settings.get("overlap", 0) if first > (2 if settings.get("teacher") else 1) else 0
+        return next((found for one in needed(reports[:first], overlap) if (found := removed(Path(one.path)))), None)
+
+    if gone := missing(from_generation):
+        possible = [number for number in range(1, len(reports) + 1) if missing(number) is None]
+        raise UserError(f"cannot fork {source} from generation {from_generation}: {told(gone)}; fork from generation {listed(possible, 'or')}")
 
 
 def _shared_files(source: RunFolder, generations: Sequence[int]) -> Iterator[Path]:

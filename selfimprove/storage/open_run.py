@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,19 @@ class RemoteRun(RunFolder):
     def check_store(self) -> None:
         """Raise UserError if the URL could not be written."""
         self._mirror.check()
+
+    def checkpoints(self, number: int) -> dict[Path, int]:
+        """As of a folder, with those that are at the URL alone."""
+        found, inside = super().checkpoints(number), self.generation(number)
+        sizes = Counter[Path]()
+        for name, size in self._mirror.only_there().items():
+            if CHECKPOINT.match(name) and name.startswith(f"{inside.name}/"):
+                sizes[self.root / name.partition("/checkpoint/")[0] / "checkpoint"] += size
+        return {**sizes, **found}
+
+    def forget(self, folder: Path) -> None:
+        """Let a folder that was removed here go at the URL too, once nothing there names it."""
+        self._mirror.forget(folder)
 
 
 @contextmanager

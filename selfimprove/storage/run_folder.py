@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.checkpoints.removed import require_not_removed
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact, redact_settings
 from selfimprove.evaluation.budget_curve import BudgetCurve
@@ -71,6 +72,13 @@ class RunFolder:
         """The folder of one generation."""
         return self.root / f"generation-{number:02d}"
 
+    def checkpoints(self, number: int) -> dict[Path, int]:
+        """The folders of a generation's checkpoints, and the bytes that are free once each is removed. A folder that is a link frees nothing."""
+        return {folder: 0 if folder.is_symlink() else _own_bytes(folder) for folder in sorted(self.generation(number).rglob("checkpoint"))}
+
+    def forget(self, folder: Path) -> None:
+        """Where the run is kept at a URL, let a folder that was removed here go there too; a folder on this machine needs nothing more."""
+
     def baseline(self, name: str) -> Path:
         """The folder of a baseline."""
         return self.root / "baselines" / name
@@ -96,8 +104,9 @@ class RunFolder:
             UserError: The folder holds another run or something that is not a run; the message names the difference.
         """
         if (self.root / "workflow.json").exists():
-            # The same run with more generations, or with further verifiers of its evaluations, is not another run.
-            changed = [line for line in differences(self.settings(), settings) if not line.startswith(("generations:", "also:"))]
+            # The same run with more generations, further verifiers of its evaluations, or fewer checkpoints is not another run.
+            same = ("generations:", "also:", "keep_checkpoints:")
+            changed = [line for line in differences(self.settings(), settings) if not line.startswith(same)]
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
                 raise UserError(f"{self} holds a run of another workflow: {changed[0]}{more}; use another --run-dir")
@@ -207,9 +216,10 @@ class RunFolder:
         """Compare a checkpoint's files with what was written.
 
         Raises:
-            UserError: a file was changed, is missing or was added.
+            UserError: the checkpoint was removed, or a file was changed, is missing or was added.
         """
         folder = Path(checkpoint.path)
+        require_not_removed(folder)
         require_folder_unchanged(folder)
         found = describe_folder(folder, checkpoint.id)
         for what, now, before in (
@@ -273,6 +283,12 @@ class _Problems(dict[str, Problem]):
 
     def __missing__(self, id_: str) -> Problem:
         raise Damaged(f"{self._file} lacks the problem {id_}, which the run has asked; {remedy(self._file)}")
+
+
+def _own_bytes(folder: Path) -> int:
+    """Bytes of the files that have no other name, as those have that a fork shares."""
+    found = (path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(file.st_size for file in found if file.st_nlink == 1)
 
 
 def _plain(problem: Problem) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.checkpoints.hashes import file_hash
+from selfimprove.checkpoints.removed import removed
 from selfimprove.errors import UserError
 from selfimprove.records import Stage
 from selfimprove.records.ranges import Amount
@@ -24,13 +25,15 @@ def verify(run: RunFolder) -> dict[str, Any]:
     """Read every file of a run that has a hash, and the files that have none but must have a form.
 
     Returns:
-        `{"files", "bytes": how much agrees, "differs": [{"file": its path in the run, "how"}, …]}`.
+        `{"files", "bytes": how much agrees, "differs": [{"file": its path in the run, "how"}, …], "removed": folders of checkpoints that the run
+        has removed}`. A removed checkpoint is no difference; one that was put back is compared.
 
     Raises:
         UserError: the folder holds no run, or a run without hashes.
     """
     differs = dict(_forms(run))
     files = size = records = 0
+    gone: list[str] = []
     for folder, names in _folders(run.root):
         inside = folder.relative_to(run.root)
         try:
@@ -39,6 +42,9 @@ def verify(run: RunFolder) -> dict[str, Any]:
             differs[str(inside / SUMS)] = "does not hold hashes"
             continue
         records += bool(known)
+        if removed(folder / "checkpoint"):
+            gone.append(str(inside / "checkpoint"))
+            known = {name: value for name, value in known.items() if not name.startswith("checkpoint/")}
         for name, value in known.items():
             how = _difference(folder / name, value)
             if how:
@@ -49,7 +55,7 @@ def verify(run: RunFolder) -> dict[str, Any]:
             differs[str(inside / name)] = "has no recorded hash"
     if not records:
         raise UserError(f"{run} holds no {SUMS}: there is nothing to compare its files with")
-    return {"files": files, "bytes": size, "differs": [{"file": name, "how": differs[name]} for name in sorted(differs)]}
+    return {"files": files, "bytes": size, "differs": [{"file": name, "how": differs[name]} for name in sorted(differs)], "removed": gone}
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:

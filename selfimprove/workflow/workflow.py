@@ -129,6 +129,9 @@ class Workflow:
     overlap: Literal[0, 1] = 0
     """1: each generation from the second on is sampled from the champion before the last, while the generation before it trains, where sampler and
     trainer never share a GPU. Its traces are then one step off-policy unless the last candidate was refused. 0: one after the other."""
+    keep_checkpoints: Literal["champion", "all"] | PositiveInt = "all"
+    """Generations whose checkpoints stay on disk: all, the champion's alone, or the champion's and those of the last so many. What is not kept goes
+    when the next generation is complete. A run may be continued with another value."""
     controls: tuple[Control, ...] = ()
     """Trainings on other rows for as many steps, evaluated beside the champion: `RandomSelection()`, `ShuffledAnswers()`, or your own."""
     answer_only_baseline: bool = False

@@ -6,6 +6,7 @@ import difflib
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,6 +76,11 @@ class FileStore:
     def remove(self, name: str) -> None:
         """Remove an object."""
         self._files.rm_file(self._path(name))
+
+    def remove_folder(self, name: str) -> None:
+        """Remove all objects of a folder, if there are any."""
+        with suppress(FileNotFoundError):
+            self._files.rm(self._path(name), recursive=True)
 
     def names(self) -> set[str]:
         """Names of the objects and folders at the top."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import uuid
@@ -19,6 +20,7 @@ from selfimprove.storage.remote.file_store import FileStore
 from selfimprove.storage.remote.lease import NOTE, Lease
 from selfimprove.storage.remote.snapshot import Stamp, scan, stable_scan
 
+LOGGER = logging.getLogger(__name__)
 INDEX = "mirror.json"
 """Object that names the files of the run at the URL. It is written last, so that it always describes a state in which the run once was."""
 IDENTITY = ".mirror"
@@ -54,6 +56,9 @@ class Mirror:
         self._index = Index()
         self._unfetched: dict[str, Stamp] = {}
         """Files of the run that stay as they are at the URL, though the folder may not have them."""
+        self._forgotten = set[str]()
+        """Folders whose objects are to be removed, and those that were."""
+        self._removed = set[str]()
         self._sending = threading.Lock()
         self._ended = threading.Event()
         self._failure: Exception | None = None
@@ -90,6 +95,16 @@ class Mirror:
         if folder.is_relative_to(self.folder):
             inside = folder.relative_to(self.folder).as_posix() + "/"
             self._fetch(name for name in self._index.files if name.startswith(inside))
+
+    def only_there(self) -> dict[str, int]:
+        """The files of the run that are at the URL and not in the folder, with their sizes in bytes."""
+        return {name: stamp[0] for name, stamp in self._unfetched.items() if not (self.folder / name).exists()}
+
+    def forget(self, folder: Path) -> None:
+        """Leave a folder that is not there any more out of the run. Its objects go after the index that does not name them is written."""
+        inside = f"{folder.relative_to(self.folder).as_posix()}/"
+        self._unfetched = {name: stamp for name, stamp in self._unfetched.items() if not name.startswith(inside)}
+        self._forgotten.add(inside)
 
     def begin(self) -> None:
         """Become the writer at the URL. Call this before `refresh`, which fetches what the last writer left.
@@ -167,6 +182,7 @@ class Mirror:
                 files |= {f"logs/{name}": stamp for name, stamp in scan(self.folder / "logs")[0].items()}
             index = Index(self._index.writer, self._unfetched | files, links)
             if index == self._index:
+                self._remove_forgotten()
                 return True
             new = [name for name, stamp in files.items() if self._index.files.get(name) != stamp]
             self.store.patiently(self._lease.hold)
@@ -177,7 +193,19 @@ class Mirror:
             self.store.patiently(self._lease.hold)
             self.store.patiently(lambda: self._write_index(index))
             self._index = index
+            self._remove_forgotten()
             return True
+
+    def _remove_forgotten(self) -> None:
+        """Remove the objects of forgotten folders that the index at the URL does not name. A failure is left to the next run of this folder."""
+        for inside in sorted(self._forgotten - self._removed):
+            if not any(name.startswith(inside) for name in self._index.files):
+                self._removed.add(inside)
+                try:
+                    self.store.remove_folder(inside.rstrip("/"))
+                # The file systems have no exception in common.
+                except Exception as error:
+                    LOGGER.warning("%s/%s cannot be removed (%s); the run goes on", self.store, inside, self.store.reason(error))
 
     def _upload(self, name: str) -> None:
         try:
