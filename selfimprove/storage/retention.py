@@ -71,9 +71,14 @@ def _remove(folder: Path, record: Removed) -> None:
     write_json(folder.with_name(RECORD), record)
     half = folder.with_name(HALF_REMOVED)
     _clear(half)
+    _rename(folder, half)
+    _clear(half)
+
+
+def _rename(folder: Path, half: Path) -> None:
+    # A checkpoint that is at a URL alone is not there.
     with suppress(FileNotFoundError):
         folder.rename(half)
-    _clear(half)
 
 
 def _clear(half: Path) -> None:
@@ -100,9 +105,10 @@ def retained(run: RunFolder, reports: Sequence[GenerationReport]) -> dict[str, A
     found = removals(run)
     if not found:
         return None
-    gone = [report.generation for report in reports[1:] if removed(Path(report.candidate.path))]
+    trained = [report for report in reports if report.generation]
+    gone = [report.generation for report in trained if removed(Path(report.candidate.path))]
     return {
-        "kept": [report.generation for report in reports[1:] if report.generation not in gone],
+        "kept": [report.generation for report in trained if report.generation not in gone],
         "removed": gone,
         "removals": [asdict(one) for one in found],
         "bytes": sum(one.bytes for one in found),

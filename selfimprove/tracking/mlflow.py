@@ -81,6 +81,7 @@ class OpenMLflow:
     def log_figures(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
         """Log figures `<name>/<key>` and the files on the parent, whose status stays as it is; nothing is logged if this store does not have it."""
         self._queue.put(f"the figures of {name}", lambda: self._run.log_figures(name, figures, files))
+        self._queue.put("the description", self._run.log_description)
         self._queue.send()
 
     def finish(self, status: str) -> None:

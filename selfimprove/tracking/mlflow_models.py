@@ -74,6 +74,11 @@ class Models:
         if version := self.versions().get(checkpoint.id):
             self.client.set_registered_model_alias(self.registered, CHAMPION, version)
 
+    def note_removal(self, checkpoint: Checkpoint, text: str) -> None:
+        """Tag this checkpoint's version, if it has one: its weights are not on disk any more."""
+        if version := self.versions().get(checkpoint.id):
+            self.client.set_model_version_tag(self.registered, version, "weights", text)
+
     def versions(self) -> dict[str, str]:
         """Version numbers by checkpoint id."""
         found = self.client.search_model_versions(f"name = '{self.registered}'")

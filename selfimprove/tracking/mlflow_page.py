@@ -80,11 +80,15 @@ def label(name: str, folder: str) -> str:
 
 
 def told(
-    reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str, further: Mapping[int, Sequence[FurtherScore]]
+    reports: Sequence[GenerationReport],
+    baselines: Mapping[str, Score],
+    registered: str,
+    further: Mapping[int, Sequence[FurtherScore]],
+    checkpoints: str | None = None,
 ) -> dict[str, str]:
     """What the page of a run says, by tag: the description, and the results alone, since a small window shows tags above the description."""
     tags = {f"result by {legal(name)}" if name else "result": f"pass@1 {text}" for name, text in results(reports, further).items()}
-    return {"mlflow.note.content": description(reports, baselines, registered, further), **tags}
+    return {"mlflow.note.content": description(reports, baselines, registered, further, checkpoints), **tags}
 
 
 def results(reports: Sequence[GenerationReport], further: Mapping[int, Sequence[FurtherScore]]) -> dict[str, str]:
@@ -97,13 +101,18 @@ def results(reports: Sequence[GenerationReport], further: Mapping[int, Sequence[
 
 
 def description(
-    reports: Sequence[GenerationReport], baselines: Mapping[str, Score], registered: str, further: Mapping[int, Sequence[FurtherScore]]
+    reports: Sequence[GenerationReport],
+    baselines: Mapping[str, Score],
+    registered: str,
+    further: Mapping[int, Sequence[FurtherScore]],
+    checkpoints: str | None = None,
 ) -> str:
     """The run as Markdown: a summary line, then a table row for each generation and each baseline.
 
     Args:
         registered: The name of the registered model.
         further: Scores by further verifiers, by generation.
+        checkpoints: Which checkpoints were removed, in words; None where none was.
     """
     last, champion = reports[-1], code(f"models:/{registered}@champion")
     names = list(dict.fromkeys(one.verifier for scores in further.values() for one in scores))
@@ -125,6 +134,8 @@ def description(
         lines.append(_row(str(report.generation or "base"), report.score, *(others.get(name, "") for name in names), *counts, gate))
     for name, score in baselines.items():
         lines.append(_row(words(name.replace("_", " ")), score, *[""] * (len(names) + 3), "baseline"))
+    if checkpoints:
+        lines += ["", f"{words(checkpoints[0].upper() + checkpoints[1:])}."]
     lines += ["", "**Model metrics** shows each figure over generations; the nested runs are the generations."]
     return "\n".join(lines)
 

@@ -10,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from selfimprove.checkpoints.removed import removed
 from selfimprove.errors.redaction import redact
 from selfimprove.records import FurtherScore, GenerationReport, Score, TrainingStep
 from selfimprove.reports.markdown import words
 from selfimprove.storage.further import further_scores
+from selfimprove.storage.retention import checkpoints_line, retained
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.tracking import figures, mlflow_page
@@ -144,8 +146,13 @@ class ParentRun:
         """Put a summary of the run so far on the parent's page."""
         if reports := [self.reports[number] for number in sorted(self.reports)]:
             further = {report.generation: self._further(report) for report in reports}
-            for key, text in mlflow_page.told(reports, self.baselines, self.models.registered, further).items():
+            found = retained(RunFolder(self.folder), reports)
+            line = checkpoints_line(found) if found else None
+            for key, text in mlflow_page.told(reports, self.baselines, self.models.registered, further, line).items():
                 self.client.set_tag(self.parent.info.run_id, key, text)
+            for report in reports:
+                if gone := removed(Path(report.candidate.path)):
+                    self.models.note_removal(report.candidate, f"removed on {gone.when} UTC by keep_checkpoints={gone.keep_checkpoints}")
 
     def _further(self, report: GenerationReport) -> list[FurtherScore]:
         return further_scores(RunFolder(self.folder).generation(report.generation) / "evaluation")

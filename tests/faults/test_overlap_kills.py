@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def overlapped(model: Path, log: Path, size: int = 90, generations: int = 2) -> Workflow:
     parts = {"problems": Sums(size=size), "sampler": NotingSampler(log=str(log)), "trainer": PausingTrainer(gain=0.004)}
-    return toy_workflow(model, overlap=1, generations=generations, answer_only_baseline=False, **parts)
+    return toy_workflow(model, overlap=1, keep_checkpoints="champion", generations=generations, answer_only_baseline=False, **parts)
 
 
 def beside(model: Path, log: Path, root: Path) -> None:

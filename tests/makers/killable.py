@@ -64,7 +64,7 @@ class PausingTrainer(ToyTrainer):
 
 def files_of(root: Path) -> dict[str, bytes]:
     """Every file of a run, except those that hold times or the name of its folder, and except logs."""
-    skipped = {"seconds.json", "report.json", "report.html", "mlflow.json", "sampling.manifest.json", "workflow.json", "workflow.py"}
+    skipped = {"seconds.json", "report.json", "report.html", "mlflow.json", "sampling.manifest.json", "workflow.json", "workflow.py", "removed.json"}
     return {
         str(path.relative_to(root)): path.read_bytes() if path.name != "SHA256SUMS" else sums_without(skipped, path)
         for path in sorted(root.rglob("*"))
