@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ def stray_files(folder: Path) -> list[Path]:
 def tensor_names(folder: Path) -> list[str]:
     """The names of all weights."""
     return [name for file in weight_files(folder) for name, _ in _shapes(file)]
+
+
+def numbers(folder: Path) -> int:
+    """How many numbers the weights are, a head that is tied to the embeddings included where it is written."""
+    return sum(prod(shape) for file in weight_files(folder) for _, shape in _shapes(file))
 
 
 def require_complete(folder: Path) -> None:

@@ -16,6 +16,7 @@ from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
+from selfimprove.commands.disk_room import disk_room
 from selfimprove.commands.finding import Finding
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
 from selfimprove.commands.training_room import gpu_memory, training_room
@@ -38,8 +39,8 @@ from selfimprove.workflow.teacher import Teacher
 from selfimprove.workflow.workflow import Workflow
 
 
-def check(workflow: Workflow) -> dict[str, Any]:
-    """Check problems, references, exemplars, model and prompts, and estimate the cost of a run.
+def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
+    """Check problems, references, exemplars, model and prompts, and estimate the cost of a run. `run_dir` is where its checkpoints would go.
 
     Returns:
         `{"passed": bool, "findings": [{"name", "passed", "detail"}, …], "estimate": {"sampled_tokens", "trained_tokens", "minutes"} or None}`.
@@ -67,6 +68,8 @@ def check(workflow: Workflow) -> dict[str, Any]:
         sets = replace(loaded, training=kept)
     if model is not None:
         findings.append(_model(workflow, model))
+        disk = _attempt("disk", findings, lambda: disk_room(workflow, model, run_dir))
+        findings += [Finding("disk", *disk)] if disk else []
         if isinstance(trainer := workflow.trainer, SFT):
             room = _attempt("memory", findings, lambda: training_room(trainer, model, gpu_memory()))
             findings += [Finding("memory", *room)] if room else []

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from toy import EXEMPLAR, Sums, toy_workflow
 
 from selfimprove import VLLM, Exact, Exemplar, FewShot, LastNumber, MultipleChoice, PlainQuestion, Sampling, Table
 from selfimprove.__main__ import main
+from selfimprove.commands.disk_room import checkpoint_bytes, disk_room
 from selfimprove.commands.findings import check
 from selfimprove.protocols import Confinement
 from selfimprove.records import Message, Outcome, Problem
@@ -56,6 +58,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
         "exemplars",
         "evaluation",
         "model",
+        "disk",
         "gpus",
         "context",
     ]
@@ -92,6 +95,17 @@ def test_what_the_verifier_may_do_is_told(tiny_model: Path, declared: Confinemen
         confinement = declared
 
     assert findings(tiny_model, verifier=Declaring())["confinement"]["detail"] == told
+
+
+def test_checkpoints_that_the_disk_has_no_room_for_fail(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = sum((tiny_model / name).stat().st_size for name in ("model.safetensors", "tokenizer.json"))
+    assert 0.4 * size < checkpoint_bytes(tiny_model) < 1.1 * size
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5 * checkpoint_bytes(tiny_model)))
+    for keep, generations, passes in (("all", 4, True), ("all", 5, False), ("champion", 50, True), (2, 50, True), (4, 50, False)):
+        workflow = toy_workflow(tiny_model, keep_checkpoints=keep, generations=generations)
+        passed, told = disk_room(workflow, tiny_model, str(tmp_path / "new" / "run"))
+        assert passed is passes and told.endswith(f"free in {tmp_path}") is passed
+        assert f"with keep_checkpoints={keep}: " in told and (passed or "free some, or give --run-dir on a larger disk" in told)
 
 
 def test_a_verifier_that_rejects_a_reference_answer_is_found(tiny_model: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,9 @@ from selfimprove.storage.open_run import reading, writing
 from selfimprove.storage.remote import file_store
 from selfimprove.storage.remote.file_store import FileStore
 from selfimprove.storage.remote.snapshot import scan
+from selfimprove.storage.retention import removals
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.verify import verify
 
 TIMES = {"seconds.json", "report.json", "report.html", "mlflow.json"}
 """Files that contain times or paths."""
@@ -189,3 +192,38 @@ def test_a_moved_run_continues_with_its_own_checkpoints(workflow: Workflow, tmp_
     champion = improve(replace(workflow, generations=3), tmp_path / "there", InlineCluster)
     assert Path(champion.path).is_relative_to(tmp_path / "there")
     assert [Path(report.kept.path).is_dir() for report in RunFolder(tmp_path / "there").reports()] == [True] * 4
+
+
+def test_checkpoints_that_are_not_kept_go_at_the_url_too(workflow: Workflow, url: str, machine: Callable[[str], Path]) -> None:
+    def weights() -> list[str]:
+        """The weights of generations that are stored, whether the index names them or not."""
+        files = FileStore(url)._files
+        return sorted(name.rpartition("/generation-")[2][:2] for name in files.find(FileStore(url)._root) if re.search(r"/g.*/checkpoint/.*s$", name))
+
+    workflow = replace(workflow, gate=AlwaysPromote(), answer_only_baseline=False, generations=3)
+    improve(workflow, url, InlineCluster)
+    assert weights() == ["01", "02", "03"]
+    # Another machine has fetched the champion alone.
+    machine("second")
+    champion = improve(replace(workflow, keep_checkpoints=2), url, InlineCluster)
+    assert weights() == ["02", "03"] and Path(champion.path).is_dir()
+    assert [one.bytes > 100 for one in removals(reading(url))] == [True]
+    machine("third")
+    improve(replace(workflow, keep_checkpoints="champion", generations=4), url, InlineCluster)
+    assert weights() == ["04"]
+    machine("fourth")
+    run = reading(url, checkpoints="all")
+    assert verify(run)["differs"] == [] and [path.parent.name for path in run.root.glob("generation-*/checkpoint")] == ["generation-04"]
+
+
+def test_a_store_that_removes_nothing_does_not_end_a_run(
+    workflow: Workflow, url: str, machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("not allowed to delete")
+
+    monkeypatch.setattr(FileStore, "remove_folder", refuse)
+    improve(replace(workflow, gate=AlwaysPromote(), answer_only_baseline=False, keep_checkpoints="champion"), url, InlineCluster)
+    assert "generation-01/checkpoint/ cannot be removed (OSError: not allowed to delete); the run goes on" in caplog.text
+    machine("second")
+    assert verify(reading(url, checkpoints="all"))["differs"] == []

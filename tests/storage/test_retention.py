@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfimprove import UserError
+from toy import ToyPreference, toy_workflow
+
+from selfimprove import PreferencePairs, UserError
 from selfimprove.checkpoints.removed import removed
+from selfimprove.commands.disk_room import checkpoints_at_once
 from selfimprove.records import Checkpoint, GenerationReport, Score
 from selfimprove.storage import retention
 from selfimprove.storage.retention import Keep, needed, remove_checkpoints, retained
@@ -75,6 +78,9 @@ def killing(monkeypatch: pytest.MonkeyPatch, after: int) -> Callable[[], int]:
 def test_no_needed_checkpoint_is_ever_missing(promoted: list[bool], keep: Keep, overlap: int, pairs: bool, kills: list[int]) -> None:
     with tempfile.TemporaryDirectory() as place:
         run = RunFolder(Path(place) / "run")
+        rule = PreferencePairs(trainer=ToyPreference()) if pairs else None
+        parts = {"preference_pairs": rule, "answer_only_baseline": False, "generations": len(promoted)}
+        most = checkpoints_at_once(toy_workflow(run.root, keep_checkpoints=keep, overlap=overlap, **parts))
         reports, kills = [base(run.root)], kills.copy()
 
         def consistent() -> None:
@@ -99,6 +105,7 @@ def test_no_needed_checkpoint_is_ever_missing(promoted: list[bool], keep: Keep, 
 
         for promote in promoted:
             reports.append(trained(run, reports, promote, pairs))
+            assert len(list(run.root.rglob("checkpoint"))) <= most
             consistent()
             remove(ended=False)
             assert Path(reports[-1].candidate.path).is_dir()
