@@ -26,9 +26,9 @@ from selfimprove.storage.retention import removals
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.verify import verify
 
-TIMES = {"seconds.json", "report.json", "report.html", "mlflow.json"}
+TIMES = {"seconds.json", "report.json", "report.html", "mlflow.json", "removed.json"}
 """Files that contain times or paths."""
-COPIES = ("write", "upload", "download")
+COPIES = ("write", "upload", "download", "remove_folder")
 """Methods before which a kill may come."""
 
 
@@ -78,8 +78,8 @@ def reports(run: RunFolder) -> list[GenerationReport]:
 
 @pytest.fixture
 def undisturbed(workflow: Workflow, tmp_path: Path) -> RunFolder:
-    """The same run in a local folder."""
-    improve(workflow, tmp_path / "undisturbed", InlineCluster)
+    """A run that keeps its champion's checkpoint alone, in a local folder."""
+    improve(replace(workflow, gate=AlwaysPromote(), keep_checkpoints="champion"), tmp_path / "undisturbed", InlineCluster)
     return RunFolder(tmp_path / "undisturbed")
 
 
@@ -88,7 +88,7 @@ def test_a_run_killed_before_any_copy_continues_from_an_empty_disk_to_the_same_e
     workflow: Workflow, undisturbed: RunFolder, url: str, machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_store, "PAUSES", ())
-    done, limit = [0], [10**9]
+    workflow, done, limit = replace(workflow, gate=AlwaysPromote(), keep_checkpoints="champion"), [0], [10**9]
 
     def mortal(original: Callable[..., Any]) -> Callable[..., Any]:
         def copy(*arguments: Any, **named: Any) -> Any:

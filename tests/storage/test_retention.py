@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from toy import ToyPreference, toy_workflow
 
 from selfimprove import PreferencePairs, UserError

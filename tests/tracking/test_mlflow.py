@@ -6,12 +6,17 @@ import json
 import pickle
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from selfimprove.checkpoints.removed import Removed
 from selfimprove.protocols import Tracker
 from selfimprove.records import Checkpoint, GenerationCounts, GenerationReport, Score, Stage, TrainingStep
+from selfimprove.storage.files import write_json
+from selfimprove.storage.retention import freed, retained
+from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.mlflow import MLflow
 
 pytestmark = pytest.mark.slow
@@ -101,6 +106,31 @@ def test_a_finished_run_shows_lines_on_the_parent_and_a_child_for_each_generatio
     model = client.get_logged_model(output.model_id)
     assert (model.status, model.params["path"]) == ("READY", "/run/g2")
     assert {metric.key: metric.value for metric in model.metrics}["1_evaluation/pass_at_1"] == pytest.approx(0.2)
+
+
+def test_a_removed_checkpoint_is_told_on_the_page_and_on_its_version(store, tmp_path):
+    uri, client = store
+    reports = [report(0)]
+    for generation in (1, 2):
+        made = replace(report(generation).candidate, path=str(tmp_path / f"generation-0{generation}" / "checkpoint"))
+        reports.append(replace(report(generation), candidate=made, kept=made))
+    Path(reports[2].candidate.path).mkdir(parents=True)
+    tracker = MLflow(uri=uri, experiment="removed").open("removed", SETTINGS, tmp_path)
+    tracker.start()
+    for one in reports:
+        tracker.log_generation(one, tmp_path)
+    # The weights were removed after they were logged, or before: MLflow has none of them.
+    record = Removed(generation=1, after=2, when="2026-11-28 15:04", bytes=270_000_000, keep_checkpoints="champion")
+    write_json(tmp_path / "generation-01" / "removed.json", record)
+    for _ in range(2):
+        tracker.log_figures("checkpoints", freed(retained(RunFolder(tmp_path), reports)), ())
+    tracker.finish("FINISHED")
+    parent = client.get_run(ids(tmp_path)["run_id"])
+    assert points(client, parent.info.run_id, "checkpoints/freed_gb") == [(2, 0.27)]
+    line = r"Checkpoints on disk: generation 2; removed: generation 1, 0.27 GB freed (keep_checkpoints=champion)."
+    assert line in parent.data.tags["mlflow.note.content"].replace("\\", "")
+    versions = client.search_model_versions(f"run_id = '{children(client, tmp_path)[1].info.run_id}'")
+    assert [version.tags["weights"] for version in versions] == ["removed on 2026-11-28 15:04 UTC by keep_checkpoints=champion"]
 
 
 def test_a_continued_run_goes_on_under_the_same_ids_and_logs_nothing_twice(store, tmp_path):
