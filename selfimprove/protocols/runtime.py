@@ -110,7 +110,11 @@ class OpenTracker(Protocol):
         ...
 
     def log_generation(self, report: GenerationReport, folder: Path) -> None:
-        """Log a complete generation; `folder` holds its files."""
+        """Log a complete generation; `folder` holds its files.
+
+        Called again for every generation of a run that is continued. The candidate's weights are there until the next generation is complete, and
+        afterwards where `keep_checkpoints` keeps them.
+        """
         ...
 
     def log_baseline(self, name: str, score: Score) -> None:

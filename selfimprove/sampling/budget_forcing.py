@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.checkpoints.chat_form import ends_of, generation_settings
+from selfimprove.checkpoints.removed import removed
 from selfimprove.errors import UserError
 from selfimprove.records import Request
 from selfimprove.records.budgets import Budget, SwitchPenalty
@@ -110,7 +111,8 @@ def penalty_in(plain: dict[str, Any]) -> SwitchPenalty | None:
 
 def vocabulary_of(model: Any) -> Vocabulary:
     """What forcing needs from the engine's tokenizer; `model` is the engine's model configuration."""
-    return _vocabulary(model.tokenizer, model.model)
+    # The engine may have started with a checkpoint that the run has removed since; those it gets later have the same tokenizer.
+    return _vocabulary(model.model if removed(Path(model.tokenizer)) else model.tokenizer, model.model)
 
 
 def _replayed(model: Any, plain: dict[str, Any], tokens: Sequence[int]) -> Writing:

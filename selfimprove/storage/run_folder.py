@@ -40,6 +40,7 @@ class RunFolder:
     test/                    final test of the base model, the champion and the baselines: test.json, and a folder for each
     generation-00/           evaluation of the base model on the bare question
     generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ ledger.parquet report.json difficulty/
+                             removed.json in place of a checkpoint that was not to be kept
     champion                 → the checkpoint that is kept
     budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's evaluations at many thinking budgets
     process-reward/          labels/ model/ uses/: the champion's process reward model and what it is good for

@@ -7,16 +7,20 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from selfimprove import VLLM, Budget, PlainQuestion, Sampling, SwitchPenalty, UserError
 from selfimprove.checkpoints.folders import describe_folder
+from selfimprove.checkpoints.removed import Removed
 from selfimprove.protocols import OpenSampler
 from selfimprove.records import Checkpoint, Problem, Request, Trace
+from selfimprove.sampling.budget_forcing import vocabulary_of
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.sampling.vllm_engine import ENVIRONMENT
+from selfimprove.storage.files import write_json
 from selfimprove.thinking.thoughts import complete
 from selfimprove.thinking.traces import parse, parsed
 
@@ -158,3 +162,13 @@ def test_an_engine_that_ignores_budgets_is_refused_before_it_samples(sampler: An
         with pytest.raises(UserError, match="does not obey budgets"):
             sampled(sampler, thinking, requests)
     assert len(sampled(sampler, thinking, requests)) == len(requests), "the engine goes on"
+
+
+def test_the_tokenizer_of_a_checkpoint_that_was_removed_is_that_of_the_one_that_is_served(tiny_model: Path, tmp_path: Path) -> None:
+    # The engine of a continued run starts with a champion that goes later.
+    started, served = (Path(shutil.copytree(tiny_model, tmp_path / f"generation-0{number}" / "checkpoint")) for number in (1, 2))
+    before = vocabulary_of(SimpleNamespace(tokenizer=str(started), model=str(started)))
+    shutil.rmtree(started)
+    write_json(started.with_name("removed.json"), Removed(1, 2, "2026-11-28 15:04", 5, "champion"))
+    after = vocabulary_of(SimpleNamespace(tokenizer=str(started), model=str(served)))
+    assert (after.texts, after.ends) == (before.texts, before.ends)
