@@ -60,6 +60,14 @@ def require_not_removed(folder: Path) -> None:
         raise UserError(f"{told(found)}; {left(folder)}")
 
 
+def own_bytes(folder: Path) -> int:
+    """Bytes that are free once a folder is removed. Files that a fork shares have another name and free nothing; neither does a link to a folder."""
+    if folder.is_symlink():
+        return 0
+    found = (path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(file.st_size for file in found if file.st_nlink == 1)
+
+
 def told(found: Removed) -> str:
     """A removal in words."""
     return f"the weights of generation {found.generation} were removed on {found.when} UTC by keep_checkpoints={found.keep_checkpoints}"

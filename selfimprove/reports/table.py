@@ -17,7 +17,7 @@ from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.reports.scores import at_k, final_test, further, gain, gain_line, test_lines, written
 from selfimprove.storage.files import plain
 from selfimprove.storage.lock import being_written
-from selfimprove.storage.retention import checkpoints_line, retained
+from selfimprove.storage.retention import retained
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.stopwatch import Stopwatch
 from selfimprove.terminal.progress import PROGRESS
@@ -219,7 +219,7 @@ def _footer(summary: dict[str, Any]) -> Text:
     if summary["kept"]:
         lines.append(f"kept: generation {summary['kept_generation']}, {summary['kept']}")
     if found := summary["checkpoints"]:
-        lines.append(checkpoints_line(found))
+        lines.append(found["told"])
     if summary["stopped_early"]:
         lines.append(f"stopped early: {summary['stopped_early']}")
     if summary.get("at_work") is not None:

@@ -100,27 +100,26 @@ def retained(run: RunFolder, reports: Sequence[GenerationReport]) -> dict[str, A
 
     Returns:
         `{"kept": generations whose candidates have their weights, "removed": the others, "removals": [{"generation", "after", "when", "bytes",
-        "keep_checkpoints"}, …], "bytes": that were freed}`.
+        "keep_checkpoints"}, …], "bytes": that were freed, "told": this in words}`.
     """
     found = removals(run)
     if not found:
         return None
     trained = [report for report in reports if report.generation]
     gone = [report.generation for report in trained if removed(Path(report.candidate.path))]
+    kept, size = [report.generation for report in trained if report.generation not in gone], sum(one.bytes for one in found)
+    told = f"checkpoints on disk: {_generations(kept)}; removed: {_generations(gone)}, {gigabytes(size)} freed"
     return {
-        "kept": [report.generation for report in trained if report.generation not in gone],
+        "kept": kept,
         "removed": gone,
         "removals": [asdict(one) for one in found],
-        "bytes": sum(one.bytes for one in found),
+        "bytes": size,
+        "told": f"{told} (keep_checkpoints={found[-1].keep_checkpoints})",
     }
 
 
-def checkpoints_line(found: Mapping[str, Any]) -> str:
-    """What `retained` found, in words."""
-    kept = f"generation{'s' if found['kept'][1:] else ''} {listed(found['kept'])}" if found["kept"] else "none"
-    gone = f"generation{'s' if found['removed'][1:] else ''} {listed(found['removed'])}" if found["removed"] else "none of a candidate"
-    setting = found["removals"][-1]["keep_checkpoints"]
-    return f"checkpoints on disk: {kept}; removed: {gone}, {gigabytes(found['bytes'])} freed (keep_checkpoints={setting})"
+def _generations(numbers: list[int]) -> str:
+    return f"generation{'s' if numbers[1:] else ''} {listed(numbers)}" if numbers else "no generation"
 
 
 def freed(found: Mapping[str, Any]) -> list[tuple[dict[str, float], int]]:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
-from selfimprove.checkpoints.removed import require_not_removed
+from selfimprove.checkpoints.removed import own_bytes, require_not_removed
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact, redact_settings
 from selfimprove.evaluation.budget_curve import BudgetCurve
@@ -75,7 +75,7 @@ class RunFolder:
 
     def checkpoints(self, number: int) -> dict[Path, int]:
         """The folders of a generation's checkpoints, and the bytes that are free once each is removed. A folder that is a link frees nothing."""
-        return {folder: 0 if folder.is_symlink() else _own_bytes(folder) for folder in sorted(self.generation(number).rglob("checkpoint"))}
+        return {folder: own_bytes(folder) for folder in sorted(self.generation(number).rglob("checkpoint"))}
 
     def forget(self, folder: Path) -> None:
         """Where the run is kept at a URL, let a folder that was removed here go there too; a folder on this machine needs nothing more."""
@@ -284,12 +284,6 @@ class _Problems(dict[str, Problem]):
 
     def __missing__(self, id_: str) -> Problem:
         raise Damaged(f"{self._file} lacks the problem {id_}, which the run has asked; {remedy(self._file)}")
-
-
-def _own_bytes(folder: Path) -> int:
-    """Bytes of the files that have no other name, as those have that a fork shares."""
-    found = (path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return sum(file.st_size for file in found if file.st_nlink == 1)
 
 
 def _plain(problem: Problem) -> dict[str, Any]:

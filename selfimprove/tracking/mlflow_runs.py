@@ -15,7 +15,7 @@ from selfimprove.errors.redaction import redact
 from selfimprove.records import FurtherScore, GenerationReport, Score, TrainingStep
 from selfimprove.reports.markdown import words
 from selfimprove.storage.further import further_scores
-from selfimprove.storage.retention import checkpoints_line, retained
+from selfimprove.storage.retention import retained
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.tracking import figures, mlflow_page
@@ -147,7 +147,7 @@ class ParentRun:
         if reports := [self.reports[number] for number in sorted(self.reports)]:
             further = {report.generation: self._further(report) for report in reports}
             found = retained(RunFolder(self.folder), reports)
-            line = checkpoints_line(found) if found else None
+            line = found["told"] if found else None
             for key, text in mlflow_page.told(reports, self.baselines, self.models.registered, further, line).items():
                 self.client.set_tag(self.parent.info.run_id, key, text)
             for report in reports:

@@ -160,6 +160,13 @@ class Workflow:
     def _of_a_function(cls, value: Any) -> Any:
         return FunctionVerifier(value) if inspect.isroutine(value) else value
 
+    @field_validator("keep_checkpoints", mode="before")
+    @classmethod
+    def _keeps_some(cls, value: Any) -> Any:
+        if value not in ("champion", "all") and (type(value) is not int or value < 1):
+            raise ValueError('give "champion", "all", or a number of generations from 1 on')
+        return value
+
     @field_validator("also", mode="before")
     @classmethod
     def _also_of_functions(cls, value: Any) -> Any:

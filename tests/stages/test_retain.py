@@ -18,6 +18,7 @@ from selfimprove.__main__ import main
 from selfimprove.protocols import Gate
 from selfimprove.records import Decision, Score
 from selfimprove.reports.table import summarize
+from selfimprove.settings.paths import override
 from selfimprove.storage import retention
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.verify import verify
@@ -164,6 +165,13 @@ def test_a_run_that_is_continued_with_fewer_checkpoints_removes_the_others_and_e
 
 def told_of(run: Path) -> list[str]:
     return [f"{one['file']} {one['how']}" for one in verify(RunFolder(run))["differs"]]
+
+
+@pytest.mark.parametrize("keep", ["champions", "0", "-1", "true", "1.5", "null"])
+def test_another_value_is_refused_in_one_line(keep: str, model: Path) -> None:
+    line = f'--set keep_checkpoints={keep}: keep_checkpoints: Value error, give "champion", "all", or a number of generations from 1 on'
+    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
+        override(small(model), f"keep_checkpoints={keep}")
 
 
 def test_a_run_whose_last_generation_was_taken_away_says_what_it_lacks(model: Path, tmp_path: Path) -> None:

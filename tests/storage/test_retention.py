@@ -142,10 +142,7 @@ def test_what_was_removed_and_what_that_freed_is_told(tmp_path: Path) -> None:
         (2, 3, 0, "champion"),
     ]
     assert retention.freed(found) == [({"removed": 1, "freed_gb": 1e-6}, 2), ({"removed": 2, "freed_gb": 1e-6}, 3)]
-    assert (
-        retention.checkpoints_line(found)
-        == "checkpoints on disk: generation 3; removed: generations 1 and 2, 1,000 bytes freed (keep_checkpoints=champion)"
-    )
+    assert found["told"] == "checkpoints on disk: generation 3; removed: generations 1 and 2, 1,000 bytes freed (keep_checkpoints=champion)"
     with pytest.raises(
         UserError,
         match=r"the weights of generation 1 were removed on 20..-..-.. ..:.. UTC by keep_checkpoints=champion; .*run has those of generation 3",

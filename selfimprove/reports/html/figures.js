@@ -27,8 +27,7 @@ function story() {
   if (examples !== null) others.push(`the base model with the prompt of generation 1 solves ${percent(examples)}`);
   if (answers !== null) others.push(`trained on answers without reasoning, it solves ${percent(answers)}`);
   if (others.length) text += ` For comparison, ${others.join("; ")}.`;
-  if (run.checkpoints) text += ` The weights of ${run.checkpoints.removed.length} of ${done} were removed (keep_checkpoints), which freed ` +
-    `${(run.checkpoints.bytes / 1e9).toFixed(2)}${NBSP}GB.`;
+  if (run.checkpoints) text += ` ${run.checkpoints.told[0].toUpperCase()}${run.checkpoints.told.slice(1)}.`;
   if (run.stopped_early) text += ` Stopped early: ${run.stopped_early}.`;
   if (!run.complete) text += " The run is not complete.";
   else if (!run.test) text += " There was no final test: the evaluation chose the champion and also measures it.";

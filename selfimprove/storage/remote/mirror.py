@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import uuid
@@ -17,10 +16,10 @@ from pydantic import TypeAdapter
 from selfimprove.errors import UserError
 from selfimprove.storage.complete import put_link
 from selfimprove.storage.remote.file_store import FileStore
+from selfimprove.storage.remote.forgotten import Forgotten
 from selfimprove.storage.remote.lease import NOTE, Lease
 from selfimprove.storage.remote.snapshot import Stamp, scan, stable_scan
 
-LOGGER = logging.getLogger(__name__)
 INDEX = "mirror.json"
 """Object that names the files of the run at the URL. It is written last, so that it always describes a state in which the run once was."""
 IDENTITY = ".mirror"
@@ -56,9 +55,7 @@ class Mirror:
         self._index = Index()
         self._unfetched: dict[str, Stamp] = {}
         """Files of the run that stay as they are at the URL, though the folder may not have them."""
-        self._forgotten = set[str]()
-        """Folders whose objects are to be removed, and those that were."""
-        self._removed = set[str]()
+        self._forgotten = Forgotten(store)
         self._sending = threading.Lock()
         self._ended = threading.Event()
         self._failure: Exception | None = None
@@ -182,7 +179,7 @@ class Mirror:
                 files |= {f"logs/{name}": stamp for name, stamp in scan(self.folder / "logs")[0].items()}
             index = Index(self._index.writer, self._unfetched | files, links)
             if index == self._index:
-                self._remove_forgotten()
+                self._forgotten.remove(index.files)
                 return True
             new = [name for name, stamp in files.items() if self._index.files.get(name) != stamp]
             self.store.patiently(self._lease.hold)
@@ -193,19 +190,8 @@ class Mirror:
             self.store.patiently(self._lease.hold)
             self.store.patiently(lambda: self._write_index(index))
             self._index = index
-            self._remove_forgotten()
+            self._forgotten.remove(index.files)
             return True
-
-    def _remove_forgotten(self) -> None:
-        """Remove the objects of forgotten folders that the index at the URL does not name. A failure is left to the next run of this folder."""
-        for inside in sorted(self._forgotten - self._removed):
-            if not any(name.startswith(inside) for name in self._index.files):
-                self._removed.add(inside)
-                try:
-                    self.store.remove_folder(inside.rstrip("/"))
-                # The file systems have no exception in common.
-                except Exception as error:
-                    LOGGER.warning("%s/%s cannot be removed (%s); the run goes on", self.store, inside, self.store.reason(error))
 
     def _upload(self, name: str) -> None:
         try:
