@@ -8,13 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from selfimprove.checkpoints.hashes import file_hash, new_hash, signature
+from selfimprove.checkpoints.removed import GENERATION
 from selfimprove.errors import UserError
 from selfimprove.storage.complete import complete_or_absent
 
 SUMS = "SHA256SUMS"
 """Name of the file, in the format of `sha256sum`: one line for each file, in the order of their names."""
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
-GENERATION = re.compile(r"generation-(\d+)")
 
 
 class Damaged(UserError):

@@ -45,23 +45,21 @@ def remove_checkpoints(run: RunFolder, reports: Sequence[GenerationReport], keep
     Returns:
         A line for each generation whose checkpoints could not be removed.
     """
-    if keep == "all":
-        return []
     last, failures = reports[-1].generation, list[str]()
     stays = {Path(one.path).resolve() for one in needed(reports, overlap)}
-    stays |= {Path(report.candidate.path).resolve() for report in reports if keep != "champion" and report.generation > last - keep}
+    stays |= {Path(report.candidate.path).resolve() for report in reports if isinstance(keep, int) and report.generation > last - keep}
     for number in range(1, last + ended):
         folder = run.generation(number)
         try:
             # What an earlier call began.
             for half in [file.with_name(HALF_REMOVED) for file in folder.rglob(RECORD)]:
                 _clear(half)
-            for checkpoint, size in run.checkpoints(number).items():
+            for checkpoint, size in run.checkpoints(number).items() if keep != "all" else ():
                 if checkpoint.resolve() not in stays:
                     _remove(checkpoint, Removed(number, last, time.strftime("%Y-%m-%d %H:%M", time.gmtime()), size, keep))
         except OSError as error:
             failures.append(f"checkpoints in {folder} cannot be removed ({error.strerror or error}); the run goes on with less room")
-        for gone in [file.with_name("checkpoint") for file in folder.rglob(RECORD)]:
+        for gone in [file.with_name("checkpoint") for file in folder.rglob(RECORD) if keep != "all"]:
             if not gone.exists() and gone.resolve() not in stays:
                 run.forget(gone)
     return failures

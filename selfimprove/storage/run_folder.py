@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
-from selfimprove.checkpoints.removed import own_bytes, require_not_removed
+from selfimprove.checkpoints.removed import GENERATION, own_bytes, require_not_removed
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact, redact_settings
 from selfimprove.evaluation.budget_curve import BudgetCurve
@@ -18,7 +18,7 @@ from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
 from selfimprove.settings.paths import differences
 from selfimprove.storage.complete import complete_or_absent, put_link
 from selfimprove.storage.files import read_json, write_json
-from selfimprove.storage.hashes import GENERATION, Damaged, remedy, require_folder_unchanged
+from selfimprove.storage.hashes import Damaged, remedy, require_folder_unchanged
 from selfimprove.storage.kept_settings import read_settings
 from selfimprove.storage.kept_source import change_without_secrets, source_without_secrets, with_secrets
 from selfimprove.storage.lock import LOCK
