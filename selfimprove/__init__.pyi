@@ -63,6 +63,7 @@ from .verification.mathematical import Mathematical as Mathematical
 from .verification.multiple_choice import MultipleChoice as MultipleChoice
 from .verification.python_tests import PythonTests as PythonTests
 from .verification.reasoning_gym_scorer import ReasoningGymScorer as ReasoningGymScorer
+from .workflow.guard import Guard as Guard
 from .workflow.teacher import Teacher as Teacher
 from .workflow.workflow import Round as Round
 from .workflow.workflow import Workflow as Workflow

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from selfimprove.cluster.hand_over import left_on_gpu
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact
+from selfimprove.evaluation.guards import refusals
 from selfimprove.evaluation.ledger import coverage, entries
-from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, LedgerEntry, Outcome, Stage
+from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, GuardScore, LedgerEntry, Outcome, Score, Stage
 from selfimprove.seeds import derive_seed
 from selfimprove.stages.ahead import sampling_ahead
 from selfimprove.stages.baselines import few_shot
 from selfimprove.stages.collect import OFF_POLICY, Collected, accepted_before, collect, draw
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
+from selfimprove.stages.guards import evaluate_guards
 from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import ablate
@@ -48,6 +50,7 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         # Its libraries load while the sampler's engine starts.
         context.cluster.prepare("trainer", context.of_generation(1).workflow.trainer)
         result = evaluate(context, base, folder / "evaluation", "base model, evaluation")
+        guards = evaluate_guards(context, base, folder, "base model")
     report = GenerationReport(
         generation=0,
         start=base,
@@ -59,7 +62,8 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         outcomes={},
         drops={},
         seconds=watch.seconds,
-        tokens={Stage.EVALUATE: result.tokens},
+        tokens={Stage.EVALUATE: _asked_tokens(result, guards)},
+        guards=guards,
     )
     write_json(folder / "report.json", report)
     return report
@@ -111,6 +115,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     watch.note_left(Stage.TRAIN, left_on_gpu(context.cluster, "trainer"))
     with watch.time(Stage.EVALUATE):
         result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
+        guards = evaluate_guards(context, trained.checkpoint, folder, label, past[0].guards)
     rationalization = collected.rationalized.figures(rows)
     if workflow.rationalization and workflow.rationalization.ablation:
         with watch.time(Stage.ABLATE):
@@ -118,22 +123,28 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "eval", number)]
     write_records(folder / "ledger.parquet", solves, LedgerEntry)
 
-    decision = workflow.gate.decide(before.kept_score, result)
+    decision, refused = workflow.gate.decide(before.kept_score, result), refusals(guards)
+    promote = decision.promote and not refused
     report = GenerationReport(
         generation=number,
         start=champion,
         candidate=trained.checkpoint,
         score=result,
-        kept=trained.checkpoint if decision.promote else champion,
-        kept_score=result if decision.promote else before.kept_score,
-        why=redact(decision.why),
+        kept=trained.checkpoint if promote else champion,
+        kept_score=result if promote else before.kept_score,
+        why=redact("; ".join(filter(None, [decision.why, refused]))),
         counts=_counts(collected, trained, workflow.overlap),
         outcomes=sampled.outcomes,
         drops={**selection.drops, **_too_long(len(assembled) - len(rows), trained.long_pairs)},
         seconds=watch.seconds,
-        tokens={Stage.SAMPLE: sampled.tokens, Stage.TRAIN: trained.steps[-1].tokens, Stage.EVALUATE: result.tokens},
+        tokens={
+            Stage.SAMPLE: sampled.tokens,
+            Stage.TRAIN: trained.steps[-1].tokens,
+            Stage.EVALUATE: result.tokens + sum(one.score.tokens for one in guards.values()),
+        },
         saved_tokens=collected.search.saved if collected.search else None,
         coverage=coverage([report.score for report in past], before.kept_score, result),
+        guards=guards,
         anatomy=collected.anatomy,
         rationalization=rationalization,
         difficulty=prediction.figures(sampled.solves),
@@ -142,6 +153,11 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     )
     write_json(folder / "report.json", report)
     return report
+
+
+def _asked_tokens(score: Score, guards: Mapping[str, GuardScore]) -> int:
+    """Tokens sampled in the evaluation and by the guards."""
+    return score.tokens + sum(one.score.tokens for one in guards.values())
 
 
 def _too_long(rows: int, pairs: int) -> dict[str, int]:

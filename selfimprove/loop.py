@@ -14,9 +14,11 @@ from selfimprove.stages.baselines import measure_control
 from selfimprove.stages.context import RunContext, open_run_context
 from selfimprove.stages.expected_time import time_left
 from selfimprove.stages.final_test import final_test
+from selfimprove.stages.further_prompts import ask_further
 from selfimprove.stages.retain import retain
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import duration
+from selfimprove.tracking.figures import of_prompts
 from selfimprove.workflow.workflow import Workflow
 
 
@@ -59,9 +61,12 @@ def improve(
 
 
 def final_report(context: RunContext, reports: Sequence[GenerationReport]) -> None:
-    """The controls and the final test, where the workflow asks for them, and the run on one HTML page."""
+    """The controls, the further prompts and the final test, where the workflow asks for them, and the run on one HTML page."""
     for control in context.workflow.all_controls:
         context.tracker.log_baseline(control.name, measure_control(context, control, reports))
+    if context.workflow.also_prompters:
+        asked = ask_further(context, reports)
+        context.tracker.log_figures("asked_by", [(of_prompts(asked), 0)], ())
     if context.test_problems:
         scores = final_test(context, reports)
         context.tracker.log_figures("test", [({name: score.pass_at_1 for name, score in scores.items()}, 0)], ())

@@ -34,7 +34,7 @@ SHOWN = 20
 def audit(
     run: RunFolder, pool: VerifierPool | None, cluster: Cluster, labels: Mapping[str, bool] | None = None, sample: int | None = None
 ) -> dict[str, Any]:
-    """Verify the stored traces again, including those of evaluations; the run is not changed.
+    """Verify the stored traces again, including those of evaluations and without those of guards; the run is not changed.
 
     Args:
         pool: The second verifier; None for the stored verdicts themselves.
@@ -88,7 +88,9 @@ def audit(
 
 def _stored(run: RunFolder, chosen: Container[str] | None) -> Iterator[tuple[str, list[Trace], list[Verdict]]]:
     """The stage, the chosen traces and their verdicts of each shard; all traces if none are chosen."""
-    for place in sorted(folder.parent for folder in run.root.glob("**/verdicts")):
+    # Guards have other problems, and verifiers of their own.
+    places = (folder.parent for folder in run.root.glob("**/verdicts") if "guards" not in folder.relative_to(run.root).parts)
+    for place in sorted(places):
         for several in shards(place):
             found = [item for item in several if chosen is None or item.trace.id in chosen]
             if found:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from selfimprove.errors import UserError
 from selfimprove.problems.split import check_problems, question_key, split
@@ -21,11 +21,18 @@ class ProblemSets:
     """Problems that gate every generation."""
     test: Sequence[Problem] = ()
     """Problems that only the final test asks; empty without one."""
+    guards: Mapping[str, Sequence[Problem]] = field(default_factory=dict)
+    """Problems of each guard, by its name."""
 
     @property
     def measured(self) -> list[Problem]:
-        """The problems of the evaluation and of the test, which nothing may be trained on."""
+        """The problems of the evaluation and of the test."""
         return [*self.evaluation, *self.test]
+
+    @property
+    def untrained(self) -> list[Problem]:
+        """The problems that nothing may be trained on: those of the evaluation, of the test and of the guards."""
+        return [*self.measured, *(problem for problems in self.guards.values() for problem in problems)]
 
 
 def load_sets(
@@ -35,12 +42,14 @@ def load_sets(
     seed: int,
     needs_reference: bool = True,
     eval_needs_reference: bool = True,
+    guards: Mapping[str, tuple[ProblemSource, bool]] | None = None,
 ) -> ProblemSets:
     """Load the sets. Where a number is given in place of a source, that many training problems, drawn by `seed`, are set apart.
 
     Args:
         needs_reference: Whether the problems to learn from need reference answers.
         eval_needs_reference: Whether those of the evaluation and of the test do.
+        guards: The source of each guard's problems, by its name, and whether they need reference answers.
 
     Raises:
         UserError: a set is empty, repeats a question, lacks a question or an answer, or two sets share a question.
@@ -60,7 +69,14 @@ def load_sets(
     if test := sets.get("test_problems", []):
         _require_apart(training, "problems", test, "test_problems")
         _require_apart(sets["eval_problems"], "eval_problems", test, "test_problems")
-    return ProblemSets(training, sets["eval_problems"], test)
+    guarded = {}
+    for name, (given_to, needs) in (guards or {}).items():
+        guarded[name], called = list(given_to.load()), f"guards.{name}.problems"
+        check_problems(guarded[name], called, needs)
+        _require_apart(training, "problems", guarded[name], called)
+        # Guards choose the champion, which the test must not have seen chosen.
+        _require_apart(guarded[name], called, test, "test_problems")
+    return ProblemSets(training, sets["eval_problems"], test, guarded)
 
 
 def _require_apart(problems: Sequence[Problem], name: str, measured: Sequence[Problem], measure: str) -> None:

@@ -1,7 +1,19 @@
 """Every record that flows through the loop, in the order they are made; each is flat, frozen and joined to the others by id."""
 
 from selfimprove.records.figures import DifficultyFigures, Estimate, ForecastQuality, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
-from selfimprove.records.generations import Checkpoint, Coverage, Decision, FurtherScore, GenerationReport, LedgerEntry, Score, TrainingStep
+from selfimprove.records.generations import (
+    Checkpoint,
+    Coverage,
+    Decision,
+    FurtherScore,
+    GenerationReport,
+    GuardLoss,
+    GuardScore,
+    LedgerEntry,
+    PromptScores,
+    Score,
+    TrainingStep,
+)
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rollouts import Rollout, RolloutRequest
 from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow
@@ -20,6 +32,8 @@ __all__ = [
     "GenerationCounts",
     "GenerationReport",
     "Grade",
+    "GuardLoss",
+    "GuardScore",
     "JudgedTrace",
     "LabelledTrace",
     "LedgerEntry",
@@ -28,6 +42,7 @@ __all__ = [
     "Pair",
     "Probe",
     "Problem",
+    "PromptScores",
     "RationalizationFigures",
     "ReinforcementPrompt",
     "Request",

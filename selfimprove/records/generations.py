@@ -82,6 +82,47 @@ class FurtherScore:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptScores:
+    """What base model and champion score on the evaluation problems under a further prompt."""
+
+    prompter: str
+    """Its name; a number tells prompters of one class apart."""
+    folder: str
+    """Name of its folder in `further-prompts/`."""
+    base: Score
+    champion: Score
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLoss:
+    """What a candidate lost against the base model on the problems of a guard, paired problem by problem."""
+
+    loss: Finite
+    """Mean over problems of the base model's solve rate minus the candidate's; negative where the candidate gained."""
+    low: Finite
+    """Lower end of the 90 % interval of `loss`: the true one is above it with 95 % confidence."""
+    high: Finite
+    """Upper end of that interval."""
+    p: Share
+    """Probability of at least this loss if the candidate were no worse, one-sided."""
+    test: str
+    """`McNemar exact`, or `paired bootstrap` if a problem has several samples."""
+    margin: Share
+    """Loss that the guard lets pass."""
+    refuses: bool
+    """Whether the guard refuses the candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardScore:
+    """One guard's evaluation of a checkpoint."""
+
+    score: Score
+    loss: GuardLoss | None = None
+    """None for the base model."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A gate's decision on a candidate."""
 
@@ -130,7 +171,7 @@ class GenerationReport:
     """The champion from now on: the candidate or the previous champion."""
     kept_score: Score
     why: str
-    """The gate's reason."""
+    """The reason of the gate, and of each guard that refuses the candidate."""
     outcomes: Mapping[str, Count]
     """Verdicts on the sampled traces, by outcome."""
     drops: Mapping[str, Count]
@@ -138,13 +179,15 @@ class GenerationReport:
     seconds: Mapping[Stage, Amount]
     """Wall time by stage."""
     tokens: Mapping[Stage, Count]
-    """Tokens by stage: sampled, trained on, sampled in the evaluation."""
+    """Tokens by stage: sampled, trained on, sampled in the evaluation and by guards."""
     counts: GenerationCounts | None = None
     """None for the base model, as are the figures below."""
     saved_tokens: int | None = None
     """Tokens that a search saved: by how much the traces it gave up are shorter than the others on average. None without a search."""
     coverage: Coverage | None = None
     """What the candidate's evaluation changed."""
+    guards: Mapping[str, GuardScore] = field(default_factory=dict)
+    """Evaluations of the candidate by the workflow's guards, by name; also of the base model."""
     anatomy: ThinkingFigures | None = None
     """Thoughts and behaviours of the sampled traces."""
     rationalization: RationalizationFigures | None = None

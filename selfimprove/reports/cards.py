@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.records import AcceptedTrace
+from selfimprove.reports.guards import guard_lines, prompt_lines
 from selfimprove.reports.markdown import block, code, words
 from selfimprove.reports.scores import test_lines
 from selfimprove.terminal.safe_text import plain_json, plain_line
@@ -115,6 +116,8 @@ def _common(figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Se
         "further": [words(name) for name in _further(figures)],
         "table": list(_table(figures)),
         "test": list(map(words, test_lines(figures))),
+        "prompts": list(map(words, prompt_lines(figures))),
+        "guards": list(map(words, _guarded(figures))),
         "teacher": code(str(teacher["model"] or sampler.get("model"))) if teacher else None,
         "settings": block(plain_json(settings), "json"),
     }
@@ -123,6 +126,14 @@ def _common(figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Se
 def _further(figures: Mapping[str, Any]) -> list[str]:
     """Names of the further verifiers of the evaluations."""
     return list(dict.fromkeys(name for row in figures["generations"] for name in row["also"]))
+
+
+def _guarded(figures: Mapping[str, Any]) -> Iterator[str]:
+    """What each guard says of the champion; nothing where the base model was kept."""
+    kept = next(row for row in figures["generations"] if row["generation"] == figures["kept_generation"])
+    for line in guard_lines(kept):
+        name = line.split()[1]
+        yield f"{line}; base model {figures['generations'][0]['guards'][name]['pass_at_1']:.3f}, this model {kept['guards'][name]['pass_at_1']:.3f}"
 
 
 def _table(figures: Mapping[str, Any]) -> Iterator[str]:

@@ -100,6 +100,7 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
                 "budget_curve",
                 "test",
                 "checkpoints",
+                "further_prompts",
             )
         },
         "generations": [

@@ -14,6 +14,7 @@ from rich.text import Text
 from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
+from selfimprove.reports.guards import further_prompts, guard_lines, guarded, prompt_lines
 from selfimprove.reports.scores import at_k, final_test, further, gain, gain_line, test_lines, written
 from selfimprove.storage.files import plain
 from selfimprove.storage.lock import being_written
@@ -47,6 +48,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "at_work": at_work(run),
         "test": final_test(run),
         "checkpoints": retained(run, reports),
+        "further_prompts": further_prompts(run),
         "budget_curve": plain(run.budget_curves()) or None,
     }
 
@@ -82,6 +84,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "promoted": report.kept.id == report.candidate.id,
         "why": report.why,
         "coverage": _coverage(report),
+        "guards": guarded(report.guards),
         "anatomy": report.anatomy.figures() if report.anatomy else {},
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "difficulty": report.difficulty.figures() if report.difficulty else {},
@@ -124,6 +127,8 @@ def show(summary: dict[str, Any], console: Console) -> None:
         results.add_row(printable(name.replace("_", "-")), *[""] * len(COUNTS), *written(row), "", style="dim")
         seconds.add_row(printable(name.replace("_", "-")), *_seconds(row, stages), style="dim")
     further: list[Table | Text] = [_further(summary), Text()] if any(row["also"] for row in every) else []
+    if any(row["guards"] for row in summary["generations"]):
+        further += [_guards(summary), Text()]
     console.print(Group(results, Text(), *further, seconds, Text(), _footer(summary)))
     if curves := summary.get("budget_curve"):
         console.print(Text(), budget_report.table(curves))
@@ -138,6 +143,16 @@ def _further(summary: dict[str, Any]) -> Table:
     for name, style, row in named:
         also = [row["also"].get(verifier) for verifier in verifiers]
         table.add_row(printable(name), *(" ".join(written(one)) if one else "" for one in (row, *also)), style=style)
+    return table
+
+
+def _guards(summary: dict[str, Any]) -> Table:
+    """What base model and candidates score on the problems of each guard."""
+    names = dict.fromkeys(name for row in summary["generations"] for name in row["guards"])
+    table = _table("pass@1 by guards", *map(plain_line, names))
+    for row in summary["generations"]:
+        found = [row["guards"].get(name) for name in names]
+        table.add_row(str(row["generation"] or "base"), *(" ".join(written(one)) if one else "" for one in found))
     return table
 
 
@@ -174,12 +189,13 @@ def _rationalization(figures: dict[str, float]) -> Iterator[str]:
 
 
 def _gains(summary: dict[str, Any]) -> str | None:
-    """What base and champion score by each verifier: a gain that only the first one sees is one of form."""
+    """What base and champion score by each verifier and under each prompt: a gain that only the first one sees is one of form."""
     rows = summary["generations"]
     base, kept = rows[0] if rows else None, next((row for row in rows if row["generation"] == summary["kept_generation"]), None)
-    if not (base and kept and base["also"]):
+    if not (base and kept and (base["also"] or summary["further_prompts"])):
         return None
     pairs = {"pass@1": (base, kept), **{f"by {name}": (one, kept["also"][name]) for name, one in base["also"].items() if name in kept["also"]}}
+    pairs |= {f"asked by {name}": (found["base"], found["champion"]) for name, found in summary["further_prompts"].items()}
     told = "; ".join(f"{name} {before['pass_at_1']:.3f} → {after['pass_at_1']:.3f}" for name, (before, after) in pairs.items())
     return f"base → champion: {told}"
 
@@ -194,6 +210,7 @@ def _footer(summary: dict[str, Any]) -> Text:
         if row["most_samples"] > row["samples_per_problem"]:
             samples = f"{row['samples_per_problem']:.1f} samples per problem, at most {row['most_samples']}"
             lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
+        lines += [f"  {line}" for line in guard_lines(row)]
         if "off_policy" in row:
             lines.append(f"  off-policy: {row['off_policy']:,} of {row['accepted']:,} accepted traces are from the champion before the last")
         if anatomy := row.get("anatomy"):
@@ -207,7 +224,7 @@ def _footer(summary: dict[str, Any]) -> Text:
         if spent := row.get("spent"):
             lines.append(f"  the endpoint counted {spent['prompt_tokens']:,} tokens in, {spent['output_tokens']:,} out; cost {spent['cost']:.4g}")
     if also := _gains(summary):
-        lines.append(also)
+        lines += [also, *(f"  {line}" for line in prompt_lines(summary))]
     for name, baseline in summary["baseline_details"].items():
         if found := baseline["champion_gain"]:
             lines.append(f"champion against {name.replace('_', '-')}: {gain_line(found)}")

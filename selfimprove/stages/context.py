@@ -41,6 +41,10 @@ class RunContext:
     """Problems of the evaluation."""
     test_problems: Sequence[Problem] = ()
     """Problems of the final test; empty without one."""
+    guards: Mapping[str, Sequence[Problem]] = field(default_factory=dict)
+    """Problems of the workflow's guards, by name."""
+    verifier_role: str = "verifier"
+    """The role of the workflow's verifier on the cluster."""
     eval_index: EvalIndex | None = None
     """Index of the evaluation's questions, which keeps them out of the training rows; None where nothing is compared."""
     tracker: OpenTracker = field(default_factory=NoTracker)
@@ -100,6 +104,9 @@ def open_run_context(
         if sets.test:
             run.save_problems("test", sets.test)
             counts += f", {len(sets.test)} for the final test"
+        for name, problems in sets.guards.items():
+            run.save_problems(f"guard-{name}", problems)
+            counts += f", {len(problems)} for guard {name}"
         progress.say(f"{'continuing' if continued else 'run'} {workflow.name} in {run}: {counts}")
         told = notes(Path(base.path))
         if isinstance(workflow.sampler, VLLM) and (unseen := unseen_turn_tokens(Path(base.path))):
@@ -107,8 +114,8 @@ def open_run_context(
         for note in told:
             progress.say(f"base model: {note}")
         if dropped := len(sets.training) - len(clean):
-            given = "evaluation or test problems" if sets.test else "evaluation problems"
-            progress.say(f"{dropped} problems are left out: they give {given} away")
+            given = " or ".join(["evaluation", *(["test"] if sets.test else []), *(["guard"] if sets.guards else [])])
+            progress.say(f"{dropped} problems are left out: they give {given} problems away")
         opened = open_trackers(tracker, workflow.name, settings, run.root)
         status, place = "FAILED", cluster()
         try:
@@ -123,6 +130,7 @@ def open_run_context(
                 problems=clean,
                 eval_problems=sets.evaluation,
                 test_problems=sets.test,
+                guards=sets.guards,
                 eval_index=index,
                 tracker=opened,
                 progress=progress,

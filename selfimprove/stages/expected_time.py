@@ -38,13 +38,20 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     drawn = min(workflow.problems_per_generation or len(sets.training), len(sets.training))
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
     samples = drawn * workflow.sampling.n
-    asked = (workflow.generations + 2 + len(workflow.all_controls)) * len(sets.evaluation) + _tested(workflow) * len(sets.test)
+    asked = (workflow.generations + 2 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)) * len(sets.evaluation) + _tested(
+        workflow
+    ) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
     sampled = samples * workflow.generations * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
+    for name, problems in sets.guards.items():
+        guarded = workflow.guards[name].sampling or workflow.eval_sampling
+        sampled += (workflow.generations + 1) * len(problems) * guarded.n * TYPICAL_OUTPUT * guarded.max_tokens
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
     epochs, most = getattr(workflow.trainer, "epochs", 1), _most_rows(workflow, len(sets.training))
     trained = sum(min(samples * generation, most) for generation in range(1, workflow.generations + 1)) * epochs * (prompt + output)
-    seconds = None if _reinforces(workflow) else _seconds(_works(workflow, len(sets.training), len(sets.evaluation), len(sets.test), prompt), model)
+    guards = {name: len(problems) for name, problems in sets.guards.items()}
+    works = _works(workflow, len(sets.training), len(sets.evaluation), len(sets.test), guards, prompt)
+    seconds = None if _reinforces(workflow) else _seconds(works, model)
     return {"sampled_tokens": round(sampled), "trained_tokens": round(trained), "minutes": None if seconds is None else seconds / 60}
 
 
@@ -56,7 +63,8 @@ def time_left(context: RunContext) -> float | None:
         return None
     chats = [list(workflow.prompter.messages(problem)) for problem in context.problems[:MEASURED]]
     lengths = [len(ids) for ids in encode_chats(load_tokenizer(Path(context.base.path)), chats)]
-    works = _works(workflow, len(context.problems), len(context.eval_problems), len(context.test_problems), sum(lengths) / max(len(lengths), 1))
+    guards, prompt = {name: len(problems) for name, problems in context.guards.items()}, sum(lengths) / max(len(lengths), 1)
+    works = _works(workflow, len(context.problems), len(context.eval_problems), len(context.test_problems), guards, prompt)
     left = [one for work in works if (one := work.left(run))]
     return _seconds(left, Path(context.base.path)) if left else 0.0
 
@@ -93,8 +101,8 @@ class _Work:
         return speed.stage + sampling + reading + max(6 * parameters * self.trained / speed.training, self.steps * speed.training_step)
 
 
-def _works(workflow: Workflow, problems: int, eval_problems: int, test_problems: int, prompt: float) -> Iterator[_Work]:
-    """The stages of a run, if traces are accepted as often as is typical."""
+def _works(workflow: Workflow, problems: int, eval_problems: int, test_problems: int, guards: Mapping[str, int], prompt: float) -> Iterator[_Work]:
+    """The stages of a run, if traces are accepted as often as is typical. `guards` holds the number of problems of each."""
     evaluation = workflow.eval_sampling
     asked = {
         "done": "score.json",
@@ -103,6 +111,7 @@ def _works(workflow: Workflow, problems: int, eval_problems: int, test_problems:
         "read": prompt * eval_problems,
     }
     yield _Work("generation-00/evaluation", **asked)  # type: ignore[arg-type]
+    yield from _guarded(workflow, 0, guards, prompt)
     if workflow.first_prompter is not None:
         yield _Work("baselines/few_shot/evaluation", **asked)  # type: ignore[arg-type]
     left, accepted, rows, steps = float(problems), 0.0, 0.0, 0.0
@@ -119,13 +128,24 @@ def _works(workflow: Workflow, problems: int, eval_problems: int, test_problems:
         steps = rows / batch
         yield _Work(folder, "training.json", trained=rows * (prompt + output), steps=steps)
         yield _Work(f"{folder}/evaluation", **asked)  # type: ignore[arg-type]
+        yield from _guarded(workflow, number, guards, prompt)
     for control in workflow.all_controls:
         folder, output = f"baselines/{control.name}", TYPICAL_OUTPUT * workflow.sampling.max_tokens if control.thinks else 0.0
         yield _Work(f"{folder}/generation-{workflow.generations:02d}", "training.json", trained=rows * (prompt + output), steps=steps)
         yield _Work(f"{folder}/evaluation", **asked | ({} if control.thinks else {"output": 1.0}))  # type: ignore[arg-type]
+    if further := 2 * len(workflow.also_prompters) * eval_problems:
+        yield _Work("further-prompts", "scores.json", further * evaluation.n, TYPICAL_OUTPUT * evaluation.max_tokens, prompt * further)
     if test_problems:
         tested = _tested(workflow) * test_problems
         yield _Work("test", "test.json", tested * evaluation.n, TYPICAL_OUTPUT * evaluation.max_tokens, prompt * tested)
+
+
+def _guarded(workflow: Workflow, number: int, guards: Mapping[str, int], prompt: float) -> Iterator[_Work]:
+    """The evaluations of one generation by guards, whose prompts are taken to be as long as the workflow's."""
+    for name, problems in guards.items():
+        sampling = workflow.guards[name].sampling or workflow.eval_sampling
+        folder = f"generation-{number:02d}/guards/{name}"
+        yield _Work(folder, "score.json", problems * sampling.n, TYPICAL_OUTPUT * sampling.max_tokens, prompt * problems)
 
 
 def _tested(workflow: Workflow) -> int:

@@ -95,7 +95,7 @@ def sample(
         if teacher:
             traces = ([teacher.read(trace) for trace in batch] for batch in traces)
         try:
-            for judged in stream_verdicts(workflow.verifiers, problems, traces, context.cluster):
+            for judged in stream_verdicts(workflow.verifiers, problems, traces, context.cluster, context.verifier_role):
                 shards.add(judged)
                 context.run.check_store()
                 correct = sum(item.verdict.outcome is Outcome.CORRECT for item in judged)

@@ -28,6 +28,7 @@ SHARED = (
     "eval_sampling",
     "verifier",
     "contamination",
+    "guards",
     "seed",
 )
 """Settings that every generation depends on: if one of them changes, no generation can be shared."""
@@ -47,7 +48,7 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
         last = f"generations 0 to {complete[-1]} are complete" if complete else "no generation is complete"
         raise UserError(f"cannot fork {source} from generation {from_generation}: {last}")
     _require_weights(source, from_generation, settings)
-    changed = [line for line in differences(source.settings(), settings) if line.split(":")[0].split(".")[0] in SHARED]
+    changed = [line for line in differences(source.settings(), settings) if _depended_on(line.split(":")[0])]
     if changed:
         raise UserError(f"a fork shares generations that depend on {changed[0]}; start a new run instead")
     for number in range(1, from_generation):
@@ -80,6 +81,12 @@ def _require_weights(source: RunFolder, from_generation: int, settings: dict[str
     if gone := missing(from_generation):
         possible = [number for number in range(1, len(reports) + 1) if missing(number) is None]
         raise UserError(f"cannot fork {source} from generation {from_generation}: {told(gone)}; fork from generation {listed(possible, 'or')}")
+
+
+def _depended_on(path: str) -> bool:
+    """Whether every generation depends on the setting; the margin of a guard decides about later candidates alone, as the gate does."""
+    first, *rest = path.split(".")
+    return first in SHARED and not (first == "guards" and rest[1:] == ["margin"])
 
 
 def _shared_files(source: RunFolder, generations: Sequence[int]) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from selfimprove.checkpoints.removed import GENERATION, own_bytes, require_not_r
 from selfimprove.errors import UserError
 from selfimprove.errors.redaction import redact, redact_settings
 from selfimprove.evaluation.budget_curve import BudgetCurve
-from selfimprove.records import Checkpoint, GenerationReport, Problem, Score
+from selfimprove.records import Checkpoint, GenerationReport, Problem, PromptScores, Score
 from selfimprove.settings.paths import differences
 from selfimprove.storage.complete import complete_or_absent, put_link
 from selfimprove.storage.files import read_json, write_json
@@ -34,12 +34,13 @@ class RunFolder:
     ```
     workflow.json            the settings
     workflow.py              the file that defined them; overrides.json: what --set changed
-    problems/                train.json, eval.json, test.json
+    problems/                train.json, eval.json, test.json, guard-<name>.json
     baselines/few_shot/      evaluation of the base model as it is prompted in generation 1
     baselines/answer_only/   checkpoints and evaluation of a control; others likewise
+    further-prompts/         evaluations of the base model and the champion with further prompts: scores.json, and a folder for each prompter
     test/                    final test of the base model, the champion and the baselines: test.json, and a folder for each
     generation-00/           evaluation of the base model on the bare question
-    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ ledger.parquet report.json difficulty/
+    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ guards/ ledger.parquet report.json difficulty/
                              removed.json in place of a checkpoint that was not to be kept
     champion                 → the checkpoint that is kept
     budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's evaluations at many thinking budgets
@@ -94,6 +95,15 @@ class RunFolder:
         return self.test / ("few-shot" if name == "few_shot" else checkpoint_id)
 
     @property
+    def further_prompts(self) -> Path:
+        """The folder of evaluations with further prompts."""
+        return self.root / "further-prompts"
+
+    def asked_further(self, prompter: str, checkpoint_id: str) -> Path:
+        """The folder of one model's evaluation with a further prompt; `prompter` is the name of the prompter's folder."""
+        return self.further_prompts / prompter / checkpoint_id
+
+    @property
     def budget_curve(self) -> Path:
         """The folder of the champion's evaluations at many thinking budgets."""
         return self.root / "budget-curve"
@@ -105,8 +115,8 @@ class RunFolder:
             UserError: The folder holds another run or something that is not a run; the message names the difference.
         """
         if (self.root / "workflow.json").exists():
-            # The same run with more generations, further verifiers of its evaluations, or fewer checkpoints is not another run.
-            same = ("generations:", "also:", "keep_checkpoints:")
+            # The same run with more generations, further verifiers or prompters of its evaluations, or fewer checkpoints is not another run.
+            same = ("generations:", "also:", "also_prompters:", "keep_checkpoints:")
             changed = [line for line in differences(self.settings(), settings) if not line.startswith(same)]
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
@@ -241,6 +251,12 @@ class RunFolder:
         scores = read_json(file, dict[str, Score]) if file.exists() else None
         reports = self.reports()
         return scores if scores and reports and scores["champion"].checkpoint_id == reports[-1].kept.id else None
+
+    def prompt_scores(self) -> list[PromptScores]:
+        """What base model and champion score under further prompts. Empty without any, and before the present champion was asked."""
+        file, reports = self.further_prompts / "scores.json", self.reports()
+        scores = read_json(file, list[PromptScores]) if file.exists() and reports else []
+        return [one for one in scores if one.champion.checkpoint_id == reports[-1].kept.id]
 
     def budget_curves(self) -> list[BudgetCurve]:
         """The curves of `budget-curve/`, one for each method; empty without any."""

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from selfimprove.records import FurtherScore, GenerationReport, Score, TrainingStep
+from selfimprove.records import FurtherScore, GenerationReport, GuardScore, PromptScores, Score, TrainingStep
 from selfimprove.thinking.behaviours import Behaviour
 
 TRAINING = "0_training"
 """Section of the training curve, so that it comes first on the page of a generation; a run has none."""
 EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS = "1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"
+GUARDS = "guards"
 """Sections of figures: the part before the slash. Pages sort by name, so these come first and in this order."""
 
 _OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, f"{behaviour.value}_share")}
@@ -22,12 +23,12 @@ _OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, 
 def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures. The part before the slash is the section of the page that shows them.
 
-    `1_evaluation/…` is the candidate's score, `champion/pass_at_1` the score of the checkpoint that was kept. `2_traces/accepted_share` is accepted
+    `1_evaluation/…` is the candidate's score, `guards/…` its scores by guards, `champion/pass_at_1` the score of the checkpoint that was kept. `2_traces/accepted_share` is accepted
     over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and `4_behaviours/…` describe the thoughts in the
     sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` problems that were asked again with a hint,
     `difficulty/…` how well solve rates were predicted, `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an endpoint counted.
     """
-    figures = of_score(report.score)
+    figures = of_score(report.score) | of_guards(report.guards)
     thinking = report.anatomy.figures() if report.anatomy else {}
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
     for section, values in (
@@ -100,7 +101,7 @@ def over_generations(reports: Mapping[int, GenerationReport], number: int) -> di
 
 def telling(figures: Mapping[str, float], known: Iterable[str] = ()) -> dict[str, float]:
     """The figures that are worth a chart: scores, what is not 0, and those `known` not to have been 0 before."""
-    scores, seen = (f"{EVALUATION}/pass_at", "champion/"), set(known)
+    scores, seen = (f"{EVALUATION}/pass_at", "champion/", f"{GUARDS}/"), set(known)
     return {key: value for key, value in figures.items() if value or key in seen or key.startswith(scores)}
 
 
@@ -112,6 +113,20 @@ def of_baseline(name: str, score: Score) -> dict[str, float]:
     """`baseline/<name>`, the baseline's pass@1, and the bounds of its interval (`_low`, `_high`)."""
     key = f"baseline/{legal(name)}"
     return {key: score.pass_at_1, **_bounds(key, score.interval)}
+
+
+def of_guards(guards: Mapping[str, GuardScore]) -> dict[str, float]:
+    """`guards/<name>`: pass@1 on each guard's problems, with its interval (`_low`, `_high`), and `guards/<name>_loss` against the base model."""
+    found: dict[str, float] = {}
+    for name, one in guards.items():
+        key = f"{GUARDS}/{legal(name)}"
+        found |= {key: one.score.pass_at_1, **_bounds(key, one.score.interval), **({f"{key}_loss": one.loss.loss} if one.loss else {})}
+    return found
+
+
+def of_prompts(scores: Iterable[PromptScores]) -> dict[str, float]:
+    """`<prompter>_<base or champion>`: pass@1 of each under each further prompt."""
+    return {f"{legal(one.prompter)}_{which}": getattr(one, which).pass_at_1 for one in scores for which in ("base", "champion")}
 
 
 def of_step(step: TrainingStep) -> dict[str, float]:

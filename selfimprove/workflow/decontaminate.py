@@ -1,4 +1,4 @@
-"""The problems to learn from, without those that give a problem of the evaluation or of the test away."""
+"""The problems to learn from, without those that give a problem of the evaluation, of the test or of a guard away."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from selfimprove.workflow.workflow import Workflow
 
 
 def decontaminated(workflow: Workflow, sets: ProblemSets) -> tuple[list[Problem], EvalIndex | None]:
-    """The problems to learn from that give no problem of the evaluation or the test away, and the index that they were looked up in.
+    """The problems to learn from that give no problem of the evaluation, the test or a guard away, and the index that they were looked up in.
 
     The index is None where the workflow compares nothing.
 
@@ -19,7 +19,7 @@ def decontaminated(workflow: Workflow, sets: ProblemSets) -> tuple[list[Problem]
     """
     if workflow.contamination is None:
         return list(sets.training), None
-    index = EvalIndex(workflow.contamination, sets.measured)
+    index = EvalIndex(workflow.contamination, sets.untrained)
     clean = index.clean_problems(sets.training)
     if not clean:
         problem = sets.training[0]

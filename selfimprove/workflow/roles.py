@@ -24,6 +24,7 @@ def roles(workflow: Workflow) -> dict[str, list[WorkerPart]]:
         "teacher": [teacher.sampler] if teacher and not teacher.model else [],
         "verifier": [workflow.verifiers],
         **{role: [pool] for role, pool in further_roles(workflow)},
+        **{guard_role(name): [VerifierPool(guard.verifier, workflow.verifier_deadline)] for name, guard in workflow.guards.items()},
     }
     found = {role: [part for part in several if part is not None] for role, several in parts.items()}
     return {role: several for role, several in found.items() if several}
@@ -32,3 +33,8 @@ def roles(workflow: Workflow) -> dict[str, list[WorkerPart]]:
 def further_roles(workflow: Workflow) -> list[tuple[str, VerifierPool]]:
     """The further verifiers, each in a role of its own, so that they and the workflow's verifier stay open beside each other."""
     return [(f"also-{further_name(pool.verifier.name)}", pool) for pool in workflow.further_verifiers]
+
+
+def guard_role(name: str) -> str:
+    """The role of a guard's verifier, which stays open beside the others."""
+    return f"guard-{name}"

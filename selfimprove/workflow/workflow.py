@@ -45,6 +45,7 @@ from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import ThinkingProbe
 from selfimprove.verification.function_verifier import FunctionVerifier
 from selfimprove.verification.pool import VerifierPool
+from selfimprove.workflow.guard import Guard
 from selfimprove.workflow.teacher import Teacher
 
 
@@ -86,6 +87,12 @@ class Workflow:
     also: tuple[Verifier, ...] = ()
     """Further verifiers of the evaluations' traces, such as `(LastNumber(),)`: a gain of form alone shows, since a lenient one credits the base model
     too. They change neither training nor the gate, so a run may be continued with others; what is missing is then judged."""
+    also_prompters: tuple[Prompter, ...] = ()
+    """Further prompts for the evaluation problems, such as `(ZeroShot(),)`, put to the base model and the final champion: a gain that holds under one
+    prompt alone is one of form. They change neither training nor the gate, so a run may be continued with others."""
+    guards: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Guard] = field(default_factory=dict)
+    """Guards against forgetting, by name: `{"sorting": Guard(problems=…, verifier=…)}`. The gate also refuses a candidate that has lost more than a
+    guard's margin against the base model."""
     base_model: str = "smollm2-135m-instruct"
     """A Hugging Face id, a local folder, or the embedded model."""
     chat_template: dict[str, Any] = field(default_factory=dict)
@@ -173,6 +180,11 @@ class Workflow:
         several = value if isinstance(value, (list, tuple)) else (value,)
         return tuple(FunctionVerifier(one) if inspect.isroutine(one) else no_class(one) for one in several)
 
+    @field_validator("also_prompters", mode="before")
+    @classmethod
+    def _several_prompters(cls, value: Any) -> Any:
+        return tuple(map(no_class, value if isinstance(value, (list, tuple)) else (value,)))
+
     @model_validator(mode="after")
     def _further_verifiers_differ(self) -> Workflow:
         names = [further_name(verifier.name) for verifier in self.also]
@@ -188,7 +200,7 @@ class Workflow:
 
     @model_validator(mode="after")
     def _predicts(self) -> Workflow:
-        decodings = [self.sampling, self.eval_sampling, *(one.sampling for one in self.rounds if one.sampling)]
+        decodings = [self.sampling, self.eval_sampling, *(one.sampling for one in (*self.rounds, *self.guards.values()) if one.sampling)]
         if self.difficulty is None and any(isinstance(one.budget, BudgetByDifficulty) for one in decodings):
             raise ValueError("a budget by difficulty needs predictions: set difficulty=DifficultyModel()")
         return self
@@ -264,9 +276,10 @@ class Workflow:
         return verified or self.answer_only_baseline or self.rationalization is not None
 
     @property
-    def sets(self) -> tuple[ProblemSource, ProblemSource | int, ProblemSource | int | None, int, bool, bool]:
+    def sets(self) -> tuple[ProblemSource, ProblemSource | int, ProblemSource | int | None, int, bool, bool, dict[str, tuple[ProblemSource, bool]]]:
         """The arguments of `problems.sets.load_sets`."""
-        return self.problems, self.eval_problems, self.test_problems, self.seed, self.needs_reference, self.verifier.needs_reference
+        guards = {name: (guard.problems, guard.verifier.needs_reference) for name, guard in self.guards.items()}
+        return self.problems, self.eval_problems, self.test_problems, self.seed, self.needs_reference, self.verifier.needs_reference, guards
 
     def of_generation(self, number: int) -> Workflow:
         """The workflow with the settings of this generation's round."""

@@ -22,6 +22,9 @@ function story() {
     const [before, after] = [base, kept].map((row) => row.also[name]);
     if (before && after) text += ` By the verifier ${visible(name)}, the same answers went from ${percent(before.pass_at_1)} to ${percent(after.pass_at_1)}.`;
   }
+  for (const [name, found] of Object.entries(run.further_prompts)) {
+    text += ` Asked by ${visible(name)}, pass@1 went from ${percent(found.base.pass_at_1)} to ${percent(found.champion.pass_at_1)}.`;
+  }
   const [examples, answers] = [run.baselines.few_shot, run.baselines.answer_only];
   const others = [];
   if (examples !== null) others.push(`the base model with the prompt of generation 1 solves ${percent(examples)}`);
@@ -64,6 +67,8 @@ function tiles(base, kept) {
     ["pass@1 of the champion", percent(kept.pass_at_1), `${percent(kept.interval[0])} to ${percent(kept.interval[1])}; base ${percent(base.pass_at_1)}`],
     ...further.filter((name) => base.also[name] && kept.also[name]).map((name) => [`by ${visible(name)}`, percent(kept.also[name].pass_at_1),
       `${kept.also[name].interval.map(percent).join(" to ")}; base ${percent(base.also[name].pass_at_1)}`]),
+    ...Object.entries(run.further_prompts).map(([name, found]) => [`asked by ${visible(name)}`, percent(found.champion.pass_at_1),
+      `${found.champion.interval.map(percent).join(" to ")}; base ${percent(found.base.pass_at_1)}`]),
     ["champion", kept === base ? "base" : `generation ${kept.generation}`, `of ${grown.length}`],
     ["traces accepted", count(accepted), sampled ? `${percent(accepted / sampled)} of ${count(sampled)} sampled` : "no traces were sampled"],
     ["time", seconds < 5400 ? `${(seconds / 60).toFixed(1)}${NBSP}min` : `${(seconds / 3600).toFixed(1)}${NBSP}h`, "all stages of all generations"],
@@ -116,6 +121,28 @@ function wide() {
   place("wide").append(legend(series.map((one) => [one.name, one.colour])));
   const ks = Array.from({ length: Math.floor(Math.log2(most)) + 1 }, (_, n) => [n, String(2 ** n)]);
   lines(place("wide"), { series, ticks: ks, across: "samples k" });
+}
+
+function guards() {
+  const names = [...new Set(run.generations.flatMap((row) => Object.keys(row.guards)))];
+  if (!names.length) return;
+  place("guarded").hidden = false;
+  const series = names.map((name, n) => ({
+    name: visible(name),
+    colour: ["var(--accent)", "var(--warm)", "var(--plan)", "var(--revision)"][n % 4],
+    dashed: n > 3,
+    points: run.generations.filter((row) => row.guards[name]).map((row) => {
+      const one = row.guards[name];
+      return { ...spanned(row, one.pass_at_1, one.interval), hollow: one.loss?.refuses };
+    }),
+  }));
+  place("guards").append(legend(series.map((one) => [one.name, one.colour])));
+  lines(place("guards"), { series, ticks: ticks(), across: "generation", height: 230 });
+  const points = (share) => (100 * share).toFixed(1);
+  const lost = grown.flatMap((row) => Object.entries(row.guards).filter(([, one]) => one.loss).map(([name, { loss }]) => [String(row.generation), visible(name),
+    `${points(loss.loss)} (${points(loss.low)} to ${points(loss.high)})`, points(loss.margin), `${loss.p.toPrecision(2)} (${loss.test})`, loss.refuses ? "refused" : ""]));
+  if (lost.length) place("guards").append(make("div", { class: "wide", style: { marginTop: "14px" } },
+    table(["generation", "guard", `points lost against the base (90${NBSP}% interval)`, "margin", "p", ""], lost)));
 }
 
 function funnel() {
@@ -222,4 +249,4 @@ function figures() {
 }
 
 story();
-if (run.generations.length) [example, improvement, wide, funnel, lengths, behaviours, thinking, budget, figures].forEach((draw) => draw());
+if (run.generations.length) [example, improvement, wide, guards, funnel, lengths, behaviours, thinking, budget, figures].forEach((draw) => draw());
