@@ -18,6 +18,7 @@ from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
 from selfimprove.commands.disk_room import disk_room
 from selfimprove.commands.finding import Finding
+from selfimprove.commands.guard_findings import guard_findings
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
 from selfimprove.commands.training_room import gpu_memory, training_room
 from selfimprove.commands.verifier_findings import further_findings, verifier_findings
@@ -54,15 +55,16 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
         loaded = sets
         clean = _attempt("contamination", findings, lambda: decontaminated(workflow, loaded)[0])
         kept, measured = loaded.training if clean is None else clean, loaded.measured
-        tested = f", {len(loaded.test)} for the final test" if loaded.test else ""
-        detail = (
-            f"{len(kept)} for training, {len(loaded.evaluation)} for evaluation{tested}; no question is in {'two sets' if loaded.test else 'both'}"
-        )
+        others = f", {len(loaded.test)} for the final test" if loaded.test else ""
+        others += "".join(f", {len(problems)} for guard {name}" for name, problems in loaded.guards.items())
+        shared = "two sets" if others else "both"
+        detail = f"{len(kept)} for training, {len(loaded.evaluation)} for evaluation{others}; no question is in {shared}"
         if dropped := len(loaded.training) - len(kept):
-            detail += f"; contamination leaves out {dropped} others, which give evaluation problems away"
+            detail += f"; contamination leaves out {dropped} others, which give {'guard or ' if loaded.guards else ''}evaluation problems away"
         findings.append(Finding("problems", True, detail))
         findings += verifier_findings(workflow, kept, measured)
         findings += further_findings(workflow, measured)
+        findings += guard_findings(workflow, loaded.guards)
         findings += option_findings(workflow, [*kept, *measured])
         findings.append(_evaluation(loaded.evaluation))
         sets = replace(loaded, training=kept)
@@ -157,11 +159,12 @@ def _vllm(workflow: Workflow) -> list[Finding]:
         require_vllm()
     except UserError as error:
         return [Finding("sampler", False, str(error))]
-    if not any(one.extra for one in (workflow.sampling, workflow.eval_sampling)):
+    samplings = [workflow.sampling, workflow.eval_sampling, *(guard.sampling for guard in workflow.guards.values() if guard.sampling)]
+    if not any(one.extra for one in samplings):
         return []
     os.environ.update(workflow.sampler.environment())
     try:
-        for sampling in (workflow.sampling, workflow.eval_sampling):
+        for sampling in samplings:
             require_known(sampling.extra)
     except UserError as error:
         return [Finding("sampling", False, str(error))]

@@ -24,7 +24,7 @@ from selfimprove.workflow.workflow import Workflow
 def option_findings(workflow: Workflow, problems: Sequence[Problem]) -> Iterator[Finding]:
     """Whether the model sees the options of problems that have some."""
     if any(options_of(problem) for problem in problems):
-        hidden = hidden_options([*filter(None, [workflow.first_prompter]), workflow.prompter], problems)
+        hidden = hidden_options([*filter(None, [workflow.first_prompter]), workflow.prompter, *workflow.also_prompters], problems)
         yield Finding(
             "options",
             hidden is None,
@@ -46,7 +46,7 @@ def thinking_findings(prompter: FewShot, model: Path, problem: Problem) -> Itera
 
 
 def prompt_lengths(workflow: Workflow, model: Path, sets: ProblemSets) -> Lengths:
-    """The prompts of the stages `first` (generation 1), `sample` and `evaluation`."""
+    """The prompts of the stages `first` (generation 1), `sample` and `evaluation`, of each guard (`guard <name>`) and of further prompts (`also`)."""
     tokenizer = load_tokenizer(model)
 
     def lengths(prompter: Prompter, problems: Iterable[Problem]) -> list[tuple[int, str]]:
@@ -58,6 +58,8 @@ def prompt_lengths(workflow: Workflow, model: Path, sets: ProblemSets) -> Length
         "first": lengths(first, sets.training),
         "sample": lengths(workflow.prompter, sets.training),
         "evaluation": lengths(workflow.prompter, sets.measured) + lengths(first, sets.measured),
+        **{f"guard {name}": lengths(guard.prompter or workflow.prompter, sets.guards[name]) for name, guard in workflow.guards.items()},
+        **({"also": [one for prompter in workflow.also_prompters for one in lengths(prompter, sets.evaluation)]} if workflow.also_prompters else {}),
     }
 
 
@@ -67,8 +69,10 @@ def context_finding(workflow: Workflow, model: Path, lengths: Lengths) -> Findin
     if (wanted := _beyond_the_model(workflow, model)) is not None:
         own = model_context(model)
         return Finding("context", False, f"sampler.engine.max_model_len={wanted} exceeds the model's own context of {own}; lower it, or leave it out")
-    for stage, decoding in (("first", workflow.sampling), ("sample", workflow.sampling), ("evaluation", workflow.eval_sampling)):
-        longest, problem = max(lengths[stage])
+    guarded = {f"guard {name}": guard.sampling for name, guard in workflow.guards.items()}
+    for stage, prompts in lengths.items():
+        decoding = workflow.sampling if stage in ("first", "sample") else guarded.get(stage) or workflow.eval_sampling
+        longest, problem = max(prompts)
         if longest + decoding.max_tokens > context:
             detail = f"problem {problem}: {longest} prompt tokens and up to {decoding.max_tokens} output tokens exceed the context of {context}"
             return Finding("context", False, detail)

@@ -15,7 +15,7 @@ from selfimprove.records import Outcome, Problem
 from selfimprove.records.delimiters import Delimiters
 from selfimprove.thinking.traces import parse
 from selfimprove.verification.nonsense import SAMPLE, Guess, accepted_guesses
-from selfimprove.verification.pool import OpenVerifierPool
+from selfimprove.verification.pool import OpenVerifierPool, VerifierPool
 from selfimprove.verification.reference_check import rejected_references
 from selfimprove.verification.report import Report
 from selfimprove.workflow.workflow import Workflow
@@ -47,22 +47,24 @@ def verifier_findings(workflow: Workflow, problems: Sequence[Problem], eval_prob
 def further_findings(workflow: Workflow, eval_problems: Sequence[Problem]) -> Iterator[Finding]:
     """Whether each further verifier loads and accepts the reference answers of the evaluation problems."""
     for pool in workflow.further_verifiers:
-        name = f"also {pool.verifier.name}"
-        try:
-            opened = pool.open()
-        except UserError as error:
-            yield Finding(name, False, str(error))
-            continue
-        try:
-            answered = [problem for problem in eval_problems if problem.answer]
-            tried = _tried(pool.verifier, answered)
-            found = _references(pool.verifier.name, rejected_references(opened, tried), len(tried), len(answered))
-            remedy = "" if found.passed else "; it does not fit these problems: remove it from also"
-            yield Finding(name, found.passed, f"{found.detail}{remedy}")
-        except Unavailable as error:
-            yield Finding(name, False, str(error))
-        finally:
-            opened.close()
+        yield fitting_finding(f"also {pool.verifier.name}", pool, eval_problems, "remove it from also")
+
+
+def fitting_finding(name: str, pool: VerifierPool, problems: Sequence[Problem], remedy: str) -> Finding:
+    """Whether a verifier loads and accepts the reference answers of these problems; `remedy` says what to change if it does not."""
+    try:
+        opened = pool.open()
+    except UserError as error:
+        return Finding(name, False, str(error))
+    try:
+        answered = [problem for problem in problems if problem.answer]
+        tried = _tried(pool.verifier, answered)
+        found = _references(pool.verifier.name, rejected_references(opened, tried), len(tried), len(answered))
+        return Finding(name, found.passed, found.detail if found.passed else f"{found.detail}; it does not fit these problems: {remedy}")
+    except Unavailable as error:
+        return Finding(name, False, str(error))
+    finally:
+        opened.close()
 
 
 def _tried(verifier: Verifier, answered: Sequence[Problem]) -> Sequence[Problem]:

@@ -23,10 +23,10 @@ def measure_loss(base: Score, candidate: Score, margin: float, seed: int = 0) ->
 
 
 def loss_in_words(name: str, loss: GuardLoss) -> str:
-    """`guard sorting lost 0.08 (0.03 to 0.13) of margin 0.05; McNemar exact p = 0.002`; the interval is that of 90 %."""
+    """`guard sorting lost 0.080 (0.030 to 0.130) of margin 0.05, p = 0.002`; the interval is that of 90 %."""
     if loss.loss < 0:
         return f"guard {name} gained {-loss.loss:.3f} ({-loss.high:.3f} to {-loss.low:.3f})"
-    return f"guard {name} lost {loss.loss:.3f} ({loss.low:.3f} to {loss.high:.3f}) of margin {loss.margin:g}; {loss.test} p = {loss.p:.2g}"
+    return f"guard {name} lost {loss.loss:.3f} ({loss.low:.3f} to {loss.high:.3f}) of margin {loss.margin:g}, p = {loss.p:.2g}"
 
 
 def refusals(guards: Mapping[str, GuardScore]) -> str | None:

@@ -27,11 +27,10 @@ def guarded(guards: Mapping[str, GuardScore]) -> dict[str, Any]:
 
 
 def guard_lines(row: Mapping[str, Any]) -> Iterator[str]:
-    """What each guard says of a candidate."""
+    """What each guard that does not refuse a candidate says of it; the gate's reason names the others."""
     for name, one in row["guards"].items():
-        if one["loss"]:
-            loss = GuardLoss(**one["loss"])
-            yield f"{loss_in_words(name, loss)}{': refused' if loss.refuses else ''}"
+        if one["loss"] and not one["loss"]["refuses"]:
+            yield loss_in_words(name, GuardLoss(**one["loss"]))
 
 
 def further_prompts(run: RunFolder) -> dict[str, Any]:

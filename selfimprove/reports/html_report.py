@@ -100,13 +100,13 @@ def write_html(run: RunFolder, file: Path | None = None) -> dict[str, Any]:
                 "budget_curve",
                 "test",
                 "checkpoints",
-                "further_prompts",
             )
         },
         "generations": [
             {**{key: value for key, value in row.items() if key != "checkpoint"}, "earlier_rows": _earlier_rows(run, row["generation"])}
             for row in summary["generations"]
         ],
+        "further_prompts": summary["further_prompts"],
         "base_model": PurePath(settings["base_model"]).name,
         "eval_problems": len(run.problems("eval")),
         "ledger": _ledger(run, asked),

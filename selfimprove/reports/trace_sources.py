@@ -1,4 +1,4 @@
-"""Which stage's traces are read: a generation's, an evaluation's or a baseline's."""
+"""Which stage's traces are read: a generation's, an evaluation's, a guard's or a baseline's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from selfimprove.errors import UserError
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import holds_traces
 
-SAMPLING, EVALUATION = "sampling", "evaluation"
+SAMPLING, EVALUATION, GUARD = "sampling", "evaluation", "guard-"
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class TraceSource:
     """A stage whose traces are read."""
 
     source: str
-    """`sampling`, `evaluation`, or the name of a baseline with dashes."""
+    """`sampling`, `evaluation`, `guard-<name>`, or the name of a baseline with dashes."""
     generation: int | None
     """None for a baseline."""
     folder: Path
     problems: str
-    """The set that it asked: `train` or `eval`."""
+    """The set that it asked: `train`, `eval` or `guard-<name>`."""
 
 
 def choose(run: RunFolder, source: str | None, generation: int | None) -> TraceSource:
@@ -31,12 +31,17 @@ def choose(run: RunFolder, source: str | None, generation: int | None) -> TraceS
     Raises:
         UserError: There is no such stage, or it has written no traces yet.
     """
+    guards = [f"{GUARD}{name}" for name in run.settings().get("guards") or {}]
+    if source in guards:
+        folders = {one: run.generation(one) / "guards" / source.removeprefix(GUARD) for one in run.generations()}
+        number = _number(run, generation, folders, source)
+        return TraceSource(source, number, folders[number], source)
     if source not in (None, SAMPLING, EVALUATION):
         if generation is not None:
             raise UserError(f"--from {source} is one evaluation of the run; leave out --generation")
         baselines = {one.parent.name.replace("_", "-"): one for one in sorted(run.root.glob("baselines/*/evaluation")) if holds_traces(one)}
         if (folder := baselines.get(source)) is None:
-            raise UserError(f"{run} holds no traces from {source!r}; choose {', '.join((SAMPLING, EVALUATION, *baselines))}")
+            raise UserError(f"{run} holds no traces from {source!r}; choose {', '.join((SAMPLING, EVALUATION, *guards, *baselines))}")
         return TraceSource(source, None, folder, "eval")
     if source == EVALUATION or (source is None and generation == 0):
         number = _number(run, generation, {one: run.generation(one) / "evaluation" for one in run.generations()}, "evaluation")

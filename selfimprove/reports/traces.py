@@ -136,7 +136,7 @@ def show_traces(found: dict[str, Any], console: Console) -> None:
     """Print the traces one below the other, after a legend of the colours."""
     legend = Text(" ").join(Text(behaviour.value, style) for behaviour, style in STYLES.items())
     of_generation = "" if found["generation"] is None else f"generation {found['generation']}"
-    stage = "" if found["from"] == SAMPLING else "evaluation" if of_generation else f"{found['from']} baseline"
+    stage = "" if found["from"] == SAMPLING else found["from"] if of_generation else f"{found['from']} baseline"
     name = ", ".join(filter(None, (of_generation, stage, "" if found["complete"] else "so far")))
     console.print(Text.assemble(f"{name}: ", legend))
     for trace in found["traces"]:

@@ -84,8 +84,10 @@ def override(part: T, assignment: str) -> T:
 
 def _replace(part: Any, path: list[str], value: Any, assignment: str) -> Any:
     name, rest = path[0], path[1:]
+    if isinstance(part, Mapping) and rest and name not in part:
+        raise UserError(f"--set {assignment}: there is no {name!r} to change; {_nearest(part, name)}")
     if isinstance(part, Mapping):
-        return {**part, name: _replace(part[name], rest, value, assignment) if rest and name in part else value}
+        return {**part, name: _replace(part[name], rest, value, assignment) if rest else value}
     if isinstance(part, tuple) and name.isdigit() and 0 < int(name) <= len(part):
         place = int(name) - 1
         return (*part[:place], _replace(part[place], rest, value, assignment) if rest else value, *part[place + 1 :])

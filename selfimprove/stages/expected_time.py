@@ -38,9 +38,8 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     drawn = min(workflow.problems_per_generation or len(sets.training), len(sets.training))
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
     samples = drawn * workflow.sampling.n
-    asked = (workflow.generations + 2 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)) * len(sets.evaluation) + _tested(
-        workflow
-    ) * len(sets.test)
+    evaluated = workflow.generations + 2 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
+    asked = evaluated * len(sets.evaluation) + _tested(workflow) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
     sampled = samples * workflow.generations * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     for name, problems in sets.guards.items():

@@ -27,12 +27,10 @@ def ask_further(context: RunContext, reports: Sequence[GenerationReport]) -> lis
         with watch.time(Stage.EVALUATE):
             return evaluate(context, checkpoint, place, label, prompter=prompter, name=f"{checkpoint.id}-{folder}")
 
+    named, champion = list(_named(context.workflow.also_prompters)), context.here(reports[-1].kept)
     # All of one model before the other is loaded.
-    base, champion = (
-        [asked(one, *named) for named in _named(context.workflow.also_prompters)] for one in (context.base, context.here(reports[-1].kept))
-    )
-    names = [(name, folder) for name, folder, _ in _named(context.workflow.also_prompters)]
-    scores = [PromptScores(*named, *both) for named, *both in zip(names, base, champion, strict=True)]
+    before, after = ([asked(checkpoint, *one) for one in named] for checkpoint in (context.base, champion))
+    scores = [PromptScores(name, folder, *both) for (name, folder, _), *both in zip(named, before, after, strict=True)]
     write_json(run.further_prompts / "scores.json", scores)
     return scores
 

@@ -23,10 +23,11 @@ _OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, 
 def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures. The part before the slash is the section of the page that shows them.
 
-    `1_evaluation/…` is the candidate's score, `guards/…` its scores by guards, `champion/pass_at_1` the score of the checkpoint that was kept. `2_traces/accepted_share` is accepted
-    over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and `4_behaviours/…` describe the thoughts in the
-    sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` problems that were asked again with a hint,
-    `difficulty/…` how well solve rates were predicted, `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an endpoint counted.
+    `1_evaluation/…` is the candidate's score, `guards/…` its scores by guards, `champion/pass_at_1` the score of the checkpoint that was kept.
+    `2_traces/accepted_share` is accepted over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and
+    `4_behaviours/…` describe the thoughts in the sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` problems
+    that were asked again with a hint, `difficulty/…` how well solve rates were predicted, `gpu_memory_left/…` bytes that stages left on a GPU,
+    `spent/…` what an endpoint counted.
     """
     figures = of_score(report.score) | of_guards(report.guards)
     thinking = report.anatomy.figures() if report.anatomy else {}

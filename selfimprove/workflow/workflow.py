@@ -200,7 +200,8 @@ class Workflow:
 
     @model_validator(mode="after")
     def _predicts(self) -> Workflow:
-        decodings = [self.sampling, self.eval_sampling, *(one.sampling for one in (*self.rounds, *self.guards.values()) if one.sampling)]
+        own = [*(one.sampling for one in self.rounds), *(guard.sampling for guard in self.guards.values())]
+        decodings = [self.sampling, self.eval_sampling, *filter(None, own)]
         if self.difficulty is None and any(isinstance(one.budget, BudgetByDifficulty) for one in decodings):
             raise ValueError("a budget by difficulty needs predictions: set difficulty=DifficultyModel()")
         return self
