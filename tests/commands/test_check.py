@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from toy import EXEMPLAR, Sums, toy_workflow
 
-from selfimprove import VLLM, Exact, Exemplar, FewShot, LastNumber, MultipleChoice, PlainQuestion, Sampling, Table
+from selfimprove import VLLM, Exact, Exemplar, FewShot, Guard, LastNumber, MultipleChoice, PlainQuestion, Sampling, Table
 from selfimprove.__main__ import main
 from selfimprove.commands.disk_room import checkpoint_bytes, disk_room
 from selfimprove.commands.findings import check
@@ -121,6 +121,22 @@ def test_a_further_verifier_that_does_not_fit_the_problems_is_found(tiny_model: 
     name, detail = only_failure(tiny_model, also=(LastNumber(), MultipleChoice()))
     assert name == "also multiple-choice" and detail.startswith("15 of 15 reference answers are not accepted; first: sum-")
     assert detail.endswith("it does not fit these problems: remove it from also")
+
+
+def test_a_guard_that_does_not_fit_or_is_too_small_is_found(tiny_model: Path) -> None:
+    short = Sampling(max_tokens=16, temperature=0.0)
+    good = Guard(problems=Sums(40, 500), verifier=Exact(), sampling=short)
+    found = findings(tiny_model, eval_sampling=short, guards={"far": good}, also_prompters=(FewShot((EXEMPLAR,)),))
+    assert "40 for guard far" in found["problems"]["detail"] and found["guard far"]["passed"]
+    assert "exact accepts all 40 reference answers; 40 problems: with one sample each, it refuses losses above 0.125" in found["guard far"]["detail"]
+    for changes, told in (
+        ({"verifier": MultipleChoice()}, "it does not fit these problems: give the guard another verifier"),
+        ({"problems": Sums(4, 500)}, "4 problems are too few to tell a loss from chance: give at least 5"),
+    ):
+        name, detail = only_failure(tiny_model, eval_sampling=short, guards={"far": replace(good, **changes)})
+        assert name == "guard far" and told in detail
+    name, detail = only_failure(tiny_model, guards={"far": replace(good, sampling=Sampling(max_tokens=100_000))})
+    assert name == "context" and "problem sum-5" in detail and "100000 output tokens exceed" in detail
 
 
 def test_a_verifier_that_does_not_load_is_found(tiny_model: Path) -> None:

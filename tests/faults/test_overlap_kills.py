@@ -20,7 +20,7 @@ from killable import NotingSampler, PausingTrainer, files_of, reports
 from processes import watching
 from toy import Sums, make_toy_model, toy_workflow
 
-from selfimprove import InlineCluster, RayCluster, Workflow, improve
+from selfimprove import Exact, Guard, InlineCluster, RayCluster, Workflow, improve
 from selfimprove.protocols import WorkerPart
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
@@ -34,7 +34,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def overlapped(model: Path, log: Path, size: int = 90, generations: int = 2) -> Workflow:
-    parts = {"problems": Sums(size=size), "sampler": NotingSampler(log=str(log)), "trainer": PausingTrainer(gain=0.004)}
+    parts = {
+        "guards": {"far": Guard(problems=Sums(20, 900), verifier=Exact())},
+        "problems": Sums(size=size),
+        "sampler": NotingSampler(log=str(log)),
+        "trainer": PausingTrainer(gain=0.004),
+    }
     return toy_workflow(model, overlap=1, keep_checkpoints="champion", generations=generations, answer_only_baseline=False, **parts)
 
 

@@ -18,9 +18,11 @@ from selfimprove.storage.run_folder import RunFolder
 WORKFLOW = """
 from pathlib import Path
 from killable import NotingSampler
+from selfimprove import Exact, Guard
 from toy import Sums, ToyTrainer, toy_workflow
 workflow = toy_workflow(
-    Path({model!r}), problems=Sums(size=335), sampler=NotingSampler(log={log!r}), trainer=ToyTrainer(gain=0.001), generations=3
+    Path({model!r}), problems=Sums(size=335), sampler=NotingSampler(log={log!r}), trainer=ToyTrainer(gain=0.001), generations=3,
+    guards={{"far": Guard(problems=Sums(20, 900), verifier=Exact())}},
 )
 """
 

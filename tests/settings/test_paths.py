@@ -107,6 +107,7 @@ def test_an_invalid_assignment_is_refused_in_one_line(assignment: str) -> None:
         ("temperature=1", "did you mean sampling.temperature or eval_sampling.temperature?"),
         ("temprature=1", "did you mean sampling.temperature or eval_sampling.temperature?"),
         ("sampler.engin.x=1", "did you mean engine?"),
+        ("sampler.engine.swap.x=1", "there is no 'swap' to change; it has max_model_len"),
         ("rounds.3.seed=1", "tuple has no field '3'; it has 1"),
         ("teacher.model=x", "no part is set there"),
     ],

@@ -62,6 +62,7 @@ def test_a_continued_run_is_expected_to_take_what_is_left(speeds: dict[str, floa
         problems=PROBLEMS,
         eval_problems=PROBLEMS[:150],
         test_problems=[],
+        guards={},
         base=SimpleNamespace(path=str(tiny_model)),
     )
     left = [time_left(context)]
