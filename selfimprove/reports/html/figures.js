@@ -140,9 +140,9 @@ function guards() {
   lines(place("guards"), { series, ticks: ticks(), across: "generation", height: 230 });
   const points = (share) => (100 * share).toFixed(1);
   const lost = grown.flatMap((row) => Object.entries(row.guards).filter(([, one]) => one.loss).map(([name, { loss }]) => [String(row.generation), visible(name),
-    `${points(loss.loss)} (${points(loss.low)} to ${points(loss.high)})`, points(loss.margin), `${loss.p.toPrecision(2)} (${loss.test})`, loss.refuses ? "refused" : ""]));
+    `${points(loss.loss)} (${points(loss.low)} to ${points(loss.high)})`, points(loss.margin), loss.p.toPrecision(2), loss.refuses ? "refused" : ""]));
   if (lost.length) place("guards").append(make("div", { class: "wide", style: { marginTop: "14px" } },
-    table(["generation", "guard", `points lost against the base (90${NBSP}% interval)`, "margin", "p", ""], lost)));
+    table(["generation", "guard", `points lost (90${NBSP}%)`, "margin", "p", ""], lost)));
 }
 
 function funnel() {
