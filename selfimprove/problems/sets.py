@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from selfimprove.errors import UserError
 from selfimprove.problems.split import check_problems, question_key, split
@@ -31,8 +31,12 @@ class ProblemSets:
 
     @property
     def untrained(self) -> list[Problem]:
-        """The problems that nothing may be trained on: those of the evaluation, of the test and of the guards."""
-        return [*self.measured, *(problem for problems in self.guards.values() for problem in problems)]
+        """The problems that nothing may be trained on: those of the evaluation, of the test and of the guards, each question once.
+
+        Those of guards are renamed, as guards may share ids and questions with each other and with the evaluation.
+        """
+        guarded = [replace(problem, id=f"guard-{name}/{problem.id}") for name, problems in self.guards.items() for problem in problems]
+        return list({question_key(problem.question): problem for problem in reversed([*self.measured, *guarded])}.values())[::-1]
 
 
 def load_sets(

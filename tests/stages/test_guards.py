@@ -157,11 +157,15 @@ class Given:
 
 
 def test_a_guards_problems_are_not_trained_on(model: Path) -> None:
+    """Neither if several guards ask them, nor if their ids are those of the evaluation."""
     asked = "A farmer has seventeen sheep and buys another five on the market; how many sheep does the farmer have after that day?"
     leaking = Problem("leak", f"Please answer carefully. {asked} Think first.", "22", "s")
-    guard = Guard(problems=Given((Problem("t", asked, "22", "s"),)), verifier=Exact())
-    workflow = toy_workflow(model, problems=Given((*Sums(12).load(), leaking)), eval_problems=Sums(5, 200), guards={"sheep": guard})
-    clean, _ = decontaminated(workflow, load_sets(*workflow.sets))
+    guard = Guard(problems=Given((Problem("sum-200", asked, "22", "s"),)), verifier=Exact())
+    problems, evaluation = Given((*Sums(12).load(), leaking)), Sums(5, 200)
+    workflow = toy_workflow(model, problems=problems, eval_problems=evaluation, guards={name: guard for name in ("a", "b", "c")})
+    sets = load_sets(*workflow.sets)
+    assert [problem.id for problem in sets.untrained] == [*(problem.id for problem in evaluation.load()), "guard-a/sum-200"]
+    clean, _ = decontaminated(workflow, sets)
     assert "leak" not in {problem.id for problem in clean} and len(clean) == 12
 
 
