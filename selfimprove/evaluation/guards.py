@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from selfimprove.evaluation.paired import LEVEL, compare
 from selfimprove.records import GuardLoss, GuardScore, Score
@@ -20,6 +21,12 @@ def measure_loss(base: Score, candidate: Score, margin: float, seed: int = 0) ->
     found = compare(candidate, base, seed)
     refuses = found.difference > margin and found.p_better < LEVEL
     return GuardLoss(found.difference, found.low, found.high, found.p_better, found.test, margin, refuses)
+
+
+def can_refuse(base: Score, margin: float) -> bool:
+    """Whether a candidate that solves nothing would be refused: else the base model solves too few problems for a guard to see a loss."""
+    nothing = replace(base, pass_at_1=0.0, solved={problem: (0, samples) for problem, (_, samples) in base.solved.items()})
+    return measure_loss(base, nothing, margin).refuses
 
 
 def loss_in_words(name: str, loss: GuardLoss) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from selfimprove.evaluation.guards import measure_loss
+from selfimprove.evaluation.guards import can_refuse, measure_loss
 from selfimprove.protocols import Resources
 from selfimprove.records import Checkpoint, GuardScore
 from selfimprove.stages.context import RunContext
@@ -28,6 +28,9 @@ def evaluate_guards(
     for name, guard in context.workflow.guards.items():
         of_guard = _of_guard(context, name)
         score = evaluate(of_guard, checkpoint, folder / "guards" / name, f"{label}, guard {name}", name=f"{checkpoint.id}-guard-{name}")
+        if base is None and not can_refuse(score, guard.margin):
+            told = f"the base model solves {score.pass_at_1:.1%} of its {score.problems} problems; take easier ones"
+            context.progress.say(f"guard {name} can refuse nothing: {told}")
         found[name] = GuardScore(score, measure_loss(base[name].score, score, guard.margin, context.workflow.seed) if base else None)
     return found
 

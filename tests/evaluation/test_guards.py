@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from evaluations import evaluation
 
-from selfimprove.evaluation.guards import loss_in_words, measure_loss, refusals
+from selfimprove.evaluation.guards import can_refuse, loss_in_words, measure_loss, refusals
 from selfimprove.records import GuardScore
 
 
@@ -48,6 +48,11 @@ def test_the_reason_names_guard_loss_interval_and_margin() -> None:
     assert words == f"refused: guard sorting lost 0.080 ({loss.low:.3f} to {loss.high:.3f}) of margin 0.05, p = 0.0039"
     gain = measure_loss(candidate.score, base.score, 0.05)
     assert loss_in_words("sorting", gain) == f"guard sorting gained 0.080 ({loss.low:.3f} to {loss.high:.3f})"
+
+
+def test_a_guard_that_the_base_model_does_not_solve_can_refuse_nothing() -> None:
+    for solved, margin, can in ((0, 0.05, False), (4, 0.0, False), (5, 0.05, True), (5, 0.1, False)):
+        assert can_refuse(evaluation({f"p{n}": (int(n < solved), 1) for n in range(50)}), margin) is can
 
 
 def test_several_samples_of_a_problem_are_compared_by_bootstrap() -> None:
