@@ -77,18 +77,23 @@ def load_sets(
     for name, (given_to, needs) in (guards or {}).items():
         guarded[name], called = list(given_to.load()), f"guards.{name}.problems"
         check_problems(guarded[name], called, needs)
-        _require_apart(training, "problems", guarded[name], called)
-        # Guards choose the champion, which the test must not have seen chosen.
-        _require_apart(guarded[name], called, test, "test_problems")
+        # Their traces carry the guard's name, so ids may be those of other sets, as with another difficulty of the same task.
+        _require_other_questions(training, "problems", guarded[name], called)
+        # Guards choose the champion, and the test must not choose.
+        _require_other_questions(guarded[name], called, test, "test_problems")
     return ProblemSets(training, sets["eval_problems"], test, guarded)
 
 
 def _require_apart(problems: Sequence[Problem], name: str, measured: Sequence[Problem], measure: str) -> None:
+    _require_other_questions(problems, name, measured, measure)
+    if ids := {problem.id for problem in measured} & {problem.id for problem in problems}:
+        raise UserError(f"problem id {min(ids)} is in both {name} and {measure}; ids name traces, so they must differ")
+
+
+def _require_other_questions(problems: Sequence[Problem], name: str, measured: Sequence[Problem], measure: str) -> None:
     asked = {question_key(problem.question): problem.id for problem in measured}
     for problem in problems:
         if (twin := asked.get(question_key(problem.question))) is not None:
             raise UserError(
                 f"problem {problem.id} of {name} asks the same as {twin} of {measure}, which must be new to the model: remove one of them"
             )
-    if ids := {problem.id for problem in measured} & {problem.id for problem in problems}:
-        raise UserError(f"problem id {min(ids)} is in both {name} and {measure}; ids name traces, so they must differ")

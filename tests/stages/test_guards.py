@@ -164,6 +164,9 @@ def test_a_guards_problems_are_not_trained_on(model: Path) -> None:
     problems, evaluation = Given((*Sums(12).load(), leaking)), Sums(5, 200)
     workflow = toy_workflow(model, problems=problems, eval_problems=evaluation, guards={name: guard for name in ("a", "b", "c")})
     sets = load_sets(*workflow.sets)
+    # Another difficulty of the same task has the same ids.
+    same_ids = Given(tuple(replace(problem, question=f"{problem.question} Double it.") for problem in Sums(12).load()))
+    assert load_sets(*replace(workflow, guards={"a": replace(guard, problems=same_ids)}).sets).guards["a"][0].id == "sum-0"
     assert [problem.id for problem in sets.untrained] == [*(problem.id for problem in evaluation.load()), "guard-a/sum-200"]
     clean, _ = decontaminated(workflow, sets)
     assert "leak" not in {problem.id for problem in clean} and len(clean) == 12
