@@ -32,6 +32,7 @@ def _power(problems: int, margin: float) -> tuple[bool, str]:
     counts, likely = smallest_improvement(problems)
     if counts > 1:
         return False, f"{problems} problems are too few to tell a loss from chance: give at least 5, better 100"
-    smallest = f"{problems} problems: with one sample each, it refuses losses above {max(counts, margin):.3f}"
+    bound = f"from {counts:.3f} on" if counts > margin else f"above {margin:.3f}"
+    smallest = f"{problems} problems: with one sample each, it refuses losses {bound}"
     power = max(likely, margin)
     return True, f"{smallest}; one of {power:.3f} is detected four times in five" if likely <= 1 else f"{smallest}; no loss is detected reliably"
