@@ -14,6 +14,7 @@ from rich.text import Text
 from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
+from selfimprove.reports import drift as drift_report
 from selfimprove.reports.scores import at_k, final_test, further, gain, gain_line, test_lines, written
 from selfimprove.storage.files import plain
 from selfimprove.storage.lock import being_written
@@ -86,6 +87,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "difficulty": report.difficulty.figures() if report.difficulty else {},
         "spent": asdict(report.spent) if report.spent else None,
+        "drift": asdict(report.drift) if report.drift else None,
         "gpu_memory_left": dict(report.gpu_memory_left),
         "checkpoint": report.candidate.path,
     }
@@ -124,6 +126,8 @@ def show(summary: dict[str, Any], console: Console) -> None:
         results.add_row(printable(name.replace("_", "-")), *[""] * len(COUNTS), *written(row), "", style="dim")
         seconds.add_row(printable(name.replace("_", "-")), *_seconds(row, stages), style="dim")
     further: list[Table | Text] = [_further(summary), Text()] if any(row["also"] for row in every) else []
+    if drift_report.measured(summary["generations"]):
+        further += [drift_report.table(summary["generations"]), Text()]
     console.print(Group(results, Text(), *further, seconds, Text(), _footer(summary)))
     if curves := summary.get("budget_curve"):
         console.print(Text(), budget_report.table(curves))

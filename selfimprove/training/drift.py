@@ -5,13 +5,14 @@ Imports torch: to be imported where a worker computes.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selfimprove.checkpoints.shape import read_shape
 from selfimprove.records import Checkpoint, Drift
@@ -28,10 +29,11 @@ class Unmeasured(Exception):
     """The drift of these models cannot be measured; the message says why."""
 
 
-def measure(base: Checkpoint, candidate: Checkpoint, text: str, text_hash: str, chunk: int | None = None) -> Drift | str:
-    """Negative log-likelihood of the text and KL(base || candidate), both as means over its tokens, in nats; or why there are none.
+def measure(base: Checkpoint, candidate: Checkpoint, text: str, text_hash: str, chunk: int | None = None) -> Iterator[int | Drift | str]:
+    """Negative log-likelihood of the text and KL(base || candidate), both as means over its tokens, in nats.
 
-    Both models read the text in the same chunks, so that the logits of one chunk are all that is held of them. Nothing stays in memory afterwards.
+    Yields the number of tokens of each chunk that was read, and at the end the result, or why there is none. Both models read the text in the same
+    chunks, so that the logits of one chunk are all that is held of them. Nothing stays in memory afterwards.
 
     Args:
         base: The model that the KL divergence is taken from.
@@ -43,84 +45,79 @@ def measure(base: Checkpoint, candidate: Checkpoint, text: str, text_hash: str, 
     # A new thread starts with OpenMP's default, which Ray sets to the cores that the actor reserves.
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     try:
-        return _measure(base, candidate, text, text_hash, chunk)
+        yield from _measure(base, candidate, text, text_hash, chunk)
     except torch.OutOfMemoryError as error:
-        return f"not enough memory: {str(error).splitlines()[0]}"
+        yield f"not enough memory: {_first_line(error)}"
     except (Unmeasured, OSError, ValueError, KeyError, ImportError) as error:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
+        yield _first_line(error)
     finally:
         return_freed_memory()
 
 
-def _measure(base: Checkpoint, candidate: Checkpoint, text: str, text_hash: str, chunk: int | None) -> Drift:
-    windows = list(windows_of(Path(base.path), text))
-    models = [_load(Path(base.path))]
-    if candidate.weights_hash != base.weights_hash:
-        models.append(_load(Path(candidate.path)))
-    likelihood = divergence = torch.zeros((), dtype=torch.float64)
-    tokens = 0
-    with torch.inference_mode():
-        for ids in windows:
-            done = 0
-            for logits in zip(*(_logits(model, ids, chunk) for model in models), strict=True):
-                # The base model compared with itself is 0 without a computation.
-                expected, own = _log_probabilities(logits[0]), _log_probabilities(logits[-1]) if len(logits) > 1 else None
-                predicted = own if own is not None else expected
-                targets = ids[done + 1 : done + 1 + len(predicted)]
-                done, tokens = done + len(predicted), tokens + len(targets)
-                predicted = predicted[: len(targets)]
-                likelihood = (
-                    likelihood - predicted.gather(1, torch.tensor(targets, dtype=torch.long, device=predicted.device)[:, None]).double().sum().cpu()
-                )
-                if own is not None:
-                    divergence = divergence + _kl(expected[: len(targets)], predicted).cpu()
-    nll, kl = float(likelihood) / tokens, float(divergence) / tokens
-    if not nll < float("inf") or not kl < float("inf"):
-        raise Unmeasured(f"{candidate.id} predicts what is not a probability, so its weights are damaged")
+def _measure(base: Checkpoint, candidate: Checkpoint, text: str, text_hash: str, chunk: int | None) -> Iterator[int | Drift]:
+    windows = windows_of(Path(base.path), text)
+    # The base model compared with itself is 0 without a second pass.
+    models = [_load(Path(one.path)) for one in ([base] if candidate.weights_hash == base.weights_hash else [base, candidate])]
+    tokens, likelihood, divergence = 0, 0.0, 0.0
+    for ids in windows:
+        begin = 1
+        for logits in zip(*(_logits(model, ids, chunk) for model in models), strict=True):
+            targets = ids[begin : begin + len(logits[0])]
+            begin += len(logits[0])
+            with torch.inference_mode():
+                # The last token of a window predicts nothing.
+                read = [torch.log_softmax(one[: len(targets)].float(), dim=-1) for one in logits]
+                likelihood += float(read[-1].gather(1, torch.tensor(targets, dtype=torch.long, device=read[-1].device)[:, None]).double().sum())
+                divergence += _kl(*read) if len(read) > 1 else 0.0
+            tokens += len(targets)
+            yield len(targets)
+    if not (math.isfinite(likelihood) and math.isfinite(divergence)):
+        raise Unmeasured("its predictions are not probabilities: the training diverged")
     # Rounding can make a sum of next to nothing negative.
-    return Drift(tokens, nll, max(0.0, kl), text_hash)
+    yield Drift(tokens, -likelihood / tokens, max(0.0, divergence / tokens), text_hash)
 
 
-def windows_of(model: Path, text: str) -> Iterator[list[int]]:
+def windows_of(model: Path, text: str) -> list[list[int]]:
     """The text as tokens of this model, in windows of at least two; each begins with the token that the tokenizer begins a text with, if any."""
     tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     first = [tokenizer.bos_token_id] if tokenizer.bos_token_id in tokenizer("")["input_ids"] else []
     size = min(WINDOW, read_shape(model).max_position_embeddings or WINDOW) - len(first)
     windows = [first + ids[begin : begin + size] for begin in range(0, len(ids), size)]
-    found = [window for window in windows if len(window) > 1]
-    if not found:
-        raise Unmeasured("the text has fewer than two tokens")
-    yield from found
+    if found := [window for window in windows if len(window) > 1]:
+        return found
+    raise Unmeasured("the text has fewer than two tokens")
 
 
 def _load(model: Path) -> Any:
-    """The model on the GPU, or what of it does not fit there in main memory."""
-    config = AutoConfig.from_pretrained(model, local_files_only=True)
+    """The model on the GPU, or in main memory, where also goes what of it does not fit on the GPU."""
     place = {"device_map": "auto"} if torch.cuda.is_available() else {}
-    return AutoModelForCausalLM.from_pretrained(model, config=config, dtype=computing_type(), local_files_only=True, **place).eval()
+    return AutoModelForCausalLM.from_pretrained(model, dtype=computing_type(), local_files_only=True, **place).eval()
 
 
+@torch.inference_mode()
 def _logits(model: Any, ids: Sequence[int], chunk: int | None) -> Iterator[Any]:
     """The logits after each token, chunk after chunk, `(tokens, vocabulary)`; the keys and values of earlier chunks are kept."""
     size = chunk or max(1, MOST_LOGITS // model.config.get_text_config().vocab_size)
+    # Weights that did not fit on the GPU have no device until they are used.
+    device = model.device if model.device.type != "meta" else "cpu"
     cache = None
     for begin in range(0, len(ids), size):
-        read = model(input_ids=torch.tensor([ids[begin : begin + size]], device=model.device), past_key_values=cache, use_cache=True)
+        read = model(input_ids=torch.tensor([ids[begin : begin + size]], device=device), past_key_values=cache, use_cache=True)
         if (cache := getattr(read, "past_key_values", None)) is None:
             raise Unmeasured(f"a model of type {model.config.model_type} keeps no keys and values to read a text in chunks")
         yield read.logits[0]
 
 
-def _log_probabilities(logits: Any) -> Any:
-    return torch.log_softmax(logits.float(), dim=-1)
-
-
-def _kl(expected: Any, predicted: Any) -> Any:
+def _kl(expected: Any, predicted: Any) -> float:
     """KL(expected || predicted), summed over the tokens, given log-probabilities of the same shape."""
     if expected.shape != predicted.shape:
         raise Unmeasured(f"the vocabularies differ: {expected.shape[1]} and {predicted.shape[1]} tokens")
     chances = expected.exp()
     parts = chances * (expected - predicted.to(expected.device))
     # What the base model excludes (a logit of -inf) adds nothing.
-    return parts.masked_fill_(chances == 0, 0.0).sum(-1).double().sum()
+    return float(parts.masked_fill_(chances == 0, 0.0).sum(-1).double().sum())
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,86 @@
+"""Measure drift: how a fixed text reads to a checkpoint, and how far its predictions there are from the base model's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selfimprove.cluster.hand_over import hand_over, left_on_gpu
+from selfimprove.errors import UserError
+from selfimprove.protocols import Trainer
+from selfimprove.records import Checkpoint, Drift, GenerationReport, Stage
+from selfimprove.records.foreign_text import read_object
+from selfimprove.stages.context import RunContext
+from selfimprove.storage.keep import keep
+from selfimprove.storage.stopwatch import Stopwatch
+from selfimprove.training.drift_text import DriftReader
+
+
+class _Unmeasured(Exception):
+    """Why there is no figure."""
+
+
+def measure_drift(context: RunContext, checkpoint: Checkpoint, folder: Path, trainer: Trainer, watch: Stopwatch) -> Drift | None:
+    """The drift of a checkpoint on the text of `Workflow.drift`; None, and a line that says why, where it cannot be measured.
+
+    It is computed by the trainer's worker, on its GPU, or by a `DriftReader` in its place. No gate sees it.
+
+    Args:
+        folder: Gets `drift.json`.
+        trainer: The trainer that is open, or will be.
+        watch: Gets the time, as `Stage.DRIFT`, and what is left on the GPU.
+    """
+    if context.workflow.drift is None:
+        return None
+    base = context.base
+    text, text_hash = context.workflow.drift.read()
+    made_from = {
+        "base model": base.weights_hash,
+        "weights": checkpoint.weights_hash,
+        "tokenizer and chat template": checkpoint.tokenizer_hash,
+        "drift text": text_hash,
+    }
+
+    def make() -> Drift:
+        found = None
+        context.progress.begin(f"{checkpoint.id}, drift", 0)
+        for part in (trainer, DriftReader(trainer)):
+            worker = hand_over(context.cluster, "trainer", part, same_weights=checkpoint.id == base.id)
+            for items in worker.stream("drift", [(base, checkpoint, text, text_hash)]):
+                for found in items:
+                    context.progress.advance(0, tokens=found if isinstance(found, int) else 0)
+            if found is not None:
+                break
+        context.progress.end()
+        watch.note_left(Stage.DRIFT, left_on_gpu(context.cluster, "trainer"))
+        if not isinstance(found, Drift):
+            raise _Unmeasured(found)
+        return found
+
+    try:
+        _require_transformers(base, checkpoint)
+        with watch.time(Stage.DRIFT):
+            return keep(folder / "drift.json", Drift, made_from, make)
+    except _Unmeasured as why:
+        context.progress.say(f"the drift of {checkpoint.id} is not measured: {why}")
+        return None
+
+
+def require_same_text(context: RunContext, report: GenerationReport) -> None:
+    """Refuse a text other than the one that a generation of the run was measured on: the figures could not be compared.
+
+    Raises:
+        UserError: It is another.
+    """
+    part = context.workflow.drift
+    if part is not None and report.drift is not None and part.read()[1] != report.drift.text_hash:
+        shown = part.file or "the text that comes with the package"
+        raise UserError(f"drift: {shown} is not the text that generation {report.generation} was measured on; put that back, or set drift=None")
+
+
+def _require_transformers(*checkpoints: Checkpoint) -> None:
+    """Raise `_Unmeasured` for a folder that transformers would not know, before anything is loaded for it."""
+    for one in checkpoints:
+        config: dict[str, Any] = read_object(Path(one.path) / "config.json")
+        if "model_type" not in config:
+            raise _Unmeasured(f"{one.path} holds no transformers model: its config.json names no model_type")
