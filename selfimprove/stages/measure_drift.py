@@ -30,9 +30,10 @@ def measure_drift(context: RunContext, checkpoint: Checkpoint, folder: Path, tra
         trainer: The trainer that is open, or will be.
         watch: Gets the time, as `Stage.DRIFT`, and what is left on the GPU.
     """
-    if context.workflow.drift is None:
-        return None
     base = context.base
+    # Of a base model that cannot be measured it was said once.
+    if context.workflow.drift is None or (checkpoint.id != base.id and not _of_transformers(base)):
+        return None
     text, text_hash = context.workflow.drift.read()
     made_from = {
         "base model": base.weights_hash,
@@ -58,7 +59,7 @@ def measure_drift(context: RunContext, checkpoint: Checkpoint, folder: Path, tra
         return found
 
     try:
-        _require_transformers(base, checkpoint)
+        _require_transformers(checkpoint)
         with watch.time(Stage.DRIFT):
             return keep(folder / "drift.json", Drift, made_from, make)
     except _Unmeasured as why:
@@ -78,9 +79,12 @@ def require_same_text(context: RunContext, report: GenerationReport) -> None:
         raise UserError(f"drift: {shown} is not the text that generation {report.generation} was measured on; put that back, or set drift=None")
 
 
-def _require_transformers(*checkpoints: Checkpoint) -> None:
+def _require_transformers(checkpoint: Checkpoint) -> None:
     """Raise `_Unmeasured` for a folder that transformers would not know, before anything is loaded for it."""
-    for one in checkpoints:
-        config: dict[str, Any] = read_object(Path(one.path) / "config.json")
-        if "model_type" not in config:
-            raise _Unmeasured(f"{one.path} holds no transformers model: its config.json names no model_type")
+    if not _of_transformers(checkpoint):
+        raise _Unmeasured(f"{checkpoint.path} holds no transformers model: its config.json names no model_type")
+
+
+def _of_transformers(checkpoint: Checkpoint) -> bool:
+    config: dict[str, Any] = read_object(Path(checkpoint.path) / "config.json")
+    return "model_type" in config
