@@ -141,7 +141,7 @@ class Workflow:
     """Cues for the reasoning behaviour of a thought (plan, reflection, revision, …); None for those of `thinking.behaviours`."""
     drift: DriftText | None = DriftText()
     """Text on which the base model and each candidate are measured: its negative log-likelihood, and how far the candidate's predictions are from the
-    base model's (forward KL), which tracks forgetting. The gate does not see it. None: neither."""
+    base model's (forward KL), a sign of forgetting. The gate does not see it. None: neither."""
     probe: ThinkingProbe | None = None
     """Which sampled traces are probed by truncating their thinking, for under-thinking and for selection; None for no probing."""
     process_reward: StepRewards | None = None
