@@ -9,22 +9,25 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from selfimprove.records import Stage
+
 
 def measured(generations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The generations whose drift was measured."""
-    return [row for row in generations if row["drift"]]
+    return [row for row in generations if row.get("drift")]
 
 
 def table(generations: Sequence[Mapping[str, Any]]) -> Table:
-    """Negative log-likelihood and KL from the base model of each generation that was measured; fits 80 columns."""
+    """Negative log-likelihood and KL from the base model of each generation that was measured, and the time it took; fits 80 columns."""
     rows = measured(generations)
     title = Text(f"drift on a fixed text of {rows[-1]['drift']['tokens']:,} tokens, nats per token")
     found = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     found.add_column("generation", min_width=len("answer-only"))
-    for column in ("negative log-likelihood", "KL from base"):
+    for column in ("negative log-likelihood", "KL from base", "seconds"):
         found.add_column(column, justify="right")
     for row in rows:
-        found.add_row(str(row["generation"] or "base"), f"{row['drift']['nll']:.3f}", f"{row['drift']['kl']:.3f}")
+        figures = (f"{row['drift']['nll']:.3f}", f"{row['drift']['kl']:.3f}", f"{row['seconds'].get(Stage.DRIFT, 0):.0f}")
+        found.add_row(str(row["generation"] or "base"), *figures)
     return found
 
 

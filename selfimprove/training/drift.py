@@ -1,6 +1,6 @@
 """Measures drift: how a text reads to a checkpoint, and how far its predictions there are from the base model's.
 
-Of many measures of a fine-tuned model, KL(base || model) predicted best how much it had forgotten (Shenfeld, Pari and Agrawal 2025, arXiv 2509.04259).
+Of many measures of a fine-tuned model, KL(base || model) predicted best how much it had forgotten (Shenfeld et al. 2025, arXiv 2509.04259).
 They took it on prompts of the new task; here it is taken on any text.
 
 Imports torch: to be imported where a worker computes.
