@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from selfimprove.checkpoints.shape import read_shape
 from selfimprove.records import Checkpoint, Drift
 from selfimprove.training.malloc import return_freed_memory
 from selfimprove.training.precision import computing_type
@@ -85,7 +84,8 @@ def windows_of(model: Path, text: str) -> list[list[int]]:
     tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     first = [tokenizer.bos_token_id] if tokenizer.bos_token_id in tokenizer("")["input_ids"] else []
-    size = min(WINDOW, read_shape(model).max_position_embeddings or WINDOW) - len(first)
+    config = AutoConfig.from_pretrained(model, local_files_only=True).get_text_config()
+    size = min(WINDOW, getattr(config, "max_position_embeddings", None) or WINDOW) - len(first)
     windows = [first + ids[begin : begin + size] for begin in range(0, len(ids), size)]
     if found := [window for window in windows if len(window) > 1]:
         return found
@@ -100,15 +100,20 @@ def _load(model: Path) -> Any:
 
 @torch.inference_mode()
 def _logits(model: Any, ids: Sequence[int], chunk: int | None) -> Iterator[Any]:
-    """The logits after each token, chunk after chunk, `(tokens, vocabulary)`; the keys and values of earlier chunks are kept."""
+    """The logits after each token, chunk after chunk, `(tokens, vocabulary)`; the keys and values of earlier chunks are kept.
+
+    A model that keeps none, such as Mamba, reads the whole window at once.
+    """
     size = chunk or max(1, MOST_LOGITS // model.config.get_text_config().vocab_size)
     # Weights that did not fit on the GPU have no device until they are used.
     device = model.device if model.device.type != "meta" else "cpu"
     cache = None
     for begin in range(0, len(ids), size):
-        read = model(input_ids=torch.tensor([ids[begin : begin + size]], device=device), past_key_values=cache, use_cache=True)
+        own = {"past_key_values": cache} if cache is not None else {}
+        read = model(input_ids=torch.tensor([ids[begin : begin + size]], device=device), use_cache=True, **own)
         if (cache := getattr(read, "past_key_values", None)) is None:
-            raise Unmeasured(f"a model of type {model.config.model_type} keeps no keys and values to read a text in chunks")
+            yield model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0]
+            return
         yield read.logits[0]
 
 
