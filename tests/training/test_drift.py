@@ -12,7 +12,7 @@ from drifting import nudged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfimprove import DriftText
+from selfimprove import DPO, GRPO, SFT, DriftText
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.errors import UserError
 from selfimprove.records import Checkpoint, Drift
@@ -150,3 +150,11 @@ def test_a_text_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> No
     for name, why in (("absent", "cannot be read: No such file"), ("latin", "is not UTF-8 text"), ("empty", "is empty")):
         with pytest.raises(UserError, match=rf"^drift: .*{name} {why}.*; give another file, or set drift=None$"):
             DriftText(str(tmp_path / name)).read()
+
+
+@pytest.mark.trl
+def test_trainers_measure_in_their_own_process_unless_their_workers_have_the_gpus(drift: ModuleType, base: Checkpoint, other: Checkpoint) -> None:
+    asked = base, other, TEXT[:500], "hash"
+    for part in (SFT(), DPO(), GRPO()):
+        assert list(part.open().drift(*asked))[-1] == measured(drift, base, other, TEXT[:500])
+    assert list(SFT(gpus=2).open().drift(*asked)) == []
