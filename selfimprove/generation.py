@@ -32,7 +32,7 @@ def evaluate_base(context: RunContext) -> GenerationReport:
     """Generation 0: the base model's evaluation on the bare question, and with exemplars where generation 1 gets them."""
     folder = context.run.generation(0)
     if report := context.run.report(0):
-        require_same_text(context, report)
+        require_same_text(context)
         verify_again(context, report.candidate.id, folder / "evaluation", "base model, evaluation")
     else:
         report = _evaluated_base(context)

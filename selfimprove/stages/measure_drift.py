@@ -8,7 +8,7 @@ from typing import Any
 from selfimprove.cluster.hand_over import hand_over, left_on_gpu
 from selfimprove.errors import UserError
 from selfimprove.protocols import Trainer
-from selfimprove.records import Checkpoint, Drift, GenerationReport, Stage
+from selfimprove.records import Checkpoint, Drift, Stage
 from selfimprove.records.foreign_text import read_object
 from selfimprove.stages.context import RunContext
 from selfimprove.storage.keep import keep
@@ -67,16 +67,19 @@ def measure_drift(context: RunContext, checkpoint: Checkpoint, folder: Path, tra
         return None
 
 
-def require_same_text(context: RunContext, report: GenerationReport) -> None:
-    """Refuse a text other than the one that a generation of the run was measured on: the figures could not be compared.
+def require_same_text(context: RunContext) -> None:
+    """Refuse a text other than the one that generations of the run were measured on: the figures could not be compared.
 
     Raises:
         UserError: It is another.
     """
     part = context.workflow.drift
-    if part is not None and report.drift is not None and part.read()[1] != report.drift.text_hash:
+    if part is None:
+        return
+    measured = [report.generation for report in context.run.reports() if report.drift and report.drift.text_hash != part.read()[1]]
+    if measured:
         shown = part.file or "the text that comes with the package"
-        raise UserError(f"drift: {shown} is not the text that generation {report.generation} was measured on; put that back, or set drift=None")
+        raise UserError(f"drift: {shown} is not the text that generation {measured[0]} was measured on; put that back, or set drift=None")
 
 
 def _require_transformers(checkpoint: Checkpoint) -> None:

@@ -109,7 +109,7 @@ def _logits(model: Any, ids: Sequence[int], chunk: int | None) -> Iterator[Any]:
     device = model.device if model.device.type != "meta" else "cpu"
     cache = None
     for begin in range(0, len(ids), size):
-        own = {"past_key_values": cache} if cache is not None else {}
+        own: dict[str, Any] = {"past_key_values": cache} if cache is not None else {}
         read = model(input_ids=torch.tensor([ids[begin : begin + size]], device=device), use_cache=True, **own)
         if (cache := getattr(read, "past_key_values", None)) is None:
             yield model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0]
