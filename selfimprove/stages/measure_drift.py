@@ -78,8 +78,8 @@ def require_same_text(context: RunContext) -> None:
         return
     measured = [report.generation for report in context.run.reports() if report.drift and report.drift.text_hash != part.read()[1]]
     if measured:
-        shown = part.file or "the text that comes with the package"
-        raise UserError(f"drift: {shown} is not the text that generation {measured[0]} was measured on; put that back, or set drift=None")
+        shown = part.file or "the one that comes with the package"
+        raise UserError(f"the drift text is {shown}, but generation {measured[0]} was measured on another; put that back, or set drift=None")
 
 
 def _require_transformers(checkpoint: Checkpoint) -> None:

@@ -35,9 +35,9 @@ class DriftText:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
-            raise UserError(f"drift: {file} {why}; give another file, or set drift=None") from error
+            raise UserError(f"the drift text {file} {why}; give another file, or set drift=None") from error
         if not text.strip():
-            raise UserError(f"drift: {file} is empty; give another file, or set drift=None")
+            raise UserError(f"the drift text {file} is empty; give another file, or set drift=None")
         return text, hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -125,7 +125,9 @@ def test_a_fork_keeps_what_was_measured_and_refuses_another_text(base: Path, tex
     improve(workflow, tmp_path / "fork", InlineCluster)
     assert notes.read_text().split() == ["generation-2"]
     assert [report.drift for report in RunFolder(tmp_path / "fork").reports()] == [report.drift for report in whole.reports()]
-    with pytest.raises(UserError, match="drift: the text that comes with the package is not the text that generation 0 was measured on"):
+    with pytest.raises(
+        UserError, match="the drift text is the one that comes with the package, but generation 0 was measured on another; put that back"
+    ):
         improve(replace(workflow, drift=DriftText(), generations=3), tmp_path / "fork", InlineCluster)
     improve(replace(workflow, drift=None, generations=3), tmp_path / "fork", InlineCluster)
     assert [bool(report.drift) for report in RunFolder(tmp_path / "fork").reports()] == [True, True, True, False]
@@ -162,5 +164,5 @@ def test_a_text_that_is_not_there_ends_the_run_before_anything_is_computed(base:
     def no_cluster() -> InlineCluster:
         raise AssertionError("compute was asked for")
 
-    with pytest.raises(UserError, match=r"drift: .*absent\.txt cannot be read: No such file or directory"):
+    with pytest.raises(UserError, match=r"the drift text .*absent\.txt cannot be read: No such file or directory"):
         improve(workflow_of(base, DriftText(str(tmp_path / "absent.txt")), tmp_path), tmp_path / "run", no_cluster)

@@ -148,7 +148,7 @@ def test_a_text_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> No
     (tmp_path / "latin").write_bytes("é".encode("latin-1"))
     (tmp_path / "empty").write_text(" \n")
     for name, why in (("absent", "cannot be read: No such file"), ("latin", "is not UTF-8 text"), ("empty", "is empty")):
-        with pytest.raises(UserError, match=rf"^drift: .*{name} {why}.*; give another file, or set drift=None$"):
+        with pytest.raises(UserError, match=rf"^the drift text .*{name} {why}.*; give another file, or set drift=None$"):
             DriftText(str(tmp_path / name)).read()
 
 
