@@ -76,8 +76,8 @@ def require_same_text(context: RunContext) -> None:
     part = context.workflow.drift
     if part is None:
         return
-    measured = [report.generation for report in context.run.reports() if report.drift and report.drift.text_hash != part.read()[1]]
-    if measured:
+    complete = filter(None, map(context.run.report, context.run.generations()))
+    if measured := [one.generation for one in complete if one.drift and one.drift.text_hash != part.read()[1]]:
         shown = part.file or "the one that comes with the package"
         raise UserError(f"the drift text is {shown}, but generation {measured[0]} was measured on another; put that back, or set drift=None")
 
