@@ -105,7 +105,7 @@ class RunFolder:
             UserError: The folder holds another run or something that is not a run; the message names the difference.
         """
         if (self.root / "workflow.json").exists():
-            # The same run with more generations, further verifiers of its evaluations, a text to measure or none, or fewer checkpoints is not another run.
+            # The same run with more generations, further verifiers of its evaluations, a text to measure on, or fewer checkpoints is not another run.
             same = ("generations:", "also:", "keep_checkpoints:", "drift:", "drift.")
             changed = [line for line in differences(self.settings(), settings) if not line.startswith(same)]
             if changed:
