@@ -52,6 +52,7 @@ from .tracking.tensorboard import TensorBoard as TensorBoard
 from .tracking.trackio import Trackio as Trackio
 from .tracking.wandb import WandB as WandB
 from .training.dpo import DPO as DPO
+from .training.drift_text import DriftText as DriftText
 from .training.grpo import GRPO as GRPO
 from .training.on_policy_distillation import OnPolicyDistillation as OnPolicyDistillation
 from .training.sft import SFT as SFT

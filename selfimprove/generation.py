@@ -18,6 +18,7 @@ from selfimprove.stages.collect import OFF_POLICY, Collected, accepted_before, c
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.guards import evaluate_guards
+from selfimprove.stages.measure_drift import measure_drift, require_same_text
 from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import ablate
@@ -33,6 +34,7 @@ def evaluate_base(context: RunContext) -> GenerationReport:
     """Generation 0: the base model's evaluation on the bare question, and with exemplars where generation 1 gets them."""
     folder = context.run.generation(0)
     if report := context.run.report(0):
+        require_same_text(context)
         verify_again(context, report.candidate.id, folder / "evaluation", "base model, evaluation")
     else:
         report = _evaluated_base(context)
@@ -44,13 +46,14 @@ def evaluate_base(context: RunContext) -> GenerationReport:
 
 def _evaluated_base(context: RunContext) -> GenerationReport:
     folder, base = context.run.generation(0), context.base
-    watch = Stopwatch(folder / "seconds.json")
+    watch, trainer = Stopwatch(folder / "seconds.json"), context.of_generation(1).workflow.trainer
     with watch.time(Stage.EVALUATE):
         context.cluster.open("sampler", context.workflow.sampler)
         # Its libraries load while the sampler's engine starts.
-        context.cluster.prepare("trainer", context.of_generation(1).workflow.trainer)
+        context.cluster.prepare("trainer", trainer)
         result = evaluate(context, base, folder / "evaluation", "base model, evaluation")
         guards = evaluate_guards(context, base, folder, "base model")
+    drift = measure_drift(context, base, folder, trainer, watch)
     report = GenerationReport(
         generation=0,
         start=base,
@@ -64,6 +67,8 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         seconds=watch.seconds,
         tokens={Stage.EVALUATE: _asked_tokens(result, guards)},
         guards=guards,
+        drift=drift,
+        gpu_memory_left=watch.gpu_memory_left,
     )
     write_json(folder / "report.json", report)
     return report
@@ -113,6 +118,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         trained = train_candidate(context, start, rows, pairs, collected, number)
         context.tracker.log_training(number, trained.steps)
     watch.note_left(Stage.TRAIN, left_on_gpu(context.cluster, "trainer"))
+    drift = measure_drift(context, trained.checkpoint, folder, trained.trainer, watch)
     with watch.time(Stage.EVALUATE):
         result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
         guards = evaluate_guards(context, trained.checkpoint, folder, label, past[0].guards)
@@ -149,6 +155,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         rationalization=rationalization,
         difficulty=prediction.figures(sampled.solves),
         spent=sampled.spent,
+        drift=drift,
         gpu_memory_left=watch.gpu_memory_left,
     )
     write_json(folder / "report.json", report)

@@ -75,6 +75,8 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
         if isinstance(trainer := workflow.trainer, SFT):
             room = _attempt("memory", findings, lambda: training_room(trainer, model, gpu_memory()))
             findings += [Finding("memory", *room)] if room else []
+    if workflow.drift:
+        _attempt("drift", findings, workflow.drift.read)
     findings.append(_gpus(workflow))
     if workflow.teacher is not None:
         findings.append(_teacher(workflow, workflow.teacher))

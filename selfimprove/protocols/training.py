@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from selfimprove.protocols.worker_part import WorkerPart
-from selfimprove.records import AcceptedTrace, Checkpoint, Message, Problem, RolloutRequest, Trace, TrainingStep
+from selfimprove.records import AcceptedTrace, Checkpoint, Drift, Message, Problem, RolloutRequest, Trace, TrainingStep
 
 Rows: TypeAlias = Sequence[AcceptedTrace]
 
@@ -64,6 +64,14 @@ class OpenTrainer(Protocol):
         UserError if the tokens differ.
         """
         return 0
+
+    def drift(self, base: Checkpoint, candidate: Checkpoint, text: str, text_hash: str) -> Iterator[int | Drift | str]:
+        """Yield the number of tokens read since the last item, and at the end how the text reads to `candidate`, or why that cannot be measured.
+
+        The default yields nothing and so leaves it to another part, which takes the trainer's place meanwhile. A trainer that has transformers loaded
+        saves that start: `yield from training.drift.measure(base, candidate, text, text_hash)`.
+        """
+        yield from ()
 
     def close(self) -> None:
         """End."""

@@ -1,6 +1,15 @@
 """Every record that flows through the loop, in the order they are made; each is flat, frozen and joined to the others by id."""
 
-from selfimprove.records.figures import DifficultyFigures, Estimate, ForecastQuality, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
+from selfimprove.records.figures import (
+    DifficultyFigures,
+    Drift,
+    Estimate,
+    ForecastQuality,
+    GenerationCounts,
+    RationalizationFigures,
+    Stage,
+    ThinkingFigures,
+)
 from selfimprove.records.generations import (
     Checkpoint,
     Coverage,
@@ -26,6 +35,7 @@ __all__ = [
     "Coverage",
     "Decision",
     "DifficultyFigures",
+    "Drift",
     "Estimate",
     "ForecastQuality",
     "FurtherScore",

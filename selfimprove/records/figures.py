@@ -20,6 +20,7 @@ class Stage(StrEnum):
     RATIONALIZE = "rationalize"
     SELECT = "select"
     TRAIN = "train"
+    DRIFT = "drift"
     EVALUATE = "evaluate"
     ABLATE = "ablate"
 
@@ -155,3 +156,16 @@ class DifficultyFigures:
         """All figures by name; those of `forecast` begin with `forecast_`."""
         found = {"": self.out_of_fold, "forecast_": self.forecast}
         return {prefix + name: float(value) for prefix, one in found.items() if one for name, value in asdict(one).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How a fixed text reads to a checkpoint, as means over the tokens that are predicted, in nats."""
+
+    tokens: Count
+    nll: Amount
+    """Negative log-likelihood of the text."""
+    kl: Amount
+    """KL(base || checkpoint): how far the predictions after each token are from the base model's; 0 for the base model."""
+    text_hash: str
+    """Start of the text's SHA-256: figures on other texts cannot be compared."""

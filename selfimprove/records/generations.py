@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from selfimprove.records.figures import DifficultyFigures, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
+from selfimprove.records.figures import DifficultyFigures, Drift, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
 from selfimprove.records.ranges import Amount, Count, Finite, Positive, Share
 from selfimprove.records.traces import Usage
 
@@ -197,6 +197,8 @@ class GenerationReport:
     spent: Usage | None = None
     """Usage that an endpoint reported for the sampled traces, without failed attempts and traces lost to a stop; None without an endpoint."""
 
+    drift: Drift | None = None
+    """How a fixed text reads to the candidate, and how far it is from the base model there; None where that was not measured."""
     gpu_memory_left: Mapping[Stage, Count] = field(default_factory=dict)
     """Bytes of GPU memory that torch still held in the process of a stage after it, by stage; a stage that used no GPU is absent. vLLM is not
     counted: asleep, it holds addresses without memory."""

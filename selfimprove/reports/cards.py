@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.records import AcceptedTrace
+from selfimprove.reports import drift as drift_report
 from selfimprove.reports.guards import guard_lines, prompt_lines
 from selfimprove.reports.markdown import block, code, words
 from selfimprove.reports.scores import test_lines
@@ -69,6 +70,7 @@ def model_card(
         base=code(base),
         chat=block(plain_json(list(example.messages)), "json") if example else None,
         completion=block(example.completion, "text") if example else None,
+        drift=drift_report.line(figures),
         **_common(figures, settings, sources),
     )
     return str(card)

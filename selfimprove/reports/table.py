@@ -14,6 +14,7 @@ from rich.text import Text
 from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
+from selfimprove.reports import drift as drift_report
 from selfimprove.reports.guards import further_prompts, guard_lines, guarded, prompt_lines
 from selfimprove.reports.scores import at_k, final_test, further, gain, gain_line, test_lines, written
 from selfimprove.storage.files import plain
@@ -89,6 +90,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "difficulty": report.difficulty.figures() if report.difficulty else {},
         "spent": asdict(report.spent) if report.spent else None,
+        "drift": asdict(report.drift) if report.drift else None,
         "gpu_memory_left": dict(report.gpu_memory_left),
         "checkpoint": report.candidate.path,
     }
@@ -116,7 +118,8 @@ def show(summary: dict[str, Any], console: Console) -> None:
     """Print the tables of a summary: results, then seconds by stage. Each fits 80 columns."""
     results = _table(summary["name"], *(name.replace("_", "\n") for name in COUNTS), "pass@1", "95 %\ninterval", "gate")
     every = [*summary["generations"], *summary["baseline_details"].values()]
-    stages = [stage for stage in Stage if any(stage in row["seconds"] for row in every)]
+    # The table of drift has its own column for it.
+    stages = [stage for stage in Stage if stage is not Stage.DRIFT and any(stage in row["seconds"] for row in every)]
     seconds = _table("seconds", *stages)
     for row in summary["generations"]:
         first = row["generation"] == 0
@@ -129,6 +132,8 @@ def show(summary: dict[str, Any], console: Console) -> None:
     further: list[Table | Text] = [_further(summary), Text()] if any(row["also"] for row in every) else []
     if any(row["guards"] for row in summary["generations"]):
         further += [_guards(summary), Text()]
+    if drift_report.measured(summary["generations"]):
+        further += [drift_report.table(summary["generations"]), Text()]
     console.print(Group(results, Text(), *further, seconds, Text(), _footer(summary)))
     if curves := summary.get("budget_curve"):
         console.print(Text(), budget_report.table(curves))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfimprove.errors import UserError
+from selfimprove.protocols import Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Pair, ReinforcementPrompt, TrainingStep, VerifierRow
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.preference_pairs import pair_up, verifier_rows
@@ -27,6 +28,8 @@ class Trained:
     steps: Sequence[TrainingStep]
     trained_on: int
     """Rows or, in reinforcement, prompts."""
+    trainer: Trainer
+    """What trained last."""
     pairs: int | None = None
     long_pairs: int = 0
     """Pairs that are too long for their trainer."""
@@ -60,7 +63,7 @@ def train_candidate(
     rule = context.workflow.preference_pairs
     if rule is None or rule.trainer is None or not pairs:
         candidate, steps = train(context, start, rows, folder, name, f"generation {number}, training", generation=number, traces=shards)
-        return Trained(candidate, steps, len(rows))
+        return Trained(candidate, steps, len(rows), context.workflow.trainer)
     first, steps = train(context, start, rows, folder, f"{name}-supervised", f"generation {number}, training", generation=number, traces=shards)
     fits = fitting(context, first, pairs, folder / "preference", rule.trainer)
     candidate, more = train(
@@ -68,7 +71,8 @@ def train_candidate(
     )
     # One curve: the steps on pairs follow the others. The parent is the checkpoint that this generation started from.
     later = [replace(one, step=len(steps) + one.step, steps=len(steps) + one.steps, tokens=steps[-1].tokens + one.tokens) for one in more]
-    return Trained(replace(candidate, parent_id=start.id), [*steps, *later], len(rows), pairs=len(fits), long_pairs=len(pairs) - len(fits))
+    candidate = replace(candidate, parent_id=start.id)
+    return Trained(candidate, [*steps, *later], len(rows), rule.trainer, pairs=len(fits), long_pairs=len(pairs) - len(fits))
 
 
 def _reinforce(context: RunContext, start: Checkpoint, collected: Collected, number: int) -> Trained:
@@ -87,6 +91,7 @@ def _reinforce(context: RunContext, start: Checkpoint, collected: Collected, num
     write_json(folder / "prompts.json", [problem.id for problem in within_reach])
     part: Any = workflow.reinforcement
     verifiers = part.verifiers or workflow.verifiers
+    part = part if part.needs_rollouts else replace(part, verifiers=verifiers)
     candidate, steps = train(
         context,
         start,
@@ -95,9 +100,9 @@ def _reinforce(context: RunContext, start: Checkpoint, collected: Collected, num
         f"generation-{number}",
         f"generation {number}, reinforcement",
         generation=number,
-        trainer=part if part.needs_rollouts else replace(part, verifiers=verifiers),
+        trainer=part,
         traces=collected.shards,
         roll_out=lambda request: roll_out(context, request, within_reach, verifiers),
     )
     rollouts, right = (int(sum(step.figures.get(name, 0) for step in steps)) for name in ("rollouts", "rollouts_right"))
-    return Trained(candidate, steps, len(prompts), rollouts=rollouts, rollouts_right=right)
+    return Trained(candidate, steps, len(prompts), part, rollouts=rollouts, rollouts_right=right)

@@ -115,8 +115,8 @@ class RunFolder:
             UserError: The folder holds another run or something that is not a run; the message names the difference.
         """
         if (self.root / "workflow.json").exists():
-            # The same run with more generations, further verifiers or prompters of its evaluations, or fewer checkpoints is not another run.
-            same = ("generations:", "also:", "also_prompters:", "keep_checkpoints:")
+            # The same run with more generations, other measurements that decide nothing, or fewer checkpoints is not another run.
+            same = ("generations:", "also:", "also_prompters:", "drift:", "drift.", "keep_checkpoints:")
             changed = [line for line in differences(self.settings(), settings) if not line.startswith(same)]
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""

@@ -14,8 +14,9 @@ from selfimprove.thinking.behaviours import Behaviour
 TRAINING = "0_training"
 """Section of the training curve, so that it comes first on the page of a generation; a run has none."""
 EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS = "1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"
-GUARDS = "guards"
 """Sections of figures: the part before the slash. Pages sort by name, so these come first and in this order."""
+GUARDS, DRIFT = "guards", "drift"
+"""Sections of what is measured beside the evaluation problems."""
 
 _OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, f"{behaviour.value}_share")}
 
@@ -26,8 +27,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     `1_evaluation/…` is the candidate's score, `guards/…` its scores by guards, `champion/pass_at_1` the score of the checkpoint that was kept.
     `2_traces/accepted_share` is accepted over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and
     `4_behaviours/…` describe the thoughts in the sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` problems
-    that were asked again with a hint, `difficulty/…` how well solve rates were predicted, `gpu_memory_left/…` bytes that stages left on a GPU,
-    `spent/…` what an endpoint counted.
+    that were asked again with a hint, `difficulty/…` how well solve rates were predicted, `drift/…` how a fixed text reads to the candidate,
+    `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an endpoint counted.
     """
     figures = of_score(report.score) | of_guards(report.guards)
     thinking = report.anatomy.figures() if report.anatomy else {}
@@ -49,6 +50,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         figures |= {f"coverage/{name}": float(len(getattr(report.coverage, name))) for name in ("newly_solved", "forgotten", "never_solved")}
     if report.spent is not None:
         figures |= {f"spent/{name}": float(value) for name, value in asdict(report.spent).items()}
+    if report.drift is not None:
+        figures |= {f"{DRIFT}/nll": report.drift.nll, f"{DRIFT}/kl_from_base": report.drift.kl}
     if report.saved_tokens is not None:
         figures[f"{TOKENS}/saved"] = float(report.saved_tokens)
     if report.counts and report.counts.sampled:

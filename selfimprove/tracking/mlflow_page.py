@@ -8,7 +8,7 @@ from typing import Any
 
 from selfimprove.records import FurtherScore, GenerationReport, Score, Stage
 from selfimprove.reports.markdown import code, words
-from selfimprove.tracking.figures import BEHAVIOURS, EVALUATION, SECONDS, THINKING, TOKENS, TRACES, by, legal
+from selfimprove.tracking.figures import BEHAVIOURS, DRIFT, EVALUATION, SECONDS, THINKING, TOKENS, TRACES, by, legal
 from selfimprove.verification.exact import Exact
 from selfimprove.verification.last_number import LastNumber
 from selfimprove.verification.mathematical import Mathematical
@@ -29,6 +29,8 @@ CHARTS = (
     ("Tokens per trace", (f"{THINKING}/output_tokens", f"{THINKING}/thinking_tokens")),
     ("Behaviours", tuple(f"{BEHAVIOURS}/{behaviour}_share" for behaviour in ("plan", "reflection", "revision", "conclusion"))),
     ("Useless thinking", (f"{THINKING}/under_thinking", f"{THINKING}/over_thinking")),
+    ("KL from base", (f"{DRIFT}/kl_from_base",)),
+    ("NLL, fixed text", (f"{DRIFT}/nll",)),
     ("Coverage", ("coverage/newly_solved", "coverage/forgotten")),
     ("Seconds by stage", tuple(f"{SECONDS}/{stage}" for stage in dict.fromkeys((Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE, *Stage)))),
     ("Tokens by stage", tuple(f"{TOKENS}/{stage}" for stage in (Stage.SAMPLE, Stage.TRAIN, Stage.EVALUATE))),

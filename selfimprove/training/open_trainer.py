@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import OpenTrainer
-from selfimprove.records import AcceptedTrace, Checkpoint, Message, Trace
+from selfimprove.records import AcceptedTrace, Checkpoint, Drift, Message, Trace
 from selfimprove.training.agreement import require_agreement
 from selfimprove.training.malloc import keep_freed_memory
 
@@ -17,6 +17,8 @@ from selfimprove.training.malloc import keep_freed_memory
 class _Part(Protocol):
     @property
     def options(self) -> Mapping[str, Any]: ...
+    @property
+    def starts_workers(self) -> bool: ...
 
 
 class _RowPart(_Part, Protocol):
@@ -52,6 +54,13 @@ class TRLTrainer(OpenTrainer, Generic[P]):
             UserError: two differ.
         """
         return require_agreement(Path(start.path), rows, asked)
+
+    def drift(self, base: Checkpoint, candidate: Checkpoint, text: str, text_hash: str) -> Iterator[int | Drift | str]:
+        """As `training.drift.measure`; nothing where the GPUs are those of the workers that the trainer starts."""
+        from selfimprove.training.drift import measure
+
+        if not self._part.starts_workers:
+            yield from measure(base, candidate, text, text_hash)
 
 
 class RowTrainer(TRLTrainer[R]):

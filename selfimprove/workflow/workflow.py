@@ -43,6 +43,7 @@ from selfimprove.settings.objects import no_class
 from selfimprove.storage.further import further_name
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import ThinkingProbe
+from selfimprove.training.drift_text import DriftText
 from selfimprove.verification.function_verifier import FunctionVerifier
 from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.guard import Guard
@@ -145,6 +146,9 @@ class Workflow:
     """Whether to train a baseline on the same questions with the answers alone, for the same number of steps, and evaluate it alike."""
     behaviours: Behaviours | None = None
     """Cues for the reasoning behaviour of a thought (plan, reflection, revision, …); None for those of `thinking.behaviours`."""
+    drift: DriftText | None = DriftText()
+    """Text on which the base model and each candidate are measured: its negative log-likelihood, and how far the candidate's predictions are from the
+    base model's (forward KL), a sign of forgetting. The gate does not see it. None: neither."""
     probe: ThinkingProbe | None = None
     """Which sampled traces are probed by truncating their thinking, for under-thinking and for selection; None for no probing."""
     process_reward: StepRewards | None = None

@@ -121,6 +121,7 @@ def test_every_generation_samples_trains_and_is_evaluated(run: tuple[RunFolder, 
         assert report.counts.sampled == 32 and 0 < report.counts.accepted < 32 and report.tokens["train"] > 0
         assert report.candidate.weights_hash != base.candidate.weights_hash
         assert sum(report.score.outcomes.values()) == 8
+        assert report.drift is not None and report.drift.kl > 0 == base.drift.kl and report.drift.nll > 0
 
 
 def test_traces_are_a_dataset_and_each_names_the_checkpoint_that_wrote_it(run: tuple[RunFolder, str], tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_every_chart_is_drawn_and_nothing_is_wider_than_the_screen(run: RunFolde
         assert box and box["width"] > 0.7 * min(width, 600) and box["height"] > 200
         assert shown.locator(f"#{chart} circle").count() >= 2
     assert shown.locator("#ledger canvas").count() == 2 and shown.locator("#funnel .card").count() == 2
-    assert shown.locator("#under").is_hidden(), "nothing was probed"
+    assert shown.locator("#under").is_hidden() and shown.locator("#drift").is_hidden(), "nothing was probed or measured"
     assert f"generation 2: {run.reports()[2].coverage.trend}: " in shown.inner_text("#ledger")
     first, second = shown.locator("#funnel .card").all_inner_texts()
     assert re.search(r"Trained on \d+ rows\.", first) and re.search(r"Trained on \d+ rows, \d+ of them from earlier generations\.", second)
@@ -204,15 +204,22 @@ def figures_of(file: Path) -> dict[str, Any]:
     return found
 
 
-def test_under_thinking_is_drawn_if_thoughts_were_probed(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
+def test_under_thinking_and_drift_are_drawn_if_they_were_measured(opened: Callable[..., Page], run: RunFolder, tmp_path: Path) -> None:
     figures = figures_of(run.root / "report.html")
     figures["generations"][2]["anatomy"] |= {"under_thinking": 0.4, "under_thinking_low": 0.3, "under_thinking_high": 0.5, "under_thinking_traces": 9}
     for row in figures["generations"][1:]:
         row["anatomy"] |= {f"{behaviour}_share": 0.0 for behaviour in figures["behaviours"] if behaviour != "step"}
+    for row in figures["generations"]:
+        row["drift"] = {"tokens": 2741, "nll": 2.859 + 0.05 * row["generation"], "kl": 0.079 * row["generation"], "text_hash": "t"}
     (tmp_path / "probed.html").write_text(page("probed", figures, []), encoding="utf-8")
     shown = opened(tmp_path / "probed.html")
     assert shown.locator("#under svg").get_attribute("aria-label") == "under-thinking 2: 40\u00a0%"
     assert "over-thinking" not in shown.inner_text("#under .legend")
+    drift = [chart.get_attribute("aria-label") for chart in shown.locator("#drift svg").all()]
+    assert drift == [
+        "KL from base base: 0.00; KL from base 1: 0.08; KL from base 2: 0.16",
+        "negative log-likelihood base: 2.86; negative log-likelihood 1: 2.91; negative log-likelihood 2: 2.96",
+    ]
     assert shown.locator("#behaviours .bar").count() == 2 and shown.locator("#behaviours :is(table, .legend)").count() == 0
 
 

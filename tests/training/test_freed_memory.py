@@ -1,9 +1,10 @@
-"""After its work a trainer, a reward trainer or an embedder holds no tensor of its model, so nothing of it stays on a GPU."""
+"""After its work a trainer, a reward trainer, an embedder or a measurement of drift holds no tensor of its model, so nothing of it stays on a GPU."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,12 @@ def embedder(start: Checkpoint, into: Path) -> Iterator[Any]:
     return Embedder().open().embed(start, [(f"p{place}", asked) for place, asked in enumerate(ASKED)])
 
 
+def drift(start: Checkpoint, into: Path) -> Iterator[Any]:
+    from selfimprove.training.drift import measure
+
+    return measure(start, replace(start, id="other", weights_hash="other"), "7 - 7 = 0. " * 400, "hash")
+
+
 def large_tensors() -> dict[int, int]:
     """The tensors in this process with more than 500 numbers, by identity, with their sizes; also those that only cycles refer to."""
     import torch
@@ -60,7 +67,9 @@ def large_tensors() -> dict[int, int]:
     return {id(one): one.numel() for one in gc.get_objects() if type(one) in kinds and one.numel() > 500}
 
 
-@pytest.mark.parametrize(("work", "stopped"), [(sft, False), (dpo, True), (grpo, False), (asking, True), (reward, False), (embedder, True)])
+@pytest.mark.parametrize(
+    ("work", "stopped"), [(sft, False), (dpo, True), (grpo, False), (asking, True), (reward, False), (embedder, True), (drift, True)]
+)
 def test_no_tensor_of_the_model_is_left(
     tiny_model: Path, tmp_path: Path, work: Callable[[Checkpoint, Path], Iterator[Any]], stopped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

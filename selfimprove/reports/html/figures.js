@@ -145,6 +145,21 @@ function guards() {
     table(["generation", "guard", `points lost (90${NBSP}%)`, "margin", "p", ""], lost)));
 }
 
+/** How a fixed text reads to each candidate, and how far its predictions there are from the base model's. */
+function drift() {
+  const rows = run.generations.filter((row) => row.drift);
+  if (rows.length < 2) return;
+  place("drift").hidden = false;
+  place("drift-how").append(`Each candidate on a fixed text of ${count(rows.at(-1).drift.tokens)} tokens, in nats per token: how far its predictions are from ` +
+    "the base model's (forward KL), and its negative log-likelihood. The more they rise, the more has probably been forgotten beyond these problems.");
+  for (const [key, name, colour] of [["kl", "KL from base", "var(--warm)"], ["nll", "negative log-likelihood", "var(--accent)"]]) {
+    const points = rows.map((row) => ({ ...spanned(row, row.drift[key]), hollow: row.generation > 0 && !row.promoted, apart: row.generation > 0 && !row.promoted, value: true }));
+    const top = 1.2 * Math.max(...points.map((p) => p.y)) || 1;
+    place(`drift-${key}`).append(legend([[name, colour]]));
+    lines(place(`drift-${key}`), { series: [{ name, colour, points }], ticks: ticks(), top, format: (y) => y.toFixed(top < 0.05 ? 4 : 2), across: "generation", height: 210 });
+  }
+}
+
 function funnel() {
   const outcomes = new Set(run.outcomes);
   // Rows are dropped for their length after selection, earlier generations' rows among them.
@@ -249,4 +264,4 @@ function figures() {
 }
 
 story();
-if (run.generations.length) [example, improvement, wide, guards, funnel, lengths, behaviours, thinking, budget, figures].forEach((draw) => draw());
+if (run.generations.length) [example, improvement, wide, guards, drift, funnel, lengths, behaviours, thinking, budget, figures].forEach((draw) => draw());
