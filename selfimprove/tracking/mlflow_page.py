@@ -18,7 +18,7 @@ from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
 
 VIEW = "generations"
 """Id of the view, used in addresses and in the tag that holds it."""
-RUNS = "tags.level = 'run'"
+RUNS = "tags.level != 'generation'"
 """Search that leaves out the runs of single generations."""
 SPAN = (f"{EVALUATION}/pass_at_1_low", f"{EVALUATION}/pass_at_1_high")
 SHIPPED = (Exact, LastNumber, Mathematical, MultipleChoice, PythonTests, ReasoningGymScorer)
