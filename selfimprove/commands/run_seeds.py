@@ -117,7 +117,7 @@ def _group(planned: Sequence[_Seed], name: str) -> str:
     """The group that one of the runs belongs to, or a new one: the same folders may be used again for other runs."""
     files = (one.run.root / FILE for one in planned)
     known = next((read_json(file, dict[str, str]).get("group") for file in files if file.exists()), None)
-    return known or f"{name}-{uuid.uuid4().hex[:8]}"
+    return known or f"{name}-seeds-{uuid.uuid4().hex[:8]}"
 
 
 def _expected(planned: Sequence[_Seed], now: _Seed) -> str:

@@ -68,7 +68,7 @@ def _log_means(client: Any, above: Any, found: Mapping[str, Any], settings: Mapp
     for section, rows in (("seeds", found["scores"]), ("seeds_gain", found["gains"])):
         for name, row in rows.items():
             key = f"{section}/{figures.legal(name)}"
-            values |= {key: row["mean"], **{f"{key}_{bound}": row[bound] for bound in ("low", "high", "smallest", "largest")}}
+            values |= {key: row["mean"], **{f"{key}_{bound}": row[bound] for bound in ("low", "high")}}
     scores = found["scores"]
     result = f"pass@1 {scores['base']['mean']:.3f} → {scores['champion']['mean']:.3f}, mean of {len(found['runs'])} seeds"
     tags = {"result": result, "mlflow.note.content": plain_text("\n".join(_description(found)))}

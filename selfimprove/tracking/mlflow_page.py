@@ -37,7 +37,7 @@ CHARTS = (
 
 
 def view() -> str:
-    """A saved view of MLflow's runs page in the form its tag holds: parent runs only, `CHARTS` first, then every other figure by section."""
+    """A saved view of MLflow's runs page in the form its tag holds: without runs of single generations, `CHARTS` first, then every other figure by section."""
     names = [VIEW, EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS]
     shown = {"display": True, "isReordered": False, "deleted": False, "isGenerated": True}
     sections: list[dict[str, Any]] = [{"uuid": name, "name": name, **shown} for name in names]
@@ -70,7 +70,9 @@ def view() -> str:
         }
         for number, (title, keys) in enumerate(CHARTS)
     ]
-    state = {"searchFilter": RUNS, "compareRunSections": sections, "compareRunCharts": charts, "isAccordionReordered": True}
+    # Sorted by time of creation, MLflow hides nested runs, such as those of several seeds, and their lines. Ours have no user: the newest come first.
+    flat = {"orderByKey": "tags.`mlflow.user`", "orderByAsc": False}
+    state = {"searchFilter": RUNS, **flat, "compareRunSections": sections, "compareRunCharts": charts, "isAccordionReordered": True}
     return json.dumps({"name": "Generations", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
 
 
