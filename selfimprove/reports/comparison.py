@@ -122,7 +122,9 @@ def show_comparison(found: dict[str, Any], console: Console) -> None:
 def print_tables(several: Sequence[TableOf], lines: Sequence[str], console: Console) -> None:
     """Print tables, and remarks below them."""
     for title, header, rows in several:
-        table = Table(title=Text(plain_line(title)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
+        # A title of the table's own would be broken at the table's width.
+        console.print(Text(plain_line(title), style="table.title"), soft_wrap=True)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
         for place, name in enumerate(header):
             table.add_column(Text(plain_line(name)), justify="left" if place == 0 or title == SETTINGS else "right", overflow="fold")
         for row in rows:

@@ -12,6 +12,7 @@ import pytest
 
 from selfimprove.protocols import Tracker
 from selfimprove.records import Checkpoint, GenerationCounts, GenerationReport, Score, Stage, TrainingStep
+from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking.mlflow import MLflow
 
 pytestmark = pytest.mark.slow
@@ -101,6 +102,38 @@ def test_a_finished_run_shows_lines_on_the_parent_and_a_child_for_each_generatio
     model = client.get_logged_model(output.model_id)
     assert (model.status, model.params["path"]) == ("READY", "/run/g2")
     assert {metric.key: metric.value for metric in model.metrics}["1_evaluation/pass_at_1"] == pytest.approx(0.2)
+
+
+def test_runs_of_several_seeds_are_nested_in_one_that_has_their_means(store, tmp_path):
+    uri, client = store
+    runs = [RunFolder(tmp_path / f"first-seed{seed}") for seed in (1, 2)]
+    for run, name in zip(runs, ("it's one", None), strict=True):
+        tracker = MLflow(uri=uri, experiment="seeds", group=name).open("first", SETTINGS, run.root)
+        tracker.start()
+        tracker.log_generation(report(0), run.root)
+        tracker.finish("FINISHED")
+        (run.root / "workflow.json").write_text(
+            json.dumps({**SETTINGS, "name": "first", "answer_only_baseline": False, "delimiters": None, "seed": 1})
+        )
+    row = {"mean": 0.25, "low": 0.125, "high": 0.5, "smallest": 0.25, "largest": 0.25}
+    found = {"name": "first", "runs": [{"seed": seed, "scores": {"base": 0.25, "champion": 0.25}, "generation": 0} for seed in (1, 2)]}
+    found |= {"left_out": [], "measure": "evaluation", "problems": 10, "same_problems": True}
+    found |= {"scores": {"base": row, "champion": row}, "gains": {"base": row}}
+    seeds = MLflow(uri=uri, experiment="seeds", group="it's one")
+    for _ in range(2):
+        seeds.log_seeds(runs, found)
+
+    experiment = ids(runs[0].root)["experiment_id"]
+    (above,) = client.search_runs([experiment], "tags.level = 'group'")
+    assert {client.get_run(ids(run.root)["run_id"]).data.tags["mlflow.parentRunId"] for run in runs} == {above.info.run_id}
+    assert (above.info.status, above.info.run_name, above.data.tags["result"]) == ("FINISHED", "it's one", "pass@1 0.250 → 0.250, mean of 2 seeds")
+    assert points(client, above.info.run_id, "seeds/champion_high") == [(0, 0.5)] and above.data.metrics["seeds_gain/base"] == 0.25
+    assert "| base | 0.250 | 0.250 to 0.250 |" in above.data.tags["mlflow.note.content"] and "seed" not in above.data.params
+    # A continued seed opens the run above it again, and an interrupted command says so.
+    seeds.open("first", SETTINGS, runs[0].root).start()
+    assert client.get_run(above.info.run_id).info.status == "RUNNING" and len(client.search_runs([experiment], "tags.level = 'group'")) == 1
+    seeds.log_seeds(runs, None, "KILLED")
+    assert client.get_run(above.info.run_id).info.status == "KILLED"
 
 
 def test_a_continued_run_goes_on_under_the_same_ids_and_logs_nothing_twice(store, tmp_path):
