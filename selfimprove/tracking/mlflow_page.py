@@ -37,7 +37,7 @@ CHARTS = (
 
 
 def view() -> str:
-    """A saved view of MLflow's runs page in the form its tag holds: without runs of single generations, `CHARTS` first, then every other figure by section."""
+    """A saved view of MLflow's runs page in the form its tag holds: no runs of generations, `CHARTS` first, then every other figure by section."""
     names = [VIEW, EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS]
     shown = {"display": True, "isReordered": False, "deleted": False, "isGenerated": True}
     sections: list[dict[str, Any]] = [{"uuid": name, "name": name, **shown} for name in names]
