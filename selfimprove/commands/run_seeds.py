@@ -125,7 +125,7 @@ def _expected(planned: Sequence[_Seed], now: _Seed) -> str:
     done = [one.seconds for one in planned if one.complete]
     left = [one for one in planned if not one.complete]
     if not done:
-        also = f"; all {len(left)} seeds take about {len(left)} times as long as this one" if len(left) > 1 else ""
+        also = f"; the {len(left)} seeds together take about {len(left)} times as long as this one" if len(left) > 1 else ""
         return f"seed={now.seed}{also}"
     each = sum(done) / len(done)
     return f"seed={now.seed}; about {duration(sum(max(0.0, each - one.seconds) for one in left))} to the end of all seeds"

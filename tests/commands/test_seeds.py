@@ -67,7 +67,7 @@ def test_a_seed_that_fails_leaves_the_others_and_the_same_command_continues(here
     assert "seed 2 of 3 (seed=2): the sampler died" in err
     assert "short, 2 seeds: pass@1 on the evaluation, 20 problems" in out
     assert "seed 2 is left out (the sampler died)" in out and "may be too good" in out
-    assert "seed 1 of 3: seed=1; all 3 seeds take about 3 times as long as this one" in out
+    assert "seed 1 of 3: seed=1; the 3 seeds together take about 3 times as long as this one" in out
     assert "seed 3 of 3: seed=5; about " in out and " to the end of all seeds" in out
     known = {name: contents(here / "runs" / f"short-seed{name}") for name in ("1", "5")}
 
