@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich import box
 from rich.console import Console
@@ -23,6 +23,9 @@ from selfimprove.terminal.safe_text import plain_line
 
 MEASURE = ("verifier", "eval_sampling", "prompter", "chat_template", "delimiters", "verifier_deadline")
 """Settings that decide how an evaluation is done, besides its problems."""
+SETTINGS = "settings that differ"
+TableOf: TypeAlias = tuple[str, list[str], list[list[str]]]
+"""Title, header and rows of a table."""
 
 
 def compare_runs(runs: Sequence[RunFolder]) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def compare_runs(runs: Sequence[RunFolder]) -> dict[str, Any]:
     measure = "final test" if all(tests) else "evaluation"
     problems = [run.problems("test" if all(tests) else "eval") for run in runs]
     for other, asked in zip(runs[1:], problems[1:], strict=True):
-        if difference := _other_problems(problems[0], asked):
+        if difference := other_problems(problems[0], asked):
             setting = "test_problems" if all(tests) else "eval_problems"
             raise UserError(f"{runs[0]} and {other} were measured on different problems: {difference}; compare runs with the same {setting}")
     names = _names(runs)
@@ -83,7 +86,7 @@ def compare_runs(runs: Sequence[RunFolder]) -> dict[str, Any]:
     }
 
 
-def _other_problems(first: Sequence[Problem], second: Sequence[Problem]) -> str | None:
+def other_problems(first: Sequence[Problem], second: Sequence[Problem]) -> str | None:
     """The first difference between two sets of problems; None if they are equal, in any order."""
     one, other = ({problem.id: problem for problem in several} for several in (first, second))
     if one.keys() != other.keys():
@@ -113,22 +116,26 @@ def _holm(values: Sequence[float]) -> list[float]:
 
 def show_comparison(found: dict[str, Any], console: Console) -> None:
     """Print the champions, their differences from the first, and the settings in which the runs differ."""
-    for title, header, rows in tables(found):
-        table = Table(title=Text(plain_line(title)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
+    print_tables(tables(found), remarks(found), console)
+
+
+def print_tables(several: Sequence[TableOf], lines: Sequence[str], console: Console) -> None:
+    """Print tables, and remarks below them."""
+    for title, header, rows in several:
+        # A title of the table's own would be broken at the table's width.
+        console.print(Text(plain_line(title), style="table.title"), soft_wrap=True)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
         for place, name in enumerate(header):
             table.add_column(Text(plain_line(name)), justify="left" if place == 0 or title == SETTINGS else "right", overflow="fold")
         for row in rows:
             table.add_row(*(Text(plain_line(cell)) for cell in row))
         console.print(table, Text())
-    for line in remarks(found):
+    for line in lines:
         console.print(Text(plain_line(line)), soft_wrap=True)
 
 
-SETTINGS = "settings that differ"
-
-
-def tables(found: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, header and rows of each table."""
+def tables(found: dict[str, Any]) -> list[TableOf]:
+    """The tables of a comparison."""
     champions = [
         [
             run["name"],

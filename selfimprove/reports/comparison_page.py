@@ -1,4 +1,4 @@
-"""The page of a comparison: the tables of `compare`, and a chart of the champions with their intervals. It runs no script."""
+"""The page of several runs: tables, and a chart of the champions with their intervals. It runs no script."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from selfimprove.reports.comparison import remarks, tables
+from selfimprove.reports.comparison import TableOf, remarks, tables
 from selfimprove.reports.html_page import content_hash
 from selfimprove.storage.complete import complete_or_absent
 from selfimprove.terminal.safe_text import plain_line
 
+OF_CHAMPIONS = "pass@1 of each champion, with its 95 % interval; the hollow point is the base model."
 ROW = 40
 """Height of a run's row in the chart, in pixels. Widths are shares of the page's, so that text keeps its size on a phone."""
 
@@ -27,15 +28,29 @@ def write_page(found: Mapping[str, Any], file: Path) -> dict[str, Any]:
     Returns:
         `{"file", "bytes"}`.
     """
+    return write_tables(found["runs"], OF_CHAMPIONS, tables(dict(found)), remarks(dict(found)), file)
+
+
+def write_tables(runs: Sequence[Mapping[str, Any]], how: str, several: Sequence[TableOf], lines: Sequence[str], file: Path) -> dict[str, Any]:
+    """Write a page of remarks, a chart and tables.
+
+    Args:
+        runs: A line of the chart each: `{"name", "base", "pass_at_1", "interval"}`.
+        how: How to read the chart.
+
+    Returns:
+        `{"file", "bytes"}`.
+    """
     folder = resources.files("selfimprove.reports") / "html"
     style = (folder / "page.css").read_text(encoding="utf-8")
     text = Template((folder / "comparison.html").read_text(encoding="utf-8")).substitute(
         allowed=escape(f"default-src 'none'; style-src {content_hash(style)}; base-uri 'none'; form-action 'none'"),
         style=style,
-        title=escape(", ".join(run["name"] for run in found["runs"])),
-        remarks="".join(f"<p>{escape(plain_line(line))}</p>" for line in remarks(dict(found))),
-        chart=_chart(found["runs"]),
-        tables="".join(_table(*one) for one in tables(dict(found))),
+        title=escape(plain_line(", ".join(run["name"] for run in runs))),
+        remarks="".join(f"<p>{escape(plain_line(line))}</p>" for line in lines),
+        how=escape(how),
+        chart=_chart(runs),
+        tables="".join(_table(*one) for one in several),
     )
     with complete_or_absent(file) as half:
         half.write_text(text, encoding="utf-8")

@@ -43,8 +43,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "baseline_details": {name: _baseline(run, name, score, reports[-1].kept_score if reports else None) for name, score in baselines.items()},
         "name": settings["name"],
         "run_dir": str(run),
-        "complete": (len(reports) > settings["generations"] or run.stopped() is not None)
-        and len(baselines.keys() - {"few_shot"}) >= settings["answer_only_baseline"] + len(settings.get("controls") or ()),
+        "complete": is_complete(run),
         "stopped_early": run.stopped(),
         "at_work": at_work(run),
         "test": final_test(run),
@@ -52,6 +51,15 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "further_prompts": further_prompts(run),
         "budget_curve": plain(run.budget_curves()) or None,
     }
+
+
+def is_complete(run: RunFolder) -> bool:
+    """Whether a run has all its generations, controls and its final test."""
+    settings = run.settings()
+    controls = settings["answer_only_baseline"] + len(settings.get("controls") or ())
+    tested = settings.get("test_problems") is None or run.final_test() is not None
+    ended = len(run.reports()) > settings["generations"] or run.stopped() is not None
+    return ended and len(run.baselines().keys() - {"few_shot"}) >= controls and tested
 
 
 def at_work(run: RunFolder) -> list[str] | None:

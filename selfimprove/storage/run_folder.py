@@ -24,7 +24,7 @@ from selfimprove.storage.kept_source import change_without_secrets, source_witho
 from selfimprove.storage.lock import LOCK
 from selfimprove.storage.remote.mirror import IDENTITY
 
-FIRST = {"logs", "workflow.py", "modules", "overrides.json", LOCK, IDENTITY}
+FIRST = {"logs", "workflow.py", "modules", "overrides.json", "seeds.json", LOCK, IDENTITY}
 """Files that may be in the folder before a run begins."""
 
 
@@ -35,6 +35,7 @@ class RunFolder:
     workflow.json            the settings
     workflow.py              the file that defined them; overrides.json: what --set changed
     problems/                train.json, eval.json, test.json, guard-<name>.json
+    seeds.json               the group of runs that this one belongs to, where --seeds made it
     baselines/few_shot/      evaluation of the base model as it is prompted in generation 1
     baselines/answer_only/   checkpoints and evaluation of a control; others likewise
     further-prompts/         evaluations of the base model and the champion with further prompts: scores.json, and a folder for each prompter

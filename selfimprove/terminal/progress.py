@@ -117,12 +117,14 @@ class TerminalProgress:
     Args:
         console: Shows them.
         file: Gets their lines every few seconds, for those who look from elsewhere.
+        part: Begins every line that stays, such as `seed 2 of 3`.
 
     """
 
-    def __init__(self, console: Console, file: Path | None = None) -> None:
+    def __init__(self, console: Console, file: Path | None = None, part: str = "") -> None:
         self._console = console
         self._file = file
+        self._part = f"{part}: " if part else ""
         self._kept = 0.0
         self._stages: dict[int, _Stage] = {}
         """The stage of each thread, by the thread's number."""
@@ -213,4 +215,4 @@ class TerminalProgress:
 
     def say(self, line: str) -> None:
         """Print a line that stays, without secrets."""
-        self._console.print(Text(plain_line(redact(line))), soft_wrap=True)
+        self._console.print(Text(plain_line(redact(self._part + line))), soft_wrap=True)

@@ -10,10 +10,12 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.records import GenerationReport, Score, TrainingStep
 from selfimprove.records.numbers import NonNegativeInt
+from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.safe_text import plain_line
-from selfimprove.tracking.mlflow_address import store_address
+from selfimprove.tracking.mlflow_address import make_ready, store_address
+from selfimprove.tracking.mlflow_group import log_group
 from selfimprove.tracking.mlflow_page import label
-from selfimprove.tracking.mlflow_runs import ParentRun, now
+from selfimprove.tracking.mlflow_runs import ParentRun, client_of, now
 from selfimprove.tracking.retry_queue import RetryQueue
 
 
@@ -31,10 +33,23 @@ class MLflow:
     """MLflow experiment that holds the runs."""
     traces: NonNegativeInt = 50
     """Number of sampled traces to show for each generation, drawn at random; the run folder has all of them."""
+    group: str | None = None
+    """Name of a run that this one is nested in, such as one for several seeds; it is made if the experiment has none of this name."""
 
     def open(self, name: str, settings: Mapping[str, Any], folder: Path) -> OpenMLflow:
         """Return the tracker of the run in `folder`. Nothing is sent yet."""
-        return OpenMLflow(ParentRun(store_address(self.uri), self.experiment, plain_line(label(name, folder.name)), settings, folder, self.traces))
+        shown = plain_line(label(name, folder.name))
+        return OpenMLflow(ParentRun(store_address(self.uri), self.experiment, shown, settings, folder, self.traces, self.group))
+
+    def log_seeds(self, runs: Sequence[RunFolder], found: Mapping[str, Any] | None, status: str = "FINISHED") -> None:
+        """Give the run that these runs are nested in their means, as `reports.seeds.summarize_seeds` finds them, and its final status."""
+        if self.group is None:
+            return
+        make_ready()
+        group, uri = self.group, store_address(self.uri)
+        queue = RetryQueue("MLflow", uri)
+        queue.put("the means over seeds", lambda: log_group(client_of(uri), uri, group, found, runs, status, now()))
+        queue.send()
 
 
 class OpenMLflow:

@@ -18,7 +18,7 @@ from selfimprove.verification.reasoning_gym_scorer import ReasoningGymScorer
 
 VIEW = "generations"
 """Id of the view, used in addresses and in the tag that holds it."""
-RUNS = "tags.level = 'run'"
+RUNS = "tags.level != 'generation'"
 """Search that leaves out the runs of single generations."""
 SPAN = (f"{EVALUATION}/pass_at_1_low", f"{EVALUATION}/pass_at_1_high")
 SHIPPED = (Exact, LastNumber, Mathematical, MultipleChoice, PythonTests, ReasoningGymScorer)
@@ -39,7 +39,7 @@ CHARTS = (
 
 
 def view() -> str:
-    """A saved view of MLflow's runs page in the form its tag holds: parent runs only, `CHARTS` first, then every other figure by section."""
+    """A saved view of MLflow's runs page in the form its tag holds: no runs of generations, `CHARTS` first, then every other figure by section."""
     names = [VIEW, EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS]
     shown = {"display": True, "isReordered": False, "deleted": False, "isGenerated": True}
     sections: list[dict[str, Any]] = [{"uuid": name, "name": name, **shown} for name in names]
@@ -72,7 +72,9 @@ def view() -> str:
         }
         for number, (title, keys) in enumerate(CHARTS)
     ]
-    state = {"searchFilter": RUNS, "compareRunSections": sections, "compareRunCharts": charts, "isAccordionReordered": True}
+    # Sorted by time of creation, MLflow hides nested runs, such as those of several seeds, and their lines. Ours have no user: the newest come first.
+    flat = {"orderByKey": "tags.`mlflow.user`", "orderByAsc": False}
+    state = {"searchFilter": RUNS, **flat, "compareRunSections": sections, "compareRunCharts": charts, "isAccordionReordered": True}
     return json.dumps({"name": "Generations", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -21,6 +20,7 @@ from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.tracking import figures, mlflow_page
 from selfimprove.tracking.mlflow_address import artifacts_beside, link_to, make_ready
 from selfimprove.tracking.mlflow_generation import Child, Generation, pretty
+from selfimprove.tracking.mlflow_group import PARENT, group_run, known_run
 from selfimprove.tracking.mlflow_models import Models, facts
 from selfimprove.tracking.mlflow_traces import Place
 
@@ -40,6 +40,8 @@ class ParentRun:
     folder: Path
     traces: int = 0
     """Maximum number of sampled traces to log for each generation."""
+    group: str | None = None
+    """Run of this name that the parent is nested in."""
     link: str | None = None
     """Where people can look at the run, once the store has answered."""
     pending_steps: dict[int, list[tuple[TrainingStep, int]]] = dataclasses.field(default_factory=dict)
@@ -181,7 +183,7 @@ class ParentRun:
     def _child(self, generation: int) -> Child:
         if generation not in self.children:
             began = self.began[generation]
-            tags = {"mlflow.parentRunId": self.parent.info.run_id, "generation": str(generation)}
+            tags = {PARENT: self.parent.info.run_id, "generation": str(generation)}
             run = self.client.create_run(self.parent.info.experiment_id, began, tags, f"{self.name} generation {generation}")
             self.children[generation] = Child(run.info.run_id, began)
         return self.children[generation]
@@ -194,10 +196,8 @@ class ParentRun:
 
     @cached_property
     def client(self) -> Any:
-        """A client of our own, which leaves the user's active run and tracking URI as they are."""
-        from mlflow import MlflowClient
-
-        return MlflowClient(self.uri)
+        """A client of our own."""
+        return client_of(self.uri)
 
     @cached_property
     def parent(self) -> Any:
@@ -212,6 +212,10 @@ class ParentRun:
             half.write_text(pretty({"uri": redact(self.uri, self.uri), "experiment_id": run.info.experiment_id, "run_id": run.info.run_id}))
             half.replace(self.folder / "mlflow.json")
         self.client.update_run(run.info.run_id, "RUNNING")
+        if self.group:
+            above = group_run(self.client, run.info.experiment_id, self.group)
+            self.client.update_run(above.info.run_id, "RUNNING")
+            self.client.set_tag(run.info.run_id, PARENT, above.info.run_id)
         self.link = link_to(redact(self.uri, self.uri), run.info.experiment_id)
         return run
 
@@ -219,7 +223,7 @@ class ParentRun:
     def children(self) -> dict[int, Child]:
         """Nested runs by generation. Those that an earlier process left open are set to running again."""
         children = {}
-        query = f"tags.`mlflow.parentRunId` = '{self.parent.info.run_id}'"
+        query = f"tags.`{PARENT}` = '{self.parent.info.run_id}'"
         for run in self.client.search_runs([self.parent.info.experiment_id], query):
             child = Child(run.info.run_id, run.info.start_time, run.info.status == "FINISHED")
             if not child.complete:
@@ -229,20 +233,14 @@ class ParentRun:
         return children
 
     def _known_run(self) -> Any:
-        """The run that `mlflow.json` names; None if it belongs to another store or was deleted."""
-        from mlflow.exceptions import MlflowException
+        return known_run(self.client, self.uri, self.folder)
 
-        file = self.folder / "mlflow.json"
-        kept = json.loads(file.read_text()) if file.exists() else {}
-        if kept.get("uri") != redact(self.uri, self.uri):
-            return None
-        try:
-            run = self.client.get_run(kept["run_id"])
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        return run if run.info.lifecycle_stage == "active" else None
+
+def client_of(uri: str) -> Any:
+    """A client for this store, which leaves the user's active run and tracking URI as they are."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
 
 
 def now() -> int:

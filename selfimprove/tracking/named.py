@@ -26,13 +26,15 @@ def require(names: Sequence[str] | None) -> None:
     trackers(names, Path())
 
 
-def trackers(names: Sequence[str] | None, run: Path) -> list[Tracker]:
+def trackers(names: Sequence[str] | None, run: Path, group: str | None = None) -> list[Tracker]:
     """These trackers, for a run in this folder: their files are beside it. None means MLflow; `none` means no tracker.
+
+    Runs of the same `group` are shown together by the trackers that can.
 
     Raises:
         UserError: The package of one of them is not installed.
     """
-    return [_tracker(name, run.parent) for name in dict.fromkeys(names or ["mlflow"]) if name != "none"]
+    return [_tracker(name, run.parent, group) for name in dict.fromkeys(names or ["mlflow"]) if name != "none"]
 
 
 def trackers_of(run: Path) -> list[Tracker]:
@@ -40,7 +42,7 @@ def trackers_of(run: Path) -> list[Tracker]:
     return trackers([name for name in NAMES if (run / f"{name}.json").exists()], run)
 
 
-def _tracker(name: str, beside: Path) -> Tracker:
+def _tracker(name: str, beside: Path, group: str | None) -> Tracker:
     # One library of these takes seconds to import, and few people have all.
     if name == "tensorboard":
         from selfimprove.tracking.tensorboard import TensorBoard
@@ -49,11 +51,11 @@ def _tracker(name: str, beside: Path) -> Tracker:
     if name == "wandb":
         from selfimprove.tracking.wandb import WandB
 
-        return WandB()
+        return WandB(group=group)
     if name == "trackio":
         from selfimprove.tracking.trackio import Trackio
 
-        return Trackio()
+        return Trackio(group=group)
     from selfimprove.tracking.mlflow import MLflow
 
-    return MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{beside / 'mlflow.db'}")
+    return MLflow(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{beside / 'mlflow.db'}", group=group)

@@ -28,6 +28,9 @@ class Trackio:
     space: str | None = None
     """Space of the hub, such as `me/runs`. None means `TRACKIO_SPACE_ID`, or this machine."""
 
+    group: str | None = None
+    """Group of the run, such as that of runs with several seeds."""
+
     def __post_init__(self) -> None:
         """Refuse to go on without the package. Raises UserError."""
         require_package("trackio")
@@ -50,6 +53,7 @@ class TrackioCharts:
         self._run = trackio.init(
             part.project,
             name=name,
+            group=part.group,
             resume="allow",
             space_id=part.space,
             config=dict(settings),

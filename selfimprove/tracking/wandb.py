@@ -30,6 +30,9 @@ class WandB:
     mode: Literal["online", "offline"] | None = None
     """`offline` keeps the run in the folder `wandb` beside the run folder until `wandb sync` sends it. None means `WANDB_MODE`, or `online`."""
 
+    group: str | None = None
+    """Group of the run, such as that of runs with several seeds."""
+
     def __post_init__(self) -> None:
         """Refuse to go on without the package. Raises UserError."""
         require_package("wandb")
@@ -57,6 +60,7 @@ class WandBCharts:
             project=part.project,
             id=number,
             name=name,
+            group=part.group,
             resume="allow",
             config=figures.of_settings(settings),
             dir=str(folder.parent),

@@ -133,6 +133,38 @@ def test_a_removed_checkpoint_is_told_on_the_page_and_on_its_version(store, tmp_
     assert [version.tags["weights"] for version in versions] == ["removed on 2026-11-28 15:04 UTC by keep_checkpoints=champion"]
 
 
+def test_runs_of_several_seeds_are_nested_in_one_that_has_their_means(store, tmp_path):
+    uri, client = store
+    runs = [RunFolder(tmp_path / f"first-seed{seed}") for seed in (1, 2)]
+    for run, name in zip(runs, ("it's one", None), strict=True):
+        tracker = MLflow(uri=uri, experiment="seeds", group=name).open("first", SETTINGS, run.root)
+        tracker.start()
+        tracker.log_generation(report(0), run.root)
+        tracker.finish("FINISHED")
+        (run.root / "workflow.json").write_text(
+            json.dumps({**SETTINGS, "name": "first", "answer_only_baseline": False, "delimiters": None, "seed": 1})
+        )
+    row = {"mean": 0.25, "low": 0.125, "high": 0.5, "smallest": 0.25, "largest": 0.25}
+    found = {"name": "first", "runs": [{"seed": seed, "scores": {"base": 0.25, "champion": 0.25}, "generation": 0} for seed in (1, 2)]}
+    found |= {"left_out": [], "measure": "evaluation", "problems": 10, "same_problems": True}
+    found |= {"scores": {"base": row, "champion": row}, "gains": {"base": row}}
+    seeds = MLflow(uri=uri, experiment="seeds", group="it's one")
+    for _ in range(2):
+        seeds.log_seeds(runs, found)
+
+    experiment = ids(runs[0].root)["experiment_id"]
+    (above,) = client.search_runs([experiment], "tags.level = 'group'")
+    assert {client.get_run(ids(run.root)["run_id"]).data.tags["mlflow.parentRunId"] for run in runs} == {above.info.run_id}
+    assert (above.info.status, above.info.run_name, above.data.tags["result"]) == ("FINISHED", "it's one", "pass@1 0.250 → 0.250, mean of 2 seeds")
+    assert points(client, above.info.run_id, "seeds/champion_high") == [(0, 0.5)] and above.data.metrics["seeds_gain/base"] == 0.25
+    assert "| base | 0.250 | 0.250 to 0.250 |" in above.data.tags["mlflow.note.content"] and "seed" not in above.data.params
+    # A continued seed opens the run above it again, and an interrupted command says so.
+    seeds.open("first", SETTINGS, runs[0].root).start()
+    assert client.get_run(above.info.run_id).info.status == "RUNNING" and len(client.search_runs([experiment], "tags.level = 'group'")) == 1
+    seeds.log_seeds(runs, None, "KILLED")
+    assert client.get_run(above.info.run_id).info.status == "KILLED"
+
+
 def test_a_continued_run_goes_on_under_the_same_ids_and_logs_nothing_twice(store, tmp_path):
     uri, client = store
     interrupted = MLflow(uri=uri, experiment="continued").open("continued", SETTINGS, tmp_path)
