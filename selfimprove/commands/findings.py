@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,15 @@ from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
 from selfimprove.commands.disk_room import disk_room
+from selfimprove.commands.evaluation_findings import evaluation_findings
 from selfimprove.commands.finding import Finding
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
 from selfimprove.commands.training_room import gpu_memory, training_room
 from selfimprove.commands.verifier_findings import further_findings, verifier_findings
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.errors.redaction import redact
-from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
 from selfimprove.prompting.chat import FewShot
-from selfimprove.records import Problem
 from selfimprove.sampling.sampling_parameters import require_known
 from selfimprove.sampling.vllm_engine import VLLM, require_vllm
 from selfimprove.stages.expected_time import estimate
@@ -64,7 +63,7 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
         findings += verifier_findings(workflow, kept, measured)
         findings += further_findings(workflow, measured)
         findings += option_findings(workflow, [*kept, *measured])
-        findings.append(_evaluation(loaded.evaluation))
+        findings += evaluation_findings(len(loaded.evaluation), workflow.gate)
         sets = replace(loaded, training=kept)
     if model is not None:
         findings.append(_model(workflow, model))
@@ -141,14 +140,6 @@ def _gpus(workflow: Workflow) -> Finding:
         return Finding("gpus", True, divide(roles(workflow), gpus_in_sight()).told())
     except (UserError, WorkerFailed) as error:
         return Finding("gpus", False, str(error))
-
-
-def _evaluation(eval_problems: Sequence[Problem]) -> Finding:
-    """The smallest improvement that an evaluation of this size can show."""
-    counts, likely = smallest_improvement(len(eval_problems))
-    power = f"an improvement of {likely:.3f} is detected four times in five" if likely <= 1 else "no improvement is detected reliably"
-    smallest = f"with one sample each, a strict gate detects improvements of pass@1 from {counts:.3f} on"
-    return Finding("evaluation", counts <= 1, f"{len(eval_problems)} problems: {smallest}; {power}")
 
 
 def _vllm(workflow: Workflow) -> list[Finding]:
