@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
     """Check problems, references, exemplars, model and prompts, and estimate the cost of a run. `run_dir` is where its checkpoints would go.
 
     Returns:
-        `{"passed": bool, "findings": [{"name", "passed", "detail"}, …], "estimate": {"sampled_tokens", "trained_tokens", "minutes"} or None}`.
+        `{"passed": bool, "findings": [{"name", "passed", "detail", "warning"}, …],
+        "estimate": {"sampled_tokens", "trained_tokens", "minutes"} or None}`.
         Without readable problems or without a model, the checks that need them are left out.
     """
     findings: list[Finding] = []
@@ -86,16 +87,14 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
             cost = estimate(workflow, model, sets, lengths)
     return {
         "passed": all(finding.passed for finding in findings),
-        "findings": [{**asdict(finding), "detail": redact(finding.detail)} for finding in findings],
+        "findings": as_data(findings),
         "estimate": cost,
     }
 
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Print the result of `check`."""
-    for finding in result["findings"]:
-        mark = "[green]ok  [/]" if finding["passed"] else "[red]FAIL[/]"
-        console.print(f"{mark} {printable(finding['name'])}: {printable(finding['detail'])}", highlight=False, soft_wrap=True)
+    show_findings(result["findings"], console)
     if cost := result["estimate"]:
         console.print(
             f"at most about {cost['sampled_tokens']:,} tokens to sample and {cost['trained_tokens']:,} to train on"
@@ -103,6 +102,18 @@ def show(result: dict[str, Any], console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def show_findings(findings: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print one line for each finding."""
+    for finding in findings:
+        mark = "[red]FAIL[/]" if not finding["passed"] else "[yellow]WARN[/]" if finding["warning"] else "[green]ok  [/]"
+        console.print(f"{mark} {printable(finding['name'])}: {printable(finding['detail'])}", highlight=False, soft_wrap=True)
+
+
+def as_data(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The findings as JSON data, without secrets."""
+    return [{**asdict(finding), "detail": redact(finding.detail)} for finding in findings]
 
 
 def _attempt(name: str, findings: list[Finding], load: Callable[[], Any]) -> Any:
