@@ -19,6 +19,11 @@ WARNED, FAILED = 0.1, 0.5
 TOO_HARD, TOO_EASY = 0.9, 0.8
 """Shares of problems that no sample solves, or every one, from which on the problems are too hard or too easy."""
 
+ENOUGH = 32
+"""Traces of which one should have been accepted; of fewer, none may be by chance."""
+SLOW = 1 / 3
+"""Share of the time of a trace from which on verifying its answer is slow."""
+
 
 def trial_findings(workflow: Workflow, trial: Trial, pace: Pace, eval_problems: int) -> Iterator[Finding]:
     """The findings of a trial; `workflow` has the settings of generation 1."""
@@ -74,7 +79,7 @@ def _verifier(judged: Sequence[JudgedTrace], pace: Pace) -> Finding:
     if pace.verifying is None:
         return Finding("verifier time", True, "not measured apart from sampling")
     detail = f"an answer takes {pace.verifying:.2g} s to verify, a trace {pace.sampling:.2g} s to sample"
-    slow = pace.verifying > pace.sampling / 2
+    slow = pace.verifying > SLOW * pace.sampling
     remedy = ": verifying holds sampling up; give verifier_resources more copies or CPUs, or take a faster verifier" if slow else ""
     return Finding("verifier time", True, f"{detail}{remedy}", warning=slow)
 
@@ -101,8 +106,9 @@ def _accepted(workflow: Workflow, trial: Trial, name: str) -> Finding:
     whole = f"of {traces:,} traces of {trial.drawn:,} problems"
     rows, low, high = expected_rows(trial, getattr(workflow.mixture, "limit", None))
     if not accepted:
-        chance = f"at most about {high:,.0f} rows are likely {whole}"
-        return Finding("accepted", False, f"none of {len(judged)} traces was accepted {why_none(judged, trial.drops, name)}; {chance}")
+        few = len(judged) < ENOUGH
+        chance = f"at most about {high:,.0f} rows are likely {whole}" + (", and so few traces say little" if few else "")
+        return Finding("accepted", few, f"none of {len(judged)} traces was accepted {why_none(judged, trial.drops, name)}; {chance}", warning=few)
     batch = getattr(workflow.trainer, "batch_size", 1)
     detail = f"generation 1 trains on about {rows:,.0f} rows (95 % interval {low:,.0f} to {high:,.0f}) {whole}"
     detail += f"; {accepted} of {len(judged)} sampled traces were accepted"

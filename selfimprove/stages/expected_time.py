@@ -163,8 +163,9 @@ def _works(workflow: Workflow, problems: int, eval_problems: int, test_problems:
         accepted = drawn * of_each + (accepted if getattr(now.mixture, "earlier", True) else 0)
         left -= drawn * min(1.0, of_each / now.accepted_cap) if now.accepted_cap else 0
         batch, epochs = getattr(now.trainer, "batch_size", 1), getattr(now.trainer, "epochs", 1)
-        rows = max(min(accepted, _most_rows(now, problems)) * epochs, getattr(now.trainer, "min_steps", 0) * batch)
-        steps = rows / batch
+        available, fewest = min(accepted, _most_rows(now, problems)), getattr(now.trainer, "min_steps", 0)
+        rows = max(available * epochs, fewest * min(batch, available))
+        steps = max(rows / batch, fewest)
         yield _Work(folder, "training.json", Stage.TRAIN, trained=rows * (prompt + output), steps=steps)
         yield evaluation(f"{folder}/evaluation")
     for control in workflow.all_controls:

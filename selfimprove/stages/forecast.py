@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from selfimprove.cluster.machine_speed import speed_here
@@ -89,7 +90,10 @@ def _slowness(context: RunContext, batches: Sequence[Batch]) -> float:
     expected, model = 0.0, Path(context.base.path)
     for batch in batches:
         traces = [item.trace for item in batch.judged]
-        read = sum({trace.problem_id: len(trace.prompt_token_ids) for trace in traces}.values())
+        prompts = {trace.problem_id: trace.prompt_token_ids for trace in traces}
+        # What all prompts begin with, such as exemplars, is read once.
+        shared = sum(1 for _ in takewhile(lambda ids: len(set(ids)) == 1, zip(*prompts.values(), strict=False)))
+        read = shared + sum(len(prompt) - shared for prompt in prompts.values())
         expected += sampling_time(model, len(traces), _mean([trace.output_tokens for trace in traces]), read, speed_here())
     return sum(batch.seconds for batch in batches) / max(expected, 1e-9)
 
