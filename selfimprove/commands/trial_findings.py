@@ -20,7 +20,9 @@ TOO_HARD, TOO_EASY = 0.9, 0.8
 """Shares of problems that no sample solves, or every one, from which on the problems are too hard or too easy."""
 
 ENOUGH = 32
-"""Traces of which one should have been accepted; of fewer, none may be by chance."""
+"""Traces that say something about the problems; of fewer, none may be right by chance."""
+WORST = 0.5
+"""Accuracy of the champion at which most answers change by chance."""
 SLOW = 1 / 3
 """Share of the time of a trace from which on verifying its answer is slow."""
 
@@ -36,9 +38,9 @@ def trial_findings(workflow: Workflow, trial: Trial, pace: Pace, eval_problems: 
     yield _accepted(workflow, trial, name)
     base = score("base", trial.base_judged)
     yield _base(base, trial.base_judged, workflow.eval_sampling.max_tokens)
-    if seen := gate_line(workflow.gate, eval_problems, base.pass_at_1):
-        told = f"over a champion at {base.pass_at_1:.3f}, {seen}"
-        yield Finding("gate", True, f"{told}; a later champion that is nearer to 0.5 makes it see less" if base.pass_at_1 < 0.4 else told)
+    told = [f"over a champion at {at:.3f}, {seen}" for at in (base.pass_at_1, WORST) if (seen := gate_line(workflow.gate, eval_problems, at))]
+    if told:
+        yield Finding("gate", True, "; ".join(told))
 
 
 def _graded(name: str, share: float, detail: str, remedy: str) -> Finding:
@@ -92,6 +94,8 @@ def _difficulty(trial: Trial) -> Finding:
     none, every = (sum(right[name] == (count if whole else 0) for name, count in samples.items()) for whole in (False, True))
     n = max(samples.values())
     detail = f"of {len(samples)} problems, {none} are solved by none of up to {n} samples, {every} by all"
+    if len(trial.judged) < ENOUGH and len(samples) < trial.drawn:
+        return Finding("difficulty", True, f"{detail}; so few traces say little")
     if none >= TOO_HARD * len(samples):
         easier = "take easier problems or a stronger base_model, or give better exemplars, more samples (sampling.n), Rationalization() or a teacher"
         return Finding("difficulty", True, f"{detail}: too hard for this model as it is asked; {easier}", warning=True)

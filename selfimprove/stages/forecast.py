@@ -72,7 +72,7 @@ def pace(context: RunContext, trial: Trial) -> Pace:
     yields = Yields(
         output=_mean([item.trace.output_tokens for item in trial.judged]),
         base_output=_mean([item.trace.output_tokens for item in trial.base_judged]),
-        rows=sum(trial.rows.values()) / len(trial.asked),
+        rows=sum(trial.rows.values()) / len(trial.asked) or None,
         seconds=_each(trial.sampled, lambda batch: batch.problems) if apart else None,
     )
     prompt = _mean([len(item.trace.prompt_token_ids) for item in trial.base_judged])
