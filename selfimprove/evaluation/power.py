@@ -77,7 +77,7 @@ def _least_gained(gate: Gate, problems: int) -> numpy.ndarray | None:
         case AlwaysPromote():
             return numpy.zeros(problems + 1)
         case StrictGate():
-            return binom.isf(gate.level, disagree, 0.5) + 1
+            return numpy.asarray(binom.isf(gate.level, disagree, 0.5) + 1)
         case NotWorse():
             # With x = gained - lost, the bootstrap's lower end is x - z sqrt(disagree - x²/problems) in problems, by the central limit theorem. It
             # must lie above the margin, and half a problem is the correction for whole numbers.
@@ -85,6 +85,6 @@ def _least_gained(gate: Gate, problems: int) -> numpy.ndarray | None:
             c = 1 + z**2 / problems
             root = numpy.sqrt(numpy.maximum(margin**2 - c * (margin**2 - z**2 * disagree), 0))
             net = numpy.where(z**2 * disagree <= margin**2 * (1 - 1 / c), max(0.0, -margin), numpy.maximum((root - margin) / c, 0))
-            return numpy.ceil((disagree + net) / 2)
+            return numpy.asarray(numpy.ceil((disagree + net) / 2))
         case _:
             return None
