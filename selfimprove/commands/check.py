@@ -29,7 +29,7 @@ def _check(options: argparse.Namespace) -> int:
     from selfimprove.terminal.captured_output import capture_output
     from selfimprove.workflow.files import load_workflow
 
-    workflow, module = load_workflow(Path(options.workflow), options.set)
+    workflow, modules = load_workflow(Path(options.workflow), options.set)
     folder, result = Path(tempfile.mkdtemp(prefix="selfimprove-check-")), dict[str, Any]()
     try:
         with capture_output(folder / "logs" / "check.log", screen=2 if options.json else 1) as console:
@@ -37,7 +37,7 @@ def _check(options: argparse.Namespace) -> int:
             if options.probe:
                 if not options.json:
                     show(result, console)
-                result = forecast(workflow, module, result, folder / "trial", options.inline, console)
+                result = forecast(workflow, modules, result, folder / "trial", options.inline, console)
         print_result(result, options, show_forecast if options.probe else show)
     finally:
         # A line that names a log needs it.

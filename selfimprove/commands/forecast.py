@@ -35,7 +35,9 @@ SHOWN = 4
 WORDS = {"sample": "sampling", "train": "training", "evaluate": "evaluation"}
 
 
-def forecast(workflow: Workflow, module: ModuleType, checked: dict[str, Any], folder: Path, inline: bool, console: Console) -> dict[str, Any]:
+def forecast(
+    workflow: Workflow, modules: Sequence[ModuleType], checked: dict[str, Any], folder: Path, inline: bool, console: Console
+) -> dict[str, Any]:
     """Try the workflow out in a temporary folder, and show the progress on the console. A workflow with a failure is not tried out.
 
     Returns:
@@ -45,16 +47,18 @@ def forecast(workflow: Workflow, module: ModuleType, checked: dict[str, Any], fo
     """
     findings, figures = [Finding("probe", False, "not run: correct what fails first")], None
     if checked["passed"]:
-        findings, figures = _tried(workflow, module, folder, inline, console)
+        findings, figures = _tried(workflow, modules, folder, inline, console)
     passed, data = all(finding.passed for finding in findings), as_data(findings)
     return {**checked, "passed": checked["passed"] and passed, "findings": [*checked["findings"], *data], "new": len(data), "probe": figures}
 
 
-def _tried(workflow: Workflow, module: ModuleType, folder: Path, inline: bool, console: Console) -> tuple[list[Finding], dict[str, Any] | None]:
+def _tried(
+    workflow: Workflow, modules: Sequence[ModuleType], folder: Path, inline: bool, console: Console
+) -> tuple[list[Finding], dict[str, Any] | None]:
     run, progress = RunFolder(folder), TerminalProgress(console)
 
     def ray_cluster() -> RayCluster:
-        cluster = RayCluster(run.logs, ship=[module])
+        cluster = RayCluster(run.logs, ship=modules)
         # Ray has installed a handler of its own, which ends the process without a word.
         handle_sigterm_like_ctrl_c()
         return cluster

@@ -11,8 +11,6 @@ from selfimprove.evaluation.paired import LEVEL
 if TYPE_CHECKING:
     import numpy
 
-    from selfimprove.protocols import Gate
-
 CHURN = 0.2
 """Share of the problems on which two checkpoints are assumed to disagree where no accuracy is known."""
 
@@ -40,7 +38,7 @@ class Change:
         return cls((1 - accuracy) * after, accuracy * (1 - after)) if after <= 1 else None
 
 
-def chance_to_promote(gate: Gate, problems: int, change: Change) -> float | None:
+def chance_to_promote(gate: object, problems: int, change: Change) -> float | None:
     """Probability that the gate promotes such a candidate, with one sample of each of `problems`; None for a gate of your own.
 
     The exact unconditional power of a paired test (Duffy 1984, "Asymptotic and exact power for the McNemar test"): the number of problems on which
@@ -55,7 +53,7 @@ def chance_to_promote(gate: Gate, problems: int, change: Change) -> float | None
     return float((binom.pmf(disagree, problems, both) * binom.sf(least - 1, disagree, share)).sum())
 
 
-def smallest_gain(gate: Gate, problems: int, change: Change) -> float | None:
+def smallest_gain(gate: object, problems: int, change: Change) -> float | None:
     """The smallest measured gain that the gate promotes, where the two disagree on as many problems as is expected; above 1 if it promotes none then.
 
     None for a gate of your own.
@@ -67,7 +65,7 @@ def smallest_gain(gate: Gate, problems: int, change: Change) -> float | None:
     return (2 * wanted - disagree) / problems if wanted <= disagree else float("inf")
 
 
-def _least_gained(gate: Gate, problems: int) -> numpy.ndarray | None:
+def _least_gained(gate: object, problems: int) -> numpy.ndarray | None:
     """The gained problems that the gate requires where the two disagree on 0, 1, …, `problems` of them."""
     import numpy
     from scipy.stats import binom, norm
