@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ class Speed:
 
     sampling: float
     """FLOP/s of sampling many traces at once, at 2 FLOP for each parameter and token."""
+    reading: float
+    """FLOP/s of reading prompts, at 2 FLOP for each parameter and token."""
     training: float
     """FLOP/s of training, at 6 FLOP for each parameter and token."""
     decoding_step: float
@@ -33,6 +35,17 @@ class Speed:
     """Seconds until the first engine is ready."""
     stage: float
     """Seconds that a stage takes besides its tokens: handing over, loading weights, the last few traces."""
+
+    def slower(self, sampling: float = 1.0, training: float = 1.0) -> Speed:
+        """The speed of a machine that takes so many times as long to sample and to train."""
+        return replace(
+            self,
+            sampling=self.sampling / sampling,
+            reading=self.reading / sampling,
+            decoding_step=self.decoding_step * sampling,
+            training=self.training / training,
+            training_step=self.training_step * training,
+        )
 
 
 @cache
@@ -46,7 +59,9 @@ def speed_here() -> Speed:
 
     if torch.cuda.is_available():
         peak = _best_product(GPU_SIZE, torch.bfloat16, "cuda")
-        return Speed(sampling=0.3 * peak, training=0.29 * peak, decoding_step=0.035, training_step=0.23, engine_start=95, stage=5)
+        return Speed(
+            sampling=0.3 * peak, reading=0.29 * peak, training=0.29 * peak, decoding_step=0.035, training_step=0.23, engine_start=95, stage=5
+        )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -55,7 +70,7 @@ def speed_here() -> Speed:
         torch.set_num_threads(threads)
     # Few CPUs have instructions for bfloat16. Without them, vLLM samples with weights that it converts.
     sampling, training = (0.22 * half, 0.49 * half) if half > single else (0.11 * single, 0.73 * single)
-    return Speed(sampling, training, decoding_step=0, training_step=0, engine_start=30, stage=10)
+    return Speed(sampling, training, training, decoding_step=0, training_step=0, engine_start=30, stage=10)
 
 
 def _best_product(size: int, dtype: torch.dtype, device: str) -> float:

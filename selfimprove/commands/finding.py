@@ -12,3 +12,5 @@ class Finding:
     name: str
     passed: bool
     detail: str
+    warning: bool = False
+    """Whether the run can go on, but is likely to bring less than it could."""

@@ -17,6 +17,7 @@ from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
 from selfimprove.commands.disk_room import disk_room
+from selfimprove.commands.evaluation_findings import evaluation_findings
 from selfimprove.commands.finding import Finding
 from selfimprove.commands.guard_findings import guard_findings
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
@@ -24,10 +25,8 @@ from selfimprove.commands.training_room import gpu_memory, training_room
 from selfimprove.commands.verifier_findings import further_findings, verifier_findings
 from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.errors.redaction import redact
-from selfimprove.evaluation.paired import smallest_improvement
 from selfimprove.problems.sets import load_sets
 from selfimprove.prompting.chat import FewShot
-from selfimprove.records import Problem
 from selfimprove.sampling.sampling_parameters import require_known
 from selfimprove.sampling.vllm_engine import VLLM, require_vllm
 from selfimprove.stages.expected_time import estimate
@@ -44,7 +43,8 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
     """Check problems, references, exemplars, model and prompts, and estimate the cost of a run. `run_dir` is where its checkpoints would go.
 
     Returns:
-        `{"passed": bool, "findings": [{"name", "passed", "detail"}, …], "estimate": {"sampled_tokens", "trained_tokens", "minutes"} or None}`.
+        `{"passed": bool, "findings": [{"name", "passed", "detail", "warning"}, …],
+        "estimate": {"sampled_tokens", "trained_tokens", "minutes"} or None}`.
         Without readable problems or without a model, the checks that need them are left out.
     """
     findings: list[Finding] = []
@@ -66,7 +66,7 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
         findings += further_findings(workflow, measured)
         findings += guard_findings(workflow, loaded.guards)
         findings += option_findings(workflow, [*kept, *measured])
-        findings.append(_evaluation(loaded.evaluation))
+        findings += evaluation_findings(len(loaded.evaluation), workflow.gate)
         sets = replace(loaded, training=kept)
     if model is not None:
         findings.append(_model(workflow, model))
@@ -91,16 +91,14 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
             cost = estimate(workflow, model, sets, lengths)
     return {
         "passed": all(finding.passed for finding in findings),
-        "findings": [{**asdict(finding), "detail": redact(finding.detail)} for finding in findings],
+        "findings": as_data(findings),
         "estimate": cost,
     }
 
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Print the result of `check`."""
-    for finding in result["findings"]:
-        mark = "[green]ok  [/]" if finding["passed"] else "[red]FAIL[/]"
-        console.print(f"{mark} {printable(finding['name'])}: {printable(finding['detail'])}", highlight=False, soft_wrap=True)
+    show_findings(result["findings"], console)
     if cost := result["estimate"]:
         console.print(
             f"at most about {cost['sampled_tokens']:,} tokens to sample and {cost['trained_tokens']:,} to train on"
@@ -108,6 +106,18 @@ def show(result: dict[str, Any], console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def show_findings(findings: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print one line for each finding."""
+    for finding in findings:
+        mark = "[red]FAIL[/]" if not finding["passed"] else "[yellow]WARN[/]" if finding["warning"] else "[green]ok  [/]"
+        console.print(f"{mark} {printable(finding['name'])}: {printable(finding['detail'])}", highlight=False, soft_wrap=True)
+
+
+def as_data(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The findings as JSON data, without secrets."""
+    return [{**asdict(finding), "detail": redact(finding.detail)} for finding in findings]
 
 
 def _attempt(name: str, findings: list[Finding], load: Callable[[], Any]) -> Any:
@@ -145,14 +155,6 @@ def _gpus(workflow: Workflow) -> Finding:
         return Finding("gpus", True, divide(roles(workflow), gpus_in_sight()).told())
     except (UserError, WorkerFailed) as error:
         return Finding("gpus", False, str(error))
-
-
-def _evaluation(eval_problems: Sequence[Problem]) -> Finding:
-    """The smallest improvement that an evaluation of this size can show."""
-    counts, likely = smallest_improvement(len(eval_problems))
-    power = f"an improvement of {likely:.3f} is detected four times in five" if likely <= 1 else "no improvement is detected reliably"
-    smallest = f"with one sample each, a strict gate detects improvements of pass@1 from {counts:.3f} on"
-    return Finding("evaluation", counts <= 1, f"{len(eval_problems)} problems: {smallest}; {power}")
 
 
 def _vllm(workflow: Workflow) -> list[Finding]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.cluster.machine_speed import Speed, speed_here
 from selfimprove.problems.sets import ProblemSets
+from selfimprove.records import Stage
+from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.stages.context import RunContext
 from selfimprove.storage.run_folder import RunFolder
@@ -28,6 +30,23 @@ MEASURED = 32
 
 Lengths: TypeAlias = Mapping[str, Sequence[tuple[int, str]]]
 """Tokens of every prompt and the id of its problem, by stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yields:
+    """What sampling gives, on which the time of a run depends, as a probe has measured it. None is what is typical."""
+
+    output: float | None = None
+    """Output tokens of a sampled trace."""
+    base_output: float | None = None
+    """Output tokens of a trace of the base model's evaluation."""
+    rows: float | None = None
+    """Rows to train on that generation 1 brings for each problem. Later generations bring the typical number at least."""
+    seconds: float | None = None
+    """Seconds that collecting generation 1's traces takes for each problem; None: as the tokens and the speed of the machine say."""
+
+
+TYPICAL = Yields()
 
 
 def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Lengths) -> dict[str, float | None]:
@@ -48,9 +67,8 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
     epochs, most = getattr(workflow.trainer, "epochs", 1), _most_rows(workflow, len(sets.training))
     trained = sum(min(samples * generation, most) for generation in range(1, workflow.generations + 1)) * epochs * (prompt + output)
-    guards = {name: len(problems) for name, problems in sets.guards.items()}
-    works = _works(workflow, len(sets.training), len(sets.evaluation), len(sets.test), guards, prompt)
-    seconds = None if _reinforces(workflow) else _seconds(works, model)
+    counts = len(sets.training), len(sets.evaluation), len(sets.test), {name: len(problems) for name, problems in sets.guards.items()}
+    seconds = None if reinforces(workflow) else sum(_seconds(_works(workflow, *counts, prompt), model).values())
     return {"sampled_tokens": round(sampled), "trained_tokens": round(trained), "minutes": None if seconds is None else seconds / 60}
 
 
@@ -58,14 +76,32 @@ def time_left(context: RunContext) -> float | None:
     """Seconds that the rest of a run is expected to take on this machine; None where that cannot be told: a part may compute elsewhere, or how it
     likes."""
     workflow, run = context.workflow, context.run
-    if not isinstance(workflow.sampler, VLLM) or workflow.teacher or _reinforces(workflow):
+    if not isinstance(workflow.sampler, VLLM) or workflow.teacher or reinforces(workflow):
         return None
     chats = [list(workflow.prompter.messages(problem)) for problem in context.problems[:MEASURED]]
     lengths = [len(ids) for ids in encode_chats(load_tokenizer(Path(context.base.path)), chats)]
-    guards, prompt = {name: len(problems) for name, problems in context.guards.items()}, sum(lengths) / max(len(lengths), 1)
-    works = _works(workflow, len(context.problems), len(context.eval_problems), len(context.test_problems), guards, prompt)
-    left = [one for work in works if (one := work.left(run))]
-    return _seconds(left, Path(context.base.path)) if left else 0.0
+    left = [one for work in _works(workflow, *_sizes(context), sum(lengths) / max(len(lengths), 1)) if (one := work.left(run))]
+    return sum(_seconds(left, Path(context.base.path)).values()) if left else 0.0
+
+
+def whole_time(context: RunContext, prompt: float, yields: Yields, speed: Speed) -> dict[Stage, float]:
+    """Seconds of a run from its beginning to its end, by stage, with what a probe has measured; `prompt` is the mean of tokens of a bare prompt."""
+    return _seconds(_works(context.workflow, *_sizes(context), prompt, yields), Path(context.base.path), speed)
+
+
+def _sizes(context: RunContext) -> tuple[int, int, int, dict[str, int]]:
+    guards = {name: len(problems) for name, problems in context.guards.items()}
+    return len(context.problems), len(context.eval_problems), len(context.test_problems), guards
+
+
+def sampling_time(model: Path, traces: int, output: float, read: float, speed: Speed) -> float:
+    """Seconds in which a machine of this speed samples so many traces of so many output tokens each, and reads so many prompt tokens in all."""
+    return _Work("", "", Stage.SAMPLE, traces, output, read).seconds(_parameters(model), replace(speed, stage=0.0))
+
+
+def training_time(model: Path, tokens: float, steps: int, speed: Speed) -> float:
+    """Seconds in which a machine of this speed takes so many optimizer steps on so many tokens in all."""
+    return _Work("", "", Stage.TRAIN, trained=tokens, steps=steps).seconds(_parameters(model), replace(speed, stage=0.0))
 
 
 @dataclass(frozen=True)
@@ -76,6 +112,7 @@ class _Work:
     """In the run folder."""
     done: str
     """The file in it that shows that the stage is complete."""
+    stage: Stage
     traces: float = 0.0
     output: float = 0.0
     """Output tokens of a trace."""
@@ -84,6 +121,8 @@ class _Work:
     trained: float = 0.0
     """Tokens to train on."""
     steps: float = 0.0
+    measured: float | None = None
+    """Seconds that it takes, where a probe has measured that."""
 
     def left(self, run: RunFolder) -> _Work | None:
         """What is left of it; None if it is complete."""
@@ -91,60 +130,68 @@ class _Work:
         if (folder / self.done).exists():
             return None
         share = 1 - min(1.0, traces_held(folder) / self.traces) if self.traces else 1.0
-        return _Work(self.folder, self.done, share * self.traces, self.output, share * self.read, self.trained, self.steps)
+        return replace(self, traces=share * self.traces, read=share * self.read)
 
     def seconds(self, parameters: int, speed: Speed) -> float:
-        steps = self.traces * self.output / RUNNING
+        """The time that it takes at this speed."""
+        if self.measured is not None:
+            return speed.stage + self.measured
+        steps = self.output * max(1.0, self.traces / RUNNING) if self.traces else 0.0
         sampling = max(2 * parameters * self.traces * self.output / speed.sampling, steps * speed.decoding_step)
-        reading = 2 * parameters * self.read / speed.training
+        reading = 2 * parameters * self.read / speed.reading
         return speed.stage + sampling + reading + max(6 * parameters * self.trained / speed.training, self.steps * speed.training_step)
 
 
-def _works(workflow: Workflow, problems: int, eval_problems: int, test_problems: int, guards: Mapping[str, int], prompt: float) -> Iterator[_Work]:
-    """The stages of a run, if traces are accepted as often as is typical. `guards` holds the number of problems of each."""
-    evaluation = workflow.eval_sampling
-    asked = {
-        "done": "score.json",
-        "traces": eval_problems * evaluation.n,
-        "output": TYPICAL_OUTPUT * evaluation.max_tokens,
-        "read": prompt * eval_problems,
-    }
-    yield _Work("generation-00/evaluation", **asked)  # type: ignore[arg-type]
-    yield from _guarded(workflow, 0, guards, prompt)
+def _works(
+    workflow: Workflow, problems: int, eval_problems: int, test_problems: int, guards: Mapping[str, int], prompt: float, yields: Yields = TYPICAL
+) -> Iterator[_Work]:
+    """The stages of a run. `guards` holds the number of problems of each; their prompts are taken to be as long as the workflow's."""
+
+    def length(sampling: Sampling, measured: float | None = yields.output) -> float:
+        return TYPICAL_OUTPUT * sampling.max_tokens if measured is None else min(measured, sampling.max_tokens)
+
+    def evaluation(folder: str, asked: float = eval_problems, output: float | None = None, done: str = "score.json") -> _Work:
+        sampling = workflow.eval_sampling
+        return _Work(folder, done, Stage.EVALUATE, asked * sampling.n, length(sampling) if output is None else output, prompt * asked)
+
+    def guarded(number: int) -> Iterator[_Work]:
+        for name, asked in guards.items():
+            sampling = workflow.guards[name].sampling or workflow.eval_sampling
+            folder = f"generation-{number:02d}/guards/{name}"
+            yield _Work(folder, "score.json", Stage.EVALUATE, asked * sampling.n, length(sampling, None), prompt * asked)
+
+    yield evaluation("generation-00/evaluation", output=length(workflow.eval_sampling, yields.base_output))
+    yield from guarded(0)
     if workflow.first_prompter is not None:
-        yield _Work("baselines/few_shot/evaluation", **asked)  # type: ignore[arg-type]
+        yield evaluation("baselines/few_shot/evaluation")
     left, accepted, rows, steps = float(problems), 0.0, 0.0, 0.0
     for number in range(1, workflow.generations + 1):
         now, folder = workflow.of_generation(number), f"generation-{number:02d}"
-        n, output = now.sampling.n, TYPICAL_OUTPUT * now.sampling.max_tokens
+        n, output = now.sampling.n, length(now.sampling)
         drawn = min(now.problems_per_generation or left, left)
-        yield _Work(folder, "accepted.parquet", traces=drawn * n, output=output, read=prompt * drawn)
+        measured = yields.seconds * drawn if number == 1 and yields.seconds is not None else None
+        yield _Work(folder, "accepted.parquet", Stage.SAMPLE, drawn * n, output, prompt * drawn, measured=measured)
         of_each = min(TYPICAL_ACCEPTED * n, now.accepted_cap or math.inf)
+        if yields.rows is not None:
+            of_each = yields.rows if number == 1 else max(yields.rows, of_each)
         accepted = drawn * of_each + (accepted if getattr(now.mixture, "earlier", True) else 0)
-        left -= drawn * of_each / now.accepted_cap if now.accepted_cap else 0
+        left -= drawn * min(1.0, of_each / now.accepted_cap) if now.accepted_cap else 0
         batch, epochs = getattr(now.trainer, "batch_size", 1), getattr(now.trainer, "epochs", 1)
-        rows = max(min(accepted, _most_rows(now, problems)) * epochs, getattr(now.trainer, "min_steps", 0) * batch)
-        steps = rows / batch
-        yield _Work(folder, "training.json", trained=rows * (prompt + output), steps=steps)
-        yield _Work(f"{folder}/evaluation", **asked)  # type: ignore[arg-type]
-        yield from _guarded(workflow, number, guards, prompt)
+        available, fewest = min(accepted, _most_rows(now, problems)), getattr(now.trainer, "min_steps", 0)
+        rows = max(available * epochs, fewest * min(batch, available))
+        steps = max(rows / batch, fewest)
+        yield _Work(folder, "training.json", Stage.TRAIN, trained=rows * (prompt + output), steps=steps)
+        yield evaluation(f"{folder}/evaluation")
+        yield from guarded(number)
     for control in workflow.all_controls:
-        folder, output = f"baselines/{control.name}", TYPICAL_OUTPUT * workflow.sampling.max_tokens if control.thinks else 0.0
-        yield _Work(f"{folder}/generation-{workflow.generations:02d}", "training.json", trained=rows * (prompt + output), steps=steps)
-        yield _Work(f"{folder}/evaluation", **asked | ({} if control.thinks else {"output": 1.0}))  # type: ignore[arg-type]
-    if further := 2 * len(workflow.also_prompters) * eval_problems:
-        yield _Work("further-prompts", "scores.json", further * evaluation.n, TYPICAL_OUTPUT * evaluation.max_tokens, prompt * further)
+        folder, output = f"baselines/{control.name}", length(workflow.sampling) if control.thinks else 0.0
+        place = f"{folder}/generation-{workflow.generations:02d}"
+        yield _Work(place, "training.json", Stage.TRAIN, trained=rows * (prompt + output), steps=steps)
+        yield evaluation(f"{folder}/evaluation", output=None if control.thinks else 1.0)
+    if workflow.also_prompters:
+        yield evaluation("further-prompts", 2 * len(workflow.also_prompters) * eval_problems, done="scores.json")
     if test_problems:
-        tested = _tested(workflow) * test_problems
-        yield _Work("test", "test.json", tested * evaluation.n, TYPICAL_OUTPUT * evaluation.max_tokens, prompt * tested)
-
-
-def _guarded(workflow: Workflow, number: int, guards: Mapping[str, int], prompt: float) -> Iterator[_Work]:
-    """The evaluations of one generation by guards, whose prompts are taken to be as long as the workflow's."""
-    for name, problems in guards.items():
-        sampling = workflow.guards[name].sampling or workflow.eval_sampling
-        folder = f"generation-{number:02d}/guards/{name}"
-        yield _Work(folder, "score.json", problems * sampling.n, TYPICAL_OUTPUT * sampling.max_tokens, prompt * problems)
+        yield evaluation("test", _tested(workflow) * test_problems, done="test.json")
 
 
 def _tested(workflow: Workflow) -> int:
@@ -152,7 +199,8 @@ def _tested(workflow: Workflow) -> int:
     return 2 + (workflow.first_prompter is not None) + len(workflow.all_controls)
 
 
-def _reinforces(workflow: Workflow) -> bool:
+def reinforces(workflow: Workflow) -> bool:
+    """Whether any generation learns from rollouts, whose time no estimate covers."""
     return any(workflow.of_generation(number).reinforcement for number in range(1, workflow.generations + 1))
 
 
@@ -161,9 +209,13 @@ def _most_rows(workflow: Workflow, problems: int) -> float:
     return min(limit or math.inf, (per_problem or math.inf) * problems)
 
 
-def _seconds(works: Iterator[_Work] | Sequence[_Work], model: Path) -> float:
-    parameters, speed = _parameters(model), speed_here()
-    return speed.engine_start + sum(work.seconds(parameters, speed) for work in works)
+def _seconds(works: Iterable[_Work], model: Path, speed: Speed | None = None) -> dict[Stage, float]:
+    """Seconds by stage. The engine starts in the first evaluation."""
+    parameters, speed = _parameters(model), speed or speed_here()
+    found = {Stage.SAMPLE: 0.0, Stage.TRAIN: 0.0, Stage.EVALUATE: speed.engine_start}
+    for work in works:
+        found[work.stage] += work.seconds(parameters, speed)
+    return found
 
 
 def _parameters(model: Path) -> int:

@@ -57,6 +57,7 @@ def test_a_good_workflow_passes_with_an_estimate(tiny_model: Path) -> None:
         "guesses",
         "exemplars",
         "evaluation",
+        "gate",
         "model",
         "disk",
         "gpus",
@@ -192,6 +193,7 @@ def test_checks_that_need_no_model_run_without_one(tmp_path: Path) -> None:
         "references",
         "guesses",
         "evaluation",
+        "gate",
         "gpus",
     ]
     assert not found["model"]["passed"] and "does not exist" in found["model"]["detail"]

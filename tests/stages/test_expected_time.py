@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from places import WORKFLOWS
 
 from selfimprove.cluster import machine_speed
+from selfimprove.cluster.machine_speed import speed_here
 from selfimprove.problems.sets import ProblemSets
-from selfimprove.records import Problem
+from selfimprove.records import Problem, Stage
 from selfimprove.stages import expected_time
-from selfimprove.stages.expected_time import estimate, time_left
+from selfimprove.stages.expected_time import Yields, estimate, time_left, whole_time
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.workflow.files import load_workflow
 from selfimprove.workflow.workflow import Workflow
@@ -74,3 +76,15 @@ def test_a_continued_run_is_expected_to_take_what_is_left(speeds: dict[str, floa
         (tmp_path / place).touch()
         left.append(time_left(context))
     assert left == sorted(left, reverse=True) and len(set(left)) == len(left) and left[-1] == 0
+
+
+def test_what_a_probe_has_measured_gives_the_time_of_each_stage(speeds: dict[str, float], quickstart: Workflow) -> None:
+    base: Any = SimpleNamespace(path="")
+    context: Any = SimpleNamespace(workflow=quickstart, problems=PROBLEMS, eval_problems=PROBLEMS[:150], test_problems=[], base=base)
+    measured = Yields(output=29.4, base_output=28.4, rows=172 / 750)
+    found, slower = whole_time(context, 38, measured, speed_here()), whole_time(context, 38, measured, speed_here().slower(sampling=3, training=2))
+    for stage, seconds in ((Stage.SAMPLE, 1540), (Stage.TRAIN, 757), (Stage.EVALUATE, 385)):
+        assert seconds / 1.25 < found[stage] < 1.25 * seconds
+    assert 2.8 < slower[Stage.SAMPLE] / found[Stage.SAMPLE] < 3 and 1.8 < slower[Stage.TRAIN] / found[Stage.TRAIN] < 2
+    taught = whole_time(context, 38, replace(measured, seconds=2.0), speed_here())
+    assert taught[Stage.SAMPLE] > 1500 + 10
