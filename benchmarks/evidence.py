@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from benchmarks.evidence_texts import HEAD, TEXTS
 from benchmarks.machine import describe_machine
 from selfimprove.evaluation.over_seeds import OverSeeds, over_seeds
 from selfimprove.evaluation.paired import contrast
+from selfimprove.evaluation.scores import interval
 from selfimprove.records import GenerationReport, Score
 from selfimprove.reports.markdown import words
 from selfimprove.reports.table import summarize
@@ -36,17 +39,14 @@ class Model:
 
 
 def page(root: Path, machine: str) -> str:
-    """The page on all runs below a folder, each experiment of which is a run or a folder with a run for each seed."""
-    experiments = {folder.name: runs for folder in sorted(root.iterdir(), key=_place) if (runs := runs_in(folder))}
-    sections = [section(name, runs) for name, runs in experiments.items()]
-    return "\n\n".join([HEAD.format(machine=machine), summary(experiments), *sections]) + "\n"
-
-
-def runs_in(folder: Path) -> list[RunFolder]:
-    """The run of a folder, or those of its folders, in the order of their seeds."""
-    places = [folder] if (folder / "workflow.json").is_file() else sorted(file.parent for file in folder.glob("*/workflow.json"))
-    found = [RunFolder(place) for place in places]
-    return sorted((run for run in found if run.reports()), key=lambda run: int(run.settings()["seed"]))
+    """The page on all runs in a folder; those of several seeds, `NAME-seedN`, are one experiment."""
+    experiments = defaultdict[str, list[RunFolder]](list)
+    for file in root.glob("*/workflow.json"):
+        if (run := RunFolder(file.parent)).reports():
+            experiments[re.sub(r"-seed\d+$", "", file.parent.name)].append(run)
+    ordered = {name: sorted(experiments[name], key=_seed) for name in sorted(experiments, key=_place)}
+    sections = [section(name, runs) for name, runs in ordered.items()]
+    return "\n\n".join([HEAD.format(machine=machine), summary(ordered), *sections]) + "\n"
 
 
 def models(run: RunFolder) -> dict[str, Model]:
@@ -121,9 +121,12 @@ def _interval(seeds: Sequence[Model], verifier: str | None, found: OverSeeds) ->
     scores = [score for one in seeds if (score := one.by(verifier))]
     if len(scores) == 1:
         return "{:.2f}–{:.2f}".format(*scores[0].interval)
-    spread = f"{found.smallest:.3f} to {found.largest:.3f}"
-    # Where all answers are alike, nothing is left to resample.
-    return f"{found.low:.2f}–{found.high:.2f}; {spread}" if found.low < found.high else f"each of {sum(one.problems for one in scores)} answers"
+    low, high = found.low, found.high
+    if low == high:
+        # Resamples of equal values have no width.
+        problems = sum(one.problems for one in scores)
+        low, high = interval([found.mean] * problems, problems)
+    return f"{low:.2f}–{high:.2f}; {found.smallest:.3f} to {found.largest:.3f}"
 
 
 def _differences(runs: Sequence[RunFolder], every: Sequence[Mapping[str, Model]]) -> str:
@@ -228,8 +231,8 @@ def _title(name: str) -> str:
     return TEXTS[name].title if name in TEXTS else name
 
 
-def _place(folder: Path) -> tuple[int, str]:
-    return (list(TEXTS).index(folder.name) if folder.name in TEXTS else len(TEXTS)), folder.name
+def _place(name: str) -> tuple[int, str]:
+    return (list(TEXTS).index(name) if name in TEXTS else len(TEXTS)), name
 
 
 def _plain(name: str) -> str:

@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         answer_only_baseline=False,
     )
     for seed in (2, 10):
-        improve(replace(sums, seed=seed), root / "runs" / "sums" / f"seed-{seed}", InlineCluster)
+        improve(replace(sums, seed=seed), root / "runs" / f"sums-seed{seed}", InlineCluster)
     improve(_collapsing(sums, root), root / "runs" / "collapse", InlineCluster)
     return root / "runs"
 
@@ -50,7 +50,7 @@ def _collapsing(workflow: Workflow, root: Path) -> Workflow:
 
 def test_the_page_shows_means_and_paired_differences_over_seeds(runs: Path) -> None:
     page = evidence.page(runs, "a machine")
-    tests = [RunFolder(runs / "sums" / f"seed-{seed}").final_test() for seed in (2, 10)]
+    tests = [RunFolder(runs / f"sums-seed{seed}").final_test() for seed in (2, 10)]
     assert all(tests)
     rates = [{name: right / samples for name, (right, samples) in test["champion"].solved.items()} for test in tests if test]
     mean = over_seeds(rates, shared=True)

@@ -30,7 +30,7 @@ def short(problem: Problem, answer: str) -> bool:
 
 workflow = Workflow(
     name="collapse",
-    base_model="runs/evidence/sums/seed-1/champion",
+    base_model="runs/evidence/sums-seed1/champion",
     problems=ReasoningGym(task="chain_sum", size=800, seed=1, settings=SETTINGS),
     problems_per_generation=80,
     eval_problems=100,
