@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.evidence_texts import HEAD, TEXTS
 from benchmarks.machine import describe_machine
@@ -172,20 +171,10 @@ def _generations(runs: Sequence[RunFolder]) -> str:
 
 
 def _drift(runs: Sequence[RunFolder]) -> str:
-    rows = []
-    for run in runs:
-        for report in run.reports():
-            # A run of a version without this figure has none.
-            if found := getattr(report, "drift", None):
-                rows.append([_seed(run), report.generation, *(f"{value:.3f}" for value in _figures(found).values())])
-                header = ["seed", "generation", *(_plain(key) for key in _figures(found))]
-    return "On a fixed text, per token:\n\n" + table(header, rows) if rows else ""
-
-
-def _figures(drift: Any) -> dict[str, float]:
-    from dataclasses import asdict
-
-    return {key: value for key, value in asdict(drift).items() if isinstance(value, float)}
+    measured = [(run, report.generation, drift) for run in runs for report in run.reports() if (drift := getattr(report, "drift", None))]
+    rows = [[_seed(run), generation, f"{drift.nll:.3f}", f"{drift.kl:.3f}"] for run, generation, drift in measured]
+    header = ["seed", "generation", "negative log-likelihood", "KL from the base model"]
+    return "On a fixed text, in nats a token:\n\n" + table(header, rows) if rows else ""
 
 
 def _time(runs: Sequence[RunFolder]) -> str:
