@@ -3,12 +3,12 @@
 It starts from a model that can do sums, the champion of `sums.py`. A guard knows the true answers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import sums
 
 from selfimprove import SFT, VLLM, Guard, KeepCorrect, ReasoningGym, ReasoningGymScorer, Replay, Sampling, StopEarly, Workflow
 from selfimprove.records import Problem
-
-SETTINGS = {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1, "allow_negation": False}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def short(problem: Problem, answer: str) -> bool:
 workflow = Workflow(
     name="collapse",
     base_model="runs/evidence/sums-seed1/champion",
-    problems=ReasoningGym(task="chain_sum", size=800, seed=1, settings=SETTINGS),
+    problems=replace(sums.workflow.problems, size=800),
     problems_per_generation=80,
     eval_problems=100,
     sampler=VLLM(engine={"max_model_len": 512, "dtype": "float32"}),
@@ -43,7 +43,7 @@ workflow = Workflow(
     accepted_cap=1,
     mixture=Replay(earlier=True, per_problem=1),
     trainer=SFT(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
-    guards={"truth": Guard(problems=Later(ReasoningGym(task="chain_sum", size=900, seed=1, settings=SETTINGS), 800), verifier=ReasoningGymScorer())},
+    guards={"truth": Guard(problems=Later(replace(sums.workflow.problems, size=900), 800), verifier=ReasoningGymScorer())},
     stop=StopEarly(patience=1),
     generations=3,
 )
