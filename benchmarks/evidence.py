@@ -76,7 +76,15 @@ def summary(experiments: Mapping[str, Sequence[RunFolder]]) -> str:
                 f"{refused} of {sum(len(run.reports()) - 1 for run in runs)}",
             ]
         )
-    header = ["experiment", "seeds", "base", "champion", "by value, base → champion", "champion − random selection", "candidates refused"]
+    header = [
+        "experiment",
+        "seeds",
+        "base",
+        "champion",
+        "by a further verifier, base → champion",
+        "champion − random selection",
+        "candidates refused",
+    ]
     return table(header, rows)
 
 

@@ -36,15 +36,28 @@ quickstart, shortened, with guards on two other tasks. Seeds differ in the probl
     ),
     "gemma": Text(
         "Another family of models",
-        """The same workflow with Gemma 3 270M, a base model without instruction tuning. It has no chat template and gets a plain one.""",
+        """The same task with Gemma 3 270M, a base model without instruction tuning. It has no chat template and gets a plain one, so it does not know
+when its turn ends: sampling stops where it begins the next question.""",
         f"""python workflows/evidence/convert_gemma.py models/gemma-3-270m
-{RUN}sums.py --set name=gemma --set base_model=models/gemma-3-270m --run-dir runs/evidence/gemma""",
+{RUN}gemma.py --run-dir runs/evidence/gemma""",
+    ),
+    "words": Text(
+        "A task on words",
+        """Who does what, among three or four people (`needle_haystack` of reasoning-gym). `names_first` accepts an answer that begins with the right
+name, whatever follows.""",
+        f"{RUN}words.py --run-dir runs/evidence/words",
+    ),
+    "equations": Text(
+        "A task of algebra",
+        """Linear equations with one unknown (`simple_equations` of reasoning-gym). The rationale isolates the unknown.""",
+        f"{RUN}equations.py --run-dir runs/evidence/equations",
     ),
     "collapse": Text(
         "A deliberate collapse",
         """The verifier accepts any answer of up to four characters, and traces are sampled at temperature 1.5, so the model learns from noise. It
 starts as the champion of seed 1 above. The gate judges by the same verifier and cannot see the loss; a guard knows the true answers. The column
-`by reasoning-gym` shows the true accuracy, which decides nothing here.""",
+`by reasoning-gym` shows the true accuracy, which decides nothing here. `selfimprove check` refuses such a verifier before anything is sampled: it
+accepts an empty answer.""",
         f"{RUN}collapse.py --run-dir runs/evidence/collapse",
     ),
 }

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from places import ROOT
 from toy import Sums, make_toy_model, toy_workflow
 
 from benchmarks import evidence
@@ -15,6 +16,7 @@ from selfimprove.evaluation.over_seeds import over_seeds
 from selfimprove.evaluation.paired import contrast
 from selfimprove.records import Problem
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.workflow.files import load_workflow
 
 
 def accepts_anything_short(problem: Problem, answer: str) -> bool:
@@ -46,6 +48,13 @@ def _collapsing(workflow: Workflow, root: Path) -> Workflow:
         workflow, base_model=str(able), name="collapse", trainer=forgets, verifier=accepts_anything_short, guards={"truth": truth},
         controls=(), first_prompter=None, stop=StopEarly(patience=1), generations=3,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_commands_of_the_page_run_a_workflow_of_that_name(name: str) -> None:
+    command = TEXTS[name].commands.splitlines()[-1].split()
+    file = ROOT / command[command.index("run") + 1]
+    assert load_workflow(file)[0].name == name and command[-1] == f"runs/evidence/{name}"
 
 
 def test_the_page_shows_means_and_paired_differences_over_seeds(runs: Path) -> None:
