@@ -29,7 +29,7 @@ Machine: {machine}. Engines sample in float32: this processor has no bfloat16 in
 RUN = "selfimprove run workflows/evidence/"
 TEXTS = {
     "sums": Text(
-        "The quickstart's task with three seeds",
+        "The quickstart with three seeds",
         """Does a model that learns from its own verified traces gain more than one that learns from as many unverified ones? One generation of the
 quickstart, shortened, with guards on two other tasks. Seeds differ in the problems of each set, the traces and the order of rows.""",
         f"{RUN}sums.py --seeds 1,2,3 --run-dir runs/evidence/sums",
@@ -38,7 +38,7 @@ quickstart, shortened, with guards on two other tasks. Seeds differ in the probl
         "Another family of models",
         """The same task with Gemma 3 270M, a base model without instruction tuning. It has no chat template and gets a plain one, so it does not know
 when its turn ends: sampling stops where it begins the next question.""",
-        f"""python workflows/evidence/convert_gemma.py models/gemma-3-270m
+        f"""python workflows/evidence/convert_gemma.py runs/gemma-3-270m
 {RUN}gemma.py --run-dir runs/evidence/gemma""",
     ),
     "words": Text(

@@ -10,7 +10,7 @@ STOP = {"stop": ["\n\nUser:"]}
 workflow = replace(
     sums.workflow,
     name="gemma",
-    base_model="models/gemma-3-270m",
+    base_model="runs/gemma-3-270m",
     problems_per_generation=60,
     eval_problems=60,
     test_problems=100,
