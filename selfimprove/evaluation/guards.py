@@ -32,7 +32,7 @@ def can_refuse(base: Score, margin: float) -> bool:
 def loss_in_words(name: str, loss: GuardLoss) -> str:
     """`guard sorting lost 0.080 (0.030 to 0.130) of margin 0.05, p = 0.002`; the interval is that of 90 %."""
     if loss.loss < 0:
-        return f"guard {name} gained {-loss.loss:.3f} ({-loss.high:.3f} to {-loss.low:.3f})"
+        return f"guard {name} gained {-loss.loss:.3f} ({0 - loss.high:.3f} to {0 - loss.low:.3f})"
     return f"guard {name} lost {loss.loss:.3f} ({loss.low:.3f} to {loss.high:.3f}) of margin {loss.margin:g}, p = {loss.p:.2g}"
 
 
