@@ -52,9 +52,11 @@ class _Seed:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing of it is left to do."""
-        same = self.begun and self.run.settings() == describe(self.workflow)
-        return same and is_complete(self.run) and (self.run.root / "report.html").exists()
+        """Whether nothing of it is left to do. The page is written last: where a run was begun again and stopped, it is older than the settings."""
+        if not self.begun or self.run.settings() != describe(self.workflow) or not is_complete(self.run):
+            return False
+        page, settings = self.run.root / "report.html", self.run.root / "workflow.json"
+        return page.exists() and page.stat().st_mtime_ns >= settings.stat().st_mtime_ns
 
     @property
     def seconds(self) -> float:

@@ -89,6 +89,10 @@ def test_a_seed_that_fails_leaves_the_others_and_the_same_command_continues(here
     assert contents(here / "alone") == contents(here / "runs" / "short-seed2")
 
     assert json.loads(run_command(capfd, 0, *COMMAND, "--seeds", "1,2,5", "--json")[0]) == found
+    # A run that was begun again and stopped before its page, which is written last, is not skipped.
+    (here / "runs" / "short-seed1" / "workflow.json").touch()
+    out, _ = run_command(capfd, 0, *COMMAND, "--seeds", "1,2,5")
+    assert "seed 1 of 3: continuing short" in out and "seed 2 of 3: complete" in out
     places = [here / "runs" / f"short-seed{seed}" for seed in (5, 1, 2)]
     assert json.loads(run_command(capfd, 0, "report", *places, "--json")[0])["gains"] == found["gains"]
     run_command(capfd, 0, "report", *places, "--html", here / "seeds.html")
