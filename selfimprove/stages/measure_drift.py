@@ -44,12 +44,13 @@ def measure_drift(context: RunContext, checkpoint: Checkpoint, folder: Path, tra
 
     def make() -> Drift:
         found = None
-        context.progress.begin(f"{checkpoint.id}, drift", 0)
+        context.progress.begin(f"{f'generation {checkpoint.generation}' if checkpoint.generation else 'base model'}, drift", 1)
         for part in (trainer, DriftReader(trainer)):
             worker = hand_over(context.cluster, "trainer", part, same_weights=checkpoint.id == base.id)
             for items in worker.stream("drift", [(base, checkpoint, text, text_hash)]):
                 for found in items:
-                    context.progress.advance(0, tokens=found if isinstance(found, int) else 0)
+                    tokens = found if isinstance(found, int) else 0
+                    context.progress.advance(0 if tokens else 1, tokens=tokens)
             if found is not None:
                 break
         context.progress.end()

@@ -131,7 +131,7 @@ def test_the_tables_fit_eighty_columns_with_every_stage_timed() -> None:
     row["seconds"] = dict.fromkeys(Stage, 12_345.6)
     row |= {"also": {}, "guards": {}, "champion_gain": None, "drift": {"tokens": 123_456, "nll": 12.345, "kl": 12.345}}
     figures = {"name": "x", "generations": [row], "baseline_details": {"answer_only": row}, "kept": None, "complete": False, "stopped_early": None}
-    figures |= {"test": None, "at_work": None, "kept_generation": None, "further_prompts": {}}
+    figures |= {"test": None, "at_work": None, "kept_generation": None, "further_prompts": {}, "checkpoints": None}
     table.show(figures, console := Console(file=StringIO(), width=80))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert all(stage in text for stage in Stage) and "…" not in text
