@@ -17,6 +17,7 @@ from selfimprove.records import AcceptedTrace, Pair, Score
 from selfimprove.selection.preference_pairs import pair_up
 from selfimprove.stages.context import of_finished_run
 from selfimprove.storage.files import read_records, write_records
+from selfimprove.storage.kept_source import kept_source
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
 from selfimprove.terminal.exit_codes import in_one_line
@@ -57,4 +58,4 @@ if __name__ == "__main__":
         sys.exit("usage: python workflows/wrong_traces.py RUN_DIR")
     with in_one_line("wrong_traces"):
         finished = RunFolder(Path(sys.argv[1]))
-        main(finished, load_workflow(*finished.source())[0])
+        main(finished, load_workflow(*kept_source(finished))[0])

@@ -29,19 +29,20 @@ def add(commands: Commands) -> None:
 def _fork(options: argparse.Namespace) -> int:
     from selfimprove.settings.paths import describe, differences
     from selfimprove.storage.fork import fork
+    from selfimprove.storage.kept_source import keep_source, kept_source
     from selfimprove.storage.open_run import reading, writing
     from selfimprove.tracking.named import require
     from selfimprove.workflow.files import load_workflow
 
     require(options.tracker)
     source = reading(options.source, checkpoints="all")
-    file, changes, beside = source.source(options.set)
+    file, changes, beside = kept_source(source, options.set)
     workflow, modules = load_workflow(file, changes, beside)
     # A run at a URL is shown without the secrets of its address, which the fork needs.
     place = options.source.rstrip("/") if "://" in options.source else source
     with writing(options.run_dir or f"{place}-fork-{options.from_generation}") as run:
         fork(source, run, options.from_generation, describe(workflow))
-        run.keep_source(file, changes, modules[1:])
+        keep_source(run, file, changes, modules[1:])
         told = {
             "source": str(source),
             "run_dir": str(run),

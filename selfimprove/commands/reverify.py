@@ -24,6 +24,7 @@ def add(commands: Commands) -> None:
 def _reverify(options: argparse.Namespace) -> int:
     from selfimprove.commands.named_verifier import named_verifier
     from selfimprove.commands.second_verdicts import show_reverified
+    from selfimprove.storage.kept_source import kept_source
     from selfimprove.storage.open_run import reading
     from selfimprove.verification.pool import VerifierPool
     from selfimprove.workflow.files import load_workflow
@@ -32,5 +33,5 @@ def _reverify(options: argparse.Namespace) -> int:
     if options.verifier:
         return print_result(audited(run, VerifierPool(named_verifier(options.verifier, options.set))), options, show_reverified)
     file = Path(options.workflow) if options.workflow else None
-    workflow, modules = load_workflow(*run.source(options.set, file))
+    workflow, modules = load_workflow(*kept_source(run, options.set, file))
     return print_result(audited(run, workflow.verifiers, modules), options, show_reverified)

@@ -36,6 +36,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from selfimprove.settings.paths import describe
+    from selfimprove.storage.kept_source import keep_source
     from selfimprove.storage.open_run import writing
     from selfimprove.tracking.named import require
     from selfimprove.workflow.files import load_workflow
@@ -49,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     workflow, modules = load_workflow(file, options.set)
     with writing(options.run_dir or runs_folder() / workflow.name) as run:
         run.require_room_for(describe(workflow))
-        run.keep_source(file, options.set, modules[1:])
+        keep_source(run, file, options.set, modules[1:])
         return run_workflow(workflow, modules, run, options)
 
 

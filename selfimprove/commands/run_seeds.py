@@ -19,6 +19,7 @@ from selfimprove.reports.seeds import show_seeds, summarize_seeds
 from selfimprove.reports.table import is_complete
 from selfimprove.settings.paths import describe, override
 from selfimprove.storage.files import read_json, write_json
+from selfimprove.storage.kept_source import keep_source
 from selfimprove.storage.lock import BeingWritten
 from selfimprove.storage.open_run import reading, writing
 from selfimprove.storage.run_folder import RunFolder
@@ -87,7 +88,7 @@ def run_seeds(options: argparse.Namespace) -> int:
                 continue
             try:
                 with writing(one.place) as run:
-                    run.keep_source(file, [*options.set, f"seed={one.seed}"], modules[1:])
+                    keep_source(run, file, [*options.set, f"seed={one.seed}"], modules[1:])
                     write_json(run.root / FILE, {"group": group}, hashed=False)
                     improve_shown(one.workflow, modules, run, options, _expected(planned, one), part, group)
             except (UserError, WorkerFailed) as error:

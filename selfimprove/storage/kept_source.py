@@ -1,117 +1,42 @@
-"""The copies of a workflow file and of `--set` that a run keeps: the same, but for secrets."""
+"""The copies that a run keeps of its workflow file, of the modules that the file uses, and of what `--set` changed: the same, but for secrets."""
 
 from __future__ import annotations
 
-import io
-import json
-import re
-import tokenize
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from types import ModuleType
 
 from selfimprove.errors import UserError
-from selfimprove.errors.redaction import HIDDEN, is_secret, redact, redact_settings
-
-NOTE = f"# Secrets were left out of this copy: {HIDDEN} stands for each. Put them back and remove this line to use it.\n"
-"""Last line of a copy that lacks secrets."""
-
-Position: TypeAlias = tuple[int, int]
-"""Line, from 1, and column, from 0."""
-
-_STRING = re.compile(r"(?P<quote>\w*('''|\"\"\"|'|\"))(?P<text>.*)\2", re.DOTALL)
+from selfimprove.storage.complete import complete_or_absent
+from selfimprove.storage.files import read_json, write_json
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.source_secrets import change_without_secrets, source_without_secrets, with_secrets
 
 
-def source_without_secrets(source: bytes) -> bytes:
-    """A Python file without the secrets in its strings and comments: unchanged without any, else with `NOTE` at its end."""
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
-    text = source.decode(encoding)
-    starts = [0]
-    for line in io.StringIO(text, newline=""):
-        starts.append(starts[-1] + len(line))
-
-    def place(position: Position) -> int:
-        return starts[position[0] - 1] + position[1]
-
-    found = tokenize.generate_tokens(io.StringIO(text, newline="").readline)
-    tokens = list(_whole_strings(found, lambda start, end: text[place(start) : place(end)]))
-    parts, done = [], 0
-    for number, token in enumerate(tokens):
-        shown = _shown(tokens[max(0, number - 4) : number], token)
-        if shown != token.string:
-            begin, end = place(token.start), place(token.end)
-            parts += [text[done:begin], shown]
-            done = end
-    if not parts:
-        return source
-    newline = "" if text.endswith(("\n", "\r")) else "\n"
-    return ("".join([*parts, text[done:]]) + newline + NOTE).encode(encoding)
+def keep_source(run: RunFolder, file: Path, changes: Sequence[str], modules: Sequence[ModuleType] = ()) -> None:
+    """Keep a workflow's file, the modules that it uses and the changed settings, so that the run can be forked and verified again."""
+    run.root.mkdir(parents=True, exist_ok=True)
+    copies = {run.root / "workflow.py": file}
+    for module in modules:
+        used, place = Path(str(module.__file__)), (run.root / "modules").joinpath(*module.__name__.split("."))
+        copies[place / used.name if used.stem == "__init__" else place.with_suffix(".py")] = used
+    for copy, original in copies.items():
+        kept = source_without_secrets(original.read_bytes())
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with complete_or_absent(copy) as half:
+            half.write_bytes(kept)
+    write_json(run.root / "overrides.json", [change_without_secrets(change) for change in changes], hashed=False)
 
 
-def change_without_secrets(change: str) -> str:
-    """A `--set` assignment; its value is `***` if it is secret or contains a secret."""
-    path, _, text = change.partition("=")
-    name = path.rpartition(".")[2]
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    return change if redact_settings({name: value}) == {name: value} else f"{path}={HIDDEN}"
-
-
-def with_secrets(files: Iterable[Path], changes: Sequence[str], given: Sequence[str]) -> list[str]:
-    """The changes of a run, followed by those that are given now.
+def kept_source(run: RunFolder, given: Sequence[str] = (), other: Path | None = None) -> tuple[Path, list[str], Path | None]:
+    """The workflow's file, or an `other` one, the changed settings, followed by those `given` now, and the folder of the modules that it uses.
 
     Raises:
-        UserError: one of the `files`, or a change that is not given again, lacks a secret.
+        UserError: The run was not started from a file, or does not keep a secret that is needed.
     """
-    if file := next((file for file in files if file.read_bytes().endswith(NOTE.encode())), None):
-        raise UserError(
-            f"{file} was kept without its secrets: put them back where it says {HIDDEN} and remove its last line; "
-            f"a workflow that reads them from environment variables (os.environ) needs no such step"
-        )
-    again = {change.partition("=")[0] for change in given}
-    for path, _, value in (change.partition("=") for change in changes):
-        if value == HIDDEN and path not in again:
-            raise UserError(f"the run was started with a secret --set {path}, which it does not keep: give that --set again")
-    return [*(change for change in changes if change.partition("=")[2] != HIDDEN), *given]
-
-
-def _whole_strings(tokens: Iterable[tokenize.TokenInfo], text: Callable[[Position, Position], str]) -> Iterator[tokenize.TokenInfo]:
-    """The tokens with each f-string as one, as Python 3.11 gives them; from 3.12 on its parts are tokens of their own."""
-    opening: list[tokenize.TokenInfo] = []
-    for token in tokens:
-        kind = tokenize.tok_name[token.type]
-        if kind in ("FSTRING_START", "TSTRING_START"):
-            opening.append(token)
-        elif kind in ("FSTRING_END", "TSTRING_END"):
-            first = opening.pop()
-            if not opening:
-                yield tokenize.TokenInfo(tokenize.STRING, text(first.start, token.end), first.start, token.end, first.line)
-        elif not opening:
-            yield token
-
-
-def _shown(before: Sequence[tokenize.TokenInfo], token: tokenize.TokenInfo) -> str:
-    if token.type == tokenize.COMMENT:
-        return redact(token.string)
-    if token.type != tokenize.STRING or not (found := _STRING.fullmatch(token.string)):
-        return token.string
-    content = found["text"]
-    hidden = HIDDEN if content and is_secret(_name(before)) else redact(content, content)
-    return token.string if hidden == content else f"{found['quote']}{hidden}{found[2]}"
-
-
-def _name(before: Sequence[tokenize.TokenInfo]) -> str:
-    """The name that the next string is a value of: in `name="…"`, `{"name": "…"}`, `os.environ["NAME"] = "…"`, `getenv("NAME", "…")`."""
-    seen = [token.string for token in before if token.type in (tokenize.NAME, tokenize.STRING, tokenize.OP)]
-    match seen:
-        case [name, ":", _, "="]:
-            return name
-        case [*_, name, "=" | ":"] if name != "]":
-            return name.strip("'\"")
-        case [*_, name, "]", "="]:
-            return name.strip("'\"")
-        case [*_, name, ","] if name.strip("'\"").isupper():
-            return name.strip("'\"")
-    return ""
+    kept, modules = run.root / "workflow.py", run.root / "modules"
+    if not kept.exists():
+        raise UserError(f"{run} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified again or measured")
+    files = [other] if other else [kept, *sorted(modules.rglob("*.py"))]
+    changes = with_secrets(files, read_json(run.root / "overrides.json", list[str]), given)
+    return files[0], changes, None if other else modules

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from selfimprove.checkpoints.folders import describe_folder
@@ -16,11 +15,10 @@ from selfimprove.errors.redaction import redact, redact_settings
 from selfimprove.evaluation.budget_curve import BudgetCurve
 from selfimprove.records import Checkpoint, GenerationReport, Problem, PromptScores, Score
 from selfimprove.settings.paths import differences
-from selfimprove.storage.complete import complete_or_absent, put_link
+from selfimprove.storage.complete import put_link
 from selfimprove.storage.files import read_json, write_json
 from selfimprove.storage.hashes import Damaged, remedy, require_folder_unchanged
 from selfimprove.storage.kept_settings import read_settings
-from selfimprove.storage.kept_source import change_without_secrets, source_without_secrets, with_secrets
 from selfimprove.storage.lock import LOCK
 from selfimprove.storage.remote.mirror import IDENTITY
 
@@ -148,33 +146,6 @@ class RunFolder:
             raise UserError(f"{self} holds no run: it has no workflow.json; give the folder of a run")
         settings: dict[str, Any] = redact_settings(read_settings(file))
         return settings
-
-    def keep_source(self, file: Path, changes: Sequence[str], modules: Sequence[ModuleType] = ()) -> None:
-        """Keep the workflow's file, the modules that it uses and the changed settings, without secrets, so that it can be forked and verified."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        copies = {self.root / "workflow.py": file}
-        for module in modules:
-            used, place = Path(str(module.__file__)), (self.root / "modules").joinpath(*module.__name__.split("."))
-            copies[place / used.name if used.stem == "__init__" else place.with_suffix(".py")] = used
-        for copy, original in copies.items():
-            kept = source_without_secrets(original.read_bytes())
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with complete_or_absent(copy) as half:
-                half.write_bytes(kept)
-        write_json(self.root / "overrides.json", [change_without_secrets(change) for change in changes], hashed=False)
-
-    def source(self, given: Sequence[str] = (), other: Path | None = None) -> tuple[Path, list[str], Path | None]:
-        """The workflow's file, or an `other` one, the changed settings, followed by those `given` now, and the folder of the modules that it uses.
-
-        Raises:
-            UserError: The run was not started from a file, or does not keep a secret that is needed.
-        """
-        kept, modules = self.root / "workflow.py", self.root / "modules"
-        if not kept.exists():
-            raise UserError(f"{self} keeps no workflow.py: only a run that `selfimprove run` started can be forked, verified again or measured")
-        files = [other] if other else [kept, *sorted(modules.rglob("*.py"))]
-        changes = with_secrets(files, read_json(self.root / "overrides.json", list[str]), given)
-        return files[0], changes, None if other else modules
 
     def problems(self, name: str) -> list[Problem]:
         """The problems of a set: `train`, `eval`, or `test`, which is empty where the run has no final test."""

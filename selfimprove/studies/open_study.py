@@ -10,6 +10,7 @@ from rich.console import Console
 
 from selfimprove.protocols import Cluster
 from selfimprove.stages.context import RunContext, of_finished_run
+from selfimprove.storage.kept_source import kept_source
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.captured_output import capture_output
 from selfimprove.terminal.progress import TerminalProgress
@@ -32,6 +33,6 @@ def open_study(run_dir: Path, name: str, start_cluster: Callable[..., Cluster]) 
         UserError: the folder holds no run, or the run has no champion yet.
     """
     run = RunFolder(run_dir)
-    workflow, modules = load_workflow(*run.source())
+    workflow, modules = load_workflow(*kept_source(run))
     with capture_output(run.logs / f"{name}.log") as console, closing(start_cluster(run.logs, ship=modules)) as cluster:
         yield of_finished_run(run, workflow, cluster, trackers_of(run.root), TerminalProgress(console)), console

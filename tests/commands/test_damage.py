@@ -18,6 +18,7 @@ from selfimprove import AlwaysPromote, InlineCluster, UserError, improve
 from selfimprove.__main__ import main
 from selfimprove.records import Outcome, Verdict
 from selfimprove.storage.files import read_records
+from selfimprove.storage.kept_source import keep_source
 from selfimprove.storage.run_folder import RunFolder
 
 WORKFLOW = """
@@ -109,7 +110,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = make_toy_model(folder / "model", 0.2)
     improve(toy_workflow(model, problems=Sums(30), gate=AlwaysPromote()), folder / "run", InlineCluster)
     (folder / "workflow.py").write_text(WORKFLOW.format(model=str(model)))
-    RunFolder(folder / "run").keep_source(folder / "workflow.py", [])
+    keep_source(RunFolder(folder / "run"), folder / "workflow.py", [])
     return folder / "run"
 
 

@@ -10,6 +10,7 @@ from toy import accept_champion, make_toy_model, toy_workflow
 
 from selfimprove import InlineCluster, improve
 from selfimprove.__main__ import main
+from selfimprove.storage.kept_source import keep_source
 from selfimprove.storage.run_folder import RunFolder
 
 PAGES = (*sorted(ROOT.glob("*.md"), key=lambda page: page.name != "README.md"), *sorted((ROOT / "docs").rglob("*.md")))
@@ -27,7 +28,7 @@ def make_documented_folder(folder: Path, champion: Path) -> Path:
     run = RunFolder(folder / "runs" / "quickstart")
     improve(toy_workflow(model, generations=3), run.root, InlineCluster)
     (folder / "toy_experiment.py").write_text(EXPERIMENT.format(model=str(model)))
-    run.keep_source(folder / "toy_experiment.py", [])
+    keep_source(run, folder / "toy_experiment.py", [])
     kept = Path(run.reports()[-1].kept.path)
     shutil.rmtree(kept)
     shutil.copytree(champion, kept)

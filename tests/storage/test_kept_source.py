@@ -9,8 +9,9 @@ import pytest
 from places import ROOT
 
 from selfimprove import UserError
-from selfimprove.storage.kept_source import NOTE, change_without_secrets, source_without_secrets
+from selfimprove.storage.kept_source import keep_source, kept_source
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.storage.source_secrets import NOTE, change_without_secrets, source_without_secrets
 
 SOURCE = '''import os
 # a comment: token=Zq7
@@ -66,19 +67,19 @@ def test_a_set_keeps_no_secret(change: str, kept: str) -> None:
 def test_a_copy_that_lacks_a_secret_is_not_used_until_it_is_put_back(tmp_path: Path) -> None:
     run, file = RunFolder(tmp_path / "run"), tmp_path / "own.py"
     file.write_text('api_key = "Zq7"\n')
-    run.keep_source(file, ["sampling.n=3"])
+    keep_source(run, file, ["sampling.n=3"])
     with pytest.raises(UserError, match=r"workflow.py was kept without its secrets: put them back where it says \*\*\*"):
-        run.source()
-    assert run.source(other=file) == (file, ["sampling.n=3"], None)
+        kept_source(run)
+    assert kept_source(run, other=file) == (file, ["sampling.n=3"], None)
     (run.root / "workflow.py").write_text('api_key = "Zq7"\n')
-    assert run.source(["seed=1"]) == (run.root / "workflow.py", ["sampling.n=3", "seed=1"], run.root / "modules")
+    assert kept_source(run, ["seed=1"]) == (run.root / "workflow.py", ["sampling.n=3", "seed=1"], run.root / "modules")
 
 
 def test_a_secret_set_has_to_be_given_again(tmp_path: Path) -> None:
     run, file = RunFolder(tmp_path / "run"), tmp_path / "own.py"
     file.write_text("workflow = None\n")
-    run.keep_source(file, ["sampler.extra.api_key=Zq7", "seed=1"])
+    keep_source(run, file, ["sampler.extra.api_key=Zq7", "seed=1"])
     with pytest.raises(UserError, match=r"a secret --set sampler.extra.api_key, which it does not keep: give that --set again"):
-        run.source(["seed=2"])
-    assert run.source(["sampler.extra.api_key=other"])[1] == ["seed=1", "sampler.extra.api_key=other"]
+        kept_source(run, ["seed=2"])
+    assert kept_source(run, ["sampler.extra.api_key=other"])[1] == ["seed=1", "sampler.extra.api_key=other"]
     assert "Zq7" not in "".join(path.read_text() for path in run.root.iterdir())

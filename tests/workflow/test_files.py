@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from selfimprove import UserError
+from selfimprove.storage.kept_source import keep_source
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.workflow.files import load_workflow
 
@@ -42,9 +43,10 @@ workflow = toy_workflow(Path("model"), verifier=right, generations=N)
 FORKED = """
 import sys, pathlib
 sys.path.insert(0, sys.argv[2])
+from selfimprove.storage.kept_source import kept_source
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.workflow.files import load_workflow
-workflow, modules = load_workflow(*RunFolder(pathlib.Path(sys.argv[1])).source())
+workflow, modules = load_workflow(*kept_source(RunFolder(pathlib.Path(sys.argv[1]))))
 print(workflow.generations, sorted(pathlib.Path(module.__file__).relative_to(sys.argv[1]).as_posix() for module in modules))
 """
 
@@ -65,7 +67,7 @@ def test_modules_beside_a_workflow_are_imported_shipped_and_kept(tmp_path: Path,
     assert [module.__name__ for module in modules] == ["workflow_experiment", "package_beside", "package_beside.sampling", "parts_beside"]
 
     run = RunFolder(tmp_path / "run")
-    run.keep_source(user / "experiment.py", [], modules[1:])
+    keep_source(run, user / "experiment.py", [], modules[1:])
     shutil.rmtree(user / "package_beside")
     (run.root / "modules" / "hidden_deep.py").touch()
     told = subprocess.run(
