@@ -29,10 +29,9 @@ from selfimprove.protocols import (
     Trainer,
     Verifier,
 )
-from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.records.numbers import Float, Int, PositiveInt
-from selfimprove.sampling.allocation import ExpectedGain, FixedK
+from selfimprove.sampling.allocation import FixedK
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.controls import AnswerOnly
@@ -40,12 +39,12 @@ from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.preference_pairs import PreferencePairs
 from selfimprove.selection.replay import Replay
 from selfimprove.settings.objects import no_class
-from selfimprove.storage.further import further_name
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import ThinkingProbe
 from selfimprove.training.drift_text import DriftText
 from selfimprove.verification.function_verifier import FunctionVerifier
 from selfimprove.verification.pool import VerifierPool
+from selfimprove.workflow.conflicts import conflicts
 from selfimprove.workflow.guard import Guard
 from selfimprove.workflow.teacher import Teacher
 
@@ -190,46 +189,9 @@ class Workflow:
         return tuple(map(no_class, value if isinstance(value, (list, tuple)) else (value,)))
 
     @model_validator(mode="after")
-    def _further_verifiers_differ(self) -> Workflow:
-        names = [further_name(verifier.name) for verifier in self.also]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"also holds two verifiers named {twice}, which keep their verdicts in one folder; give one of them another name")
-        return self
-
-    @model_validator(mode="after")
-    def _steps_are_scored(self) -> Workflow:
-        if self.selector.needs_step_rewards and self.process_reward is None:
-            raise ValueError("lowest_step needs the rewards of thoughts: set process_reward=StepRewards(RewardModel(…))")
-        return self
-
-    @model_validator(mode="after")
-    def _predicts(self) -> Workflow:
-        own = [*(one.sampling for one in self.rounds), *(guard.sampling for guard in self.guards.values())]
-        decodings = [self.sampling, self.eval_sampling, *filter(None, own)]
-        if self.difficulty is None and any(isinstance(one.budget, BudgetByDifficulty) for one in decodings):
-            raise ValueError("a budget by difficulty needs predictions: set difficulty=DifficultyModel()")
-        return self
-
-    @model_validator(mode="after")
-    def _accepts_while_sampling(self) -> Workflow:
-        for one in (Round(), *self.rounds):
-            allocator, selector = one.allocator or self.allocator, one.selector or self.selector
-            if isinstance(allocator, ExpectedGain) and not selector.needs_reference:
-                told = "but ExpectedGain decides by what is accepted while they arrive; set allocator=FixedK()"
-                raise ValueError(f"{type(selector).__name__} compares all traces of a problem, {told}")
-        return self
-
-    @model_validator(mode="after")
-    def _overlaps(self) -> Workflow:
-        every: tuple[Workflow | Round, ...] = (self, *self.rounds)
-        waits = {
-            "difficulty": (self.difficulty, "predicts from an evaluation that is not there yet"),
-            "reinforcement": (any(one.reinforcement for one in every), "learns from the samples of the last champion"),
-            "process_reward.search": (any(one.process_reward and one.process_reward.search for one in every), "scores on the trainer's GPU"),
-        }
-        for name, (used, why) in waits.items():
-            if self.overlap and used:
-                raise ValueError(f"overlap=1 samples while the generation before trains, but {name} {why}; set overlap=0")
+    def _settings_agree(self) -> Workflow:
+        if conflict := next(conflicts(self), None):
+            raise ValueError(conflict)
         return self
 
     def lag(self, number: int) -> int:
@@ -239,22 +201,6 @@ class Workflow:
         no earlier champion.
         """
         return self.overlap if number > (2 if self.teacher else 1) else 0
-
-    @model_validator(mode="after")
-    def _rolls_out(self) -> Workflow:
-        reinforcers = [one.reinforcement for one in (Round(reinforcement=self.reinforcement), *self.rounds) if one.reinforcement]
-        if (asking := next((one for one in reinforcers if one.needs_rollouts), None)) and not self.sampler.gives_rollouts:
-            part, sampler = type(asking).__name__, type(self.sampler).__name__
-            told = f'which {sampler} does not give: set sampler=VLLM(), or {part}(rollouts="trainer") to sample in the training process'
-            raise ValueError(f"{part} learns from rollouts of the sampler, {told}")
-        return self
-
-    @model_validator(mode="after")
-    def _controls_differ(self) -> Workflow:
-        names = ["few_shot", *(control.name for control in self.all_controls)]
-        if (name := next((name for name in names if names.count(name) > 1), None)) is not None:
-            raise ValueError(f"two baselines are called {name}: give each control a name of its own")
-        return self
 
     @property
     def all_controls(self) -> tuple[Control, ...]:

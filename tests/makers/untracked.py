@@ -13,4 +13,4 @@ UNTRACKED = "import pytest, untracked\nuntracked.leave_out_mlflow(pytest.MonkeyP
 def leave_out_mlflow(patch: pytest.MonkeyPatch) -> None:
     """Let commands and workflow files that are loaded from now on have no tracker."""
     for place in ("selfimprove.MLflow", "selfimprove.tracking.mlflow.MLflow"):
-        patch.setattr(place, lambda uri=None: NoTracker())
+        patch.setattr(place, lambda uri=None, group=None: NoTracker())

@@ -1,0 +1,67 @@
+"""Settings of a workflow that do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from selfimprove.records.budgets import BudgetByDifficulty
+from selfimprove.sampling.allocation import ExpectedGain
+from selfimprove.storage.further import further_name
+
+if TYPE_CHECKING:
+    from selfimprove.workflow.workflow import Round, Workflow
+
+
+def conflicts(workflow: Workflow) -> Iterator[str]:
+    """What is wrong, and the setting to change, for each conflict."""
+    yield from _names(workflow)
+    yield from _missing_parts(workflow)
+    yield from _selection(workflow)
+    yield from _overlap(workflow)
+
+
+def _names(workflow: Workflow) -> Iterator[str]:
+    if twice := _repeated([further_name(verifier.name) for verifier in workflow.also]):
+        yield f"also holds two verifiers named {twice}, which keep their verdicts in one folder; give one of them another name"
+    if twice := _repeated(["few_shot", *(control.name for control in workflow.all_controls)]):
+        yield f"two baselines are called {twice}: give each control a name of its own"
+
+
+def _repeated(names: list[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
+
+
+def _missing_parts(workflow: Workflow) -> Iterator[str]:
+    every: tuple[Workflow | Round, ...] = (workflow, *workflow.rounds)
+    if workflow.selector.needs_step_rewards and workflow.process_reward is None:
+        yield "lowest_step needs the rewards of thoughts: set process_reward=StepRewards(RewardModel(…))"
+    decodings = [workflow.eval_sampling, *(one.sampling for one in every), *(guard.sampling for guard in workflow.guards.values())]
+    if workflow.difficulty is None and any(one and isinstance(one.budget, BudgetByDifficulty) for one in decodings):
+        yield "a budget by difficulty needs predictions: set difficulty=DifficultyModel()"
+    asking = next((one.reinforcement for one in every if one.reinforcement and one.reinforcement.needs_rollouts), None)
+    if asking and not workflow.sampler.gives_rollouts:
+        part, sampler = type(asking).__name__, type(workflow.sampler).__name__
+        told = f'which {sampler} does not give: set sampler=VLLM(), or {part}(rollouts="trainer") to sample in the training process'
+        yield f"{part} learns from rollouts of the sampler, {told}"
+
+
+def _selection(workflow: Workflow) -> Iterator[str]:
+    every: tuple[Workflow | Round, ...] = (workflow, *workflow.rounds)
+    for one in every:
+        allocator, selector = one.allocator or workflow.allocator, one.selector or workflow.selector
+        if isinstance(allocator, ExpectedGain) and not selector.needs_reference:
+            told = "but ExpectedGain decides by what is accepted while they arrive; set allocator=FixedK()"
+            yield f"{type(selector).__name__} compares all traces of a problem, {told}"
+
+
+def _overlap(workflow: Workflow) -> Iterator[str]:
+    every: tuple[Workflow | Round, ...] = (workflow, *workflow.rounds)
+    waits = {
+        "difficulty": (workflow.difficulty, "predicts from an evaluation that is not there yet"),
+        "reinforcement": (any(one.reinforcement for one in every), "learns from the samples of the last champion"),
+        "process_reward.search": (any(one.process_reward and one.process_reward.search for one in every), "scores on the trainer's GPU"),
+    }
+    for name, (used, why) in waits.items():
+        if workflow.overlap and used:
+            yield f"overlap=1 samples while the generation before trains, but {name} {why}; set overlap=0"
