@@ -80,10 +80,15 @@ function lines(element, { series, rules = [], ticks, top = 1, format = percent, 
       const shift = series.length > 1 ? (number - (series.length - 1) / 2) * Math.min(6, inset / series.length) : 0;
       plot(svg, one, (x) => atX(x) + shift, atY, format);
     });
-    // Between the last two points where their distance leaves room, over the lines there.
+    // Between the last two points where their distance leaves room, over the lines there; names that would touch share a line.
     const [before, last] = ticks.slice(-2).map(([x]) => atX(x));
     const at = last - before > 200 ? { x: (before + last) / 2, "text-anchor": "middle" } : { x: width - right, "text-anchor": "end" };
-    for (const rule of rules) svg.append(shape("text", { class: "rule-name", y: atY(rule.y) - 5, ...at }, rule.name));
+    const names = new Map();
+    for (const { y, name } of [...rules].sort((one, other) => other.y - one.y)) {
+      const close = [...names.keys()].find((above) => atY(y) - atY(above) < 14);
+      names.set(close ?? y, [...names.get(close) ?? [], name]);
+    }
+    for (const [y, several] of names) svg.append(shape("text", { class: "rule-name", y: atY(y) - 5, ...at }, several.join("; ")));
     holder.replaceChildren(svg);
   });
 }
