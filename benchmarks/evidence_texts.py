@@ -52,12 +52,17 @@ name, whatever follows.""",
         """Linear equations with one unknown (`simple_equations` of reasoning-gym). The rationale isolates the unknown.""",
         f"{RUN}equations.py --run-dir runs/evidence/equations",
     ),
+    "noise": Text(
+        "A verifier that knows nothing",
+        """The verifier accepts any answer of up to four characters, and traces are sampled at temperature 1.5, so the model learns from its own noise.
+It starts as the champion of seed 1 above. The gate judges by the same verifier; a guard knows the true answers. The column `by reasoning-gym` shows the
+true accuracy, which decides nothing here. `selfimprove check` refuses such a verifier before anything is sampled: it accepts an empty answer.""",
+        f"{RUN}noise.py --run-dir runs/evidence/noise",
+    ),
     "collapse": Text(
         "A deliberate collapse",
-        """The verifier accepts any answer of up to four characters, and traces are sampled at temperature 1.5, so the model learns from noise. It
-starts as the champion of seed 1 above. The gate judges by the same verifier and cannot see the loss; a guard knows the true answers. The column
-`by reasoning-gym` shows the true accuracy, which decides nothing here. `selfimprove check` refuses such a verifier before anything is sampled: it
-accepts an empty answer.""",
+        """As above, but the verifier accepts any answer of a single character, whatever the problem. Most sums have longer ones, so what it
+rewards is a wrong answer. Its own evaluation can only rise.""",
         f"{RUN}collapse.py --run-dir runs/evidence/collapse",
     ),
 }
