@@ -54,9 +54,10 @@ name, whatever follows.""",
     ),
     "noise": Text(
         "A verifier that knows nothing",
-        """The verifier accepts any answer of up to four characters, and traces are sampled at temperature 1.5, so the model learns from its own noise.
-It starts as the champion of seed 1 above. The gate judges by the same verifier; a guard knows the true answers. The column `by reasoning-gym` shows the
-true accuracy, which decides nothing here. `selfimprove check` refuses such a verifier before anything is sampled: it accepts an empty answer.""",
+        """The verifier accepts any answer of up to four characters, and traces are sampled at temperature 1.5, so the model learns from its own
+noise. It starts as the champion of seed 1 above. The gate judges by the same verifier; a guard knows the true answers. The column `by reasoning-gym`
+shows the true accuracy, which decides nothing here. `selfimprove check` refuses such a verifier before anything is sampled: it accepts an empty
+answer.""",
         f"{RUN}noise.py --run-dir runs/evidence/noise",
     ),
     "collapse": Text(
