@@ -38,6 +38,7 @@ from .selection.controls import ShuffledAnswers as ShuffledAnswers
 from .selection.keep_correct import KeepCorrect as KeepCorrect
 from .selection.keep_majority import KeepMajority as KeepMajority
 from .selection.preference_pairs import PreferencePairs as PreferencePairs
+from .selection.reflection import Reflection as Reflection
 from .selection.replay import Replay as Replay
 from .stages.context import RunContext as RunContext
 from .stages.context import open_run_context as open_run_context

@@ -64,4 +64,4 @@ class AnswerOnly(Control):
     def rows(self, trained_on: Rows, sampled: Callable[[int], Rows], problems: Mapping[str, Problem], seed: int) -> list[AcceptedTrace]:
         """The rows with the reference answer in place of the trace."""
         answers = {name: problem.answer for name, problem in problems.items()}
-        return [replace(row, completion=answers[row.problem_id], completion_token_ids=None, origin="answer-only") for row in trained_on]
+        return [replace(row, completion=answers[row.problem_id], completion_token_ids=None, forced=(), origin="answer-only") for row in trained_on]

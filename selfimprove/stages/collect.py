@@ -1,4 +1,4 @@
-"""Collect what a generation learns from: traces sampled and verified, probed and rationalized where asked for, then selected."""
+"""Collect what a generation learns from: traces sampled and verified, probed and rationalized where asked for, selected, and made to reflect."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from selfimprove.protocols import Prompter
 from selfimprove.records import AcceptedTrace, Checkpoint, LedgerEntry, Outcome, Problem, Selection, Stage, ThinkingFigures
 from selfimprove.sampling.allocation import FixedK, fit_beta
 from selfimprove.seeds import derive_seed
+from selfimprove.selection.reflection import is_reflected
 from selfimprove.stages.annotate import annotate
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.probe import probe, read_probes
 from selfimprove.stages.rationalize import Rationalized, rationalize
+from selfimprove.stages.reflect import reflect
 from selfimprove.stages.sample import SampleCounts, ask, count_samples, sample, sample_teacher
 from selfimprove.stages.score_steps import read_rewards, score_steps
 from selfimprove.stages.search import SearchCost, search_samples
@@ -104,6 +106,8 @@ def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path
             figures = replace(figures, under_thinking=under, over_thinking=over)
         selection = select(context, shards.read(), problems, number, probes, read_rewards(folder))
         selection = teacher.taught(selection, shards.read(), workflow.delimiters) if teacher else rationalized.beside(selection)
+        if workflow.reflection:
+            selection = reflect(context, workflow.reflection, selection, accepted_before(context, number), number)
         if off_policy:
             marked = (replace(row, origin=f"{row.origin}, {OFF_POLICY}") for row in selection.accepted)
             selection = replace(selection, accepted=tuple(marked))
@@ -160,7 +164,7 @@ def earlier_rates(context: RunContext, number: int) -> dict[str, float]:
 def draw(context: RunContext, number: int) -> list[Problem]:
     """The problems of this generation: all below the cap of accepted traces, or a seeded draw of them."""
     cap, wanted = context.workflow.accepted_cap, context.workflow.problems_per_generation
-    accepted = Counter(row.problem_id for rows in accepted_before(context, number) for row in rows)
+    accepted = Counter(row.problem_id for rows in accepted_before(context, number) for row in rows if not is_reflected(row))
     below = [problem for problem in context.problems if cap is None or accepted[problem.id] < cap]
     if wanted is None or wanted >= len(below):
         return below

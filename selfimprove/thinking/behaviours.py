@@ -137,6 +137,28 @@ CUES = (
 )
 """The default cues. If a sentence shows several, the first in this order counts."""
 
+REVISIONS = (
+    "Wait, that is not right.",
+    "Wait, I made a mistake.",
+    "Wait, let me do that again.",
+    "Hold on, that is wrong.",
+    "No, that is not right.",
+    "That can't be right. Let me start over.",
+)
+"""Thoughts that reject the thoughts before them: by the default cues, each is a revision."""
+CHECKS = (
+    "Let me double-check.",
+    "Let me check that.",
+    "To be sure, let me work it out again.",
+    "Is that right?",
+    "Wait, let me check that.",
+    "Wait, is that right?",
+)
+"""Thoughts that examine the result before them. Those that begin with "Wait" keep this word from meaning that an error follows; the cues take them
+for revisions, the others for reflections."""
+AGREEMENTS = ("That checks out.", "Yes, it is the same.", "Right, that agrees.", "Good, that is correct.")
+"""Thoughts that a check ends with: by the default cues, each is a confirmation."""
+
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Behaviours:

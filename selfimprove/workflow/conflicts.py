@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.sampling.allocation import ExpectedGain
 from selfimprove.storage.further import further_name
+from selfimprove.thinking.behaviours import Behaviours
 
 if TYPE_CHECKING:
     from selfimprove.workflow.workflow import Round, Workflow
@@ -18,6 +19,7 @@ def conflicts(workflow: Workflow) -> Iterator[str]:
     yield from _names(workflow)
     yield from _missing_parts(workflow)
     yield from _selection(workflow)
+    yield from _cues(workflow)
     yield from _overlap(workflow)
 
 
@@ -53,6 +55,11 @@ def _selection(workflow: Workflow) -> Iterator[str]:
         if isinstance(allocator, ExpectedGain) and not selector.needs_reference:
             told = "but ExpectedGain decides by what is accepted while they arrive; set allocator=FixedK()"
             yield f"{type(selector).__name__} compares all traces of a problem, {told}"
+
+
+def _cues(workflow: Workflow) -> Iterator[str]:
+    if workflow.reflection:
+        yield from workflow.reflection.unmarked(workflow.behaviours or Behaviours())
 
 
 def _overlap(workflow: Workflow) -> Iterator[str]:

@@ -37,6 +37,7 @@ from selfimprove.selection.contamination import Contamination
 from selfimprove.selection.controls import AnswerOnly
 from selfimprove.selection.keep_correct import KeepCorrect
 from selfimprove.selection.preference_pairs import PreferencePairs
+from selfimprove.selection.reflection import Reflection
 from selfimprove.selection.replay import Replay
 from selfimprove.settings.objects import no_class
 from selfimprove.thinking.behaviours import Behaviours
@@ -113,6 +114,8 @@ class Workflow:
     selector: Selector = KeepCorrect()
     rationalization: Rationalization | None = None
     """How unsolved problems are asked again with their answer as a hint (STaR); None: they are not."""
+    reflection: Reflection | None = None
+    """Rows with reflection and revision, made of right and wrong traces of a problem; None: none are made, and evaluations do not count either."""
     contamination: Contamination | None = Contamination()
     """What counts as giving an evaluation question away; such problems and traces are not trained on. None checks for equal questions only."""
     mixture: Mixture = Replay()
