@@ -12,11 +12,13 @@ from selfimprove.evaluation.guards import refusals
 from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, GuardScore, LedgerEntry, Outcome, Score, Stage
 from selfimprove.seeds import derive_seed
+from selfimprove.selection.reflection import CONFIRMED, REVISED
 from selfimprove.stages.ahead import sampling_ahead
 from selfimprove.stages.baselines import few_shot
 from selfimprove.stages.collect import OFF_POLICY, Collected, accepted_before, collect, draw
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
+from selfimprove.stages.first_attempts import first_attempts
 from selfimprove.stages.guards import evaluate_guards
 from selfimprove.stages.measure_drift import measure_drift, require_same_text
 from selfimprove.stages.obstacles import why_none
@@ -28,6 +30,7 @@ from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train
 from selfimprove.stages.verify_again import verify_again
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.stopwatch import Stopwatch
+from selfimprove.workflow.workflow import Workflow
 
 
 def evaluate_base(context: RunContext) -> GenerationReport:
@@ -53,6 +56,7 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         context.cluster.prepare("trainer", trainer)
         result = evaluate(context, base, folder / "evaluation", "base model, evaluation")
         guards = evaluate_guards(context, base, folder, "base model")
+        attempts = first_attempts(context, folder / "evaluation")
     drift = measure_drift(context, base, folder, trainer, watch)
     report = GenerationReport(
         generation=0,
@@ -69,6 +73,7 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         guards=guards,
         drift=drift,
         gpu_memory_left=watch.gpu_memory_left,
+        first_attempts=attempts,
     )
     write_json(folder / "report.json", report)
     return report
@@ -122,6 +127,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     with watch.time(Stage.EVALUATE):
         result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
         guards = evaluate_guards(context, trained.checkpoint, folder, label, past[0].guards)
+        attempts = first_attempts(context, folder / "evaluation")
     rationalization = collected.rationalized.figures(rows)
     if workflow.rationalization and workflow.rationalization.ablation:
         with watch.time(Stage.ABLATE):
@@ -139,7 +145,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         kept=trained.checkpoint if promote else champion,
         kept_score=result if promote else before.kept_score,
         why=redact("; ".join(filter(None, [decision.why, refused]))),
-        counts=_counts(collected, trained, workflow.overlap),
+        counts=_counts(collected, trained, workflow),
         outcomes=sampled.outcomes,
         drops={**selection.drops, **_too_long(len(assembled) - len(rows), trained.long_pairs)},
         seconds=watch.seconds,
@@ -152,6 +158,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         coverage=coverage([report.score for report in past], before.kept_score, result),
         guards=guards,
         anatomy=collected.anatomy,
+        first_attempts=attempts,
         rationalization=rationalization,
         difficulty=prediction.figures(sampled.solves),
         spent=sampled.spent,
@@ -171,7 +178,7 @@ def _too_long(rows: int, pairs: int) -> dict[str, int]:
     return {reason: count for reason, count in ((TOO_LONG, rows), (f"pairs {TOO_LONG}", pairs)) if count}
 
 
-def _counts(collected: Collected, trained: Trained, overlap: int) -> GenerationCounts:
+def _counts(collected: Collected, trained: Trained, workflow: Workflow) -> GenerationCounts:
     sampled, accepted = collected.sampled, collected.selection.accepted
     return GenerationCounts(
         sampled=sum(sampled.outcomes.values()),
@@ -186,7 +193,9 @@ def _counts(collected: Collected, trained: Trained, overlap: int) -> GenerationC
         pairs=trained.pairs,
         rollouts=trained.rollouts,
         rollouts_right=trained.rollouts_right,
-        off_policy=sum(row.origin.endswith(OFF_POLICY) for row in accepted) if overlap else None,
+        off_policy=sum(row.origin.endswith(OFF_POLICY) for row in accepted) if workflow.overlap else None,
+        revised=sum(row.origin.startswith(REVISED) for row in accepted) if workflow.reflection else None,
+        confirmed=sum(row.origin.startswith(CONFIRMED) for row in accepted) if workflow.reflection else None,
     )
 
 

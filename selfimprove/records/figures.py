@@ -55,6 +55,10 @@ class GenerationCounts:
     """Rollouts with the verdict `correct`; None without reinforcement."""
     off_policy: Count | None = None
     """Accepted traces that the champion before the last wrote; None without `overlap`."""
+    revised: Count | None = None
+    """Revisions among the accepted rows; None without `reflection`."""
+    confirmed: Count | None = None
+    """Confirmations among the accepted rows; None without `reflection`."""
 
     def figures(self) -> dict[str, float]:
         """The counts that there are, by name."""
@@ -105,6 +109,52 @@ class ThinkingFigures:
             if estimate is not None:
                 found |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high, f"{name}_traces": float(estimate.traces)}
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class LooksBack:
+    """Traces by whether they look back at their first attempt."""
+
+    revised: Count = 0
+    """Traces that look back and reject it."""
+    confirmed: Count = 0
+    """Traces that look back and keep it."""
+    neither: Count = 0
+
+    @property
+    def traces(self) -> int:
+        """Number of traces."""
+        return self.revised + self.confirmed + self.neither
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAttempts:
+    """What the traces of an evaluation do about their first attempt: the confusion table of reflection."""
+
+    right: LooksBack
+    """Traces whose first attempt is right."""
+    wrong: LooksBack
+    unknown: LooksBack
+    """Traces whose first attempt states no result that can be read, or is not complete when they look back."""
+    corrected: Count
+    """Traces whose first attempt is wrong and whose answer is right."""
+    spoilt: Count
+    """Traces whose first attempt is right and whose answer is not."""
+
+    def figures(self) -> dict[str, float]:
+        """The nine counts (`wrong_revised`, …), both changes, and shares: of all traces, and of those with a right or a wrong first attempt."""
+        rows = {"right": self.right, "wrong": self.wrong, "unknown": self.unknown}
+        found = {f"{name}_{kind}": float(count) for name, row in rows.items() for kind, count in asdict(row).items()}
+        found |= {"corrected": float(self.corrected), "spoilt": float(self.spoilt)}
+        parts = {
+            "revision_share": (sum(row.revised for row in rows.values()), sum(row.traces for row in rows.values())),
+            "reflection_share": (sum(row.revised + row.confirmed for row in rows.values()), sum(row.traces for row in rows.values())),
+            "reflects_if_right": (self.right.revised + self.right.confirmed, self.right.traces),
+            "reflects_if_wrong": (self.wrong.revised + self.wrong.confirmed, self.wrong.traces),
+            "correction_rate": (self.corrected, self.wrong.traces),
+            "spoiling_rate": (self.spoilt, self.right.traces),
+        }
+        return found | {name: count / of for name, (count, of) in parts.items() if of}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from selfimprove.records.figures import DifficultyFigures, Drift, GenerationCounts, RationalizationFigures, Stage, ThinkingFigures
+from selfimprove.records.figures import (
+    DifficultyFigures,
+    Drift,
+    FirstAttempts,
+    GenerationCounts,
+    RationalizationFigures,
+    Stage,
+    ThinkingFigures,
+)
 from selfimprove.records.ranges import Amount, Count, Finite, Positive, Share
 from selfimprove.records.traces import Usage
 
@@ -192,6 +200,8 @@ class GenerationReport:
     """Thoughts and behaviours of the sampled traces."""
     rationalization: RationalizationFigures | None = None
     """None where no problem was asked again."""
+    first_attempts: FirstAttempts | None = None
+    """What the traces of the evaluation do about their first attempt, the base model's too; None without `reflection`."""
     difficulty: DifficultyFigures | None = None
     """None where solve rates were not predicted."""
     spent: Usage | None = None

@@ -15,6 +15,7 @@ from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.reports import drift as drift_report
+from selfimprove.reports import reflection as reflection_report
 from selfimprove.reports.guards import further_prompts, guard_lines, guarded, prompt_lines
 from selfimprove.reports.scores import at_k, final_test, further, gain, gain_line, test_lines, written
 from selfimprove.storage.files import plain
@@ -96,6 +97,8 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "guards": guarded(report.guards),
         "anatomy": report.anatomy.figures() if report.anatomy else {},
         "rationalization": report.rationalization.figures() if report.rationalization else {},
+        "first_attempts": report.first_attempts.figures() if report.first_attempts else {},
+        **{name: count for name in ("revised", "confirmed") if (count := getattr(report.counts, name, None)) is not None},
         "difficulty": report.difficulty.figures() if report.difficulty else {},
         "spent": asdict(report.spent) if report.spent else None,
         "drift": asdict(report.drift) if report.drift else None,
@@ -232,6 +235,8 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines.append(f"  accepted but wrong by the reference answer: {wrong} of {row['accepted']} ({wrong / row['accepted']:.1%})")
         if hints := row.get("rationalization"):
             lines += [f"  {line}" for line in _rationalization(hints)]
+        if attempts := row.get("first_attempts"):
+            lines += [f"  {line}" for line in reflection_report.lines(row, attempts)]
         if difficulty := row.get("difficulty"):
             lines += [f"  {line}" for line in difficulty_report.lines(difficulty)]
         if spent := row.get("spent"):

@@ -72,6 +72,16 @@ def false_equations(text: str) -> Iterator[str]:
                 yield text[tokens[equation.begin].begin : tokens[right.end - 1].end].strip()
 
 
+def last_value(text: str) -> str | None:
+    """The right side of the last equation, as written: `-5` for `7 - 12 = -5.`; None without an equation, or if its right side is not one number."""
+    tokens = tokens_of(text)
+    for at in (at for at in range(len(tokens) - 2, -1, -1) if tokens[at].kind == "equals"):
+        with suppress(Unreadable, ZeroDivisionError):
+            right = Parser(text, tokens).side(at + 1)
+            return None if right.numbers > 1 else text[tokens[at + 1].begin : right.written_to]
+    return None
+
+
 def _base(found: re.Match[str]) -> int:
     base = int(found[1]) if found[1] else 2 if found[2] else 8 if found[3] else 16
     return base if 2 <= base <= 36 else 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from selfimprove.records import AnnotatedTrace
 from selfimprove.selection.equations import false_equations
@@ -35,8 +36,7 @@ def first_wrong_step(wrong: AnnotatedTrace, thoughts: Sequence[Thought], right: 
 
 def _signs(wrong: AnnotatedTrace, thoughts: Sequence[Thought]) -> Iterator[int]:
     yield from (place for place, thought in enumerate(thoughts) if next(false_equations(thought.text), None))
-    probes = wrong.probes
-    yield from (later.thought for before, later in zip(probes, probes[1:], strict=False) if before.correct and not later.correct)
+    yield from (later.thought for before, later in pairwise(wrong.probes) if before.correct and not later.correct)
     yield from (place for place, reward in enumerate(wrong.rewards) if reward < LIKELY_RIGHT)
 
 

@@ -102,7 +102,7 @@ def drafts(
 ) -> Iterator[Draft]:
     """Revisions and confirmations of one problem, at most `per_problem` of each: a seeded draw from all pairs of traces.
 
-    Each has a trace of this generation. Traces without one closed block of thinking are passed over, and so are a wrong trace that thinks as the right
+    Each has a trace of this generation. Traces without one closed block of thinking are passed over. So are a wrong trace that thinks as the right
     one does, and right thoughts that differ in punctuation only.
 
     Args:

@@ -27,7 +27,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     `1_evaluation/…` is the candidate's score, `guards/…` its scores by guards, `champion/pass_at_1` the score of the checkpoint that was kept.
     `2_traces/accepted_share` is accepted over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and
     `4_behaviours/…` describe the thoughts in the sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` problems
-    that were asked again with a hint, `difficulty/…` how well solve rates were predicted, `drift/…` how a fixed text reads to the candidate,
+    that were asked again with a hint, `first_attempts/…` what the evaluation's traces do about their first attempt, `difficulty/…` how well solve
+    rates were predicted, `drift/…` how a fixed text reads to the candidate,
     `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an endpoint counted.
     """
     figures = of_score(report.score) | of_guards(report.guards)
@@ -43,6 +44,7 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         (THINKING, {name: value for name, value in thinking.items() if name not in _OF_BEHAVIOURS}),
         (BEHAVIOURS, {name: value for name, value in thinking.items() if name in _OF_BEHAVIOURS}),
         ("rationalization", report.rationalization.figures() if report.rationalization else {}),
+        ("first_attempts", report.first_attempts.figures() if report.first_attempts else {}),
         ("difficulty", report.difficulty.figures() if report.difficulty else {}),
     ):
         figures |= {f"{section}/{legal(key)}": float(value) for key, value in values.items()}
