@@ -18,11 +18,12 @@ from selfimprove.storage.run_folder import RunFolder
 WORKFLOW = """
 from pathlib import Path
 from killable import NotingSampler
-from selfimprove import Exact, Guard
+from selfimprove import Exact, Guard, Reflection
 from toy import Sums, ToyTrainer, toy_workflow
 workflow = toy_workflow(
     Path({model!r}), problems=Sums(size=335), sampler=NotingSampler(log={log!r}), trainer=ToyTrainer(gain=0.001), generations=3,
     guards={{"far": Guard(problems=Sums(20, 900), verifier=Exact())}},
+    reflection=Reflection(loss_on_wrong=True, same_thoughts=True),
 )
 """
 

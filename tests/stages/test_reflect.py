@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Pai
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
 from selfimprove.tracking.figures import of_report
+from selfimprove.training.rows import tokenize_row
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,23 @@ def test_rows_revise_and_confirm_and_the_wrong_part_carries_no_loss(model: Path,
 
 def answer_of(row: AcceptedTrace) -> int:
     return sum(map(int, re.findall(r"\d+", row.messages[-1]["content"])))
+
+
+def test_tokens_are_those_of_the_text_and_the_span_without_loss_is_the_wrong_part(tiny_model: Path, model: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    shutil.copy(tiny_model / "tokenizer.json", model)
+    improve(reflecting(model, Reflection(per_problem=3), generations=1, trainer=ToyTrainer(0.001)), tmp_path / "run", InlineCluster)
+    tokenizer, made = AutoTokenizer.from_pretrained(tiny_model), [row for row in rows_of(tmp_path / "run", 1) if row.origin == "revised"]
+    assert made
+    for row in made:
+        assert list(row.completion_token_ids or ()) == tokenizer(row.completion, add_special_tokens=False)["input_ids"]
+        ((begin, end),) = row.forced
+        silent, learnt = (tokenizer.decode((row.completion_token_ids or ())[part]) for part in (slice(begin, end), slice(end, None)))
+        assert silent.strip().endswith(f"= {answer_of(row) + 1}.") and silent.strip().startswith("I add")
+        assert learnt.lstrip().startswith(Reflection().revisions) and learnt.endswith(f"\n</think>\n{answer_of(row)}")
+        # The trainer reads the same tokens, and the end of the turn after them.
+        assert tokenize_row(tokenizer, row)[1][:-1] == list(row.completion_token_ids or ())
 
 
 def test_pairs_mask_the_wrong_part_and_the_loss_on_it_can_be_chosen(model: Path, tmp_path: Path) -> None:
