@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import random
 import re
 import shutil
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy import SIGNS, ToyPreference, ToySampler, ToyTrainer, make_toy_model, toy_workflow, write_tokenizer
+from toy import SIGNS, ToyPreference, ToyTrainer, make_toy_model, toy_workflow, write_tokenizer
+from two_ways import TwoWays
 
 from selfimprove import InlineCluster, PreferencePairs, Reflection, Sampling, UserError, Workflow, improve
 from selfimprove.__main__ import main
-from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Pair, Request, Trace, Verdict
+from selfimprove.records import AcceptedTrace, GenerationReport, Pair, Verdict
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
 from selfimprove.tracking.figures import of_report
 from selfimprove.training.rows import tokenize_row
-
-
-@dataclass(frozen=True)
-class TwoWays(ToySampler):
-    """Adds in one of two orders, one token per character; says that it is careful now and then."""
-
-    def _trace(self, checkpoint: Checkpoint, request: Request) -> Trace:
-        chance = random.Random(request.seed)
-        left, right = map(int, re.findall(r"\d+", request.messages[-1]["content"]))
-        answer = left + right if chance.random() < self._skill(checkpoint, request) else left + right + 1
-        first, second = chance.sample((left, right), 2)
-        text = f"<think>\nI add {first} and {second}.\n{first} + {second} = {answer}.\n</think>\n{answer}"
-        if "exam" in request.id:
-            text = self.looking_back(text, answer, chance)
-        ids = tuple(map(SIGNS.index, text))
-        return Trace(request.id, request.problem_id, checkpoint.id, (1, 2, 3), ids, text, (), "stop", request.temperature, request.seed)
-
-    def looking_back(self, text: str, answer: int, chance: random.Random) -> str:
-        kind = chance.choice(("revised", "confirmed", "neither"))
-        head, _ = text.split("\n</think>")
-        if kind == "revised":
-            return f"{head}\nWait, that is not right.\nIt is one less.\n</think>\n{answer - 1}"
-        return f"{head}\nWait, is that right?\nThat checks out.\n</think>\n{answer}" if kind == "confirmed" else text
 
 
 @pytest.fixture
