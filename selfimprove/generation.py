@@ -55,8 +55,8 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         # Its libraries load while the sampler's engine starts.
         context.cluster.prepare("trainer", trainer)
         result = evaluate(context, base, folder / "evaluation", "base model, evaluation")
-        guards = evaluate_guards(context, base, folder, "base model")
         attempts = first_attempts(context, folder / "evaluation")
+        guards = evaluate_guards(context, base, folder, "base model")
     drift = measure_drift(context, base, folder, trainer, watch)
     report = GenerationReport(
         generation=0,
@@ -126,8 +126,8 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     drift = measure_drift(context, trained.checkpoint, folder, trained.trainer, watch)
     with watch.time(Stage.EVALUATE):
         result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
-        guards = evaluate_guards(context, trained.checkpoint, folder, label, past[0].guards)
         attempts = first_attempts(context, folder / "evaluation")
+        guards = evaluate_guards(context, trained.checkpoint, folder, label, past[0].guards)
     rationalization = collected.rationalized.figures(rows)
     if workflow.rationalization and workflow.rationalization.ablation:
         with watch.time(Stage.ABLATE):

@@ -28,8 +28,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     `2_traces/accepted_share` is accepted over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and
     `4_behaviours/…` describe the thoughts in the sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` problems
     that were asked again with a hint, `first_attempts/…` what the evaluation's traces do about their first attempt, `difficulty/…` how well solve
-    rates were predicted, `drift/…` how a fixed text reads to the candidate,
-    `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an endpoint counted.
+    rates were predicted, `drift/…` how a fixed text reads to the candidate, `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an
+    endpoint counted.
     """
     figures = of_score(report.score) | of_guards(report.guards)
     thinking = report.anatomy.figures() if report.anatomy else {}

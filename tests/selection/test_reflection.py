@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import toy_workflow
 
 from selfimprove.records import AcceptedTrace, AnnotatedTrace, Outcome, Probe, Trace, Verdict
 from selfimprove.records.delimiters import THINK, Delimiters
@@ -100,10 +102,11 @@ def test_each_draft_has_a_trace_of_this_generation_and_none_is_made_of_another_d
 
 
 def test_a_cue_that_no_figure_would_count_is_refused() -> None:
-    Reflection().require_marked(Behaviours())
-    with pytest.raises(ValueError, match=r"reflection.revisions: 'Scrap that.' is marked as step, not as revision"):
-        Reflection(revisions=("Scrap that.",)).require_marked(Behaviours())
-    Reflection(revisions=("Scrap that.",)).require_marked(Behaviours((Cue(Behaviour.REVISION, "scrap that"), *CUES)))
+    assert not list(Reflection().unmarked(Behaviours()))
+    own, behaviours = Reflection(revisions=("Scrap that.",)), Behaviours((Cue(Behaviour.REVISION, "scrap that"), *CUES))
+    with pytest.raises(ValueError, match=r"reflection.revisions: 'Scrap that.' is marked as step, not as revision; add a Cue for it"):
+        toy_workflow(Path("model"), reflection=own)
+    assert toy_workflow(Path("model"), reflection=own, behaviours=behaviours).reflection == own
 
 
 @pytest.mark.parametrize(
