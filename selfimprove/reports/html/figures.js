@@ -197,6 +197,17 @@ function lengths() {
   lines(place("lengths"), { series, ticks: at, top, format: (y) => count(Math.round(y)), across: "generation", height: 230 });
 }
 
+function firstAttempts() {
+  const rows = run.generations.filter((row) => "right_revised" in row.first_attempts);
+  if (!rows.length) return;
+  place("attempts").hidden = false;
+  const change = { right: "spoilt", wrong: "corrected" };
+  place("first-attempts").append(table(["first attempt", "revised", "confirmed", "neither", ""], rows.flatMap((row) => ["right", "wrong", "unknown"].map((first) => [
+    `${row.generation ? `generation ${row.generation}` : "base"}, ${first}`,
+    ...["revised", "confirmed", "neither"].map((kind) => count(row.first_attempts[`${first}_${kind}`])),
+    change[first] ? `${count(row.first_attempts[change[first]])} ${change[first]}` : ""]))));
+}
+
 function behaviours() {
   const rows = grown.filter((row) => "thoughts" in row.anatomy);
   if (!rows.length) return place("behaviours").append(make("p", { class: "quiet" }, "No traces have been sampled."));
@@ -264,4 +275,4 @@ function figures() {
 }
 
 story();
-if (run.generations.length) [example, improvement, wide, guards, drift, funnel, lengths, behaviours, thinking, budget, figures].forEach((draw) => draw());
+if (run.generations.length) [example, improvement, wide, guards, drift, funnel, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
