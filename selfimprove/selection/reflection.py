@@ -55,6 +55,11 @@ class Reflection:
     agreements: Cues = AGREEMENTS
     """Thoughts that a check ends with, marked as confirmation or reflection."""
 
+    @property
+    def makes_rows(self) -> bool:
+        """Whether it makes rows, and does not only measure."""
+        return self.revised > 0 or self.confirmed > 0
+
     def unmarked(self, behaviours: Behaviours) -> Iterator[str]:
         """What is wrong for each cue that these behaviours take for something else, so that no figure would count it."""
         allowed = {

@@ -224,9 +224,10 @@ class Workflow:
 
     @property
     def needs_reference(self) -> bool:
-        """Whether the problems to learn from need reference answers: the verifier of selected or reinforced traces, or another part, uses them."""
+        """Whether the problems to learn from need reference answers: to select, reinforce or join traces by verdicts, or for another part."""
         practised = self.reinforcement is not None or any(one.reinforcement for one in self.rounds)
-        verified = self.verifier.needs_reference and (self.selector.needs_reference or practised)
+        joined = self.reflection is not None and self.reflection.makes_rows
+        verified = self.verifier.needs_reference and (self.selector.needs_reference or practised or joined)
         return verified or self.answer_only_baseline or self.rationalization is not None
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import toy_workflow
 
+from selfimprove import KeepMajority
 from selfimprove.records import AcceptedTrace, AnnotatedTrace, Outcome, Probe, Trace, Verdict
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.selection.first_attempt import first_attempt
@@ -107,6 +109,12 @@ def test_a_cue_that_no_figure_would_count_is_refused() -> None:
     with pytest.raises(ValueError, match=r"reflection.revisions: 'Scrap that.' is marked as step, not as revision; add a Cue for it"):
         toy_workflow(Path("model"), reflection=own)
     assert toy_workflow(Path("model"), reflection=own, behaviours=behaviours).reflection == own
+
+
+def test_joining_right_and_wrong_traces_takes_reference_answers_and_measuring_does_not() -> None:
+    label_free = toy_workflow(Path("model"), selector=KeepMajority(), answer_only_baseline=False)
+    assert not label_free.needs_reference and replace(label_free, reflection=Reflection()).needs_reference
+    assert not replace(label_free, reflection=Reflection(revised=0, confirmed=0)).needs_reference
 
 
 @pytest.mark.parametrize(
