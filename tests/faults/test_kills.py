@@ -159,9 +159,10 @@ class Killing(NoProgress):
         self.stage = stage
 
     def advance(self, items: int, *, tokens: int = 0, accepted: int = 0, total: int | None = None, loss: float | None = None) -> None:
-        self.stages.append(self.stage)
-        if role := self.kills.get(len(self.stages)):
-            self.due.append(role)
+        before = len(self.stages)
+        # Results come singly or several at once, as the machine's load has it.
+        self.stages += [self.stage] * items
+        self.due += [role for moment, role in sorted(self.kills.items()) if before < moment <= len(self.stages)]
         for role in self.due[:1]:
             assert self.cluster is not None
             worker = self.cluster.opened(role)
