@@ -62,8 +62,8 @@ answer.""",
     ),
     "collapse": Text(
         "A deliberate collapse",
-        """As above, but the verifier accepts any answer of a single character, whatever the problem. About half of the sums have longer ones; there it
-rewards a wrong answer. Its own evaluation can only rise.""",
+        """As above, but the verifier accepts any answer of a single character, whatever the problem. About half of the sums have longer ones;
+there it rewards a wrong answer. Its own evaluation can only rise.""",
         f"{RUN}collapse.py --run-dir runs/evidence/collapse",
     ),
 }
