@@ -13,9 +13,9 @@ from selfimprove.records.numbers import NonNegativeInt
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.safe_text import plain_line
 from selfimprove.tracking.mlflow_address import make_ready, store_address
-from selfimprove.tracking.mlflow_group import log_group
+from selfimprove.tracking.mlflow_group import client_of, log_group
 from selfimprove.tracking.mlflow_page import label
-from selfimprove.tracking.mlflow_runs import ParentRun, client_of, now
+from selfimprove.tracking.mlflow_runs import ParentRun, now
 from selfimprove.tracking.retry_queue import RetryQueue
 
 
@@ -96,7 +96,7 @@ class OpenMLflow:
     def log_figures(self, name: str, figures: Sequence[tuple[Mapping[str, float], int]], files: Sequence[Path]) -> None:
         """Log figures `<name>/<key>` and the files on the parent, whose status stays as it is; nothing is logged if this store does not have it."""
         self._queue.put(f"the figures of {name}", lambda: self._run.log_figures(name, figures, files))
-        self._queue.put("the description", self._run.log_description)
+        self._queue.put("the description", self._run.log_description_again)
         self._queue.send()
 
     def finish(self, status: str) -> None:

@@ -26,7 +26,14 @@ def group_run(client: Any, experiment_id: str, group: str) -> Any:
     return found[0] if found else client.create_run(experiment_id, tags={GROUP: name, "level": GROUP}, run_name=plain_line(group))
 
 
-def known_run(client: Any, uri: str, folder: Path) -> Any:
+def client_of(uri: str) -> Any:
+    """A client for this store, which leaves the user's active run and tracking URI as they are. A local store that is not there is made."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def known_run(uri: str, folder: Path) -> Any:
     """The run that `mlflow.json` in a run folder names; None if it belongs to another store or was deleted."""
     from mlflow.exceptions import MlflowException
 
@@ -35,7 +42,7 @@ def known_run(client: Any, uri: str, folder: Path) -> Any:
     if kept.get("uri") != redact(uri, uri):
         return None
     try:
-        run = client.get_run(kept["run_id"])
+        run = client_of(uri).get_run(kept["run_id"])
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
@@ -49,7 +56,7 @@ def log_group(client: Any, uri: str, group: str, found: Mapping[str, Any] | None
     Args:
         found: As `summarize_seeds` returns it; None if no seed is complete.
     """
-    known = [(run, mirrored) for run in runs if (mirrored := known_run(client, uri, run.root))]
+    known = [(run, mirrored) for run in runs if (mirrored := known_run(uri, run.root))]
     if not known:
         return
     above = group_run(client, known[0][1].info.experiment_id, group)

@@ -20,7 +20,7 @@ from selfimprove.terminal.safe_text import plain_line, plain_text
 from selfimprove.tracking import figures, mlflow_page
 from selfimprove.tracking.mlflow_address import artifacts_beside, link_to, make_ready
 from selfimprove.tracking.mlflow_generation import Child, Generation, pretty
-from selfimprove.tracking.mlflow_group import PARENT, group_run, known_run
+from selfimprove.tracking.mlflow_group import PARENT, client_of, group_run, known_run
 from selfimprove.tracking.mlflow_models import Models, facts
 from selfimprove.tracking.mlflow_traces import Place
 
@@ -156,6 +156,11 @@ class ParentRun:
                 if gone := removed(Path(report.candidate.path)):
                     self.models.note_removal(report.candidate, f"removed on {gone.when} UTC by keep_checkpoints={gone.keep_checkpoints}")
 
+    def log_description_again(self) -> None:
+        """The same, if this store has the parent; none is made."""
+        if self._known_run() is not None:
+            self.log_description()
+
     def _further(self, report: GenerationReport) -> list[FurtherScore]:
         return further_scores(RunFolder(self.folder).generation(report.generation) / "evaluation")
 
@@ -233,14 +238,7 @@ class ParentRun:
         return children
 
     def _known_run(self) -> Any:
-        return known_run(self.client, self.uri, self.folder)
-
-
-def client_of(uri: str) -> Any:
-    """A client for this store, which leaves the user's active run and tracking URI as they are."""
-    from mlflow import MlflowClient
-
-    return MlflowClient(uri)
+        return known_run(self.uri, self.folder)
 
 
 def now() -> int:

@@ -19,6 +19,9 @@ from selfimprove.settings.paths import explain, override
 from selfimprove.workflow.shadowing import require_free_names
 from selfimprove.workflow.workflow import Workflow
 
+_SEARCHED: list[str] = []
+"""Folders of the workflows that were loaded, the last one first."""
+
 
 def load_workflow(file: Path, changes: Sequence[str] = (), beside: Path | None = None) -> tuple[Workflow, tuple[ModuleType, ...]]:
     """The workflow that a file defines, with settings changed by path, and the modules that workers cannot import: its own and those it uses.
@@ -49,9 +52,7 @@ def load_module(file: Path, beside: Path | None = None) -> ModuleType:
     if not file.is_file():
         raise UserError(f"workflow file {file} {'is not a file' if file.exists() else 'does not exist'}; give the path of a Python file")
     require_free_names(file.parent, Path.cwd())
-    if (folder := str((beside or file.parent).resolve())) not in sys.path:
-        # Last: a file beside the workflow hides no library that others import.
-        sys.path.append(folder)
+    _search((beside or file.parent).resolve())
     spec = importlib.util.spec_from_file_location(f"workflow_{file.stem}", file)
     if spec is None:
         raise UserError(f"workflow file {file} is not a Python file")
@@ -71,6 +72,19 @@ def load_module(file: Path, beside: Path | None = None) -> ModuleType:
     except BaseException as error:
         raise UserError(f"{_where(file, error)}: {type(error).__name__}: {explain(error)}{_meant(error)}") from error
     return module
+
+
+def _search(folder: Path) -> None:
+    """Let modules in a folder be imported: after libraries, which none may hide, and before those beside workflows that were loaded earlier."""
+    place, earlier = str(folder), [other for other in _SEARCHED if other != str(folder)]
+    if place not in sys.path or place in _SEARCHED:
+        sys.path[:] = [other for other in sys.path if other not in _SEARCHED] + [place, *earlier]
+        _SEARCHED[:] = [place, *earlier]
+    for other in earlier:
+        for module in _modules_in(Path(other)):
+            root = module.__name__.split(".")[0]
+            if (folder / f"{root}.py").is_file() or (folder / root / "__init__.py").is_file():
+                del sys.modules[module.__name__]
 
 
 def _modules_in(folder: Path) -> list[ModuleType]:

@@ -77,6 +77,18 @@ def test_modules_beside_a_workflow_are_imported_shipped_and_kept(tmp_path: Path,
     assert told == f"4 {[*kept, 'workflow.py']}\n"
 
 
+def test_each_workflow_gets_the_module_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for generations in (3, 5, 3):
+        folder = tmp_path / f"of {generations}"
+        folder.mkdir(exist_ok=True)
+        (folder / "twice_beside.py").write_text(f"N = {generations}\n")
+        (folder / "experiment.py").write_text("from twice_beside import N\n" + FILE.format(generations="N"))
+        workflow, modules = load_workflow(folder / "experiment.py")
+        assert workflow.generations == generations
+        assert [module.__name__ for module in modules] == ["workflow_experiment", "twice_beside"]
+
+
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
