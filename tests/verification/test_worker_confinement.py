@@ -50,7 +50,7 @@ def opened(confinement: Confinement) -> Iterator[Callable[[str], Outcome]]:
 def pool() -> Iterator[OpenVerifierPool]:
     with MonkeyPatch.context() as patch:
         patch.setenv("API_KEY", "s3cret")
-        pool = VerifierPool(Gullible(), deadline=10.0, processes=1).open()
+        pool = VerifierPool(Gullible(), deadline=60.0, processes=1).open()
     yield pool
     pool.close()
 
