@@ -37,7 +37,7 @@ class Speed:
     """Seconds that a stage takes besides its tokens: handing over, loading weights, the last few traces."""
 
     def slower(self, sampling: float = 1.0, training: float = 1.0) -> Speed:
-        """The speed of a machine that takes so many times as long to sample and to train."""
+        """The speed of a slower machine. The factors multiply the time for sampling and for training."""
         return replace(
             self,
             sampling=self.sampling / sampling,

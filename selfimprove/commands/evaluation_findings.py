@@ -11,7 +11,7 @@ from selfimprove.evaluation.power import Change, chance_to_promote, smallest_gai
 from selfimprove.protocols import Gate
 
 GAINS = (0.0, 0.05, 0.1)
-"""True gains of pass@1 whose chance to be promoted is told."""
+"""True gains of pass@1 for which `check` gives the probability of promotion."""
 
 
 def evaluation_findings(problems: int, gate: Gate) -> Iterator[Finding]:

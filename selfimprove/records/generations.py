@@ -94,7 +94,7 @@ class PromptScores:
     """What base model and champion score on the evaluation problems under a further prompt."""
 
     prompter: str
-    """Its name; a number tells prompters of one class apart."""
+    """Its name, with a number where several prompters have the same class."""
     folder: str
     """Name of its folder in `further-prompts/`."""
     base: Score
@@ -116,7 +116,7 @@ class GuardLoss:
     test: str
     """`McNemar exact`, or `paired bootstrap` if a problem has several samples."""
     margin: Share
-    """Loss that the guard lets pass."""
+    """Largest loss that the guard accepts."""
     refuses: bool
     """Whether the guard refuses the candidate."""
 

@@ -16,7 +16,7 @@ LIKELY_RIGHT = 0.5
 
 
 def first_wrong_step(wrong: AnnotatedTrace, thoughts: Sequence[Thought], right: Sequence[Thought], chance: random.Random) -> int | None:
-    """The index of the first wrong thought, by the surest sign that there is; None if all thoughts are in the right trace too.
+    """The index of the first wrong thought, by the most reliable sign available; None if all thoughts are in the right trace too.
 
     The signs, in this order: a false equation; a truncated-thinking probe, which was right after the thought before and is wrong after this one; a
     step reward below a half. Without any, a thought is drawn. A thought up to which both traces agree is never taken for the first wrong one.
@@ -25,7 +25,7 @@ def first_wrong_step(wrong: AnnotatedTrace, thoughts: Sequence[Thought], right: 
         wrong: The wrong trace, with its probes and step rewards.
         thoughts: Its thoughts that are not blank.
         right: Those of a right trace of the same problem.
-        chance: Draws where nothing tells.
+        chance: Draws one where there is no sign.
     """
     agreed = _agreed(thoughts, right)
     if agreed == len(thoughts):

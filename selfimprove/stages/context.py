@@ -95,7 +95,7 @@ def open_run_context(
         progress = progress or NoProgress()
         sets = load_sets(*workflow.sets)
         if workflow.drift:
-            # A text that cannot be read is told now, not after the first evaluation.
+            # Report an unreadable text now, not after the first evaluation.
             workflow.drift.read()
         clean, index = decontaminated(workflow, sets)
         base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)), "base")

@@ -11,7 +11,7 @@ from selfimprove.terminal.sizes import gigabytes
 def retain(context: RunContext, ended: bool = False) -> None:
     """Remove the checkpoints of complete generations that are neither needed nor kept, and tell the trackers.
 
-    A removal that fails is told, and the run goes on. `ended`: whether the run is complete, so that the last candidate goes too if it was refused.
+    A removal that fails prints a line; the run goes on. `ended`: whether the run is complete, so that the last candidate goes too if it was refused.
     """
     workflow, run, before = context.workflow, context.run, removals(context.run)
     for failure in remove_checkpoints(run, run.reports(), workflow.keep_checkpoints, workflow.overlap, ended):

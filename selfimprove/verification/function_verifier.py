@@ -77,6 +77,11 @@ class FunctionVerifier(Verifier):
         raise TypeError(f"{self.name} returned {type(verdict).__name__}, not True, False, a score from 0 to 1, or None")
 
 
+def as_verifier(value: Any) -> Any:
+    """The verifier that a plain function becomes; any other value as it is."""
+    return FunctionVerifier(value) if inspect.isroutine(value) else value
+
+
 def _digest(function: Any) -> str:
     try:
         source = inspect.getsource(function)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, field_validator
@@ -12,7 +11,7 @@ from selfimprove.protocols import ProblemSource, Prompter, Verifier
 from selfimprove.records.numbers import Float
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.settings.objects import no_class
-from selfimprove.verification.function_verifier import FunctionVerifier
+from selfimprove.verification.function_verifier import as_verifier
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -21,7 +20,7 @@ class Guard:
 
     A candidate is refused if it lost more than `margin` against the base model (not the champion, so that small losses cannot add up) and if a paired
     test shows the loss: p < 0.05 by McNemar's exact test, one-sided, or by the paired bootstrap with several samples. So a small set does not refuse
-    by chance. `selfimprove check` tells the smallest loss that it can refuse.
+    by chance. `selfimprove check` prints the smallest loss that it can refuse.
     """
 
     problems: ProblemSource
@@ -31,7 +30,7 @@ class Guard:
     prompter: Prompter | None = None
     """How the model is asked; None for the workflow's prompter."""
     margin: Annotated[Float, Field(ge=0, le=1)] = 0.05
-    """Loss of pass@1 against the base model that is let pass."""
+    """Largest loss of pass@1 against the base model that the guard accepts."""
     sampling: Sampling | None = None
     """How answers are sampled; None for the workflow's `eval_sampling`."""
 
@@ -40,4 +39,4 @@ class Guard:
     @field_validator("verifier", mode="before")
     @classmethod
     def _of_a_function(cls, value: Any) -> Any:
-        return FunctionVerifier(value) if inspect.isroutine(value) else value
+        return as_verifier(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import field, replace
 from typing import Annotated, Any, Literal
 
@@ -43,7 +42,7 @@ from selfimprove.settings.objects import no_class
 from selfimprove.thinking.behaviours import Behaviours
 from selfimprove.thinking.under_thinking import ThinkingProbe
 from selfimprove.training.drift_text import DriftText
-from selfimprove.verification.function_verifier import FunctionVerifier
+from selfimprove.verification.function_verifier import as_verifier
 from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.conflicts import conflicts
 from selfimprove.workflow.guard import Guard
@@ -140,8 +139,8 @@ class Workflow:
     """1: each generation from the second on is sampled from the champion before the last, while the generation before it trains, where sampler and
     trainer never share a GPU. Its traces are then one step off-policy unless the last candidate was refused. 0: one after the other."""
     keep_checkpoints: Literal["champion", "all"] | PositiveInt = "all"
-    """Generations whose checkpoints stay on disk: all, the champion's alone, or the champion's and those of the last so many. What is not kept goes
-    when the next generation is complete. A run may be continued with another value."""
+    """Which checkpoints to keep on disk: `"all"`, the champion's only (`"champion"`), or the champion's and those of the last n generations. When the
+    next generation is complete, the others are removed. A run may be continued with another value."""
     controls: tuple[Control, ...] = ()
     """Trainings on other rows for as many steps, evaluated beside the champion: `RandomSelection()`, `ShuffledAnswers()`, or your own."""
     answer_only_baseline: bool = False
@@ -171,7 +170,7 @@ class Workflow:
     @field_validator("verifier", mode="before")
     @classmethod
     def _of_a_function(cls, value: Any) -> Any:
-        return FunctionVerifier(value) if inspect.isroutine(value) else value
+        return as_verifier(value)
 
     @field_validator("keep_checkpoints", mode="before")
     @classmethod
@@ -184,7 +183,7 @@ class Workflow:
     @classmethod
     def _also_of_functions(cls, value: Any) -> Any:
         several = value if isinstance(value, (list, tuple)) else (value,)
-        return tuple(FunctionVerifier(one) if inspect.isroutine(one) else no_class(one) for one in several)
+        return tuple(as_verifier(no_class(one)) for one in several)
 
     @field_validator("also_prompters", mode="before")
     @classmethod

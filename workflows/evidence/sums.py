@@ -3,23 +3,11 @@
 Guards watch over two other tasks. They show exemplars, since the base model solves neither without.
 """
 
+from dataclasses import replace
+
 import words
 
-from selfimprove import (
-    SFT,
-    VLLM,
-    Exemplar,
-    FewShot,
-    Guard,
-    KeepCorrect,
-    LastNumber,
-    RandomSelection,
-    ReasoningGym,
-    ReasoningGymScorer,
-    Replay,
-    Sampling,
-    Workflow,
-)
+from selfimprove import Exemplar, FewShot, Guard, KeepCorrect, LastNumber, ReasoningGym, ReasoningGymScorer
 
 SETTINGS = {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 1, "allow_negation": False}
 ASKED = "State the final answer to the following arithmetic problem:"
@@ -50,24 +38,14 @@ GUARDS = {
     ),
 }
 
-workflow = Workflow(
+workflow = replace(
+    words.workflow,
     name="sums",
-    base_model="smollm2-135m-instruct",
     problems=ReasoningGym(task="chain_sum", size=900, seed=1, settings=SETTINGS),
-    problems_per_generation=80,
-    eval_problems=100,
-    test_problems=120,
     first_prompter=FewShot(EXEMPLARS),
-    sampler=VLLM(engine={"max_model_len": 512, "dtype": "float32"}),
-    sampling=Sampling(n=3, temperature=0.6, max_tokens=48),
-    eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=48),
-    verifier=ReasoningGymScorer(),
+    sampling=replace(words.workflow.sampling, max_tokens=48),
+    eval_sampling=replace(words.workflow.eval_sampling, max_tokens=48),
     also=(LastNumber(),),
     selector=KeepCorrect(true_equations=True),
-    accepted_cap=1,
-    mixture=Replay(earlier=True, per_problem=1),
-    trainer=SFT(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
-    generations=1,
     guards=GUARDS,
-    controls=(RandomSelection(),),
 )

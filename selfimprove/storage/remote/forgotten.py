@@ -11,7 +11,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 class Forgotten:
-    """Removes the objects of each folder once, when the index at the URL no longer names them: a run elsewhere never misses what it is told of."""
+    """Removes the objects of each folder once, when the index at the URL no longer names them: no run elsewhere misses a named file."""
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
