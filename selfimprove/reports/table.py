@@ -16,6 +16,7 @@ from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.reports import drift as drift_report
 from selfimprove.reports import reflection as reflection_report
+from selfimprove.reports import thinking_off as thinking_report
 from selfimprove.reports.guards import further_prompts, guard_lines, guarded, prompt_lines
 from selfimprove.reports.scores import at_k, final_test, further, gain, gain_line, test_lines, written
 from selfimprove.storage.files import plain
@@ -95,6 +96,8 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "why": report.why,
         "coverage": _coverage(report),
         "guards": guarded(report.guards),
+        "thinking": thinking_report.switched(report),
+        **({} if report.counts is None or report.counts.direct is None else {"direct": report.counts.direct}),
         "anatomy": report.anatomy.figures() if report.anatomy else {},
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "first_attempts": report.first_attempts.figures() if report.first_attempts else {},
@@ -143,6 +146,8 @@ def show(summary: dict[str, Any], console: Console) -> None:
     further: list[Table | Text] = [_further(summary), Text()] if any(row["also"] for row in every) else []
     if any(row["guards"] for row in summary["generations"]):
         further += [_guards(summary), Text()]
+    if thinking_report.evaluated(summary["generations"]):
+        further += [thinking_report.table(summary["generations"]), Text()]
     if drift_report.measured(summary["generations"]):
         further += [drift_report.table(summary["generations"]), Text()]
     console.print(Group(results, Text(), *further, seconds, Text(), _footer(summary)))
@@ -227,6 +232,7 @@ def _footer(summary: dict[str, Any]) -> Text:
             samples = f"{row['samples_per_problem']:.1f} samples per problem, at most {row['most_samples']}"
             lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
         lines += [f"  {line}" for line in guard_lines(row)]
+        lines += [f"  {line}" for line in thinking_report.lines(row)]
         if "off_policy" in row:
             lines.append(f"  off-policy: {row['off_policy']:,} of {row['accepted']:,} accepted traces are from the champion before the last")
         if anatomy := row.get("anatomy"):
