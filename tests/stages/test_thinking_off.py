@@ -145,11 +145,14 @@ def test_base_and_candidates_are_evaluated_with_thinking_off_too(model: Path, tm
     card = model_card(summarize(run), run.settings(), ["toy"], None, "mit")
     assert "begin its turn with `<think></think>`" in card and f"after an empty block of thinking: {first.thinking_off.pass_at_1:.3f} (" in card
     write_html(run)
-    assert 'id="off"' in (run.root / "report.html").read_text() and "generation-01 thinking-off" in run_command(capfd, 0, "reverify", run.root)[0]
+    assert (
+        'id="off"' in (run.root / "report.html").read_text()
+        and "generation-01 thinking-off" in run_command(capfd, 0, "audit", run.root, "--with", "exact", "--json")[0]
+    )
     run_command(capfd, 0, "verify", run.root)
 
 
-@pytest.mark.parametrize("traces", [20, 95])
+@pytest.mark.parametrize("traces", [20, 105])
 def test_a_run_that_broke_with_thinking_off_ends_as_an_undisturbed_one(
     model: Path, tmp_path: Path, traces: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
