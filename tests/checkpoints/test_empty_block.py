@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_model import CHAT_TEMPLATE
+from tiny_model import CHAT_TEMPLATE, SWITCHED_TEMPLATE
 
 from selfimprove.checkpoints.chat_template import with_defaults
 from selfimprove.checkpoints.empty_block import forced_block, require_switchable, switched_block
@@ -20,13 +20,10 @@ from selfimprove.thinking.forcing import Forcing, Vocabulary, Writing
 from selfimprove.training.rows import tokenize_row
 
 PROMPT = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
-QWEN3 = CHAT_TEMPLATE.replace(
-    PROMPT, f"{PROMPT}{{% if enable_thinking is defined and not enable_thinking %}}{{{{ '<think>\n\n</think>\n\n' }}}}{{% endif %}}"
-)
 OPENS = CHAT_TEMPLATE.replace(
     PROMPT, PROMPT + "{{ '<think>' }}{% if enable_thinking is defined and not enable_thinking %}{{ '</think>' }}{% endif %}"
 )
-ELSEWHERE = "{% if enable_thinking is defined and not enable_thinking %}{{ '/no_think ' }}{% endif %}" + QWEN3
+ELSEWHERE = "{% if enable_thinking is defined and not enable_thinking %}{{ '/no_think ' }}{% endif %}" + SWITCHED_TEMPLATE
 MESSAGES = [{"role": "user", "content": "1 + 1 ="}]
 
 
@@ -60,7 +57,7 @@ def test_it_is_what_a_budget_of_no_tokens_writes(saved: Any, special: bool, mark
 
 
 def test_it_is_what_the_templates_switch_adds_to_the_prompt(saved: Any) -> None:
-    folder, tokenizer = saved(QWEN3, special=True)
+    folder, tokenizer = saved(SWITCHED_TEMPLATE, special=True)
     on, off = (
         list(tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True, return_dict=False, enable_thinking=way)) for way in (True, False)
     )
@@ -87,6 +84,6 @@ def test_a_template_without_a_switch_or_with_one_that_changes_the_question_has_n
 
 
 def test_a_template_that_ends_the_thinking_in_every_prompt_is_refused(saved: Any) -> None:
-    folder, _ = saved(with_defaults(QWEN3, {"enable_thinking": False}))
+    folder, _ = saved(with_defaults(SWITCHED_TEMPLATE, {"enable_thinking": False}))
     with pytest.raises(UserError, match=r"ends every prompt with </think>; leave enable_thinking out of chat_template"):
         require_switchable(folder, THINK)

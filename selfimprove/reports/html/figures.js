@@ -159,7 +159,7 @@ function off() {
   const cells = rows.map((row) => [row.generation ? String(row.generation) : "base", row.thinking.on.tokens.toFixed(1), row.thinking.off.tokens.toFixed(1),
     row.direct === undefined ? "" : `${count(row.direct)} of ${count(row.trained_on)}`]);
   place("off-lines").append(make("div", { class: "wide", style: { marginTop: "14px" } },
-    table(["generation", "tokens per answer, thinking on", "thinking off", "rows without thinking"], cells)));
+    table(["generation", "tokens on", "off", "rows without thinking"], cells)));
 }
 
 /** How a fixed text reads to each candidate, and how far its predictions there are from the base model's. */
