@@ -23,8 +23,8 @@ class AcceptedTrace:
     place of the thinking. `, off-policy` follows where the champion before the last wrote it."""
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
-    """The completion token for token, as the model in training wrote it or, where it is `revised`, `confirmed` or `direct`, as its tokenizer reads it; None
-    where only the text counts, as with a teacher's or a rewritten one."""
+    """The completion token for token, as the model in training wrote it or, where it is `revised`, `confirmed` or `direct`, as its tokenizer reads
+    it; None where only the text counts, as with a teacher's or a rewritten one."""
     forced: tuple[tuple[int, int], ...] = ()
     """Half-open spans of `completion_token_ids` without loss: what the decoding loop wrote, the wrong thoughts of a revision, and an empty block."""
 
