@@ -12,6 +12,7 @@ from selfimprove.evaluation.guards import refusals
 from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, GuardScore, LedgerEntry, Outcome, Score, Stage
 from selfimprove.seeds import derive_seed
+from selfimprove.selection.direct import is_direct, wanted_rows
 from selfimprove.selection.reflection import CONFIRMED, REVISED
 from selfimprove.stages.ahead import sampling_ahead
 from selfimprove.stages.baselines import few_shot
@@ -25,6 +26,7 @@ from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import ablate
 from selfimprove.stages.retain import retain
+from selfimprove.stages.thinking_off import evaluate_thinking_off, without_thinking
 from selfimprove.stages.train import TOO_LONG, fitting
 from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train_candidate
 from selfimprove.stages.verify_again import verify_again
@@ -57,6 +59,7 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         result = evaluate(context, base, folder / "evaluation", "base model, evaluation")
         attempts = first_attempts(context, folder / "evaluation")
         guards = evaluate_guards(context, base, folder, "base model")
+        off = evaluate_thinking_off(context, base, folder, "base model")
     drift = measure_drift(context, base, folder, trainer, watch)
     report = GenerationReport(
         generation=0,
@@ -69,8 +72,9 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         outcomes={},
         drops={},
         seconds=watch.seconds,
-        tokens={Stage.EVALUATE: _asked_tokens(result, guards)},
+        tokens={Stage.EVALUATE: _asked_tokens(result, guards, off)},
         guards=guards,
+        thinking_off=off,
         drift=drift,
         gpu_memory_left=watch.gpu_memory_left,
         first_attempts=attempts,
@@ -116,7 +120,8 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     with watch.time(Stage.SELECT):
         start = champion if workflow.start_from == "champion" else context.base
         assembled = [] if workflow.reinforcement else assemble_rows(context, number, collected)
-        rows = fitting(context, start, assembled, folder)
+        fits = fitting(context, start, assembled, folder)
+        rows = [*fits, *without_thinking(context, fits, wanted_rows(len(fits), workflow.direct_share), number)]
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
         pairs = pair_wrong_traces(context, selection.accepted, collected.shards, number)
     with sampling_ahead(context, later, champion, number + 1), watch.time(Stage.TRAIN):
@@ -128,6 +133,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
         attempts = first_attempts(context, folder / "evaluation")
         guards = evaluate_guards(context, trained.checkpoint, folder, label, past[0].guards)
+        off = evaluate_thinking_off(context, trained.checkpoint, folder, label)
     rationalization = collected.rationalized.figures(rows)
     if workflow.rationalization and workflow.rationalization.ablation:
         with watch.time(Stage.ABLATE):
@@ -145,18 +151,19 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         kept=trained.checkpoint if promote else champion,
         kept_score=result if promote else before.kept_score,
         why=redact("; ".join(filter(None, [decision.why, refused]))),
-        counts=_counts(collected, trained, workflow),
+        counts=_counts(collected, trained, workflow, rows),
         outcomes=sampled.outcomes,
-        drops={**selection.drops, **_too_long(len(assembled) - len(rows), trained.long_pairs)},
+        drops={**selection.drops, **_too_long(len(assembled) - len(fits), trained.long_pairs)},
         seconds=watch.seconds,
         tokens={
             Stage.SAMPLE: sampled.tokens,
             Stage.TRAIN: trained.steps[-1].tokens,
-            Stage.EVALUATE: result.tokens + sum(one.score.tokens for one in guards.values()),
+            Stage.EVALUATE: _asked_tokens(result, guards, off),
         },
         saved_tokens=collected.search.saved if collected.search else None,
         coverage=coverage([report.score for report in past], before.kept_score, result),
         guards=guards,
+        thinking_off=off,
         anatomy=collected.anatomy,
         first_attempts=attempts,
         rationalization=rationalization,
@@ -169,16 +176,16 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     return report
 
 
-def _asked_tokens(score: Score, guards: Mapping[str, GuardScore]) -> int:
-    """Tokens sampled in the evaluation and by the guards."""
-    return score.tokens + sum(one.score.tokens for one in guards.values())
+def _asked_tokens(score: Score, guards: Mapping[str, GuardScore], off: Score | None) -> int:
+    """Tokens sampled in the evaluation, by the guards and with thinking off."""
+    return score.tokens + sum(one.score.tokens for one in guards.values()) + (off.tokens if off else 0)
 
 
 def _too_long(rows: int, pairs: int) -> dict[str, int]:
     return {reason: count for reason, count in ((TOO_LONG, rows), (f"pairs {TOO_LONG}", pairs)) if count}
 
 
-def _counts(collected: Collected, trained: Trained, workflow: Workflow) -> GenerationCounts:
+def _counts(collected: Collected, trained: Trained, workflow: Workflow, rows: Sequence[AcceptedTrace]) -> GenerationCounts:
     sampled, accepted = collected.sampled, collected.selection.accepted
     return GenerationCounts(
         sampled=sum(sampled.outcomes.values()),
@@ -196,6 +203,7 @@ def _counts(collected: Collected, trained: Trained, workflow: Workflow) -> Gener
         off_policy=sum(row.origin.endswith(OFF_POLICY) for row in accepted) if workflow.overlap else None,
         revised=sum(row.origin.startswith(REVISED) for row in accepted) if workflow.reflection else None,
         confirmed=sum(row.origin.startswith(CONFIRMED) for row in accepted) if workflow.reflection else None,
+        direct=sum(map(is_direct, rows)) if workflow.direct_share else None,
     )
 
 

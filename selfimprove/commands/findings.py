@@ -16,6 +16,7 @@ from selfimprove.checkpoints.chat_form import notes
 from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.cluster.gpu_shares import divide
 from selfimprove.cluster.gpus_in_sight import gpus_in_sight
+from selfimprove.commands.direct_findings import direct_findings
 from selfimprove.commands.disk_room import disk_room
 from selfimprove.commands.evaluation_findings import evaluation_findings
 from selfimprove.commands.finding import Finding
@@ -70,6 +71,7 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
         sets = replace(loaded, training=kept)
     if model is not None:
         findings.append(_model(workflow, model))
+        findings += direct_findings(workflow, model)
         disk = _attempt("disk", findings, lambda: disk_room(workflow, model, run_dir))
         findings += [Finding("disk", *disk)] if disk else []
         if isinstance(trainer := workflow.trainer, SFT):

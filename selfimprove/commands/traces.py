@@ -16,7 +16,12 @@ def add(commands: Commands) -> None:
         "generation of the traces; default: the last complete one, and for evaluations the champion's. 0 is the base model, which is only evaluated"
     )
     parser.add_argument("--generation", type=int, metavar="G", help=told)
-    parser.add_argument("--from", dest="source", metavar="STAGE", help="sampling (the default), evaluation, or a baseline: few-shot, answer-only, …")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="STAGE",
+        help="sampling (the default), evaluation, thinking-off, guard-NAME, or a baseline: few-shot, answer-only, …",
+    )
     parser.add_argument("--outcome", metavar="OUTCOME", help="only traces with this outcome: correct, wrong, unparseable, timeout or crash")
     parser.add_argument("--problem", metavar="ID", help="only traces of this problem")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="maximum number of traces; default: 10")

@@ -53,6 +53,8 @@ class GenerationCounts:
     """Rollouts of reinforcement; None without it."""
     rollouts_right: Count | None = None
     """Rollouts with the verdict `correct`; None without reinforcement."""
+    direct: Count | None = None
+    """Rows without their thinking among those trained on; None without `direct_share`."""
     off_policy: Count | None = None
     """Accepted traces that the champion before the last wrote; None without `overlap`."""
     revised: Count | None = None

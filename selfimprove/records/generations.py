@@ -187,7 +187,7 @@ class GenerationReport:
     seconds: Mapping[Stage, Amount]
     """Wall time by stage."""
     tokens: Mapping[Stage, Count]
-    """Tokens by stage: sampled, trained on, sampled in the evaluation and by guards."""
+    """Tokens by stage: sampled, trained on, sampled in the evaluation, by guards and with thinking off."""
     counts: GenerationCounts | None = None
     """None for the base model, as are the figures below."""
     saved_tokens: int | None = None
@@ -196,6 +196,8 @@ class GenerationReport:
     """What the candidate's evaluation changed."""
     guards: Mapping[str, GuardScore] = field(default_factory=dict)
     """Evaluations of the candidate by the workflow's guards, by name; also of the base model."""
+    thinking_off: Score | None = None
+    """Score of the candidate after an empty block of thinking, also of the base model; None without `direct_share`."""
     anatomy: ThinkingFigures | None = None
     """Thoughts and behaviours of the sampled traces."""
     rationalization: RationalizationFigures | None = None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from selfimprove.records import AcceptedTrace
+from selfimprove.records.delimiters import THINK
 from selfimprove.reports import drift as drift_report
+from selfimprove.reports import thinking_off as thinking_report
 from selfimprove.reports.guards import guard_lines, prompt_lines
 from selfimprove.reports.markdown import block, code, words
 from selfimprove.reports.scores import test_lines
@@ -71,6 +74,8 @@ def model_card(
         chat=block(plain_json(list(example.messages)), "json") if example else None,
         completion=block(example.completion, "text") if example else None,
         drift=drift_report.line(figures),
+        thinking=thinking_report.line(figures),
+        empty=code("{begin}{end}".format(**(settings.get("delimiters") or asdict(THINK)))),
         **_common(figures, settings, sources),
     )
     return str(card)

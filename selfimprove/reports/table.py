@@ -14,6 +14,7 @@ from rich.text import Text
 from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import drift as drift_report
+from selfimprove.reports import thinking_off as thinking_report
 from selfimprove.reports.footer import footer
 from selfimprove.reports.guards import further_prompts, guarded
 from selfimprove.reports.scores import at_k, final_test, further, gain, written
@@ -94,6 +95,8 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "why": report.why,
         "coverage": _coverage(report),
         "guards": guarded(report.guards),
+        "thinking": thinking_report.switched(report),
+        **({} if report.counts is None or report.counts.direct is None else {"direct": report.counts.direct}),
         "anatomy": report.anatomy.figures() if report.anatomy else {},
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "first_attempts": report.first_attempts.figures() if report.first_attempts else {},
@@ -142,6 +145,8 @@ def show(summary: dict[str, Any], console: Console) -> None:
     further: list[Table | Text] = [_further(summary), Text()] if any(row["also"] for row in every) else []
     if any(row["guards"] for row in summary["generations"]):
         further += [_guards(summary), Text()]
+    if thinking_report.evaluated(summary["generations"]):
+        further += [thinking_report.table(summary["generations"]), Text()]
     if drift_report.measured(summary["generations"]):
         further += [drift_report.table(summary["generations"]), Text()]
     console.print(Group(results, Text(), *further, seconds, Text(), footer(summary)))

@@ -1,4 +1,4 @@
-"""Which stage's traces are read: a generation's, an evaluation's, a guard's or a baseline's."""
+"""Which stage's traces are read: a generation's, an evaluation's, a guard's or a baseline's, or the evaluation with thinking off."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove.errors import UserError
+from selfimprove.storage.further import THINKING_OFF
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import holds_traces
 
@@ -17,7 +18,7 @@ class TraceSource:
     """A stage whose traces are read."""
 
     source: str
-    """`sampling`, `evaluation`, `guard-<name>`, or the name of a baseline with dashes."""
+    """`sampling`, `evaluation`, `thinking-off`, `guard-<name>`, or the name of a baseline with dashes."""
     generation: int | None
     """None for a baseline."""
     folder: Path
@@ -31,17 +32,21 @@ def choose(run: RunFolder, source: str | None, generation: int | None) -> TraceS
     Raises:
         UserError: There is no such stage, or it has written no traces yet.
     """
+    off = [THINKING_OFF] if run.settings().get("direct_share") else []
     guards = [f"{GUARD}{name}" for name in run.settings().get("guards") or {}]
     if source in guards:
         folders = {one: run.generation(one) / "guards" / source.removeprefix(GUARD) for one in run.generations()}
         number = _number(run, generation, folders, source)
         return TraceSource(source, number, folders[number], source)
+    if source == THINKING_OFF:
+        number = _number(run, generation, {one: run.generation(one) / THINKING_OFF for one in run.generations()}, source)
+        return TraceSource(source, number, run.generation(number) / THINKING_OFF, "eval")
     if source not in (None, SAMPLING, EVALUATION):
         if generation is not None:
             raise UserError(f"--from {source} is one evaluation of the run; leave out --generation")
         baselines = {one.parent.name.replace("_", "-"): one for one in sorted(run.root.glob("baselines/*/evaluation")) if holds_traces(one)}
         if (folder := baselines.get(source)) is None:
-            raise UserError(f"{run} holds no traces from {source!r}; choose {', '.join((SAMPLING, EVALUATION, *guards, *baselines))}")
+            raise UserError(f"{run} holds no traces from {source!r}; choose {', '.join((SAMPLING, EVALUATION, *off, *guards, *baselines))}")
         return TraceSource(source, None, folder, "eval")
     if source == EVALUATION or (source is None and generation == 0):
         number = _number(run, generation, {one: run.generation(one) / "evaluation" for one in run.generations()}, "evaluation")

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from selfimprove.protocols import Control
 from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.seeds import derive_seed
+from selfimprove.selection.direct import is_direct
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
+from selfimprove.stages.thinking_off import without_thinking
 from selfimprove.stages.train import train
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
@@ -50,7 +52,10 @@ def control_model(context: RunContext, control: Control, reports: Sequence[Gener
         if not trained_on:  # A generation of reinforcement has no rows.
             continue
         seed = derive_seed(context.workflow.seed, number)
-        rows = control.rows(trained_on, lambda generation: sampled_rows(context, problems, generation), problems, seed)
+        # What thinks is made of rows that think; as many of the control's are then trained on without their thinking.
+        thinking = [row for row in trained_on if not (control.thinks and is_direct(row))]
+        rows = control.rows(thinking, lambda generation: sampled_rows(context, problems, generation), problems, seed)
+        rows = [*rows, *without_thinking(context, rows, len(trained_on) - len(thinking), number)]
         place, name = folder / f"generation-{number:02d}", control.name.replace("_", "-")
         with watch.time(Stage.TRAIN):
             checkpoint, _ = train(

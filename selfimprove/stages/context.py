@@ -9,6 +9,7 @@ from pathlib import Path
 
 from selfimprove.checkpoints.base_models import resolve_model
 from selfimprove.checkpoints.chat_form import notes
+from selfimprove.checkpoints.empty_block import require_switchable
 from selfimprove.checkpoints.folders import describe_folder
 from selfimprove.checkpoints.unseen_tokens import never_seen, unseen_turn_tokens
 from selfimprove.problems.sets import load_sets
@@ -99,6 +100,8 @@ def open_run_context(
             workflow.drift.read()
         clean, index = decontaminated(workflow, sets)
         base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)), "base")
+        if workflow.direct_share:
+            require_switchable(base.path, workflow.delimiters)
         settings = describe(workflow)
         continued = run.claim(settings)
         run.save_problems("train", clean)

@@ -15,6 +15,7 @@ from selfimprove.records import Stage
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.stages.context import RunContext
+from selfimprove.storage.further import THINKING_OFF
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import traces_held
 from selfimprove.workflow.workflow import Workflow
@@ -57,7 +58,7 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     drawn = min(workflow.problems_per_generation or len(sets.training), len(sets.training))
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
     samples = drawn * workflow.sampling.n
-    evaluated = workflow.generations + 2 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
+    evaluated = (workflow.generations + 1) * (2 if workflow.direct_share else 1) + 1 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
     asked = evaluated * len(sets.evaluation) + _tested(workflow) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
     sampled = samples * workflow.generations * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
@@ -159,6 +160,8 @@ def _works(
             sampling = workflow.guards[name].sampling or workflow.eval_sampling
             folder = f"generation-{number:02d}/guards/{name}"
             yield _Work(folder, "score.json", Stage.EVALUATE, asked * sampling.n, length(sampling, None), prompt * asked)
+        if workflow.direct_share:
+            yield evaluation(f"generation-{number:02d}/{THINKING_OFF}")
 
     yield evaluation("generation-00/evaluation", output=length(workflow.eval_sampling, yields.base_output))
     yield from guarded(0)
@@ -177,7 +180,7 @@ def _works(
         accepted = drawn * of_each + (accepted if getattr(now.mixture, "earlier", True) else 0)
         left -= drawn * min(1.0, of_each / now.accepted_cap) if now.accepted_cap else 0
         batch, epochs = getattr(now.trainer, "batch_size", 1), getattr(now.trainer, "epochs", 1)
-        available, fewest = min(accepted, _most_rows(now, problems)), getattr(now.trainer, "min_steps", 0)
+        available, fewest = min(accepted, _most_rows(now, problems)) / (1 - min(now.direct_share, 0.5)), getattr(now.trainer, "min_steps", 0)
         rows = max(available * epochs, fewest * min(batch, available))
         steps = max(rows / batch, fewest)
         yield _Work(folder, "training.json", Stage.TRAIN, trained=rows * (prompt + output), steps=steps)

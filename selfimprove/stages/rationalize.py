@@ -15,6 +15,7 @@ from selfimprove.prompting.hints import Rationalization, hinted, leak
 from selfimprove.protocols import Prompter
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, RationalizationFigures, Score, Selection
 from selfimprove.seeds import derive_seed
+from selfimprove.selection.direct import source_id
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.sample import sample
@@ -133,7 +134,8 @@ def ablate(
 
     The same training without these rows, from the same start, takes the same evaluation. Unchanged where there are no such rows, or no others.
     """
-    others = [row for row in rows if not row.origin.startswith(RATIONALIZED)]
+    hinted_ids = {row.trace_id for row in rows if row.origin.startswith(RATIONALIZED)}
+    others = [row for row in rows if source_id(row) not in hinted_ids]
     if figures is None or not others or len(others) == len(rows):
         return figures
     label, place = f"generation {number} without rationalized rows", folder / "without-rationalized"

@@ -8,6 +8,9 @@ from pathlib import Path
 from selfimprove.records import FurtherScore
 from selfimprove.storage.files import read_json
 
+THINKING_OFF = "thinking-off"
+"""Folder of a generation with its evaluation after an empty block of thinking."""
+
 
 def further_name(verifier: str) -> str:
     """The name of a verifier's folder."""

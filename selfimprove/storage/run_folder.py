@@ -39,7 +39,8 @@ class RunFolder:
     further-prompts/         evaluations of the base model and the champion with further prompts: scores.json, and a folder for each prompter
     test/                    final test of the base model, the champion and the baselines: test.json, and a folder for each
     generation-00/           evaluation of the base model on the bare question
-    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ guards/ ledger.parquet report.json difficulty/
+    generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ guards/ thinking-off/ ledger.parquet
+                             report.json difficulty/
                              removed.json in place of a checkpoint that was not to be kept
     champion                 → the checkpoint that is kept
     budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's evaluations at many thinking budgets

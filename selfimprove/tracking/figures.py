@@ -15,7 +15,7 @@ TRAINING = "0_training"
 """Section of the training curve, so that it comes first on the page of a generation; a run has none."""
 EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS = "1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"
 """Sections of figures: the part before the slash. Pages sort by name, so these come first and in this order."""
-GUARDS, DRIFT = "guards", "drift"
+GUARDS, DRIFT, OFF = "guards", "drift", "thinking_off"
 """Sections of what is measured beside the evaluation problems."""
 
 _OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, f"{behaviour.value}_share")}
@@ -24,14 +24,15 @@ _OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, 
 def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures. The part before the slash is the section of the page that shows them.
 
-    `1_evaluation/…` is the candidate's score, `guards/…` its scores by guards, `champion/pass_at_1` the score of the checkpoint that was kept.
+    `1_evaluation/…` is the candidate's score, `guards/…` its scores by guards, `thinking_off/…` its score after an empty block of
+    thinking, `champion/pass_at_1` the score of the checkpoint that was kept.
     `2_traces/accepted_share` is accepted over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and
     `4_behaviours/…` describe the thoughts in the sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` problems
     that were asked again with a hint, `first_attempts/…` what the evaluation's traces do about their first attempt, `difficulty/…` how well solve
     rates were predicted, `drift/…` how a fixed text reads to the candidate, `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an
     endpoint counted.
     """
-    figures = of_score(report.score) | of_guards(report.guards)
+    figures = of_score(report.score) | of_guards(report.guards) | (of_thinking_off(report.thinking_off, report.score) if report.thinking_off else {})
     thinking = report.anatomy.figures() if report.anatomy else {}
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
     for section, values in (
@@ -107,7 +108,7 @@ def over_generations(reports: Mapping[int, GenerationReport], number: int) -> di
 
 def telling(figures: Mapping[str, float], known: Iterable[str] = ()) -> dict[str, float]:
     """The figures that are worth a chart: scores, what is not 0, and those `known` not to have been 0 before."""
-    scores, seen = (f"{EVALUATION}/pass_at", "champion/", f"{GUARDS}/"), set(known)
+    scores, seen = (f"{EVALUATION}/pass_at", "champion/", f"{GUARDS}/", f"{OFF}/"), set(known)
     return {key: value for key, value in figures.items() if value or key in seen or key.startswith(scores)}
 
 
@@ -128,6 +129,13 @@ def of_guards(guards: Mapping[str, GuardScore]) -> dict[str, float]:
         key = f"{GUARDS}/{legal(name)}"
         found |= {key: one.score.pass_at_1, **_bounds(key, one.score.interval), **({f"{key}_loss": one.loss.loss} if one.loss else {})}
     return found
+
+
+def of_thinking_off(off: Score, on: Score) -> dict[str, float]:
+    """`thinking_off/pass_at_1`, with its interval (`_low`, `_high`), and the tokens of an answer: `thinking_off/tokens`, `…/tokens_on`."""
+    key = f"{OFF}/pass_at_1"
+    tokens = {f"{OFF}/{name}": one.tokens / max(1, sum(one.outcomes.values())) for name, one in (("tokens", off), ("tokens_on", on))}
+    return {key: off.pass_at_1, **_bounds(key, off.interval), **tokens}
 
 
 def of_prompts(scores: Iterable[PromptScores]) -> dict[str, float]:

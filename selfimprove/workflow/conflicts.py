@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from selfimprove.records.budgets import BudgetByDifficulty
+from selfimprove.records.budgets import Budget, BudgetByDifficulty
 from selfimprove.sampling.allocation import ExpectedGain
 from selfimprove.storage.further import further_name
 from selfimprove.thinking.behaviours import Behaviours
@@ -20,6 +20,7 @@ def conflicts(workflow: Workflow) -> Iterator[str]:
     yield from _missing_parts(workflow)
     yield from _selection(workflow)
     yield from _cues(workflow)
+    yield from _direct(workflow)
     yield from _overlap(workflow)
 
 
@@ -60,6 +61,14 @@ def _selection(workflow: Workflow) -> Iterator[str]:
 def _cues(workflow: Workflow) -> Iterator[str]:
     if workflow.reflection:
         yield from workflow.reflection.unmarked(workflow.behaviours or Behaviours())
+
+
+def _direct(workflow: Workflow) -> Iterator[str]:
+    if workflow.direct_share and workflow.reinforcement:
+        yield "direct_share needs rows to train on, but reinforcement trains on problems; set direct_share=0"
+    for name, one in (("sampling", workflow.sampling), ("eval_sampling", workflow.eval_sampling)):
+        if workflow.direct_share and isinstance(one.budget, Budget) and one.budget.max_tokens == 0:
+            yield f"direct_share leaves the thinking out of traces, but {name}.budget.max_tokens=0 allows none; remove one of them"
 
 
 def _overlap(workflow: Workflow) -> Iterator[str]:

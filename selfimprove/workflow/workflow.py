@@ -118,6 +118,9 @@ class Workflow:
     contamination: Contamination | None = Contamination()
     """What counts as giving an evaluation question away; such problems and traces are not trained on. None checks for equal questions only."""
     mixture: Mixture = Replay()
+    direct_share: Annotated[Float, Field(ge=0, lt=1)] = 0.0
+    """Share of direct rows among those trained on: rows of the mixture once more, with an empty block in place of their thinking, so that the model
+    can also answer at once. Base and candidates are then evaluated with thinking off, too; the gate decides with thinking on. 0: neither."""
     gate: Gate = NotWorse()
     stop: Stop | None = None
     """Rule that ends the run early; None for none."""

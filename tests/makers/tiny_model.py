@@ -9,6 +9,11 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+_PROMPT = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+SWITCHED_TEMPLATE = CHAT_TEMPLATE.replace(
+    _PROMPT, _PROMPT + "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+)
+"""The same with Qwen3's switch."""
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 LINES = [
     "State the final answer to the following arithmetic problem: 4 + 3 - 7 =",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from toy import Sums, ToySampler, make_toy_model, toy_workflow
+from toy import Sums, ToySampler, make_toy_model, toy_workflow, write_tokenizer
 
 from selfimprove import Exact, Guard, InlineCluster, LastNumber, Sampling, ZeroShot, improve
 from selfimprove.__main__ import main
@@ -51,8 +51,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("html")
     evaluation = Sampling(n=4, temperature=0.8, max_tokens=32)
     changes = {"problems": Sums(30), "eval_problems": 10, "sampler": Hostile(), "eval_sampling": evaluation, "also": (LastNumber(),)}
-    changes |= {"guards": {"far": Guard(problems=Sums(10, 500), verifier=Exact())}, "also_prompters": (ZeroShot(),)}
-    improve(toy_workflow(make_toy_model(folder / "model", 0.1), **changes), folder / "run", InlineCluster)
+    changes |= {"direct_share": 0.2, "guards": {"far": Guard(problems=Sums(10, 500), verifier=Exact())}, "also_prompters": (ZeroShot(),)}
+    write_tokenizer(model := make_toy_model(folder / "model", 0.1))
+    improve(toy_workflow(model, **changes), folder / "run", InlineCluster)
     run = RunFolder(folder / "run")
     tries = {"p": [Attempt(True, 8)], "q": [Attempt(False, 80)]}
     write_json(
@@ -129,7 +130,7 @@ def test_every_chart_is_drawn_and_nothing_is_wider_than_the_screen(run: RunFolde
     shown = opened(width=width, scheme=scheme)
     assert shown.evaluate("document.documentElement.scrollWidth") == width
     assert re.search("In 2 generations, model went from .* of 10 evaluation problems", shown.inner_text("#story"))
-    for chart in ("improvement", "wide", "guards", "lengths", "budget-curve"):
+    for chart in ("improvement", "wide", "guards", "off-lines", "lengths", "budget-curve"):
         box = shown.locator(f"#{chart} svg").bounding_box()
         assert box and box["width"] > 0.7 * min(width, 600) and box["height"] > 200
         assert shown.locator(f"#{chart} circle").count() >= 2

@@ -145,6 +145,23 @@ function guards() {
     table(["generation", "guard", `points lost (90${NBSP}%)`, "margin", "p", ""], lost)));
 }
 
+/** The same problems with thinking and after an empty block of it, and what an answer takes in tokens. */
+function off() {
+  const rows = run.generations.filter((row) => row.thinking);
+  if (!rows.length) return;
+  place("off").hidden = false;
+  const series = [["on", "thinking on", "var(--accent)"], ["off", "thinking off", "var(--warm)"]].map(([key, name, colour]) => ({
+    name, colour,
+    points: rows.map((row) => ({ ...spanned(row, row.thinking[key].pass_at_1, row.thinking[key].interval), hollow: row.generation > 0 && !row.promoted })),
+  }));
+  place("off-lines").append(legend(series.map((one) => [one.name, one.colour])));
+  lines(place("off-lines"), { series, ticks: ticks(), across: "generation", height: 230 });
+  const cells = rows.map((row) => [row.generation ? String(row.generation) : "base", row.thinking.on.tokens.toFixed(1), row.thinking.off.tokens.toFixed(1),
+    row.direct === undefined ? "" : `${count(row.direct)} of ${count(row.trained_on)}`]);
+  place("off-lines").append(make("div", { class: "wide", style: { marginTop: "14px" } },
+    table(["generation", "tokens on", "off", "rows without thinking"], cells)));
+}
+
 /** How a fixed text reads to each candidate, and how far its predictions there are from the base model's. */
 function drift() {
   const rows = run.generations.filter((row) => row.drift);
@@ -275,4 +292,4 @@ function figures() {
 }
 
 story();
-if (run.generations.length) [example, improvement, wide, guards, drift, funnel, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
+if (run.generations.length) [example, improvement, wide, guards, off, drift, funnel, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
