@@ -7,14 +7,13 @@ from dataclasses import replace
 
 from selfimprove.cluster.hand_over import left_on_gpu
 from selfimprove.errors import UserError
-from selfimprove.errors.redaction import redact
-from selfimprove.evaluation.guards import refusals
 from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, GuardScore, LedgerEntry, Outcome, Score, Stage
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.reflection import CONFIRMED, REVISED
 from selfimprove.stages.ahead import sampling_ahead
 from selfimprove.stages.baselines import few_shot
+from selfimprove.stages.choose import best, try_candidates
 from selfimprove.stages.collect import OFF_POLICY, Collected, accepted_before, collect, draw
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
@@ -28,6 +27,7 @@ from selfimprove.stages.retain import retain
 from selfimprove.stages.train import TOO_LONG, fitting
 from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train_candidate
 from selfimprove.stages.verify_again import verify_again
+from selfimprove.storage.averaged import TRAINED, candidate_folder
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.stopwatch import Stopwatch
 from selfimprove.workflow.workflow import Workflow
@@ -86,7 +86,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
     """
     folder = context.run.generation(number)
     if report := context.run.report(number):
-        verify_again(context, report.candidate.id, folder / "evaluation", f"generation {number}, evaluation")
+        verify_again(context, report.candidate.id, candidate_folder(context.run, number) / "evaluation", f"generation {number}, evaluation")
     else:
         report = _ran_generation(number, past, context.of_generation(number), context.of_generation(number + 1))
     # A run that is continued reads its generations again: the link and the checkpoints follow the last one.
@@ -100,7 +100,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
 
 def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunContext, later: RunContext) -> GenerationReport:
     workflow, before, folder = context.workflow, past[-1], context.run.generation(number)
-    champion, watch, label = context.here(before.kept), Stopwatch(folder / "seconds.json"), f"generation {number}"
+    champion, watch = context.here(before.kept), Stopwatch(folder / "seconds.json")
     writer = context.here(past[-1 - workflow.lag(number)].kept)
     for checkpoint in dict.fromkeys((champion, writer)):
         context.run.require_intact(checkpoint)
@@ -123,28 +123,24 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         trained = train_candidate(context, start, rows, pairs, collected, number)
         context.tracker.log_training(number, trained.steps)
     watch.note_left(Stage.TRAIN, left_on_gpu(context.cluster, "trainer"))
-    drift = measure_drift(context, trained.checkpoint, folder, trained.trainer, watch)
-    with watch.time(Stage.EVALUATE):
-        result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
-        attempts = first_attempts(context, folder / "evaluation")
-        guards = evaluate_guards(context, trained.checkpoint, folder, label, past[0].guards)
+    tried = try_candidates(context, trained, start, past, watch, number)
+    chosen = tried[name := best(tried)]
+    result = chosen.score
     rationalization = collected.rationalized.figures(rows)
     if workflow.rationalization and workflow.rationalization.ablation:
         with watch.time(Stage.ABLATE):
-            rationalization = ablate(context, rationalization, start, rows, result, folder, number)
+            rationalization = ablate(context, rationalization, start, rows, tried[TRAINED].score, folder, number)
     solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "eval", number)]
     write_records(folder / "ledger.parquet", solves, LedgerEntry)
 
-    decision, refused = workflow.gate.decide(before.kept_score, result), refusals(guards)
-    promote = decision.promote and not refused
     report = GenerationReport(
         generation=number,
         start=champion,
-        candidate=trained.checkpoint,
+        candidate=chosen.checkpoint,
         score=result,
-        kept=trained.checkpoint if promote else champion,
-        kept_score=result if promote else before.kept_score,
-        why=redact("; ".join(filter(None, [decision.why, refused]))),
+        kept=chosen.checkpoint if chosen.promote else champion,
+        kept_score=result if chosen.promote else before.kept_score,
+        why=f"{name} candidate: {chosen.why}" if tried.keys() > {name} else chosen.why,
         counts=_counts(collected, trained, workflow),
         outcomes=sampled.outcomes,
         drops={**selection.drops, **_too_long(len(assembled) - len(rows), trained.long_pairs)},
@@ -152,17 +148,18 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         tokens={
             Stage.SAMPLE: sampled.tokens,
             Stage.TRAIN: trained.steps[-1].tokens,
-            Stage.EVALUATE: result.tokens + sum(one.score.tokens for one in guards.values()),
+            Stage.EVALUATE: sum(_asked_tokens(one.score, one.guards) for one in tried.values()),
         },
         saved_tokens=collected.search.saved if collected.search else None,
         coverage=coverage([report.score for report in past], before.kept_score, result),
-        guards=guards,
+        guards=chosen.guards,
         anatomy=collected.anatomy,
-        first_attempts=attempts,
+        first_attempts=chosen.first_attempts,
         rationalization=rationalization,
         difficulty=prediction.figures(sampled.solves),
         spent=sampled.spent,
-        drift=drift,
+        drift=chosen.drift,
+        tried=tried if len(tried) > 1 else {},
         gpu_memory_left=watch.gpu_memory_left,
     )
     write_json(folder / "report.json", report)

@@ -23,7 +23,8 @@ def average_weights(start: Path, trained: Path, share: float, into: Path) -> int
     """Write `share` of the weights of `start` and the rest of those of `trained` into the folder `into`, which is complete or absent.
 
     The line between the weights before and after a fine-tuning often holds a model that has kept more of what it knew and lost little of what it
-    learnt: WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903); averages of several fine-tunings are model soups (Wortsman et al. 2022, arXiv 2203.05482).
+    learnt: WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903). Averages of several fine-tunings are model soups (Wortsman et al. 2022, arXiv
+    2203.05482).
 
     Names, shapes, types, shards and all other files are those of `trained`. Each average is computed in float32 and rounded to the type of `trained`.
     Weights that are not floating-point numbers stay as they are there. Memory holds a part of one tensor, whatever the model's size.

@@ -20,6 +20,7 @@ from selfimprove.records import AcceptedTrace, JudgedTrace, Problem
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.reports.cards import dataset_card, model_card
 from selfimprove.reports.table import summarize
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
@@ -157,7 +158,7 @@ def _write_data(run: RunFolder, into: Path, rows: list[AcceptedTrace]) -> dict[s
         accepted = folder / "accepted.parquet"
         kept = {row.trace_id for row in read_records(accepted, AcceptedTrace)} if accepted.exists() else set()
         sampled = (_row(item, problems["train"], number, item.trace.id in kept) for item in stored(folder))
-        evaluation = (_row(item, problems["eval"], number, False) for item in stored(folder / "evaluation"))
+        evaluation = (_row(item, problems["eval"], number, False) for item in stored(candidate_folder(run, number) / "evaluation"))
         counts["train"] += _write(into / f"train-generation-{number:02d}.parquet", sampled)
         counts["test"] += _write(into / f"test-generation-{number:02d}.parquet", evaluation)
     _write(into / "rows.parquet", ({"prompt": list(row.messages), "completion": row.completion, "origin": row.origin} for row in rows))

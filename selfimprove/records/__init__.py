@@ -24,6 +24,7 @@ from selfimprove.records.generations import (
     PromptScores,
     Score,
     TrainingStep,
+    TriedCandidate,
 )
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rollouts import Rollout, RolloutRequest
@@ -69,6 +70,7 @@ __all__ = [
     "ThoughtRewards",
     "Trace",
     "TrainingStep",
+    "TriedCandidate",
     "Tries",
     "Usage",
     "Verdict",

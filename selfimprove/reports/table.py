@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.records import GenerationReport, Score, Stage
+from selfimprove.reports import averaging as averaging_report
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.reports import drift as drift_report
 from selfimprove.reports import reflection as reflection_report
 from selfimprove.reports.guards import further_prompts, guard_lines, guarded, prompt_lines
 from selfimprove.reports.scores import at_k, final_test, further, gain, gain_line, test_lines, written
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.files import plain
 from selfimprove.storage.lock import being_written
 from selfimprove.storage.retention import retained
@@ -37,7 +39,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
     """
     settings, reports, baselines = run.settings(), run.reports(), run.baselines()
     return {
-        "generations": [{**_generation(report), "also": further(run.generation(report.generation))} for report in reports],
+        "generations": [{**_generation(report), "also": further(candidate_folder(run, report.generation))} for report in reports],
         "baselines": {name: baselines[name].pass_at_1 if name in baselines else None for name in ("few_shot", "answer_only")},
         "kept": reports[-1].kept.path if reports else None,
         "kept_generation": reports[-1].kept.generation if reports else None,
@@ -95,6 +97,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "why": report.why,
         "coverage": _coverage(report),
         "guards": guarded(report.guards),
+        "tried": averaging_report.tried(report),
         "anatomy": report.anatomy.figures() if report.anatomy else {},
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "first_attempts": report.first_attempts.figures() if report.first_attempts else {},
@@ -226,7 +229,7 @@ def _footer(summary: dict[str, Any]) -> Text:
         if row["most_samples"] > row["samples_per_problem"]:
             samples = f"{row['samples_per_problem']:.1f} samples per problem, at most {row['most_samples']}"
             lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
-        lines += [f"  {line}" for line in guard_lines(row)]
+        lines += [f"  {line}" for line in (*guard_lines(row), *averaging_report.lines(row))]
         if "off_policy" in row:
             lines.append(f"  off-policy: {row['off_policy']:,} of {row['accepted']:,} accepted traces are from the champion before the last")
         if anatomy := row.get("anatomy"):

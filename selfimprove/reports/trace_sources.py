@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove.errors import UserError
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import holds_traces
 
@@ -33,7 +34,7 @@ def choose(run: RunFolder, source: str | None, generation: int | None) -> TraceS
     """
     guards = [f"{GUARD}{name}" for name in run.settings().get("guards") or {}]
     if source in guards:
-        folders = {one: run.generation(one) / "guards" / source.removeprefix(GUARD) for one in run.generations()}
+        folders = {one: candidate_folder(run, one) / "guards" / source.removeprefix(GUARD) for one in run.generations()}
         number = _number(run, generation, folders, source)
         return TraceSource(source, number, folders[number], source)
     if source not in (None, SAMPLING, EVALUATION):
@@ -44,8 +45,8 @@ def choose(run: RunFolder, source: str | None, generation: int | None) -> TraceS
             raise UserError(f"{run} holds no traces from {source!r}; choose {', '.join((SAMPLING, EVALUATION, *guards, *baselines))}")
         return TraceSource(source, None, folder, "eval")
     if source == EVALUATION or (source is None and generation == 0):
-        number = _number(run, generation, {one: run.generation(one) / "evaluation" for one in run.generations()}, "evaluation")
-        return TraceSource(EVALUATION, number, run.generation(number) / "evaluation", "eval")
+        number = _number(run, generation, {one: candidate_folder(run, one) / "evaluation" for one in run.generations()}, "evaluation")
+        return TraceSource(EVALUATION, number, candidate_folder(run, number) / "evaluation", "eval")
     number = _number(run, generation, {one: run.generation(one) for one in run.generations()}, "sampled")
     return TraceSource(SAMPLING, number, run.generation(number), "train")
 

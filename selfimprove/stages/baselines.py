@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from selfimprove.protocols import Control
 from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.seeds import derive_seed
+from selfimprove.stages.choose import average
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.train import train
+from selfimprove.storage.averaged import AVERAGED, chosen_share
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
 from selfimprove.storage.stopwatch import Stopwatch
@@ -41,7 +43,7 @@ def control_model(context: RunContext, control: Control, reports: Sequence[Gener
     """The model of a control; it is trained where that has not been done yet.
 
     It gets the control's rows in place of the last candidate's, for the same number of steps from the base weights. Where the candidate grew out of
-    earlier champions, their trainings are repeated in turn.
+    earlier champions, their trainings are repeated in turn. What was averaged with its start there is so here.
     """
     folder, problems = context.run.baseline(control.name), {problem.id: problem for problem in context.problems}
     watch, checkpoint = Stopwatch(folder / "seconds.json"), context.base
@@ -53,9 +55,10 @@ def control_model(context: RunContext, control: Control, reports: Sequence[Gener
         rows = control.rows(trained_on, lambda generation: sampled_rows(context, problems, generation), problems, seed)
         place, name = folder / f"generation-{number:02d}", control.name.replace("_", "-")
         with watch.time(Stage.TRAIN):
-            checkpoint, _ = train(
-                context.of_generation(number), checkpoint, rows, place, f"{name}-{number}", f"{_shown(control)}, training", generation=number
-            )
+            start, label = checkpoint, f"{_shown(control)}, training"
+            checkpoint, _ = train(context.of_generation(number), start, rows, place, f"{name}-{number}", label, generation=number)
+            if (share := chosen_share(context.run, number)) is not None:
+                checkpoint = average(context, start, checkpoint, place / AVERAGED, share)
     return checkpoint
 
 

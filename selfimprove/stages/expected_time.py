@@ -15,6 +15,7 @@ from selfimprove.records import Stage
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.stages.context import RunContext
+from selfimprove.storage.averaged import AVERAGED
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import traces_held
 from selfimprove.workflow.workflow import Workflow
@@ -57,13 +58,14 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     drawn = min(workflow.problems_per_generation or len(sets.training), len(sets.training))
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
     samples = drawn * workflow.sampling.n
-    evaluated = workflow.generations + 2 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
+    candidates = workflow.generations * (1 + (workflow.average is not None))
+    evaluated = candidates + 2 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
     asked = evaluated * len(sets.evaluation) + _tested(workflow) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
     sampled = samples * workflow.generations * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     for name, problems in sets.guards.items():
         guarded = workflow.guards[name].sampling or workflow.eval_sampling
-        sampled += (workflow.generations + 1) * len(problems) * guarded.n * TYPICAL_OUTPUT * guarded.max_tokens
+        sampled += (candidates + 1) * len(problems) * guarded.n * TYPICAL_OUTPUT * guarded.max_tokens
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
     epochs, most = getattr(workflow.trainer, "epochs", 1), _most_rows(workflow, len(sets.training))
     trained = sum(min(samples * generation, most) for generation in range(1, workflow.generations + 1)) * epochs * (prompt + output)
@@ -154,14 +156,13 @@ def _works(
         sampling = workflow.eval_sampling
         return _Work(folder, done, Stage.EVALUATE, asked * sampling.n, length(sampling) if output is None else output, prompt * asked)
 
-    def guarded(number: int) -> Iterator[_Work]:
+    def guarded(generation: str) -> Iterator[_Work]:
         for name, asked in guards.items():
             sampling = workflow.guards[name].sampling or workflow.eval_sampling
-            folder = f"generation-{number:02d}/guards/{name}"
-            yield _Work(folder, "score.json", Stage.EVALUATE, asked * sampling.n, length(sampling, None), prompt * asked)
+            yield _Work(f"{generation}/guards/{name}", "score.json", Stage.EVALUATE, asked * sampling.n, length(sampling, None), prompt * asked)
 
     yield evaluation("generation-00/evaluation", output=length(workflow.eval_sampling, yields.base_output))
-    yield from guarded(0)
+    yield from guarded("generation-00")
     if workflow.first_prompter is not None:
         yield evaluation("baselines/few_shot/evaluation")
     left, accepted, rows, steps = float(problems), 0.0, 0.0, 0.0
@@ -181,8 +182,9 @@ def _works(
         rows = max(available * epochs, fewest * min(batch, available))
         steps = max(rows / batch, fewest)
         yield _Work(folder, "training.json", Stage.TRAIN, trained=rows * (prompt + output), steps=steps)
-        yield evaluation(f"{folder}/evaluation")
-        yield from guarded(number)
+        for candidate in (folder, *([f"{folder}/{AVERAGED}"] if workflow.average is not None else [])):
+            yield evaluation(f"{candidate}/evaluation")
+            yield from guarded(candidate)
     for control in workflow.all_controls:
         folder, output = f"baselines/{control.name}", length(workflow.sampling) if control.thinks else 0.0
         place = f"{folder}/generation-{workflow.generations:02d}"

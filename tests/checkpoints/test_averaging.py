@@ -68,9 +68,7 @@ def test_averaging_equal_weights_changes_no_bit(trained: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (2, 5)])
-def test_it_commutes_with_sharding(
-    tiny_model: Path, trained: Path, tmp_path: Path, before: int, after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_commutes_with_sharding(tiny_model: Path, trained: Path, tmp_path: Path, before: int, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     average_weights(tiny_model, trained, 0.4, tmp_path / "whole")
     one, other = (rewritten(folder, tmp_path / f"{files}", dict, files) for folder, files in ((tiny_model, before), (trained, after)))
     # Matrices are read in parts of a few rows.
