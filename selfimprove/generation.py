@@ -18,6 +18,7 @@ from selfimprove.stages.collect import OFF_POLICY, Collected, accepted_before, c
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.first_attempts import first_attempts
+from selfimprove.stages.general import General, draw_general, weighted
 from selfimprove.stages.guards import evaluate_guards
 from selfimprove.stages.measure_drift import measure_drift, require_same_text
 from selfimprove.stages.obstacles import why_none
@@ -116,11 +117,13 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     with watch.time(Stage.SELECT):
         start = champion if workflow.start_from == "champion" else context.base
         assembled = [] if workflow.reinforcement else assemble_rows(context, number, collected)
-        rows = fitting(context, start, assembled, folder)
+        fits = fitting(context, start, assembled, folder)
+        general = draw_general(context, start, fits, folder, number)
+        rows = [*fits, *general.rows]
         write_records(folder / "rows.parquet", rows, AcceptedTrace)
         pairs = pair_wrong_traces(context, selection.accepted, collected.shards, number)
     with sampling_ahead(context, later, champion, number + 1), watch.time(Stage.TRAIN):
-        trained = train_candidate(context, start, rows, pairs, collected, number)
+        trained = train_candidate(context, start, weighted(context, rows), pairs, collected, number)
         context.tracker.log_training(number, trained.steps)
     watch.note_left(Stage.TRAIN, left_on_gpu(context.cluster, "trainer"))
     tried = try_candidates(context, trained, start, past, watch, number)
@@ -141,9 +144,9 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         kept=chosen.checkpoint if chosen.promote else champion,
         kept_score=result if chosen.promote else before.kept_score,
         why=f"{name} candidate: {chosen.why}" if tried.keys() > {name} else chosen.why,
-        counts=_counts(collected, trained, workflow),
+        counts=_counts(collected, trained, general, workflow),
         outcomes=sampled.outcomes,
-        drops={**selection.drops, **_too_long(len(assembled) - len(rows), trained.long_pairs)},
+        drops={**selection.drops, **general.drops, **_too_long(len(assembled) - len(fits), trained.long_pairs)},
         seconds=watch.seconds,
         tokens={
             Stage.SAMPLE: sampled.tokens,
@@ -175,7 +178,7 @@ def _too_long(rows: int, pairs: int) -> dict[str, int]:
     return {reason: count for reason, count in ((TOO_LONG, rows), (f"pairs {TOO_LONG}", pairs)) if count}
 
 
-def _counts(collected: Collected, trained: Trained, workflow: Workflow) -> GenerationCounts:
+def _counts(collected: Collected, trained: Trained, general: General, workflow: Workflow) -> GenerationCounts:
     sampled, accepted = collected.sampled, collected.selection.accepted
     return GenerationCounts(
         sampled=sum(sampled.outcomes.values()),
@@ -190,6 +193,8 @@ def _counts(collected: Collected, trained: Trained, workflow: Workflow) -> Gener
         pairs=trained.pairs,
         rollouts=trained.rollouts,
         rollouts_right=trained.rollouts_right,
+        general=len(general.rows) if general.drawn else None,
+        general_tokens=general.drawn.tokens if general.drawn else None,
         off_policy=sum(row.origin.endswith(OFF_POLICY) for row in accepted) if workflow.overlap else None,
         revised=sum(row.origin.startswith(REVISED) for row in accepted) if workflow.reflection else None,
         confirmed=sum(row.origin.startswith(CONFIRMED) for row in accepted) if workflow.reflection else None,

@@ -20,6 +20,7 @@ from selfimprove.records import AcceptedTrace, JudgedTrace, Problem
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.reports.cards import dataset_card, model_card
 from selfimprove.reports.table import summarize
+from selfimprove.selection.replay import GENERAL
 from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -143,9 +144,9 @@ def _response_template(model: Path, delimiters: Delimiters) -> dict[str, Any] | 
 
 
 def _rows(run: RunFolder, generation: int) -> list[AcceptedTrace]:
-    """Rows that the champion was trained on; none after reinforcement."""
+    """Rows that the champion was trained on, without those of instruction data, which is another data set; none after reinforcement."""
     file = run.generation(generation) / "rows.parquet"
-    return read_records(file, AcceptedTrace) if file.exists() else []
+    return [row for row in read_records(file, AcceptedTrace) if row.origin != GENERAL] if file.exists() else []
 
 
 def _write_data(run: RunFolder, into: Path, rows: list[AcceptedTrace]) -> dict[str, int]:

@@ -28,7 +28,7 @@ from selfimprove.records.generations import (
 )
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rollouts import Rollout, RolloutRequest
-from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow
+from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow, WeightedRow
 from selfimprove.records.traces import AnnotatedTrace, Grade, JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
 
 __all__ = [
@@ -75,4 +75,5 @@ __all__ = [
     "Usage",
     "Verdict",
     "VerifierRow",
+    "WeightedRow",
 ]

@@ -53,6 +53,10 @@ class GenerationCounts:
     """Rollouts of reinforcement; None without it."""
     rollouts_right: Count | None = None
     """Rollouts with the verdict `correct`; None without reinforcement."""
+    general: Count | None = None
+    """Rows of instruction data among those trained on; None without `Replay.general`."""
+    general_tokens: Count | None = None
+    """Tokens of their completions; None where they cannot be counted."""
     off_policy: Count | None = None
     """Accepted traces that the champion before the last wrote; None without `overlap`."""
     revised: Count | None = None

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from selfimprove.protocols import Control
 from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.seeds import derive_seed
+from selfimprove.selection.replay import GENERAL
 from selfimprove.stages.choose import average
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
+from selfimprove.stages.general import weighted
 from selfimprove.stages.train import train
 from selfimprove.storage.averaged import AVERAGED, chosen_share
 from selfimprove.storage.files import read_json, read_records
@@ -52,11 +54,14 @@ def control_model(context: RunContext, control: Control, reports: Sequence[Gener
         if not trained_on:  # A generation of reinforcement has no rows.
             continue
         seed = derive_seed(context.workflow.seed, number)
+        # General rows are the same beside every control's.
+        general, trained_on = [row for row in trained_on if row.origin == GENERAL], [row for row in trained_on if row.origin != GENERAL]
         rows = control.rows(trained_on, lambda generation: sampled_rows(context, problems, generation), problems, seed)
         place, name = folder / f"generation-{number:02d}", control.name.replace("_", "-")
         with watch.time(Stage.TRAIN):
             start, label = checkpoint, f"{_shown(control)}, training"
-            checkpoint, _ = train(context.of_generation(number), start, rows, place, f"{name}-{number}", label, generation=number)
+            own = context.of_generation(number)
+            checkpoint, _ = train(own, start, weighted(own, [*rows, *general]), place, f"{name}-{number}", label, generation=number)
             if (share := chosen_share(context.run, number)) is not None:
                 checkpoint = average(context, start, checkpoint, place / AVERAGED, share)
     return checkpoint

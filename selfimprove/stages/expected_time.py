@@ -14,6 +14,7 @@ from selfimprove.problems.sets import ProblemSets
 from selfimprove.records import Stage
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.selection.replay import Replay
 from selfimprove.stages.context import RunContext
 from selfimprove.storage.averaged import AVERAGED
 from selfimprove.storage.run_folder import RunFolder
@@ -69,6 +70,7 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
     epochs, most = getattr(workflow.trainer, "epochs", 1), _most_rows(workflow, len(sets.training))
     trained = sum(min(samples * generation, most) for generation in range(1, workflow.generations + 1)) * epochs * (prompt + output)
+    trained /= 1 - _general_share(workflow)
     counts = len(sets.training), len(sets.evaluation), len(sets.test), {name: len(problems) for name, problems in sets.guards.items()}
     seconds = None if reinforces(workflow) else sum(_seconds(_works(workflow, *counts, prompt), model).values())
     return {"sampled_tokens": round(sampled), "trained_tokens": round(trained), "minutes": None if seconds is None else seconds / 60}
@@ -179,6 +181,7 @@ def _works(
         left -= drawn * min(1.0, of_each / now.accepted_cap) if now.accepted_cap else 0
         batch, epochs = getattr(now.trainer, "batch_size", 1), getattr(now.trainer, "epochs", 1)
         available, fewest = min(accepted, _most_rows(now, problems)), getattr(now.trainer, "min_steps", 0)
+        available /= 1 - _general_share(now)
         rows = max(available * epochs, fewest * min(batch, available))
         steps = max(rows / batch, fewest)
         yield _Work(folder, "training.json", Stage.TRAIN, trained=rows * (prompt + output), steps=steps)
@@ -204,6 +207,12 @@ def _tested(workflow: Workflow) -> int:
 def reinforces(workflow: Workflow) -> bool:
     """Whether any generation learns from rollouts, whose time no estimate covers."""
     return any(workflow.of_generation(number).reinforcement for number in range(1, workflow.generations + 1))
+
+
+def _general_share(workflow: Workflow) -> float:
+    """Share of general rows among those trained on; they are taken to be as long as the others."""
+    mixture = workflow.mixture
+    return mixture.general_share if isinstance(mixture, Replay) and mixture.general is not None else 0.0
 
 
 def _most_rows(workflow: Workflow, problems: int) -> float:

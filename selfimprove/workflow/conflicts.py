@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfimprove.records.budgets import BudgetByDifficulty
 from selfimprove.sampling.allocation import ExpectedGain
+from selfimprove.selection.replay import Replay
 from selfimprove.storage.further import further_name
 from selfimprove.thinking.behaviours import Behaviours
 
@@ -21,6 +22,7 @@ def conflicts(workflow: Workflow) -> Iterator[str]:
     yield from _selection(workflow)
     yield from _cues(workflow)
     yield from _overlap(workflow)
+    yield from _mixture(workflow)
 
 
 def _names(workflow: Workflow) -> Iterator[str]:
@@ -60,6 +62,13 @@ def _selection(workflow: Workflow) -> Iterator[str]:
 def _cues(workflow: Workflow) -> Iterator[str]:
     if workflow.reflection:
         yield from workflow.reflection.unmarked(workflow.behaviours or Behaviours())
+
+
+def _mixture(workflow: Workflow) -> Iterator[str]:
+    every: tuple[Workflow | Round, ...] = (workflow, *workflow.rounds)
+    general = any(isinstance(one.mixture, Replay) and one.mixture.general is not None for one in every)
+    if general and workflow.reinforcement and not any(one.mixture for one in workflow.rounds):
+        yield "mixture.general adds rows to train on, but reinforcement trains on problems; set mixture.general=None"
 
 
 def _overlap(workflow: Workflow) -> Iterator[str]:
