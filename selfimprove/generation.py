@@ -146,7 +146,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         why=f"{name} candidate: {chosen.why}" if tried.keys() > {name} else chosen.why,
         counts=_counts(collected, trained, general, workflow),
         outcomes=sampled.outcomes,
-        drops={**selection.drops, **general.drops, **_too_long(len(assembled) - len(fits), trained.long_pairs)},
+        drops={**selection.drops, **_too_long(len(assembled) - len(fits), trained.long_pairs)},
         seconds=watch.seconds,
         tokens={
             Stage.SAMPLE: sampled.tokens,
@@ -193,8 +193,7 @@ def _counts(collected: Collected, trained: Trained, general: General, workflow: 
         pairs=trained.pairs,
         rollouts=trained.rollouts,
         rollouts_right=trained.rollouts_right,
-        general=len(general.rows) if general.drawn else None,
-        general_tokens=general.drawn.tokens if general.drawn else None,
+        **general.counts,
         off_policy=sum(row.origin.endswith(OFF_POLICY) for row in accepted) if workflow.overlap else None,
         revised=sum(row.origin.startswith(REVISED) for row in accepted) if workflow.reflection else None,
         confirmed=sum(row.origin.startswith(CONFIRMED) for row in accepted) if workflow.reflection else None,

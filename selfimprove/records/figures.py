@@ -57,6 +57,10 @@ class GenerationCounts:
     """Rows of instruction data among those trained on; None without `Replay.general`."""
     general_tokens: Count | None = None
     """Tokens of their completions; None where they cannot be counted."""
+    general_contaminated: Count | None = None
+    """Rows of instruction data that were passed over because they give problems of the evaluation, of the test or of a guard away."""
+    general_too_long: Count | None = None
+    """Rows of instruction data that were passed over because they are too long for the trainer."""
     off_policy: Count | None = None
     """Accepted traces that the champion before the last wrote; None without `overlap`."""
     revised: Count | None = None

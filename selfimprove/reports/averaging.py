@@ -35,5 +35,6 @@ def lines(row: Mapping[str, Any]) -> Iterator[str]:
         if one["drift"]:
             told.append(f"drift {one['drift']['kl']:.3f}")
         told += [f"guard {guard} {-found['loss']['loss']:+.3f}" for guard, found in one["guards"].items() if found["loss"]]
-        what = "let through" if one["passed"] else "refused"
-        yield f"{name} candidate: {', '.join(told)}; {what}{', chosen' if one['chosen'] else ''}"
+        # Where both are refused, the figures of the generation are those of the better one.
+        what, chosen = ("let through", ", chosen") if one["passed"] else ("refused", ", the better one")
+        yield f"{name} candidate: {', '.join(told)}; {what}{chosen if one['chosen'] else ''}"

@@ -28,6 +28,7 @@ from selfimprove.storage.stopwatch import Stopwatch
 from selfimprove.terminal.progress import PROGRESS
 from selfimprove.terminal.safe_text import plain_line, printable
 
+GENERAL = ("general", "general_tokens", "general_contaminated", "general_too_long")
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
 
 
@@ -83,7 +84,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "seconds": dict(report.seconds),
         **{name: getattr(report.counts, name, 0) for name in ("verified", "distinct", "trained_on", "falsely_accepted")},
         **({} if report.counts is None or report.counts.off_policy is None else {"off_policy": report.counts.off_policy}),
-        **{name: getattr(report.counts, name, None) for name in ("general", "general_tokens")},
+        **{name: getattr(report.counts, name, None) for name in GENERAL},
         "samples_per_problem": report.samples_per_problem,
         "most_samples": report.counts.most_samples if report.counts else 0,
         "distinct_per_1000_tokens": report.distinct_per_1000_tokens,
@@ -235,7 +236,8 @@ def _footer(summary: dict[str, Any]) -> Text:
             lines.append(f"  off-policy: {row['off_policy']:,} of {row['accepted']:,} accepted traces are from the champion before the last")
         if general := row.get("general"):
             tokens = "" if row["general_tokens"] is None else f", {row['general_tokens']:,} tokens of answers"
-            lines.append(f"  general rows: {general:,} of {row['trained_on']:,} trained on{tokens}")
+            passed_over = f"; passed over: {row['general_contaminated']:,} contaminated, {row['general_too_long']:,} too long"
+            lines.append(f"  general rows: {general:,} of {row['trained_on']:,} trained on{tokens}{passed_over}")
         if anatomy := row.get("anatomy"):
             lines += [f"  {line}" for line in _anatomy(anatomy)]
         if wrong := row.get("falsely_accepted"):

@@ -19,7 +19,6 @@ from selfimprove.selection.contamination import EvalIndex
 from selfimprove.selection.replay import GENERAL, Replay
 from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.train import TOO_LONG
 from selfimprove.storage.keep import keep
 from selfimprove.storage.manifest import digest
 from selfimprove.workflow.general import read_general
@@ -51,10 +50,12 @@ class General:
     """None where the mixture has none."""
 
     @property
-    def drops(self) -> dict[str, int]:
-        """Rows that were passed over, by reason."""
-        found = {"contaminated": self.drawn.contaminated, TOO_LONG: self.drawn.too_long} if self.drawn else {}
-        return {f"{GENERAL}: {reason}": count for reason, count in found.items() if count}
+    def counts(self) -> dict[str, int | None]:
+        """The fields of `GenerationCounts` about them; empty where the mixture has none."""
+        if (drawn := self.drawn) is None:
+            return {}
+        found = {"general": len(self.rows), "general_tokens": drawn.tokens}
+        return {**found, "general_contaminated": drawn.contaminated, "general_too_long": drawn.too_long}
 
 
 def draw_general(context: RunContext, start: Checkpoint, rows: Sequence[AcceptedTrace], folder: Path, number: int) -> General:
