@@ -6,30 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from selfimprove.cluster.hand_over import left_on_gpu
-from selfimprove.errors import UserError
-from selfimprove.errors.redaction import redact
-from selfimprove.evaluation.guards import refusals
 from selfimprove.evaluation.ledger import coverage, entries
-from selfimprove.records import AcceptedTrace, GenerationCounts, GenerationReport, GuardScore, LedgerEntry, Outcome, Score, Stage
-from selfimprove.seeds import derive_seed
-from selfimprove.selection.direct import is_direct, wanted_rows
+from selfimprove.records import GenerationCounts, GenerationReport, GuardScore, LedgerEntry, Outcome, Score, Stage
 from selfimprove.selection.reflection import CONFIRMED, REVISED
 from selfimprove.stages.ahead import sampling_ahead
 from selfimprove.stages.baselines import few_shot
-from selfimprove.stages.collect import OFF_POLICY, Collected, accepted_before, collect, draw
+from selfimprove.stages.choose import best, try_candidates
+from selfimprove.stages.collect import OFF_POLICY, Collected, collect, draw
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.first_attempts import first_attempts
+from selfimprove.stages.general import weighted
 from selfimprove.stages.guards import evaluate_guards
 from selfimprove.stages.measure_drift import measure_drift, require_same_text
-from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.predict_difficulty import Prediction, predict
 from selfimprove.stages.rationalize import ablate
 from selfimprove.stages.retain import retain
-from selfimprove.stages.thinking_off import evaluate_thinking_off, without_thinking
-from selfimprove.stages.train import TOO_LONG, fitting
+from selfimprove.stages.thinking_off import evaluate_thinking_off
+from selfimprove.stages.train import TOO_LONG
 from selfimprove.stages.train_candidate import Trained, pair_wrong_traces, train_candidate
+from selfimprove.stages.training_rows import TrainingRows, training_rows
 from selfimprove.stages.verify_again import verify_again
+from selfimprove.storage.averaged import TRAINED, candidate_folder
 from selfimprove.storage.files import write_json, write_records
 from selfimprove.storage.stopwatch import Stopwatch
 from selfimprove.workflow.workflow import Workflow
@@ -90,7 +88,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
     """
     folder = context.run.generation(number)
     if report := context.run.report(number):
-        verify_again(context, report.candidate.id, folder / "evaluation", f"generation {number}, evaluation")
+        verify_again(context, report.candidate.id, candidate_folder(context.run, number) / "evaluation", f"generation {number}, evaluation")
     else:
         report = _ran_generation(number, past, context.of_generation(number), context.of_generation(number + 1))
     # A run that is continued reads its generations again: the link and the checkpoints follow the last one.
@@ -104,7 +102,7 @@ def run_generation(number: int, past: Sequence[GenerationReport], context: RunCo
 
 def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunContext, later: RunContext) -> GenerationReport:
     workflow, before, folder = context.workflow, past[-1], context.run.generation(number)
-    champion, watch, label = context.here(before.kept), Stopwatch(folder / "seconds.json"), f"generation {number}"
+    champion, watch = context.here(before.kept), Stopwatch(folder / "seconds.json")
     writer = context.here(past[-1 - workflow.lag(number)].kept)
     for checkpoint in dict.fromkeys((champion, writer)):
         context.run.require_intact(checkpoint)
@@ -119,57 +117,51 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     sampled, selection = collected.sampled, collected.selection
     with watch.time(Stage.SELECT):
         start = champion if workflow.start_from == "champion" else context.base
-        assembled = [] if workflow.reinforcement else assemble_rows(context, number, collected)
-        fits = fitting(context, start, assembled, folder)
-        rows = [*fits, *without_thinking(context, fits, wanted_rows(len(fits), workflow.direct_share), number)]
-        write_records(folder / "rows.parquet", rows, AcceptedTrace)
+        assembled = training_rows(context, start, collected, folder, number)
+        rows = assembled.rows
         pairs = pair_wrong_traces(context, selection.accepted, collected.shards, number)
     with sampling_ahead(context, later, champion, number + 1), watch.time(Stage.TRAIN):
-        trained = train_candidate(context, start, rows, pairs, collected, number)
+        trained = train_candidate(context, start, weighted(context, rows), pairs, collected, number)
         context.tracker.log_training(number, trained.steps)
     watch.note_left(Stage.TRAIN, left_on_gpu(context.cluster, "trainer"))
-    drift = measure_drift(context, trained.checkpoint, folder, trained.trainer, watch)
-    with watch.time(Stage.EVALUATE):
-        result = evaluate(context, trained.checkpoint, folder / "evaluation", f"{label}, evaluation")
-        attempts = first_attempts(context, folder / "evaluation")
-        guards = evaluate_guards(context, trained.checkpoint, folder, label, past[0].guards)
-        off = evaluate_thinking_off(context, trained.checkpoint, folder, label)
+    tried = try_candidates(context, trained, start, past, watch, number)
+    chosen = tried[name := best(tried)]
+    result = chosen.score
     rationalization = collected.rationalized.figures(rows)
     if workflow.rationalization and workflow.rationalization.ablation:
         with watch.time(Stage.ABLATE):
-            rationalization = ablate(context, rationalization, start, rows, result, folder, number)
+            rationalization = ablate(context, rationalization, start, rows, tried[TRAINED].score, folder, number)
     solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "eval", number)]
     write_records(folder / "ledger.parquet", solves, LedgerEntry)
 
-    decision, refused = workflow.gate.decide(before.kept_score, result), refusals(guards)
-    promote = decision.promote and not refused
     report = GenerationReport(
         generation=number,
         start=champion,
-        candidate=trained.checkpoint,
+        candidate=chosen.checkpoint,
         score=result,
-        kept=trained.checkpoint if promote else champion,
-        kept_score=result if promote else before.kept_score,
-        why=redact("; ".join(filter(None, [decision.why, refused]))),
-        counts=_counts(collected, trained, workflow, rows),
+        kept=chosen.checkpoint if chosen.promote else champion,
+        kept_score=result if chosen.promote else before.kept_score,
+        why=f"{name} candidate: {chosen.why}" if tried.keys() > {name} else chosen.why,
+        counts=_counts(collected, trained, workflow, assembled),
         outcomes=sampled.outcomes,
-        drops={**selection.drops, **_too_long(len(assembled) - len(fits), trained.long_pairs)},
+        drops={**selection.drops, **assembled.drops, **({f"pairs {TOO_LONG}": trained.long_pairs} if trained.long_pairs else {})},
         seconds=watch.seconds,
         tokens={
             Stage.SAMPLE: sampled.tokens,
             Stage.TRAIN: trained.steps[-1].tokens,
-            Stage.EVALUATE: _asked_tokens(result, guards, off),
+            Stage.EVALUATE: sum(_asked_tokens(one.score, one.guards, one.thinking_off) for one in tried.values()),
         },
         saved_tokens=collected.search.saved if collected.search else None,
         coverage=coverage([report.score for report in past], before.kept_score, result),
-        guards=guards,
-        thinking_off=off,
+        guards=chosen.guards,
+        thinking_off=chosen.thinking_off,
         anatomy=collected.anatomy,
-        first_attempts=attempts,
+        first_attempts=chosen.first_attempts,
         rationalization=rationalization,
         difficulty=prediction.figures(sampled.solves),
         spent=sampled.spent,
-        drift=drift,
+        drift=chosen.drift,
+        tried=tried if len(tried) > 1 else {},
         gpu_memory_left=watch.gpu_memory_left,
     )
     write_json(folder / "report.json", report)
@@ -181,11 +173,7 @@ def _asked_tokens(score: Score, guards: Mapping[str, GuardScore], off: Score | N
     return score.tokens + sum(one.score.tokens for one in guards.values()) + (off.tokens if off else 0)
 
 
-def _too_long(rows: int, pairs: int) -> dict[str, int]:
-    return {reason: count for reason, count in ((TOO_LONG, rows), (f"pairs {TOO_LONG}", pairs)) if count}
-
-
-def _counts(collected: Collected, trained: Trained, workflow: Workflow, rows: Sequence[AcceptedTrace]) -> GenerationCounts:
+def _counts(collected: Collected, trained: Trained, workflow: Workflow, assembled: TrainingRows) -> GenerationCounts:
     sampled, accepted = collected.sampled, collected.selection.accepted
     return GenerationCounts(
         sampled=sum(sampled.outcomes.values()),
@@ -200,22 +188,9 @@ def _counts(collected: Collected, trained: Trained, workflow: Workflow, rows: Se
         pairs=trained.pairs,
         rollouts=trained.rollouts,
         rollouts_right=trained.rollouts_right,
+        **assembled.general.counts,
         off_policy=sum(row.origin.endswith(OFF_POLICY) for row in accepted) if workflow.overlap else None,
         revised=sum(row.origin.startswith(REVISED) for row in accepted) if workflow.reflection else None,
         confirmed=sum(row.origin.startswith(CONFIRMED) for row in accepted) if workflow.reflection else None,
-        direct=sum(map(is_direct, rows)) if workflow.direct_share else None,
+        direct=assembled.direct if workflow.direct_share else None,
     )
-
-
-def assemble_rows(context: RunContext, number: int, collected: Collected) -> list[AcceptedTrace]:
-    """The rows to train on, from this generation's accepted traces and the earlier ones.
-
-    Raises:
-        UserError: No trace has been accepted so far.
-    """
-    workflow, selection = context.workflow, collected.selection
-    rows = workflow.mixture.rows([*accepted_before(context, number), selection.accepted], derive_seed(workflow.seed, number))
-    if not rows:
-        name = "teacher.sampling" if number == 1 and workflow.teacher and workflow.teacher.sampling else "sampling"
-        raise UserError(f"generation {number}: no trace was accepted {why_none(collected.shards.read(), selection.drops, name)}")
-    return rows

@@ -44,11 +44,13 @@ def checkpoint_bytes(model: Path) -> int:
 def checkpoints_at_once(workflow: Workflow) -> int:
     """The largest number of checkpoints that a run has on disk: those that are kept or needed, the last candidate, and the one in training."""
     every, total = [workflow.of_generation(number) for number in range(1, workflow.generations + 1)], workflow.generations
-    # Trainings beside the candidate's: before the one on pairs, and without rationalized rows.
+    # Checkpoints beside the candidate: before the training on pairs, without rationalized rows, and averaged.
     beside = int(any(one.preference_pairs and one.preference_pairs.trainer for one in every))
     beside += bool(workflow.rationalization and workflow.rationalization.ablation)
+    averaged = int(workflow.average is not None)
+    beside += averaged
     in_training = 2 * any(one.reinforcement is not None and one.reinforcement.needs_rollouts for one in every)
-    controls = len(workflow.all_controls) * (total if any(one.start_from == "champion" for one in every) else 1)
+    controls = len(workflow.all_controls) * (1 + averaged) * (total if any(one.start_from == "champion" for one in every) else 1)
     if workflow.keep_checkpoints == "all":
         return total * (1 + beside) + in_training + controls
     last = 1 if workflow.keep_checkpoints == "champion" else workflow.keep_checkpoints

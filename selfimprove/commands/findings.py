@@ -20,6 +20,7 @@ from selfimprove.commands.direct_findings import direct_findings
 from selfimprove.commands.disk_room import disk_room
 from selfimprove.commands.evaluation_findings import evaluation_findings
 from selfimprove.commands.finding import Finding
+from selfimprove.commands.general_findings import general_findings
 from selfimprove.commands.guard_findings import guard_findings
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
 from selfimprove.commands.training_room import gpu_memory, training_room
@@ -68,6 +69,7 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
         findings += guard_findings(workflow, loaded.guards)
         findings += option_findings(workflow, [*kept, *measured])
         findings += evaluation_findings(len(loaded.evaluation), workflow.gate)
+        findings += general_findings(workflow, loaded, model)
         sets = replace(loaded, training=kept)
     if model is not None:
         findings.append(_model(workflow, model))

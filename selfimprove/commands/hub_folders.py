@@ -20,6 +20,8 @@ from selfimprove.records import AcceptedTrace, JudgedTrace, Problem
 from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.reports.cards import dataset_card, model_card
 from selfimprove.reports.table import summarize
+from selfimprove.selection.replay import GENERAL
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import stored
@@ -142,9 +144,9 @@ def _response_template(model: Path, delimiters: Delimiters) -> dict[str, Any] | 
 
 
 def _rows(run: RunFolder, generation: int) -> list[AcceptedTrace]:
-    """Rows that the champion was trained on; none after reinforcement."""
+    """Rows that the champion was trained on, without those of instruction data, which is another data set; none after reinforcement."""
     file = run.generation(generation) / "rows.parquet"
-    return read_records(file, AcceptedTrace) if file.exists() else []
+    return [row for row in read_records(file, AcceptedTrace) if row.origin != GENERAL] if file.exists() else []
 
 
 def _write_data(run: RunFolder, into: Path, rows: list[AcceptedTrace]) -> dict[str, int]:
@@ -157,7 +159,7 @@ def _write_data(run: RunFolder, into: Path, rows: list[AcceptedTrace]) -> dict[s
         accepted = folder / "accepted.parquet"
         kept = {row.trace_id for row in read_records(accepted, AcceptedTrace)} if accepted.exists() else set()
         sampled = (_row(item, problems["train"], number, item.trace.id in kept) for item in stored(folder))
-        evaluation = (_row(item, problems["eval"], number, False) for item in stored(folder / "evaluation"))
+        evaluation = (_row(item, problems["eval"], number, False) for item in stored(candidate_folder(run, number) / "evaluation"))
         counts["train"] += _write(into / f"train-generation-{number:02d}.parquet", sampled)
         counts["test"] += _write(into / f"test-generation-{number:02d}.parquet", evaluation)
     _write(into / "rows.parquet", ({"prompt": list(row.messages), "completion": row.completion, "origin": row.origin} for row in rows))

@@ -24,10 +24,11 @@ from selfimprove.records.generations import (
     PromptScores,
     Score,
     TrainingStep,
+    TriedCandidate,
 )
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rollouts import Rollout, RolloutRequest
-from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow
+from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow, WeightedRow
 from selfimprove.records.traces import AnnotatedTrace, Grade, JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
 
 __all__ = [
@@ -69,8 +70,10 @@ __all__ = [
     "ThoughtRewards",
     "Trace",
     "TrainingStep",
+    "TriedCandidate",
     "Tries",
     "Usage",
     "Verdict",
     "VerifierRow",
+    "WeightedRow",
 ]

@@ -55,6 +55,14 @@ class GenerationCounts:
     """Rollouts with the verdict `correct`; None without reinforcement."""
     direct: Count | None = None
     """Rows without their thinking among those trained on; None without `direct_share`."""
+    general: Count | None = None
+    """Rows of instruction data among those trained on; None without `Replay.general`."""
+    general_tokens: Count | None = None
+    """Tokens of their completions; None where they cannot be counted."""
+    general_contaminated: Count | None = None
+    """Rows of instruction data that were passed over because they give problems of the evaluation, of the test or of a guard away."""
+    general_too_long: Count | None = None
+    """Rows of instruction data that were passed over because they are too long for the trainer."""
     off_policy: Count | None = None
     """Accepted traces that the champion before the last wrote; None without `overlap`."""
     revised: Count | None = None

@@ -165,6 +165,23 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedCandidate:
+    """One of two candidates of a generation, and what the gate and the guards say of it."""
+
+    checkpoint: Checkpoint
+    score: Score
+    promote: bool
+    """Whether gate and guards let it through."""
+    why: str
+    """The reason of the gate, and of each guard that refuses it."""
+    guards: Mapping[str, GuardScore] = field(default_factory=dict)
+    drift: Drift | None = None
+    first_attempts: FirstAttempts | None = None
+    thinking_off: Score | None = None
+    """Score after an empty block of thinking; None without `direct_share`."""
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationReport:
     """One generation in figures: its models, what they scored, and what it cost."""
 
@@ -211,6 +228,9 @@ class GenerationReport:
 
     drift: Drift | None = None
     """How a fixed text reads to the candidate, and how far it is from the base model there; None where that was not measured."""
+    tried: Mapping[str, TriedCandidate] = field(default_factory=dict)
+    """With `average`, both candidates: `trained`, and `averaged` with the start. `candidate` is the better of those that gate and guards let
+    through, or of both where they let none through. Empty without it."""
     gpu_memory_left: Mapping[Stage, Count] = field(default_factory=dict)
     """Bytes of GPU memory that torch still held in the process of a stage after it, by stage; a stage that used no GPU is absent. vLLM is not
     counted: asleep, it holds addresses without memory."""

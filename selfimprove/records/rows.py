@@ -20,13 +20,21 @@ class AcceptedTrace:
     origin: str
     """`sampled`; `teacher`: another model wrote it; `rationalized`: the answer was given as a hint; `shortened`: the thoughts after the first stable
     correct one are cut; `answer-only`: a row of that baseline; `revised`, `confirmed`: made of several traces; `direct`: an empty block stands in
-    place of the thinking. `, off-policy` follows where the champion before the last wrote it."""
+    place of the thinking; `general`: of instruction data. `, off-policy` follows where the champion before the last wrote it."""
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
     """The completion token for token, as the model in training wrote it or, where it is `revised`, `confirmed` or `direct`, as its tokenizer reads
     it; None where only the text counts, as with a teacher's or a rewritten one."""
     forced: tuple[tuple[int, int], ...] = ()
     """Half-open spans of `completion_token_ids` without loss: what the decoding loop wrote, the wrong thoughts of a revision, and an empty block."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedRow(AcceptedTrace):
+    """A row whose loss counts more or less than that of others."""
+
+    loss_weight: float = 1.0
+    """Factor on the loss of each of its tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from selfimprove.records import AnnotatedTrace, Outcome
 from selfimprove.reports.traces import annotated
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.thinking.traces import parsed
 
@@ -23,7 +24,7 @@ def before_and_after(run: RunFolder) -> tuple[AnnotatedTrace, AnnotatedTrace] | 
     base, kept = reports[0].score.solved, reports[-1].kept_score.solved
     gained = {problem for problem, (right, _) in kept.items() if right and base.get(problem, (0, 0))[0] == 0}
     before = _first(run.generation(0) / "evaluation", gained, right=False)
-    after = _first(run.generation(reports[-1].kept.generation) / "evaluation", gained, right=True)
+    after = _first(candidate_folder(run, reports[-1].kept.generation) / "evaluation", gained, right=True)
     both = before.keys() & after.keys()
     if not both:
         return None

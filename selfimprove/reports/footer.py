@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from selfimprove.reports import averaging as averaging_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.reports import reflection as reflection_report
 from selfimprove.reports import thinking_off as thinking_report
@@ -50,10 +51,13 @@ def _generation(row: dict[str, Any]) -> list[str]:
     if row["most_samples"] > row["samples_per_problem"]:
         samples = f"{row['samples_per_problem']:.1f} samples per problem, at most {row['most_samples']}"
         lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
-    lines += [f"  {line}" for line in guard_lines(row)]
-    lines += [f"  {line}" for line in thinking_report.lines(row)]
+    lines += [f"  {line}" for line in (*guard_lines(row), *thinking_report.lines(row), *averaging_report.lines(row))]
     if "off_policy" in row:
         lines.append(f"  off-policy: {row['off_policy']:,} of {row['accepted']:,} accepted traces are from the champion before the last")
+    if general := row.get("general"):
+        tokens = "" if row["general_tokens"] is None else f", {row['general_tokens']:,} tokens of answers"
+        passed_over = f"; passed over: {row['general_contaminated']:,} contaminated, {row['general_too_long']:,} too long"
+        lines.append(f"  general rows: {general:,} of {row['trained_on']:,} trained on{tokens}{passed_over}")
     if anatomy := row.get("anatomy"):
         lines += [f"  {line}" for line in _anatomy(anatomy)]
     if wrong := row.get("falsely_accepted"):

@@ -20,6 +20,7 @@ from selfimprove.reports.example import before_and_after
 from selfimprove.reports.html_page import packed, page
 from selfimprove.reports.table import summarize
 from selfimprove.reports.traces import annotated, behaviours_of, described
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.complete import complete_or_absent
 from selfimprove.storage.files import read_column, read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -131,10 +132,9 @@ def show_written(written: Mapping[str, Any], console: Console) -> None:
 
 def _stages(run: RunFolder) -> Iterator[_Stage]:
     """All samplings, then all evaluations."""
-    folders = [(number, run.generation(number)) for number in run.generations()]
     for evaluation in (False, True):
-        for number, folder in folders:
-            stage = _Stage(number, evaluation, folder / "evaluation" if evaluation else folder)
+        for number in run.generations():
+            stage = _Stage(number, evaluation, candidate_folder(run, number) / "evaluation" if evaluation else run.generation(number))
             if (stage.folder / "verdicts").is_dir():
                 yield stage
 

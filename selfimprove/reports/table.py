@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from selfimprove.records import GenerationReport, Score, Stage
+from selfimprove.reports import averaging as averaging_report
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import drift as drift_report
 from selfimprove.reports import thinking_off as thinking_report
 from selfimprove.reports.footer import footer
 from selfimprove.reports.guards import further_prompts, guarded
 from selfimprove.reports.scores import at_k, final_test, further, gain, written
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.files import plain
 from selfimprove.storage.lock import being_written
 from selfimprove.storage.retention import retained
@@ -26,6 +28,7 @@ from selfimprove.storage.stopwatch import Stopwatch
 from selfimprove.terminal.progress import PROGRESS
 from selfimprove.terminal.safe_text import plain_line, printable
 
+GENERAL = ("general", "general_tokens", "general_contaminated", "general_too_long")
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
 
 
@@ -37,7 +40,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
     """
     settings, reports, baselines = run.settings(), run.reports(), run.baselines()
     return {
-        "generations": [{**_generation(report), "also": further(run.generation(report.generation))} for report in reports],
+        "generations": [{**_generation(report), "also": further(candidate_folder(run, report.generation))} for report in reports],
         "baselines": {name: baselines[name].pass_at_1 if name in baselines else None for name in ("few_shot", "answer_only")},
         "kept": reports[-1].kept.path if reports else None,
         "kept_generation": reports[-1].kept.generation if reports else None,
@@ -81,6 +84,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "seconds": dict(report.seconds),
         **{name: getattr(report.counts, name, 0) for name in ("verified", "distinct", "trained_on", "falsely_accepted")},
         **({} if report.counts is None or report.counts.off_policy is None else {"off_policy": report.counts.off_policy}),
+        **{name: getattr(report.counts, name, None) for name in GENERAL},
         "samples_per_problem": report.samples_per_problem,
         "most_samples": report.counts.most_samples if report.counts else 0,
         "distinct_per_1000_tokens": report.distinct_per_1000_tokens,
@@ -97,6 +101,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "guards": guarded(report.guards),
         "thinking": thinking_report.switched(report),
         **({} if report.counts is None or report.counts.direct is None else {"direct": report.counts.direct}),
+        "tried": averaging_report.tried(report),
         "anatomy": report.anatomy.figures() if report.anatomy else {},
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "first_attempts": report.first_attempts.figures() if report.first_attempts else {},

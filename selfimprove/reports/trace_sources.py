@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfimprove.errors import UserError
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.further import THINKING_OFF
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import holds_traces
@@ -35,12 +36,12 @@ def choose(run: RunFolder, source: str | None, generation: int | None) -> TraceS
     off = [THINKING_OFF] if run.settings().get("direct_share") else []
     guards = [f"{GUARD}{name}" for name in run.settings().get("guards") or {}]
     if source in guards:
-        folders = {one: run.generation(one) / "guards" / source.removeprefix(GUARD) for one in run.generations()}
+        folders = {one: candidate_folder(run, one) / "guards" / source.removeprefix(GUARD) for one in run.generations()}
         number = _number(run, generation, folders, source)
         return TraceSource(source, number, folders[number], source)
     if source == THINKING_OFF:
-        number = _number(run, generation, {one: run.generation(one) / THINKING_OFF for one in run.generations()}, source)
-        return TraceSource(source, number, run.generation(number) / THINKING_OFF, "eval")
+        number = _number(run, generation, {one: candidate_folder(run, one) / THINKING_OFF for one in run.generations()}, source)
+        return TraceSource(source, number, candidate_folder(run, number) / THINKING_OFF, "eval")
     if source not in (None, SAMPLING, EVALUATION):
         if generation is not None:
             raise UserError(f"--from {source} is one evaluation of the run; leave out --generation")
@@ -49,8 +50,8 @@ def choose(run: RunFolder, source: str | None, generation: int | None) -> TraceS
             raise UserError(f"{run} holds no traces from {source!r}; choose {', '.join((SAMPLING, EVALUATION, *off, *guards, *baselines))}")
         return TraceSource(source, None, folder, "eval")
     if source == EVALUATION or (source is None and generation == 0):
-        number = _number(run, generation, {one: run.generation(one) / "evaluation" for one in run.generations()}, "evaluation")
-        return TraceSource(EVALUATION, number, run.generation(number) / "evaluation", "eval")
+        number = _number(run, generation, {one: candidate_folder(run, one) / "evaluation" for one in run.generations()}, "evaluation")
+        return TraceSource(EVALUATION, number, candidate_folder(run, number) / "evaluation", "eval")
     number = _number(run, generation, {one: run.generation(one) for one in run.generations()}, "sampled")
     return TraceSource(SAMPLING, number, run.generation(number), "train")
 

@@ -9,10 +9,14 @@ from selfimprove.protocols import Control
 from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Problem, Score, Stage
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.direct import is_direct
+from selfimprove.selection.replay import GENERAL
+from selfimprove.stages.choose import average
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
+from selfimprove.stages.general import weighted
 from selfimprove.stages.thinking_off import without_thinking
 from selfimprove.stages.train import train
+from selfimprove.storage.averaged import AVERAGED, chosen_share
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
 from selfimprove.storage.stopwatch import Stopwatch
@@ -43,7 +47,7 @@ def control_model(context: RunContext, control: Control, reports: Sequence[Gener
     """The model of a control; it is trained where that has not been done yet.
 
     It gets the control's rows in place of the last candidate's, for the same number of steps from the base weights. Where the candidate grew out of
-    earlier champions, their trainings are repeated in turn.
+    earlier champions, their trainings are repeated in turn. What was averaged with its start there is so here.
     """
     folder, problems = context.run.baseline(control.name), {problem.id: problem for problem in context.problems}
     watch, checkpoint = Stopwatch(folder / "seconds.json"), context.base
@@ -52,15 +56,19 @@ def control_model(context: RunContext, control: Control, reports: Sequence[Gener
         if not trained_on:  # A generation of reinforcement has no rows.
             continue
         seed = derive_seed(context.workflow.seed, number)
+        # General rows are the same beside every control's.
+        general, others = [row for row in trained_on if row.origin == GENERAL], [row for row in trained_on if row.origin != GENERAL]
         # What thinks is made of rows that think; as many of the control's are then trained on without their thinking.
-        thinking = [row for row in trained_on if not (control.thinks and is_direct(row))]
+        thinking = [row for row in others if not (control.thinks and is_direct(row))]
         rows = control.rows(thinking, lambda generation: sampled_rows(context, problems, generation), problems, seed)
-        rows = [*rows, *without_thinking(context, rows, len(trained_on) - len(thinking), number)]
+        rows = [*rows, *without_thinking(context, rows, len(others) - len(thinking), number)]
         place, name = folder / f"generation-{number:02d}", control.name.replace("_", "-")
         with watch.time(Stage.TRAIN):
-            checkpoint, _ = train(
-                context.of_generation(number), checkpoint, rows, place, f"{name}-{number}", f"{_shown(control)}, training", generation=number
-            )
+            start, label = checkpoint, f"{_shown(control)}, training"
+            own = context.of_generation(number)
+            checkpoint, _ = train(own, start, weighted(own, [*rows, *general]), place, f"{name}-{number}", label, generation=number)
+            if (share := chosen_share(context.run, number)) is not None:
+                checkpoint = average(context, start, checkpoint, place / AVERAGED, share)
     return checkpoint
 
 

@@ -24,6 +24,7 @@ from selfimprove.storage.open_run import writing
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.progress import NoProgress
 from selfimprove.workflow.decontaminate import decontaminated
+from selfimprove.workflow.general import require_general
 from selfimprove.workflow.roles import roles
 from selfimprove.workflow.workflow import Workflow
 
@@ -98,6 +99,7 @@ def open_run_context(
         if workflow.drift:
             # Report an unreadable text now, not after the first evaluation.
             workflow.drift.read()
+        require_general(workflow)
         clean, index = decontaminated(workflow, sets)
         base = describe_folder(resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)), "base")
         if workflow.direct_share:

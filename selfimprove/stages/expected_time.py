@@ -14,7 +14,9 @@ from selfimprove.problems.sets import ProblemSets
 from selfimprove.records import Stage
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
+from selfimprove.selection.replay import Replay
 from selfimprove.stages.context import RunContext
+from selfimprove.storage.averaged import AVERAGED
 from selfimprove.storage.further import THINKING_OFF
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.storage.shards import traces_held
@@ -58,16 +60,18 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     drawn = min(workflow.problems_per_generation or len(sets.training), len(sets.training))
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
     samples = drawn * workflow.sampling.n
-    evaluated = (workflow.generations + 1) * (2 if workflow.direct_share else 1) + 1 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
+    candidates = workflow.generations * (1 + (workflow.average is not None))
+    evaluated = (candidates + 1) * (1 + bool(workflow.direct_share)) + 1 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
     asked = evaluated * len(sets.evaluation) + _tested(workflow) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
     sampled = samples * workflow.generations * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     for name, problems in sets.guards.items():
         guarded = workflow.guards[name].sampling or workflow.eval_sampling
-        sampled += (workflow.generations + 1) * len(problems) * guarded.n * TYPICAL_OUTPUT * guarded.max_tokens
+        sampled += (candidates + 1) * len(problems) * guarded.n * TYPICAL_OUTPUT * guarded.max_tokens
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
     epochs, most = getattr(workflow.trainer, "epochs", 1), _most_rows(workflow, len(sets.training))
     trained = sum(min(samples * generation, most) for generation in range(1, workflow.generations + 1)) * epochs * (prompt + output)
+    trained /= 1 - _general_share(workflow)
     counts = len(sets.training), len(sets.evaluation), len(sets.test), {name: len(problems) for name, problems in sets.guards.items()}
     seconds = None if reinforces(workflow) else sum(_seconds(_works(workflow, *counts, prompt), model).values())
     return {"sampled_tokens": round(sampled), "trained_tokens": round(trained), "minutes": None if seconds is None else seconds / 60}
@@ -155,16 +159,15 @@ def _works(
         sampling = workflow.eval_sampling
         return _Work(folder, done, Stage.EVALUATE, asked * sampling.n, length(sampling) if output is None else output, prompt * asked)
 
-    def guarded(number: int) -> Iterator[_Work]:
+    def guarded(generation: str) -> Iterator[_Work]:
         for name, asked in guards.items():
             sampling = workflow.guards[name].sampling or workflow.eval_sampling
-            folder = f"generation-{number:02d}/guards/{name}"
-            yield _Work(folder, "score.json", Stage.EVALUATE, asked * sampling.n, length(sampling, None), prompt * asked)
+            yield _Work(f"{generation}/guards/{name}", "score.json", Stage.EVALUATE, asked * sampling.n, length(sampling, None), prompt * asked)
         if workflow.direct_share:
-            yield evaluation(f"generation-{number:02d}/{THINKING_OFF}")
+            yield evaluation(f"{generation}/{THINKING_OFF}")
 
     yield evaluation("generation-00/evaluation", output=length(workflow.eval_sampling, yields.base_output))
-    yield from guarded(0)
+    yield from guarded("generation-00")
     if workflow.first_prompter is not None:
         yield evaluation("baselines/few_shot/evaluation")
     left, accepted, rows, steps = float(problems), 0.0, 0.0, 0.0
@@ -180,12 +183,14 @@ def _works(
         accepted = drawn * of_each + (accepted if getattr(now.mixture, "earlier", True) else 0)
         left -= drawn * min(1.0, of_each / now.accepted_cap) if now.accepted_cap else 0
         batch, epochs = getattr(now.trainer, "batch_size", 1), getattr(now.trainer, "epochs", 1)
-        available, fewest = min(accepted, _most_rows(now, problems)) / (1 - min(now.direct_share, 0.5)), getattr(now.trainer, "min_steps", 0)
+        available = min(accepted, _most_rows(now, problems)) / (1 - min(now.direct_share, 0.5)) / (1 - _general_share(now))
+        fewest = getattr(now.trainer, "min_steps", 0)
         rows = max(available * epochs, fewest * min(batch, available))
         steps = max(rows / batch, fewest)
         yield _Work(folder, "training.json", Stage.TRAIN, trained=rows * (prompt + output), steps=steps)
-        yield evaluation(f"{folder}/evaluation")
-        yield from guarded(number)
+        for candidate in (folder, *([f"{folder}/{AVERAGED}"] if workflow.average is not None else [])):
+            yield evaluation(f"{candidate}/evaluation")
+            yield from guarded(candidate)
     for control in workflow.all_controls:
         folder, output = f"baselines/{control.name}", length(workflow.sampling) if control.thinks else 0.0
         place = f"{folder}/generation-{workflow.generations:02d}"
@@ -205,6 +210,12 @@ def _tested(workflow: Workflow) -> int:
 def reinforces(workflow: Workflow) -> bool:
     """Whether any generation learns from rollouts, whose time no estimate covers."""
     return any(workflow.of_generation(number).reinforcement for number in range(1, workflow.generations + 1))
+
+
+def _general_share(workflow: Workflow) -> float:
+    """Share of general rows among those trained on; they are taken to be as long as the others."""
+    mixture = workflow.mixture
+    return mixture.general_share if isinstance(mixture, Replay) and mixture.general is not None else 0.0
 
 
 def _most_rows(workflow: Workflow, problems: int) -> float:

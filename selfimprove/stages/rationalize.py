@@ -16,8 +16,10 @@ from selfimprove.protocols import Prompter
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, RationalizationFigures, Score, Selection
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.direct import source_id
+from selfimprove.selection.replay import GENERAL
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.evaluate import evaluate
+from selfimprove.stages.general import weighted
 from selfimprove.stages.sample import sample
 from selfimprove.stages.select import select
 from selfimprove.stages.train import train
@@ -136,10 +138,10 @@ def ablate(
     """
     hinted_ids = {row.trace_id for row in rows if row.origin.startswith(RATIONALIZED)}
     others = [row for row in rows if source_id(row) not in hinted_ids]
-    if figures is None or not others or len(others) == len(rows):
+    if figures is None or len(others) == len(rows) or all(row.origin == GENERAL for row in others):
         return figures
     label, place = f"generation {number} without rationalized rows", folder / "without-rationalized"
-    candidate, _ = train(context, start, others, place, f"generation-{number}-without", f"{label}, training", generation=number)
+    candidate, _ = train(context, start, weighted(context, others), place, f"generation-{number}-without", f"{label}, training", generation=number)
     without = evaluate(context, candidate, place / "evaluation", f"{label}, evaluation")
     found = compare(without, result)
     return replace(figures, without=without.pass_at_1, value=found.difference, value_low=found.low, value_high=found.high)

@@ -47,7 +47,8 @@ def remove_checkpoints(run: RunFolder, reports: Sequence[GenerationReport], keep
     """
     last, failures = reports[-1].generation, list[str]()
     stays = {Path(one.path).resolve() for one in needed(reports, overlap)}
-    stays |= {Path(report.candidate.path).resolve() for report in reports if isinstance(keep, int) and report.generation > last - keep}
+    recent = [report for report in reports if isinstance(keep, int) and report.generation > last - keep]
+    stays |= {Path(made.path).resolve() for report in recent for made in (report.candidate, *(one.checkpoint for one in report.tried.values()))}
     for number in range(1, last + ended):
         folder = run.generation(number)
         try:

@@ -41,6 +41,7 @@ class RunFolder:
     generation-00/           evaluation of the base model on the bare question
     generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ guards/ thinking-off/ ledger.parquet
                              report.json difficulty/
+                             averaged/: checkpoint/ evaluation/ guards/ thinking-off/ of its average with the start
                              removed.json in place of a checkpoint that was not to be kept
     champion                 → the checkpoint that is kept
     budget-curve/            traces/ verdicts/ curve.json curve.png: the champion's evaluations at many thinking budgets
@@ -185,7 +186,8 @@ class RunFolder:
         if not file.exists():
             return None
         told = read_json(file, GenerationReport)
-        return replace(told, start=self._here(told.start), candidate=self._here(told.candidate), kept=self._here(told.kept))
+        tried = {name: replace(one, checkpoint=self._here(one.checkpoint)) for name, one in told.tried.items()}
+        return replace(told, start=self._here(told.start), candidate=self._here(told.candidate), kept=self._here(told.kept), tried=tried)
 
     def _here(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint in this folder, which may have been elsewhere when the checkpoint was made."""

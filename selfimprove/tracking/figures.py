@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from selfimprove.records import FurtherScore, GenerationReport, GuardScore, PromptScores, Score, TrainingStep
+from selfimprove.records import FurtherScore, GenerationReport, GuardScore, PromptScores, Score, TrainingStep, TriedCandidate
 from selfimprove.thinking.behaviours import Behaviour
 
 TRAINING = "0_training"
 """Section of the training curve, so that it comes first on the page of a generation; a run has none."""
 EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS = "1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"
 """Sections of figures: the part before the slash. Pages sort by name, so these come first and in this order."""
-GUARDS, DRIFT, OFF = "guards", "drift", "thinking_off"
-"""Sections of what is measured beside the evaluation problems."""
+GUARDS, DRIFT, OFF, AVERAGING = "guards", "drift", "thinking_off", "averaging"
+"""Sections of what is measured beside the evaluation problems, and of the two candidates of a generation."""
 
 _OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, f"{behaviour.value}_share")}
 
@@ -29,8 +29,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     `2_traces/accepted_share` is accepted over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and
     `4_behaviours/…` describe the thoughts in the sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` problems
     that were asked again with a hint, `first_attempts/…` what the evaluation's traces do about their first attempt, `difficulty/…` how well solve
-    rates were predicted, `drift/…` how a fixed text reads to the candidate, `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an
-    endpoint counted.
+    rates were predicted, `drift/…` how a fixed text reads to the candidate, `averaging/…` both candidates where one is averaged with its start,
+    `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an endpoint counted.
     """
     figures = of_score(report.score) | of_guards(report.guards) | (of_thinking_off(report.thinking_off, report.score) if report.thinking_off else {})
     thinking = report.anatomy.figures() if report.anatomy else {}
@@ -55,6 +55,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         figures |= {f"spent/{name}": float(value) for name, value in asdict(report.spent).items()}
     if report.drift is not None:
         figures |= {f"{DRIFT}/nll": report.drift.nll, f"{DRIFT}/kl_from_base": report.drift.kl}
+    for name, one in report.tried.items():
+        figures |= {f"{AVERAGING}/{name}_{key}": value for key, value in _tried(one).items()}
     if report.saved_tokens is not None:
         figures[f"{TOKENS}/saved"] = float(report.saved_tokens)
     if report.counts and report.counts.sampled:
@@ -136,6 +138,12 @@ def of_thinking_off(off: Score, on: Score) -> dict[str, float]:
     key = f"{OFF}/pass_at_1"
     tokens = {f"{OFF}/{name}": one.tokens / max(1, sum(one.outcomes.values())) for name, one in (("tokens", off), ("tokens_on", on))}
     return {key: off.pass_at_1, **_bounds(key, off.interval), **tokens}
+
+
+def _tried(one: TriedCandidate) -> dict[str, float]:
+    drift = {"kl_from_base": one.drift.kl} if one.drift else {}
+    losses = {f"guard_{legal(name)}_loss": guard.loss.loss for name, guard in one.guards.items() if guard.loss}
+    return {"pass_at_1": one.score.pass_at_1, **_bounds("pass_at_1", one.score.interval), **drift, **losses}
 
 
 def of_prompts(scores: Iterable[PromptScores]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from selfimprove.checkpoints.removed import removed
 from selfimprove.errors.redaction import redact
 from selfimprove.records import FurtherScore, GenerationReport, Score, TrainingStep
 from selfimprove.reports.markdown import words
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.further import further_scores
 from selfimprove.storage.retention import retained
 from selfimprove.storage.run_folder import RunFolder
@@ -162,7 +163,7 @@ class ParentRun:
             self.log_description()
 
     def _further(self, report: GenerationReport) -> list[FurtherScore]:
-        return further_scores(RunFolder(self.folder).generation(report.generation) / "evaluation")
+        return further_scores(candidate_folder(RunFolder(self.folder), report.generation) / "evaluation")
 
     def log_end(self, status: str, ended: int) -> None:
         """Give the parent, and every child that is not complete, its final status."""

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from selfimprove.errors import UserError
 from selfimprove.protocols import Resources, Trainer
-from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
+from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep, WeightedRow
 from selfimprove.records.numbers import Float, NonNegativeFloat, PositiveFloat, PositiveInt
 from selfimprove.training.engine import Engine, require_engine, require_even, takes_small
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
@@ -25,8 +25,8 @@ from selfimprove.training.trl.launch import launch
 from selfimprove.training.trl.sft import SFTJob
 from selfimprove.training.trl.workers import Workers
 
-Example = dict[str, list[int]]
-"""`input_ids`, and `labels` of the same length with -100 where no loss is taken."""
+Example = dict[str, Any]
+"""`input_ids`, and `labels` of the same length with -100 where no loss is taken; also `weights`, factors on the loss, where they are not all 1."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -126,7 +126,7 @@ class OpenSFT(RowTrainer[SFT]):
         if not rows:
             raise UserError("there are no rows to train on, as no trace was accepted: sample more, or take easier problems or a stronger base_model")
         tokenizer = load_tokenizer(start)
-        examples = [example for _, example in self._examples(tokenizer, rows)]
+        examples = _all_weighted([example for _, example in self._examples(tokenizer, rows)])
         part, own = self._part, self._arguments(len(examples))
         if self._small(start):
             arguments = {"per_device_train_batch_size": part.batch_size, **own}
@@ -142,7 +142,8 @@ class OpenSFT(RowTrainer[SFT]):
         labels = [-100] * len(prompt) + completion
         for begin, end in row.forced:
             labels[len(prompt) + begin : len(prompt) + end] = [-100] * (end - begin)
-        return {"input_ids": prompt + completion, "labels": labels}
+        weights = {"weights": [row.loss_weight] * len(labels)} if isinstance(row, WeightedRow) else {}
+        return {"input_ids": prompt + completion, "labels": labels, **weights}
 
     def _length(self, example: Example) -> int:
         return len(example["input_ids"])
@@ -173,3 +174,10 @@ class OpenSFT(RowTrainer[SFT]):
             "lr_scheduler_type": part.schedule,
         }
         return {**ours, **part.options}
+
+
+def _all_weighted(examples: list[Example]) -> list[Example]:
+    """The examples with weights in all of them if any has some."""
+    if not any("weights" in example for example in examples):
+        return examples
+    return [{"weights": [1.0] * len(example["labels"]), **example} for example in examples]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfimprove.records.budgets import Budget, BudgetByDifficulty
 from selfimprove.sampling.allocation import ExpectedGain
+from selfimprove.selection.replay import Replay
 from selfimprove.storage.further import further_name
 from selfimprove.thinking.behaviours import Behaviours
 
@@ -22,6 +23,7 @@ def conflicts(workflow: Workflow) -> Iterator[str]:
     yield from _cues(workflow)
     yield from _direct(workflow)
     yield from _overlap(workflow)
+    yield from _mixture(workflow)
 
 
 def _names(workflow: Workflow) -> Iterator[str]:
@@ -69,6 +71,13 @@ def _direct(workflow: Workflow) -> Iterator[str]:
     for name, one in (("sampling", workflow.sampling), ("eval_sampling", workflow.eval_sampling)):
         if workflow.direct_share and isinstance(one.budget, Budget) and one.budget.max_tokens == 0:
             yield f"direct_share leaves the thinking out of traces, but {name}.budget.max_tokens=0 allows none; remove one of them"
+
+
+def _mixture(workflow: Workflow) -> Iterator[str]:
+    every: tuple[Workflow | Round, ...] = (workflow, *workflow.rounds)
+    general = any(isinstance(one.mixture, Replay) and one.mixture.general is not None for one in every)
+    if general and workflow.reinforcement and not any(one.mixture for one in workflow.rounds):
+        yield "mixture.general adds rows to train on, but reinforcement trains on problems; set mixture.general=None"
 
 
 def _overlap(workflow: Workflow) -> Iterator[str]:

@@ -141,6 +141,9 @@ class Workflow:
     overlap: Literal[0, 1] = 0
     """1: each generation from the second on is sampled from the champion before the last, while the generation before it trains, where sampler and
     trainer never share a GPU. Its traces are then one step off-policy unless the last candidate was refused. 0: one after the other."""
+    average: Annotated[Float, Field(gt=0, lt=1)] | None = None
+    """Share of the start's weights in a second candidate: the average of the trained one with what its training started from, which forgets less.
+    Both are evaluated, and the generation goes on with the better of those that gate and guards let through. None: no second candidate."""
     keep_checkpoints: Literal["champion", "all"] | PositiveInt = "all"
     """Which checkpoints to keep on disk: `"all"`, the champion's only (`"champion"`), or the champion's and those of the last n generations. When the
     next generation is complete, the others are removed. A run may be continued with another value."""

@@ -85,6 +85,7 @@ def reports(root: Path) -> list[GenerationReport]:
 
     def bare(report: GenerationReport) -> GenerationReport:
         places = {name: replace(getattr(report, name), path="") for name in ("start", "candidate", "kept")}
-        return replace(report, seconds={}, **places)
+        tried = {name: replace(one, checkpoint=replace(one.checkpoint, path="")) for name, one in report.tried.items()}
+        return replace(report, seconds={}, tried=tried, **places)
 
     return [bare(report) for report in RunFolder(root).reports()]

@@ -49,10 +49,12 @@ from selfimprove.records import (
     ThoughtRewards,
     Trace,
     TrainingStep,
+    TriedCandidate,
     Tries,
     Usage,
     Verdict,
     VerifierRow,
+    WeightedRow,
 )
 from selfimprove.records.budgets import Budget, SwitchPenalty
 from selfimprove.records.delimiters import Delimiters
@@ -91,8 +93,10 @@ FEW = [
     ThinkingFigures,
     ThoughtRewards,
     TrainingStep,
+    TriedCandidate,
     Tries,
     Usage,
+    WeightedRow,
 ]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | NUMBER | TEXT,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from selfimprove.errors import UserError
-from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
+from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep, WeightedRow
 from selfimprove.training.sft import SFT
 
 pytestmark = pytest.mark.trl
@@ -232,3 +232,25 @@ def test_bad_settings_are_refused_when_the_part_is_made(settings: dict[str, Any]
 def test_choosing_another_optimizer_is_refused() -> None:
     with pytest.raises(UserError, match="optim"):
         SFT(engine="small", options={"optim": "sgd"}).open()
+
+
+@pytest.mark.parametrize("engine", ["small", "trl"])
+def test_the_loss_of_weighted_rows_counts_by_their_weight(tiny_model: Path, tmp_path: Path, engine: str) -> None:
+    from transformers import AutoTokenizer
+
+    from selfimprove.training.rows import tokenize_row
+
+    def first_loss(name: str, rows: Sequence[AcceptedTrace], **settings: Any) -> float:
+        return fit(tiny_model, tmp_path / name, rows, batch_size=12, epochs=1, engine=engine, **settings)[0].loss
+
+    def weighted(rows: Sequence[AcceptedTrace], weight: float) -> list[AcceptedTrace]:
+        return [WeightedRow(row.trace_id, row.problem_id, row.messages, row.completion, "general", 1, loss_weight=weight) for row in rows]
+
+    long = [replace(row, completion=f"It is {row.completion}.") for row in ROWS[:5]]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    few, all_ = (sum(len(tokenize_row(tokenizer, row)[1]) for row in rows) for rows in (ROWS[5:], [*long, *ROWS[5:]]))
+    alone, plain = first_loss("alone", ROWS[5:]), first_loss("plain", [*long, *ROWS[5:]])
+    assert first_loss("none", [*weighted(long, 1e-6), *ROWS[5:]]) == pytest.approx(alone * few / all_, rel=1e-3)
+    # Divided into micro-batches, it is the same.
+    parts = {"tokens_per_device": 64} if engine == "trl" else {}
+    assert first_loss("half", [*weighted(long, 0.5), *ROWS[5:]], **parts) == pytest.approx((plain + alone * few / all_) / 2, rel=1e-3)

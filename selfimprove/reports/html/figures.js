@@ -162,6 +162,16 @@ function off() {
     table(["generation", "tokens on", "off", "rows without thinking"], cells)));
 }
 
+/** Both candidates of each generation that averages its candidate with its start. */
+function candidates() {
+  const both = grown.flatMap((row) => Object.entries(row.tried).map(([name, one]) => [String(row.generation), name, `${(100 * one.pass_at_1).toFixed(1)}${NBSP}%`,
+    one.drift ? one.drift.kl.toFixed(3) : "", Object.entries(one.guards).map(([guard, found]) => `${visible(guard)} ${(100 * found.pass_at_1).toFixed(1)}${NBSP}%`).join(", "),
+    `${one.passed ? "let through" : "refused"}${one.chosen ? (one.passed ? ", chosen" : ", the better one") : ""}`]));
+  if (!both.length) return;
+  place("tried").hidden = false;
+  place("candidates").append(make("div", { class: "wide" }, table(["generation", "candidate", "pass@1", "KL from base", "guards", ""], both)));
+}
+
 /** How a fixed text reads to each candidate, and how far its predictions there are from the base model's. */
 function drift() {
   const rows = run.generations.filter((row) => row.drift);
@@ -195,7 +205,7 @@ function funnel() {
       verified, ...listed((reason) => !outcomes.has(reason) && !tooLong(reason)),
       accepted, distinct, ...listed(tooLong),
       ...(row.off_policy === undefined ? [] : [make("p", { class: "how" }, `Off-policy: ${count(row.off_policy)} of the accepted, from the champion before the last.`)]),
-      make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}${row.earlier_rows ? `, ${count(row.earlier_rows)} of them from earlier generations` : ""}.`)));
+      make("p", { class: "how" }, `Trained on ${plural(row.trained_on, "row")}${row.earlier_rows ? `, ${count(row.earlier_rows)} of them from earlier generations` : ""}${row.general ? `, ${count(row.general)} of general instruction data` : ""}.`)));
   }
   if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "No traces have been sampled."));
 }
@@ -292,4 +302,6 @@ function figures() {
 }
 
 story();
-if (run.generations.length) [example, improvement, wide, guards, off, drift, funnel, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
+if (run.generations.length) {
+  [example, improvement, wide, guards, off, candidates, drift, funnel, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
+}

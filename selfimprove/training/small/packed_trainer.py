@@ -34,13 +34,17 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(data_collator=pack, **rest)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None) -> Any:
-        """Mean cross-entropy over the completion tokens of the step."""
-        labels, tokens = inputs.pop("labels")[0, 1:], inputs.pop("row_tokens")
+        """Mean cross-entropy over the completion tokens of the step, each times its weight where there are weights."""
+        labels, tokens, weights = inputs.pop("labels")[0, 1:], inputs.pop("row_tokens"), inputs.pop("weights", None)
         scored = (labels != -100).nonzero()[:, 0]
         self._tokens += tokens if len(scored) else 0
         self._metrics["train"]["num_tokens"] = [self._tokens]
         causal = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         hidden = causal.model(**inputs, use_cache=False).last_hidden_state[0].index_select(0, scored)
-        total = F.cross_entropy(causal.lm_head(hidden).float(), labels[scored], reduction="sum")
+        logits, targets = causal.lm_head(hidden).float(), labels[scored]
+        if weights is None:
+            total = F.cross_entropy(logits, targets, reduction="sum")
+        else:
+            total = (F.cross_entropy(logits, targets, reduction="none") * weights[0, 1:][scored]).sum()
         items = scored.new_tensor(len(scored)) if num_items_in_batch is None else num_items_in_batch
         return total / items

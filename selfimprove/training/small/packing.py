@@ -16,8 +16,8 @@ SHORT = 256
 """Length of the longest row up to which two matrix products beat fused attention on a CPU, whose backward pass is slow for short rows."""
 
 
-def pack(examples: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
-    """The `input_ids` and `labels` (-100: no loss) of one step as tensors [1, tokens], and the arguments of `packed_attention`.
+def pack(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The `input_ids`, `labels` (-100: no loss) and, if any, `weights` of one step as tensors [1, tokens], and the arguments of `packed_attention`.
 
     The shared beginning of all prompts (system prompt, question template) comes once, before the rest of each row: causal attention computes the same
     for it in every row. `slots` [tokens] is the place of each token when rows are padded to the longest, shared tokens in the first row; `grid` is
@@ -35,6 +35,7 @@ def pack(examples: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
     return {
         "input_ids": once("input_ids"),
         "labels": once("labels"),
+        **({"weights": once("weights")} if "weights" in examples[0] else {}),
         "position_ids": torch.cat([beginning, own])[None],
         "slots": torch.cat([beginning, torch.repeat_interleave(torch.arange(len(examples)) * longest, lengths) + own]),
         "grid": (len(examples), longest, shared),

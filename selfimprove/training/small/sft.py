@@ -12,7 +12,7 @@ from selfimprove.training.training_thread import OnStep
 def fit_small(
     start: str,
     tokenizer: Any,
-    examples: list[dict[str, list[int]]],
+    examples: list[dict[str, Any]],
     arguments: dict[str, Any],
     lora: dict[str, Any] | None,
     seed: int,
@@ -23,7 +23,8 @@ def fit_small(
     Args:
         start: the folder of a model that `packs` allows.
         tokenizer: its tokenizer.
-        examples: `input_ids` of each row, and `labels` of the same length with -100 where no loss is taken.
+        examples: `input_ids` of each row, and `labels` of the same length with -100 where no loss is taken; in all rows or none also `weights`,
+            factors on the loss.
         arguments: arguments of TRL's `SFTConfig`.
         lora: arguments of peft's `LoraConfig`; None trains all weights.
         seed: of the order of the rows and of new weights.
@@ -37,10 +38,12 @@ def fit_small(
     from selfimprove.training.small.packed_trainer import PackedTrainer
 
     model = AutoModelForCausalLM.from_pretrained(start, dtype="float32", attn_implementation="packed", local_files_only=True)
+    # transformers would remove a column that its trainers do not know.
+    known = {"remove_unused_columns": False} if "weights" in examples[0] else {}
     with tempfile.TemporaryDirectory() as scratch:
         trainer = PackedTrainer(
             model=with_adapter(model, lora, seed),
-            args=SFTConfig(**{**quiet_settings(scratch, seed), "dataset_kwargs": {"skip_prepare_dataset": True}, **arguments}),
+            args=SFTConfig(**{**quiet_settings(scratch, seed), "dataset_kwargs": {"skip_prepare_dataset": True}, **known, **arguments}),
             train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
         )

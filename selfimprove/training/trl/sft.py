@@ -17,8 +17,8 @@ from selfimprove.training.trl.micro_batches import plan
 class SFTJob(Job):
     """One supervised fine-tuning. `max_steps` is one of its own arguments of TRL's `SFTConfig`."""
 
-    examples: list[dict[str, list[int]]]
-    """`input_ids` of each row, and `labels` of the same length with -100 where no loss is taken."""
+    examples: list[dict[str, Any]]
+    """`input_ids` of each row, and `labels` of the same length with -100 where no loss is taken; in all or none also `weights`, factors on it."""
     lora: dict[str, Any] | None
     """Arguments of peft's `LoraConfig`; None trains all weights."""
 
@@ -63,9 +63,14 @@ class SFTJob(Job):
 
         tokenizer = AutoTokenizer.from_pretrained(self.start, local_files_only=True)
         pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        collate = DataCollatorForLanguageModeling(pad_token_id=pad, padding_free=self._flat())
+        collate: Any = DataCollatorForLanguageModeling(pad_token_id=pad, padding_free=self._flat())
+        kind = SFTTrainer
+        if self._weighted:
+            from selfimprove.training.trl.weighted_sft import WeightedSFTTrainer, with_weights
+
+            kind, collate = WeightedSFTTrainer, with_weights(collate, self._flat())
         planned = self._plan(arguments.world_size)
-        return SFTTrainer(
+        return kind(
             model=model,
             args=arguments,
             train_dataset=Dataset.from_dict({"rows": planned.batches}).with_transform(self._micro_batches),
@@ -81,10 +86,14 @@ class SFTJob(Job):
         each = [sum(len(self.examples[row]["input_ids"]) for row in batch) for batch in batches]
         return list(accumulate(sum(each[start : start + size]) for start in range(0, len(each), size)))
 
-    def _micro_batches(self, taken: dict[str, list[list[int]]]) -> dict[str, list[list[dict[str, list[int]]]]]:
+    def _micro_batches(self, taken: dict[str, list[list[int]]]) -> dict[str, list[list[dict[str, Any]]]]:
         """Rows instead of their places. Every worker computes every micro-batch: an empty one gets the beginning of a row, without a loss."""
-        beginning = {"input_ids": self.examples[0]["input_ids"][:2], "labels": [-100, -100]}
+        beginning = {"input_ids": self.examples[0]["input_ids"][:2], "labels": [-100, -100], **({"weights": [1.0, 1.0]} if self._weighted else {})}
         return {"rows": [[self.examples[place] for place in places] or [beginning] for places in taken["rows"]]}
+
+    @property
+    def _weighted(self) -> bool:
+        return "weights" in self.examples[0]
 
     def _plan(self, workers: int) -> Any:
         return plan(
