@@ -21,6 +21,7 @@ from .prompting.chat import FewShot as FewShot
 from .prompting.chat import PlainQuestion as PlainQuestion
 from .prompting.chat import ZeroShot as ZeroShot
 from .prompting.hints import Rationalization as Rationalization
+from .prompting.retry import Retry as Retry
 from .protocols import Resources as Resources
 from .records.budgets import Budget as Budget
 from .records.budgets import BudgetByDifficulty as BudgetByDifficulty

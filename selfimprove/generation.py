@@ -10,6 +10,7 @@ from selfimprove.evaluation.ledger import coverage, entries
 from selfimprove.records import GenerationCounts, GenerationReport, GuardScore, LedgerEntry, Outcome, Score, Stage
 from selfimprove.selection.reflection import CONFIRMED, REVISED
 from selfimprove.stages.ahead import sampling_ahead
+from selfimprove.stages.ask_again import ablate
 from selfimprove.stages.baselines import few_shot
 from selfimprove.stages.choose import best, try_candidates
 from selfimprove.stages.collect import OFF_POLICY, Collected, collect, draw
@@ -20,7 +21,6 @@ from selfimprove.stages.general import weighted
 from selfimprove.stages.guards import evaluate_guards
 from selfimprove.stages.measure_drift import measure_drift, require_same_text
 from selfimprove.stages.predict_difficulty import Prediction, predict
-from selfimprove.stages.rationalize import ablate
 from selfimprove.stages.retain import retain
 from selfimprove.stages.thinking_off import evaluate_thinking_off
 from selfimprove.stages.train import TOO_LONG
@@ -127,10 +127,12 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     tried = try_candidates(context, trained, start, past, watch, number)
     chosen = tried[name := best(tried)]
     result = chosen.score
-    rationalization = collected.rationalized.figures(rows)
-    if workflow.rationalization and workflow.rationalization.ablation:
-        with watch.time(Stage.ABLATE):
-            rationalization = ablate(context, rationalization, start, rows, tried[TRAINED].score, folder, number)
+    again = {}
+    for stage, rule, asked in (("rationalization", workflow.rationalization, collected.rationalized), ("retry", workflow.retry, collected.retried)):
+        again[stage] = asked.figures(rows)
+        if rule and rule.ablation:
+            with watch.time(Stage.ABLATE):
+                again[stage] = ablate(context, again[stage], asked.origin, start, rows, tried[TRAINED].score, folder, number)
     solves = [*entries(sampled.solves, "train", number), *entries(result.solved, "eval", number)]
     write_records(folder / "ledger.parquet", solves, LedgerEntry)
 
@@ -157,7 +159,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         thinking_off=chosen.thinking_off,
         anatomy=collected.anatomy,
         first_attempts=chosen.first_attempts,
-        rationalization=rationalization,
+        **again,
         difficulty=prediction.figures(sampled.solves),
         spent=sampled.spent,
         drift=chosen.drift,

@@ -44,9 +44,9 @@ def checkpoint_bytes(model: Path) -> int:
 def checkpoints_at_once(workflow: Workflow) -> int:
     """The largest number of checkpoints that a run has on disk: those that are kept or needed, the last candidate, and the one in training."""
     every, total = [workflow.of_generation(number) for number in range(1, workflow.generations + 1)], workflow.generations
-    # Checkpoints beside the candidate: before the training on pairs, without rationalized rows, and averaged.
+    # Checkpoints beside the candidate: before the training on pairs, without rationalized or retried rows, and averaged.
     beside = int(any(one.preference_pairs and one.preference_pairs.trainer for one in every))
-    beside += bool(workflow.rationalization and workflow.rationalization.ablation)
+    beside += sum(bool(rule and rule.ablation) for rule in (workflow.rationalization, workflow.retry))
     averaged = int(workflow.average is not None)
     beside += averaged
     in_training = 2 * any(one.reinforcement is not None and one.reinforcement.needs_rollouts for one in every)

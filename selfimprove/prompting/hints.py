@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -59,11 +60,11 @@ def _with_hint(rule: Rationalization, question: str, answer: str) -> str:
     return before.replace("{answer}", answer) + question + after.replace("{answer}", answer)
 
 
-def leak(rule: Rationalization, problem: Problem, thinking: str) -> str | None:
-    """The phrase that shows that a rationale was written with knowledge of the answer; None if there is none."""
+def leak(leaks: Sequence[str], problem: Problem, thinking: str) -> str | None:
+    """The first of these phrases in a trace's thinking, as `Rationalization.leaks` explains them; None if it has none."""
     thoughts = [thought for thought in split(thinking) if thought.text.strip()]
     early = thinking[: thoughts[-1].start] if len(thoughts) > 1 else thinking
-    for sign in rule.leaks:
+    for sign in leaks:
         where = early if "{answer}" in sign else thinking
         if sign.replace("{answer}", problem.answer).casefold() in where.casefold():
             return sign

@@ -1,6 +1,7 @@
 """Every record that flows through the loop, in the order they are made; each is flat, frozen and joined to the others by id."""
 
 from selfimprove.records.figures import (
+    AskedAgainFigures,
     DifficultyFigures,
     Drift,
     Estimate,
@@ -8,7 +9,6 @@ from selfimprove.records.figures import (
     ForecastQuality,
     GenerationCounts,
     LooksBack,
-    RationalizationFigures,
     Stage,
     ThinkingFigures,
 )
@@ -34,6 +34,7 @@ from selfimprove.records.traces import AnnotatedTrace, Grade, JudgedTrace, Outco
 __all__ = [
     "AcceptedTrace",
     "AnnotatedTrace",
+    "AskedAgainFigures",
     "Checkpoint",
     "Coverage",
     "Decision",
@@ -58,7 +59,6 @@ __all__ = [
     "Probe",
     "Problem",
     "PromptScores",
-    "RationalizationFigures",
     "ReinforcementPrompt",
     "Request",
     "Rollout",

@@ -17,6 +17,7 @@ class Stage(StrEnum):
     """Sampling and verifying, which run as one stream."""
     REWARD = "reward"
     PROBE = "probe"
+    RETRY = "retry"
     RATIONALIZE = "rationalize"
     SELECT = "select"
     TRAIN = "train"
@@ -168,21 +169,21 @@ class FirstAttempts:
 
 
 @dataclass(frozen=True, slots=True)
-class RationalizationFigures:
-    """What asking unsolved problems again with a hint came to."""
+class AskedAgainFigures:
+    """What asking unsolved problems again came to, with a hint or after a critique."""
 
     problems: Count
     """Problems that were asked again."""
     sampled: Count
     """Traces."""
     accepted: Count
-    """Rationales that were accepted."""
+    """Rows that were accepted."""
     trained_on: Count
-    """Rationalized rows of the training."""
+    """Such rows of the training."""
     without: Finite | None = None
-    """pass@1 of the same training without the rationalized rows; None without an ablation."""
+    """pass@1 of the same training without these rows; None without an ablation."""
     value: Finite | None = None
-    """pass@1 that the rationalized rows add."""
+    """pass@1 that these rows add."""
     value_low: Finite | None = None
     """Lower end of the 90 % interval of `value`, paired over problems."""
     value_high: Finite | None = None

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from selfimprove.records.figures import (
+    AskedAgainFigures,
     DifficultyFigures,
     Drift,
     FirstAttempts,
     GenerationCounts,
-    RationalizationFigures,
     Stage,
     ThinkingFigures,
 )
@@ -217,8 +217,10 @@ class GenerationReport:
     """Score of the candidate after an empty block of thinking, also of the base model; None without `direct_share`."""
     anatomy: ThinkingFigures | None = None
     """Thoughts and behaviours of the sampled traces."""
-    rationalization: RationalizationFigures | None = None
-    """None where no problem was asked again."""
+    rationalization: AskedAgainFigures | None = None
+    """Problems that were asked again with a hint; None where none was."""
+    retry: AskedAgainFigures | None = None
+    """Problems that were asked again after a critique; None where none was."""
     first_attempts: FirstAttempts | None = None
     """What the traces of the evaluation do about their first attempt, the base model's too; None without `reflection`."""
     difficulty: DifficultyFigures | None = None

@@ -18,9 +18,10 @@ class AcceptedTrace:
     messages: tuple[Message, ...]
     completion: str
     origin: str
-    """`sampled`; `teacher`: another model wrote it; `rationalized`: the answer was given as a hint; `shortened`: the thoughts after the first stable
-    correct one are cut; `answer-only`: a row of that baseline; `revised`, `confirmed`: made of several traces; `direct`: an empty block stands in
-    place of the thinking; `general`: of instruction data. `, off-policy` follows where the champion before the last wrote it."""
+    """`sampled`; `teacher`: another model wrote it; `rationalized`: the answer was given as a hint; `retried`: after a critique of a wrong answer, or
+    that critique; `shortened`: the thoughts after the first stable correct one are cut; `answer-only`: a row of that baseline; `revised`,
+    `confirmed`: made of several traces; `direct`: an empty block stands in place of the thinking; `general`: of instruction data. `, off-policy`
+    follows where the champion before the last wrote it."""
     generation: int
     completion_token_ids: tuple[int, ...] | None = None
     """The completion token for token, as the model in training wrote it or, where it is `revised`, `confirmed` or `direct`, as its tokenizer reads

@@ -62,8 +62,9 @@ def _generation(row: dict[str, Any]) -> list[str]:
         lines += [f"  {line}" for line in _anatomy(anatomy)]
     if wrong := row.get("falsely_accepted"):
         lines.append(f"  accepted but wrong by the reference answer: {wrong} of {row['accepted']} ({wrong / row['accepted']:.1%})")
-    if hints := row.get("rationalization"):
-        lines += [f"  {line}" for line in _rationalization(hints)]
+    for name in ("rationalization", "retry"):
+        if again := row.get(name):
+            lines += [f"  {line}" for line in _asked_again(name, again)]
     if attempts := row.get("first_attempts"):
         lines += [f"  {line}" for line in reflection_report.lines(row, attempts)]
     if difficulty := row.get("difficulty"):
@@ -85,9 +86,9 @@ def _anatomy(figures: dict[str, float]) -> Iterator[str]:
             yield f"{kind} {figures[name]:.2f} ({low:.2f}–{high:.2f}) over {figures[f'{name}_traces']:.0f} {meaning}"
 
 
-def _rationalization(figures: dict[str, float]) -> Iterator[str]:
+def _asked_again(name: str, figures: dict[str, float]) -> Iterator[str]:
     problems, accepted, rows = (figures[name] for name in ("problems", "accepted", "trained_on"))
-    yield f"rationalization: {accepted:.0f} traces accepted for {problems:.0f} unsolved problems, {rows:.0f} trained on"
+    yield f"{name}: {accepted:.0f} rows accepted for {problems:.0f} unsolved problems, {rows:.0f} trained on"
     if "value" in figures:
         gain, low, high = (figures[name] for name in ("value", "value_low", "value_high"))
         yield f"  gain {gain:+.3f} ({low:+.3f} to {high:+.3f}); pass@1 without them {figures['without']:.3f}"

@@ -104,6 +104,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "tried": averaging_report.tried(report),
         "anatomy": report.anatomy.figures() if report.anatomy else {},
         "rationalization": report.rationalization.figures() if report.rationalization else {},
+        "retry": report.retry.figures() if report.retry else {},
         "first_attempts": report.first_attempts.figures() if report.first_attempts else {},
         **{name: count for name in ("revised", "confirmed") if (count := getattr(report.counts, name, None)) is not None},
         "difficulty": report.difficulty.figures() if report.difficulty else {},

@@ -1,4 +1,4 @@
-"""Collect what a generation learns from: traces sampled and verified, probed and rationalized where asked for, selected, and made to reflect."""
+"""Collect what a generation learns from: traces sampled and verified, probed and asked again, selected, and made to reflect."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from selfimprove.sampling.allocation import FixedK, fit_beta
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.reflection import is_reflected
 from selfimprove.stages.annotate import annotate
+from selfimprove.stages.ask_again import AskedAgain
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.probe import probe, read_probes
-from selfimprove.stages.rationalize import Rationalized, rationalize
+from selfimprove.stages.rationalize import rationalize
 from selfimprove.stages.reflect import reflect
+from selfimprove.stages.retry import retry
 from selfimprove.stages.sample import SampleCounts, ask, count_samples, sample, sample_teacher
 from selfimprove.stages.score_steps import read_rewards, score_steps
 from selfimprove.stages.search import SearchCost, search_samples
@@ -47,7 +49,8 @@ class Collected:
     shards: JudgedShards
     sampled: SampleCounts
     selection: Selection
-    rationalized: Rationalized
+    rationalized: AskedAgain
+    retried: AskedAgain
     anatomy: ThinkingFigures | None
     search: SearchCost | None = None
     """Cost of the search for the traces; None where they were sampled without one."""
@@ -60,16 +63,16 @@ class Collected:
 
 
 def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path, watch: Stopwatch, off_policy: bool = False) -> Collected:
-    """Sample and verify the traces of this generation, probe and rationalize where the workflow asks for it, and select.
+    """Sample and verify the traces of this generation, probe, retry and rationalize where the workflow asks for it, and select.
 
-    The accepted rows go to `accepted.parquet`. In generation 1 a teacher, where there is one, writes the traces: these are neither probed nor
-    rationalized.
+    The accepted rows go to `accepted.parquet`. In generation 1 a teacher, where there is one, writes the traces: these are neither probed,
+    retried nor rationalized.
 
     Args:
         champion: The model that writes the traces.
         off_policy: Whether there is a newer champion, so that the rows are marked.
     """
-    workflow, label, rationalized = context.workflow, f"generation {number}", Rationalized()
+    workflow, label, rationalized, retried = context.workflow, f"generation {number}", AskedAgain(), AskedAgain()
     teacher, rewards, cost = workflow.teacher if number == 1 else None, workflow.process_reward, None
     prompter = student_prompter(workflow, number)
     with watch.time(Stage.SAMPLE):
@@ -94,9 +97,14 @@ def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path
     if workflow.probe and not teacher:
         with watch.time(Stage.PROBE):
             probe(context, workflow.probe, champion, shards, prompter, folder, f"{label}, probing")
+    unsolved = [problem for problem in problems if not sampled.solves.get(problem.id, (0, 0))[0]]
+    if workflow.retry and not teacher:
+        with watch.time(Stage.RETRY):
+            retried = retry(context, workflow.retry, champion, shards.read(), unsolved, prompter, folder, number)
+        solved = {row.problem_id for row in retried.selection.accepted}
+        unsolved = [problem for problem in unsolved if problem.id not in solved]
     if workflow.rationalization and not teacher:
         with watch.time(Stage.RATIONALIZE):
-            unsolved = [problem for problem in problems if not sampled.solves.get(problem.id, (0, 0))[0]]
             rationalized = rationalize(context, workflow.rationalization, champion, unsolved, prompter, folder, number)
     with watch.time(Stage.SELECT):
         probes, decode = read_probes(folder), None if teacher else decoder(champion.path)
@@ -105,14 +113,14 @@ def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path
             under, over = estimates(annotate(shards.read(), probes))
             figures = replace(figures, under_thinking=under, over_thinking=over)
         selection = select(context, shards.read(), problems, number, probes, read_rewards(folder))
-        selection = teacher.taught(selection, shards.read(), workflow.delimiters) if teacher else rationalized.beside(selection)
+        selection = teacher.taught(selection, shards.read(), workflow.delimiters) if teacher else retried.beside(rationalized.beside(selection))
         if workflow.reflection:
             selection = reflect(context, workflow.reflection, selection, accepted_before(context, number), number)
         if off_policy:
             marked = (replace(row, origin=f"{row.origin}, {OFF_POLICY}") for row in selection.accepted)
             selection = replace(selection, accepted=tuple(marked))
         write_records(folder / "accepted.parquet", selection.accepted, AcceptedTrace)
-    return Collected(problems, shards, sampled, selection, rationalized, figures, cost)
+    return Collected(problems, shards, sampled, selection, rationalized, retried, figures, cost)
 
 
 def student_prompter(workflow: Workflow, number: int) -> Prompter:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from selfimprove.checkpoints.tokens import decoder
 from selfimprove.errors import UserError
-from selfimprove.evaluation.paired import compare
 from selfimprove.prompting.hints import Rationalization, hinted, leak
 from selfimprove.protocols import Prompter
-from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, RationalizationFigures, Score, Selection
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, Selection
 from selfimprove.seeds import derive_seed
-from selfimprove.selection.direct import source_id
-from selfimprove.selection.replay import GENERAL
+from selfimprove.stages.ask_again import AskedAgain
 from selfimprove.stages.context import RunContext
-from selfimprove.stages.evaluate import evaluate
-from selfimprove.stages.general import weighted
 from selfimprove.stages.sample import sample
 from selfimprove.stages.select import select
-from selfimprove.stages.train import train
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.thinking.positions import token_count
 from selfimprove.thinking.traces import parsed
@@ -31,40 +25,9 @@ RATIONALIZED = "rationalized"
 """Origin of such rows, and prefix of the reasons for which such traces are dropped."""
 
 
-@dataclass(frozen=True)
-class Rationalized:
-    """Result of a generation's rationalization."""
-
-    selection: Selection = field(default_factory=lambda: Selection((), {}))
-    problems: int = 0
-    """Problems that were asked again."""
-    sampled: int = 0
-    share: float = 1.0
-    seed: int = 0
-
-    def beside(self, sampled: Selection) -> Selection:
-        """The selection with the accepted rationales added; a seeded draw limits them to their share."""
-        rows = self.selection.accepted
-        most = len(rows)
-        if self.share < 1:
-            most = min(most, int(len(sampled.accepted) * self.share / (1 - self.share)))
-        kept = random.Random(self.seed).sample(rows, most)
-        drops = {**sampled.drops, **self.selection.drops}
-        if most < len(rows):
-            drops[f"{RATIONALIZED}: over share"] = len(rows) - most
-        return Selection(tuple(sorted((*sampled.accepted, *kept), key=lambda row: row.trace_id)), drops)
-
-    def figures(self, trained_on: Sequence[AcceptedTrace]) -> RationalizationFigures | None:
-        """Figures for the report; None where no problem was asked again."""
-        if not self.problems:
-            return None
-        rows = sum(row.origin.startswith(RATIONALIZED) for row in trained_on)
-        return RationalizationFigures(self.problems, self.sampled, len(self.selection.accepted), rows)
-
-
 def rationalize(
     context: RunContext, rule: Rationalization, champion: Checkpoint, unsolved: Sequence[Problem], prompter: Prompter, folder: Path, number: int
-) -> Rationalized:
+) -> AskedAgain:
     """Accepted rationales of these problems, as rows with the bare question.
 
     Raises:
@@ -82,7 +45,7 @@ def rationalize(
         Counter({f"{RATIONALIZED}: {name}": count for name, count in found.drops.items()}),
     )
     texts = {item.trace.id: parsed(item.trace).thinking or "" for item in shards.read()}
-    kept = [row for row in found.accepted if leak(rule, problems[row.problem_id], texts[row.trace_id]) is None]
+    kept = [row for row in found.accepted if leak(rule.leaks, problems[row.problem_id], texts[row.trace_id]) is None]
     drops[f"{RATIONALIZED}: leak"] += len(found.accepted) - len(kept)
     if rule.resolve:
         holding = _resolved(context, rule, champion, shards, kept, problems, folder, number)
@@ -90,7 +53,7 @@ def rationalize(
         kept = holding
     rows = tuple(replace(row, origin=RATIONALIZED) for row in kept)
     selection = Selection(rows, {reason: count for reason, count in drops.items() if count})
-    return Rationalized(selection, len(unsolved), len(requests), rule.share, derive_seed(workflow.seed, RATIONALIZED, number))
+    return AskedAgain(RATIONALIZED, selection, len(unsolved), len(requests), rule.share, derive_seed(workflow.seed, RATIONALIZED, number))
 
 
 def _resolved(
@@ -121,27 +84,3 @@ def _resolved(
     again = sample(context, champion, requests, concerned, folder / "resolved", f"generation {number}, resolving without hints")
     right = Counter(item.trace.id.rpartition("/again/")[0] for item in again.read() if item.verdict.outcome is Outcome.CORRECT)
     return [row for row in rows if 2 * right[row.trace_id] > rule.resolve]
-
-
-def ablate(
-    context: RunContext,
-    figures: RationalizationFigures | None,
-    start: Checkpoint,
-    rows: Sequence[AcceptedTrace],
-    result: Score,
-    folder: Path,
-    number: int,
-) -> RationalizationFigures | None:
-    """The figures with what the rationalized rows of a training add to pass@1.
-
-    The same training without these rows, from the same start, takes the same evaluation. Unchanged where there are no such rows, or no others.
-    """
-    hinted_ids = {row.trace_id for row in rows if row.origin.startswith(RATIONALIZED)}
-    others = [row for row in rows if source_id(row) not in hinted_ids]
-    if figures is None or len(others) == len(rows) or all(row.origin == GENERAL for row in others):
-        return figures
-    label, place = f"generation {number} without rationalized rows", folder / "without-rationalized"
-    candidate, _ = train(context, start, weighted(context, others), place, f"generation-{number}-without", f"{label}, training", generation=number)
-    without = evaluate(context, candidate, place / "evaluation", f"{label}, evaluation")
-    found = compare(without, result)
-    return replace(figures, without=without.pass_at_1, value=found.difference, value_low=found.low, value_high=found.high)

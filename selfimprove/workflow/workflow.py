@@ -13,6 +13,7 @@ from selfimprove.evaluation.gates import NotWorse
 from selfimprove.process_reward.step_rewards import StepRewards
 from selfimprove.prompting.chat import PlainQuestion
 from selfimprove.prompting.hints import Rationalization
+from selfimprove.prompting.retry import Retry
 from selfimprove.protocols import (
     Allocator,
     Control,
@@ -113,6 +114,8 @@ class Workflow:
     selector: Selector = KeepCorrect()
     rationalization: Rationalization | None = None
     """How unsolved problems are asked again with their answer as a hint (STaR); None: they are not."""
+    retry: Retry | None = None
+    """How unsolved problems are asked again after the model's critique of its own wrong answer; None: they are not."""
     reflection: Reflection | None = None
     """Rows with reflection and revision, made of right and wrong traces of a problem; None: none are made, and evaluations do not count either."""
     contamination: Contamination | None = Contamination()
@@ -231,7 +234,7 @@ class Workflow:
     def needs_reference(self) -> bool:
         """Whether the problems to learn from need reference answers: to select, reinforce or join traces by verdicts, or for another part."""
         practised = self.reinforcement is not None or any(one.reinforcement for one in self.rounds)
-        joined = self.reflection is not None and self.reflection.makes_rows
+        joined = (self.reflection is not None and self.reflection.makes_rows) or self.retry is not None
         verified = self.verifier.needs_reference and (self.selector.needs_reference or practised or joined)
         return verified or self.answer_only_baseline or self.rationalization is not None
 

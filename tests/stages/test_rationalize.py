@@ -14,7 +14,7 @@ from selfimprove import FewShot, InlineCluster, PlainQuestion, Rationalization, 
 from selfimprove.__main__ import main
 from selfimprove.prompting.hints import hinted, leak
 from selfimprove.records import AcceptedTrace, Checkpoint, GenerationReport, Problem, Request, Selection, Trace
-from selfimprove.stages.rationalize import Rationalized
+from selfimprove.stages.ask_again import AskedAgain
 from selfimprove.storage.files import read_json, read_records
 from selfimprove.storage.shards import stored
 from selfimprove.tracking.figures import of_report
@@ -131,12 +131,12 @@ def test_exemplars_get_their_hints_in_the_same_way() -> None:
     ],
 )
 def test_a_leak_is_a_word_of_the_hint_or_an_answer_before_its_reason(thinking: str, leaks: bool) -> None:
-    assert (leak(Rationalization(), PROBLEM, thinking) is not None) == leaks
+    assert (leak(Rationalization().leaks, PROBLEM, thinking) is not None) == leaks
 
 
 def test_with_a_share_of_one_all_are_kept() -> None:
     row = AcceptedTrace("t", "p", (), "", "rationalized", 1)
-    both = Rationalized(Selection((row, replace(row, trace_id="u")), {}), share=1.0).beside(Selection((), {"wrong": 3}))
+    both = AskedAgain("rationalized", Selection((row, replace(row, trace_id="u")), {}), share=1.0).beside(Selection((), {"wrong": 3}))
     assert len(both.accepted) == 2 and both.drops == {"wrong": 3}
 
 
