@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
+import os
 import re
 import sys
 import traceback
@@ -80,21 +81,24 @@ def _search(folder: Path) -> None:
     if place not in sys.path or place in _SEARCHED:
         sys.path[:] = [other for other in sys.path if other not in _SEARCHED] + [place, *earlier]
         _SEARCHED[:] = [place, *earlier]
-    for other in earlier:
-        for module in _modules_in(Path(other)):
-            root = module.__name__.split(".")[0]
-            if (folder / f"{root}.py").is_file() or (folder / root / "__init__.py").is_file():
-                del sys.modules[module.__name__]
+    known = set(earlier)
+    for name, module in sorted(sys.modules.items()):
+        root = name.split(".")[0]
+        if _folder(name, module) in known and ((folder / f"{root}.py").is_file() or (folder / root / "__init__.py").is_file()):
+            del sys.modules[name]
 
 
 def _modules_in(folder: Path) -> list[ModuleType]:
     """The modules imported from this folder; not those installed in a virtual environment there, nor this package."""
-    found = []
-    for name, module in sorted(sys.modules.items()):
-        file, place = Path(getattr(module, "__file__", None) or "/"), folder.joinpath(*name.split("."))
-        if file in (place.with_suffix(".py"), place / "__init__.py") and name.split(".")[0] != __name__.split(".")[0]:
-            found.append(module)
-    return found
+    own, place = __name__.split(".")[0], str(folder)
+    return [module for name, module in sorted(sys.modules.items()) if _folder(name, module) == place and name.split(".")[0] != own]
+
+
+def _folder(name: str, module: ModuleType) -> str | None:
+    """The folder from which a module is imported by this name; None where its file has another one, or it has none."""
+    file, path = getattr(module, "__file__", None) or "", name.replace(".", os.sep)
+    ends = (f"{os.sep}{path}.py", f"{os.sep}{path}{os.sep}__init__.py")
+    return next((file.removesuffix(end) for end in ends if file.endswith(end)), None)
 
 
 def _meant(error: BaseException) -> str:

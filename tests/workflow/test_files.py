@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,20 @@ def test_each_workflow_gets_the_module_beside_it(tmp_path: Path, monkeypatch: py
         workflow, modules = load_workflow(folder / "experiment.py")
         assert workflow.generations == generations
         assert [module.__name__ for module in modules] == ["workflow_experiment", "twice_beside"]
+
+
+def test_a_workflow_loads_as_fast_however_many_were_loaded_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    seconds = []
+    for number in range(61):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "experiment.py").write_text(FILE.format(generations=1))
+        begin = time.process_time()
+        load_workflow(folder / "experiment.py")
+        seconds.append(time.process_time() - begin)
+    # The first load imports what a workflow needs.
+    assert sum(seconds[-20:]) < 2.5 * sum(seconds[1:21])
 
 
 @pytest.mark.parametrize(
