@@ -31,7 +31,8 @@ class Criticises(ToySampler):
         last = request.messages[-1]["content"]
         if "went wrong" in last:
             assert "is wrong" in last and request.messages[-2] == {"role": "assistant", "content": "-1"}
-            text = "<think>\nHm.\n</think>\n" + ("" if (left + right) % 5 == 0 else "I guessed." if right % 2 else "I did not add the digits one by one.")
+            critique = "I guessed." if right % 2 else "I did not add the digits one by one."
+            text = "<think>\nHm.\n</think>\n" + ("" if (left + right) % 5 == 0 else critique)
         else:
             critique = request.messages[-2]["content"] if "again" in last else ""
             solved = left % 3 == 0 or len(critique) > len("I guessed.")
@@ -75,7 +76,8 @@ def test_or_the_critique_that_led_to_them(tmp_path: Path) -> None:
     retried = {row.trace_id: row for row in rows if row.origin == "retried"}
     assert retried.keys() == right and "retried: leak" not in report.drops
     for name, row in retried.items():
-        assert row.completion == critiques[name].text and "one by one" in row.completion and row.completion_token_ids == critiques[name].output_token_ids
+        assert row.completion == critiques[name].text and "one by one" in row.completion
+        assert row.completion_token_ids == critiques[name].output_token_ids
         assert row.messages[-1]["content"].startswith("Your answer is wrong.") and row.messages[-2]["content"] == "-1"
 
 
