@@ -23,6 +23,8 @@ PLAIN_SECONDS = 10.0
 
 FILE_SECONDS = 2.0
 """Seconds between two writes of the file of progress."""
+TELLING = 200
+"""Traces after which their rate tells how long the rest takes, or a twentieth of them all: an engine writes many at once, and the first comes late."""
 PROGRESS = "progress.txt"
 """Name of the file in the logs of a run that has the line of each stage at work."""
 
@@ -79,7 +81,8 @@ class _Stage:
         seconds, items = now - since[0], self.done - since[1]
         parts = [f"{self.done:,}/{f'{self.total:,}' if self.total else '?'}", *self._rates(items, 0 if short else self.tokens - since[2], seconds)]
         parts += self._outcome()
-        if items and self.total > self.done:
+        enough = 1 if self.loss is not None else min(self.total / 20, TELLING)
+        if items >= enough and self.total > self.done:
             parts.append(f"{duration(seconds / items * (self.total - self.done))} left")
         return ", ".join(parts)
 

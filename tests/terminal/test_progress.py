@@ -128,10 +128,12 @@ def test_the_file_has_a_line_of_each_stage_at_work(tmp_path: Path) -> None:
     assert file.read_text() == ""
 
 
-def test_a_narrow_terminal_shows_the_time_left() -> None:
+def test_a_narrow_terminal_shows_the_time_left_once_the_rate_tells_it() -> None:
     shown = io.StringIO()
     progress = TerminalProgress(Console(file=shown, width=80, force_terminal=True))
     progress.begin("few-shot base, evaluation", 2250)
     progress.advance(40, tokens=400, accepted=10)
+    assert " left" not in shown.getvalue()
+    progress.advance(80, tokens=800, accepted=20)
     progress.stop()
     assert " s left" in shown.getvalue() and "…" not in shown.getvalue()
