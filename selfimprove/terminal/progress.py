@@ -24,7 +24,7 @@ PLAIN_SECONDS = 10.0
 FILE_SECONDS = 2.0
 """Seconds between two writes of the file of progress."""
 TELLING = 200
-"""Traces after which their rate tells how long the rest takes, or a twentieth of them all: an engine writes many at once, and the first comes late."""
+"""Traces after which their rate tells how long the rest takes, or a twentieth of them: an engine writes many at once, and the first comes late."""
 PROGRESS = "progress.txt"
 """Name of the file in the logs of a run that has the line of each stage at work."""
 
