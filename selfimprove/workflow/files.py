@@ -20,8 +20,8 @@ from selfimprove.settings.paths import explain, override
 from selfimprove.workflow.shadowing import require_free_names
 from selfimprove.workflow.workflow import Workflow
 
-_SEARCHED: list[str] = []
-"""Folders of the workflows that were loaded, the last one first."""
+_SEARCHED: set[str] = set()
+"""Folders of the workflows that were loaded. The last one's is on the path."""
 
 
 def load_workflow(file: Path, changes: Sequence[str] = (), beside: Path | None = None) -> tuple[Workflow, tuple[ModuleType, ...]]:
@@ -45,7 +45,7 @@ def load_workflow(file: Path, changes: Sequence[str] = (), beside: Path | None =
 
 
 def load_module(file: Path, beside: Path | None = None) -> ModuleType:
-    """The module that a user's file defines. From now on, modules in its folder, or in `beside`, can be imported.
+    """The module that a user's file defines. Until the next one is loaded, modules in its folder, or in `beside`, can be imported.
 
     Raises:
         UserError: there is no such file, a file beside it hides a library, or it does not run; names the line.
@@ -76,15 +76,15 @@ def load_module(file: Path, beside: Path | None = None) -> ModuleType:
 
 
 def _search(folder: Path) -> None:
-    """Let modules in a folder be imported: after libraries, which none may hide, and before those beside workflows that were loaded earlier."""
-    place, earlier = str(folder), [other for other in _SEARCHED if other != str(folder)]
+    """Let modules in a folder be imported: after libraries, which none may hide, and in place of those beside workflows that were loaded earlier."""
+    place = str(folder)
     if place not in sys.path or place in _SEARCHED:
-        sys.path[:] = [other for other in sys.path if other not in _SEARCHED] + [place, *earlier]
-        _SEARCHED[:] = [place, *earlier]
-    known = set(earlier)
+        sys.path[:] = [*(other for other in sys.path if other not in _SEARCHED), place]
+        _SEARCHED.add(place)
+    earlier = _SEARCHED - {place}
     for name, module in sorted(sys.modules.items()):
-        root = name.split(".")[0]
-        if _folder(name, module) in known and ((folder / f"{root}.py").is_file() or (folder / root / "__init__.py").is_file()):
+        root, found = name.split(".")[0], _folder(name, module)
+        if found in earlier and ((folder / f"{root}.py").is_file() or (folder / root / "__init__.py").is_file()):
             del sys.modules[name]
 
 
