@@ -12,17 +12,20 @@ from typing import ClassVar
 import pytest
 from command import run_command
 from killable import files_of, reports
+from safetensors.numpy import load_file
 from toy import SIGNS, ToyPractice, ToySampler, ToyTrainer, make_toy_model, toy_workflow, write_tokenizer
 
-from selfimprove import InlineCluster, Rationalization, Replay, Sampling, ShuffledAnswers, Workflow, improve
+from selfimprove import InlineCluster, Jsonl, Rationalization, Replay, Sampling, ShuffledAnswers, Workflow, improve
 from selfimprove.errors import UserError
 from selfimprove.records import AcceptedTrace, Checkpoint, Request, Trace, TrainingStep
 from selfimprove.records.budgets import Budget
 from selfimprove.reports.cards import model_card
 from selfimprove.reports.html_report import write_html
 from selfimprove.reports.table import summarize
+from selfimprove.reports.trace_sources import choose
 from selfimprove.settings.paths import describe
 from selfimprove.stages.rationalize import RATIONALIZED
+from selfimprove.storage.averaged import candidate_folder
 from selfimprove.storage.files import read_records
 from selfimprove.storage.fork import fork
 from selfimprove.storage.run_folder import RunFolder
@@ -167,6 +170,36 @@ def test_a_run_that_broke_with_thinking_off_ends_as_an_undisturbed_one(
     improve(workflow, tmp_path / "broken", InlineCluster)
     assert files_of(tmp_path / "broken") == files_of(tmp_path / "whole")
     assert reports(tmp_path / "broken") == reports(tmp_path / "whole")
+
+
+@dataclass(frozen=True)
+class Weighed(Toggled):
+    """Reads its skill from the weights, since an average has no number of trainings."""
+
+    def _skill(self, checkpoint: Checkpoint, request: Request) -> float:
+        skill = float(load_file(Path(checkpoint.path) / "model.safetensors")["skill"][0])
+        return skill if request.budget is None else skill / 2
+
+
+def test_with_an_average_both_candidates_are_evaluated_so_and_general_rows_come_on_top(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "general.jsonl").write_text("".join(json.dumps({"question": f"Name {n}?", "answer": f"{n}"}) + "\n" for n in range(40)))
+    mixture = Replay(general=Jsonl(str(tmp_path / "general.jsonl")), general_share=0.1)
+    workflow = toggled(model, sampler=Weighed(), average=0.5, generations=1, mixture=mixture, controls=(ShuffledAnswers(),))
+    improve(workflow, tmp_path / "run", InlineCluster)
+    run = RunFolder(tmp_path / "run")
+    report, folder = run.reports()[1], run.generation(1)
+    trained, averaged = (report.tried[name].thinking_off for name in ("trained", "averaged"))
+    assert report.thinking_off in (trained, averaged) and trained.solved != averaged.solved
+    assert report.thinking_off == report.tried["averaged" if "averaged" in report.candidate.id else "trained"].thinking_off
+    assert (folder / "thinking-off/score.json").exists() and (folder / "averaged/thinking-off/score.json").exists()
+    assert choose(run, "thinking-off", 1).folder.parent == candidate_folder(run, 1)
+    counted = Counter(row.origin for row in rows_of(folder))
+    thinking = counted["sampled"]
+    assert counted["direct"] == round(thinking / 4) and counted["general"] == round((thinking + counted["direct"]) / 9) == report.counts.general
+    assert report.tokens["evaluate"] == sum(one.score.tokens + one.thinking_off.tokens for one in report.tried.values())
+    page = tmp_path / "page.html"
+    write_html(run, page)
+    assert "Thinking on and off" in page.read_text() and "averaged with its start" in page.read_text()
 
 
 def test_the_ablation_of_hints_leaves_out_their_direct_rows(model: Path, tmp_path: Path) -> None:
