@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,6 +30,8 @@ from selfimprove.terminal.safe_text import plain_line, printable
 
 GENERAL = ("general", "general_tokens", "general_contaminated", "general_too_long")
 COUNTS = ("sampled", "verified", "accepted", "distinct", "trained_on")
+AT_ONCE = 8
+"""Stages of a table; those with the longest names fit 80 columns."""
 
 
 def summarize(run: RunFolder) -> dict[str, Any]:
@@ -139,15 +141,12 @@ def show(summary: dict[str, Any], console: Console) -> None:
     every = [*summary["generations"], *summary["baseline_details"].values()]
     # The table of drift has its own column for it.
     stages = [stage for stage in Stage if stage is not Stage.DRIFT and any(stage in row["seconds"] for row in every)]
-    seconds = _table("seconds", *stages)
     for row in summary["generations"]:
         first = row["generation"] == 0
         name, gate = ("base", "") if first else (str(row["generation"]), "kept" if row["promoted"] else "refused")
         results.add_row(name, *("" if first else f"{row[count]:,}" for count in COUNTS), *written(row), gate)
-        seconds.add_row(name, *_seconds(row, stages))
     for name, row in summary["baseline_details"].items():
         results.add_row(printable(name.replace("_", "-")), *[""] * len(COUNTS), *written(row), "", style="dim")
-        seconds.add_row(printable(name.replace("_", "-")), *_seconds(row, stages), style="dim")
     further: list[Table | Text] = [_further(summary), Text()] if any(row["also"] for row in every) else []
     if any(row["guards"] for row in summary["generations"]):
         further += [_guards(summary), Text()]
@@ -155,15 +154,15 @@ def show(summary: dict[str, Any], console: Console) -> None:
         further += [thinking_report.table(summary["generations"]), Text()]
     if drift_report.measured(summary["generations"]):
         further += [drift_report.table(summary["generations"]), Text()]
-    console.print(Group(results, Text(), *further, seconds, Text(), footer(summary)))
+    timed = [part for begin in range(0, len(stages), AT_ONCE) for part in (_seconds(summary, stages[begin : begin + AT_ONCE]), Text())]
+    console.print(Group(results, Text(), *further, *timed, footer(summary)))
     if curves := summary.get("budget_curve"):
         console.print(Text(), budget_report.table(curves))
 
 
 def _further(summary: dict[str, Any]) -> Table:
     """The same evaluation traces by the workflow's verifier and by further ones."""
-    named = [("base" if not row["generation"] else str(row["generation"]), "", row) for row in summary["generations"]]
-    named += [(name.replace("_", "-"), "dim", row) for name, row in summary["baseline_details"].items()]
+    named = _named(summary)
     verifiers = dict.fromkeys(verifier for _, _, row in named for verifier in row["also"])
     table = _table("evaluation by further verifiers", "pass@1", *map(plain_line, verifiers))
     for name, style, row in named:
@@ -190,5 +189,14 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _seconds(row: dict[str, Any], stages: Sequence[Stage]) -> Iterator[str]:
-    return (f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in stages)
+def _seconds(summary: dict[str, Any], stages: Sequence[Stage]) -> Table:
+    table = _table("seconds", *stages)
+    for name, style, row in _named(summary):
+        table.add_row(printable(name), *(f"{row['seconds'][stage]:.0f}" if stage in row["seconds"] else "" for stage in stages), style=style)
+    return table
+
+
+def _named(summary: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Name, style and figures of each generation and each baseline."""
+    named = [("base" if not row["generation"] else str(row["generation"]), "", row) for row in summary["generations"]]
+    return named + [(name.replace("_", "-"), "dim", row) for name, row in summary["baseline_details"].items()]
