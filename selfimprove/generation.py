@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from selfimprove.cluster.hand_over import left_on_gpu
 from selfimprove.evaluation.ledger import coverage, entries
+from selfimprove.evaluation.levels import by_level
 from selfimprove.records import GenerationCounts, GenerationReport, GuardScore, LedgerEntry, Outcome, Score, Stage
 from selfimprove.selection.reflection import CONFIRMED, REVISED
 from selfimprove.stages.ahead import sampling_ahead
 from selfimprove.stages.ask_again import ablate
 from selfimprove.stages.baselines import few_shot
 from selfimprove.stages.choose import best, try_candidates
-from selfimprove.stages.collect import OFF_POLICY, Collected, collect, draw
+from selfimprove.stages.collect import OFF_POLICY, Collected, collect
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.draw import draw, level_of
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.first_attempts import first_attempts
 from selfimprove.stages.general import weighted
@@ -76,6 +78,7 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         drift=drift,
         gpu_memory_left=watch.gpu_memory_left,
         first_attempts=attempts,
+        levels=by_level(result.solved, context.eval_problems),
     )
     write_json(folder / "report.json", report)
     return report
@@ -155,6 +158,8 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         },
         saved_tokens=collected.search.saved if collected.search else None,
         coverage=coverage([report.score for report in past], before.kept_score, result),
+        level=level_of(context, number),
+        levels=by_level(result.solved, context.eval_problems),
         guards=chosen.guards,
         thinking_off=chosen.thinking_off,
         anatomy=collected.anatomy,

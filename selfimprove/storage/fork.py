@@ -84,13 +84,16 @@ def _require_weights(source: RunFolder, from_generation: int, settings: dict[str
 
 
 def _depended_on(path: str) -> bool:
-    """Whether every generation depends on the setting; the margin of a guard decides about later candidates alone, as the gate does."""
+    """Whether every generation depends on the setting; the margin of a guard decides about later candidates alone, as the gate does, and the rate at
+    which a level is passed decides about later draws."""
     first, *rest = path.split(".")
-    return first in SHARED and not (first == "guards" and rest[1:] == ["margin"])
+    return first in SHARED and not (first == "guards" and rest[1:] == ["margin"]) and path != "problems.advance_at"
 
 
 def _shared_files(source: RunFolder, generations: Sequence[int]) -> Iterator[Path]:
     """The files of these generations. A report comes after the other files of its generation, as it marks the generation as complete."""
+    own = (source.root / "problems" / f"generation-{number:02d}.json" for number in generations)
+    yield from (file for file in own if file.exists())
     folders = [source.baseline("few_shot"), *(source.generation(number) for number in generations)]
     for folder in folders:
         files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -111,7 +111,7 @@ def test_problems_that_give_a_test_problem_away_are_left_out(model: Path) -> Non
         test_problems=Given(Problem("t", asked, "22", "s")),
         generations=1,
     )
-    clean, _ = decontaminated(workflow, load_sets(*workflow.sets))
+    clean, _ = decontaminated(workflow, load_sets(**workflow.sets))
     assert "leak" not in {problem.id for problem in clean} and len(clean) == 12
 
 
