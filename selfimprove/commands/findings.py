@@ -22,6 +22,7 @@ from selfimprove.commands.evaluation_findings import evaluation_findings
 from selfimprove.commands.finding import Finding
 from selfimprove.commands.general_findings import general_findings
 from selfimprove.commands.guard_findings import guard_findings
+from selfimprove.commands.level_findings import level_findings
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
 from selfimprove.commands.training_room import gpu_memory, training_room
 from selfimprove.commands.verifier_findings import further_findings, verifier_findings
@@ -58,6 +59,7 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
         clean = _attempt("contamination", findings, lambda: decontaminated(workflow, loaded)[0]) or loaded
         kept, measured = clean.learnable, loaded.measured
         others = f", {len(loaded.test)} for the final test" if loaded.test else ""
+        others += "".join(f", {len(problems)} of generation {number}" for number, problems in clean.own.items())
         others += "".join(f", {len(problems)} for guard {name}" for name, problems in loaded.guards.items())
         shared = "two sets" if others else "both"
         detail = f"{len(clean.training)} for training, {len(loaded.evaluation)} for evaluation{others}; no question is in {shared}"
@@ -68,6 +70,7 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
         findings += further_findings(workflow, measured)
         findings += guard_findings(workflow, loaded.guards)
         findings += option_findings(workflow, [*kept, *measured])
+        findings += level_findings(workflow, clean)
         findings += evaluation_findings(len(loaded.evaluation), workflow.gate)
         findings += general_findings(workflow, loaded, model)
         sets = clean

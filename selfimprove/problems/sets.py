@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -110,6 +111,14 @@ def load_sets(
         if not problems:
             raise UserError(f"{called}: all its problems are set apart for evaluation; give the round further problems")
     return ProblemSets(training, sets["eval_problems"], test, guarded, own)
+
+
+def own_sizes(generations: int, training: Sequence[Problem], own: Mapping[int, Sequence[Problem]]) -> dict[int, int]:
+    """Number of problems of each generation that does not learn from all of `training`: it has its own, or learns from a level, taken to be the
+    largest."""
+    levels = Counter(problem.level for problem in training)
+    largest = {number: max(levels.values()) for number in range(1, generations + 1) if levels.keys() - {None}}
+    return largest | {number: len(problems) for number, problems in own.items()}
 
 
 def _split_levels(problems: Sequence[Problem], count: int, seed: int, what: str) -> tuple[list[Problem], list[Problem]]:
