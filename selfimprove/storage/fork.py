@@ -49,6 +49,7 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
         raise UserError(f"cannot fork {source} from generation {from_generation}: {last}")
     _require_weights(source, from_generation, settings)
     changed = [line for line in differences(source.settings(), settings) if _depended_on(line.split(":")[0])]
+    changed += [f"rounds.{number}.problems" for number in range(1, from_generation) if _own(source.settings(), number) != _own(settings, number)]
     if changed:
         raise UserError(f"a fork shares generations that depend on {changed[0]}; start a new run instead")
     for number in range(1, from_generation):
@@ -88,6 +89,12 @@ def _depended_on(path: str) -> bool:
     which a level is passed decides about later draws."""
     first, *rest = path.split(".")
     return first in SHARED and not (first == "guards" and rest[1:] == ["margin"]) and path != "problems.advance_at"
+
+
+def _own(settings: dict[str, Any], number: int) -> Any:
+    """The source of a generation's own problems; None where its round has none."""
+    rounds = settings.get("rounds") or []
+    return rounds[number - 1].get("problems") if number <= len(rounds) else None
 
 
 def _shared_files(source: RunFolder, generations: Sequence[int]) -> Iterator[Path]:

@@ -118,8 +118,8 @@ class RunFolder:
         """
         if (self.root / "workflow.json").exists():
             # The same run with more generations, other measurements that decide nothing, or fewer checkpoints is not another run.
-            same = ("generations:", "also:", "also_prompters:", "drift:", "drift.", "keep_checkpoints:")
-            changed = [line for line in differences(self.settings(), settings) if not line.startswith(same)]
+            same = {"generations", "also", "also_prompters", "drift", "keep_checkpoints"}
+            changed = [line for line in differences(self.settings(), settings) if line.partition(":")[0].partition(".")[0] not in same]
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
                 raise UserError(f"{self} holds a run of another workflow: {changed[0]}{more}; use another --run-dir")
