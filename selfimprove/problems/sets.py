@@ -113,12 +113,15 @@ def load_sets(
     return ProblemSets(training, sets["eval_problems"], test, guarded, own)
 
 
-def own_sizes(generations: int, training: Sequence[Problem], own: Mapping[int, Sequence[Problem]]) -> dict[int, int]:
+def own_sizes(source: ProblemSource, generations: int, training: Sequence[Problem], own: Mapping[int, Sequence[Problem]]) -> dict[int, int]:
     """Number of problems of each generation that does not learn from all of `training`: it has its own, or learns from a level, taken to be the
-    largest."""
-    levels = Counter(problem.level for problem in training)
-    largest = {number: max(levels.values()) for number in range(1, generations + 1) if levels.keys() - {None}}
-    return largest | {number: len(problems) for number, problems in own.items()}
+    largest where evaluations decide."""
+    sizes: dict[int, int] = {}
+    if isinstance(source, Curriculum):
+        levels = Counter(problem.level for problem in training)
+        for number in range(1, generations + 1):
+            sizes[number] = levels[source.level_at(number, [])] if source.advance_at is None else max(levels.values())
+    return sizes | {number: len(problems) for number, problems in own.items()}
 
 
 def _split_levels(problems: Sequence[Problem], count: int, seed: int, what: str) -> tuple[list[Problem], list[Problem]]:

@@ -58,7 +58,7 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
 
     `minutes` is None for reinforcement, whose rollouts no estimate covers.
     """
-    own = own_sizes(workflow.generations, sets.training, sets.own)
+    own = own_sizes(workflow.problems, workflow.generations, sets.training, sets.own)
     available = [own.get(number, len(sets.training)) for number in range(1, workflow.generations + 1)]
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
     samples = [min(workflow.problems_per_generation or most, most) * workflow.sampling.n for most in available]
@@ -98,7 +98,7 @@ def whole_time(context: RunContext, prompt: float, yields: Yields, speed: Speed)
 
 def _sizes(context: RunContext) -> tuple[int, dict[int, int], int, int, dict[str, int]]:
     guards = {name: len(problems) for name, problems in context.guards.items()}
-    own = own_sizes(context.workflow.generations, context.problems, context.run.own_problems())
+    own = own_sizes(context.workflow.problems, context.workflow.generations, context.problems, context.run.own_problems())
     return len(context.problems), own, len(context.eval_problems), len(context.test_problems), guards
 
 

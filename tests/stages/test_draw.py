@@ -189,7 +189,8 @@ def test_check_tells_what_it_takes_to_pass_a_level(model: Path) -> None:
     assert "2: 16 for training, 8 for evaluation" in told.detail and "5 of 8 evaluation problems" in told.detail
     (told,) = level_findings(workflow := override(growing(model, generations=2), "problems.advance_at=null"), load_sets(**workflow.sets))
     assert told.warning and "levels 1 to 2 alone" in told.detail
-    assert not list(level_findings(plain := toy_workflow(model), load_sets(**plain.sets)))
+    plain = toy_workflow(model)
+    assert not list(level_findings(plain, load_sets(**plain.sets)))
 
 
 SAME, OTHER = (Problem(id_, question, "1", "toy") for id_, question in (("a", "What is  1?"), ("a", "What is 2?")))

@@ -169,7 +169,7 @@ def test_a_guards_problems_are_not_trained_on(model: Path) -> None:
     assert load_sets(**replace(workflow, guards={"a": replace(guard, problems=same_ids)}).sets).guards["a"][0].id == "sum-0"
     assert [problem.id for problem in sets.untrained] == [*(problem.id for problem in evaluation.load()), "guard-a/sum-200"]
     clean, _ = decontaminated(workflow, sets)
-    assert "leak" not in {problem.id for problem in clean} and len(clean) == 12
+    assert "leak" not in {problem.id for problem in clean.training} and len(clean.training) == 12
 
 
 def test_a_guard_shares_no_problem_with_training_and_with_the_test(model: Path) -> None:
