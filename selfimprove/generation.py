@@ -110,7 +110,9 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     for checkpoint in dict.fromkeys((champion, writer)):
         context.run.require_intact(checkpoint)
 
-    prediction = Prediction()
+    level, prediction = level_of(context, number), Prediction()
+    if level is not None:
+        context.progress.say(f"generation {number}: learns from level {level}")
     if workflow.difficulty and number > 1:
         with watch.time(Stage.PREDICT):
             prediction = predict(context, champion, draw(context, number), number)
@@ -158,7 +160,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         },
         saved_tokens=collected.search.saved if collected.search else None,
         coverage=coverage([report.score for report in past], before.kept_score, result),
-        level=level_of(context, number),
+        level=level,
         levels=by_level(result.solved, context.eval_problems),
         guards=chosen.guards,
         thinking_off=chosen.thinking_off,
