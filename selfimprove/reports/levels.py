@@ -24,15 +24,17 @@ def evaluated(generations: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def table(generations: Sequence[Mapping[str, Any]]) -> Table:
-    """pass@1 of each generation by level, and the level that it learnt from; fits 80 columns with up to ten levels."""
+    """pass@1 of each generation by level, and the level that it learnt from, or `own` problems; fits 80 columns with up to ten levels."""
     found = Table(title=Text("pass@1 by level"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     found.add_column("generation", min_width=len("answer-only"))
     levels = list(dict.fromkeys(level for row in generations for level in row["levels"]))
     for column in ("learnt from", *levels):
         found.add_column(column, justify="right")
+    other = "own" if any(row["level"] for row in generations) else ""
     for row in generations:
+        learnt_from = f"level {row['level']}" if row["level"] else other if row["generation"] else ""
         rates = (f"{row['levels'][level]['pass_at_1']:.2f}" if level in row["levels"] else "" for level in levels)
-        found.add_row(str(row["generation"] or "base"), "" if row["level"] is None else f"level {row['level']}", *rates)
+        found.add_row(str(row["generation"] or "base"), learnt_from, *rates)
     return found
 
 
