@@ -84,8 +84,8 @@ def load_sets(
             sets[name] = list(given.load())
         if name in sets:
             check_problems(sets[name], name, eval_needs_reference)
-            if isinstance(source, Curriculum):
-                _require_levels(sets[name], source, name)
+            if isinstance(source, Curriculum) and source.advance_at is not None and name == "eval_problems":
+                _require_levels(sets[name], source)
     _require_apart(training, "problems", sets["eval_problems"], "eval_problems")
     if test := sets.get("test_problems", []):
         _require_apart(training, "problems", test, "test_problems")
@@ -136,14 +136,14 @@ def _split_levels(problems: Sequence[Problem], count: int, seed: int, what: str)
     return training, drawn
 
 
-def _require_levels(problems: Sequence[Problem], source: Curriculum, name: str) -> None:
-    """Refuse a set that does not measure every level of the problems to learn from."""
+def _require_levels(problems: Sequence[Problem], source: Curriculum) -> None:
+    """Refuse evaluation problems that do not measure every level of the problems to learn from."""
     there, levels = {problem.level for problem in problems}, set(range(1, len(source.levels) + 1))
     if missing := levels - there:
         fix = f"give the number of problems to set apart of each level, or a Curriculum with {len(levels)} levels"
-        raise UserError(f"{name} has no problems of level {min(missing)}, so that nothing tells when it is passed; {fix}")
+        raise UserError(f"eval_problems has no problems of level {min(missing)}, so that nothing tells when it is passed; {fix}")
     if odd := there - levels:
-        raise UserError(f"{name} has level {odd.pop()}, but problems has only {len(levels)} levels; give both as many")
+        raise UserError(f"eval_problems has level {odd.pop()}, but problems has only {len(levels)} levels; give both as many")
 
 
 def _own_problems(training: Sequence[Problem], rounds: Mapping[int, tuple[ProblemSource, bool]]) -> dict[int, list[Problem]]:

@@ -148,6 +148,14 @@ def test_levels_can_follow_each_other_without_an_evaluation(model: Path, tmp_pat
     assert [report.level for report in RunFolder(tmp_path).reports()] == [None, 1, 2, 3, 3]
 
 
+def test_levels_that_no_evaluation_decides_need_none_of_their_own(model: Path) -> None:
+    sets = load_sets(**override(growing(model, eval_problems=Sums(5, 5000)), "problems.advance_at=null").sets)
+    assert [problem.level for problem in sets.evaluation] == [None] * 5 and {problem.level for problem in sets.training} == {1, 2, 3}
+    more = replace(growing(model), eval_problems=Curriculum(levels=(Sums(2, 5000), Sums(2, 6000), Sums(2, 7000), Sums(2, 8000))))
+    with pytest.raises(UserError, match="eval_problems has level 4, but problems has only 3 levels"):
+        load_sets(**more.sets)
+
+
 @pytest.mark.parametrize(
     ("champions", "level"), [([{1: 0.7, 2: 0.7, 3: 0.7}], 3), ([{1: 0.5, 2: 0.9, 3: 0.9}], 1), ([{1: 0.6, 2: 0, 3: 0}, {1: 0, 2: 0, 3: 0}], 2)]
 )
