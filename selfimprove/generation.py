@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from selfimprove.cluster.hand_over import left_on_gpu
 from selfimprove.evaluation.ledger import coverage, entries
+from selfimprove.evaluation.levels import by_level
 from selfimprove.records import GenerationCounts, GenerationReport, GuardScore, LedgerEntry, Outcome, Score, Stage
 from selfimprove.selection.reflection import CONFIRMED, REVISED
 from selfimprove.stages.ahead import sampling_ahead
 from selfimprove.stages.ask_again import ablate
 from selfimprove.stages.baselines import few_shot
 from selfimprove.stages.choose import best, try_candidates
-from selfimprove.stages.collect import OFF_POLICY, Collected, collect, draw
+from selfimprove.stages.collect import OFF_POLICY, Collected, collect
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.draw import draw, level_of
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.first_attempts import first_attempts
 from selfimprove.stages.general import weighted
@@ -76,6 +78,7 @@ def _evaluated_base(context: RunContext) -> GenerationReport:
         drift=drift,
         gpu_memory_left=watch.gpu_memory_left,
         first_attempts=attempts,
+        levels=by_level(result.solved, context.eval_problems),
     )
     write_json(folder / "report.json", report)
     return report
@@ -107,7 +110,9 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     for checkpoint in dict.fromkeys((champion, writer)):
         context.run.require_intact(checkpoint)
 
-    prediction = Prediction()
+    level, prediction = level_of(context, number), Prediction()
+    if level is not None:
+        context.progress.say(f"generation {number}: learns from level {level}")
     if workflow.difficulty and number > 1:
         with watch.time(Stage.PREDICT):
             prediction = predict(context, champion, draw(context, number), number)
@@ -155,6 +160,8 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         },
         saved_tokens=collected.search.saved if collected.search else None,
         coverage=coverage([report.score for report in past], before.kept_score, result),
+        level=level,
+        levels=by_level(result.solved, context.eval_problems),
         guards=chosen.guards,
         thinking_off=chosen.thinking_off,
         anatomy=collected.anatomy,

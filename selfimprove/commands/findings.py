@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from selfimprove.commands.evaluation_findings import evaluation_findings
 from selfimprove.commands.finding import Finding
 from selfimprove.commands.general_findings import general_findings
 from selfimprove.commands.guard_findings import guard_findings
+from selfimprove.commands.level_findings import level_findings
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
 from selfimprove.commands.training_room import gpu_memory, training_room
 from selfimprove.commands.verifier_findings import further_findings, verifier_findings
@@ -51,26 +52,28 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
     """
     findings: list[Finding] = []
     cost = None
-    sets = _attempt("problems", findings, lambda: load_sets(*workflow.sets))
+    sets = _attempt("problems", findings, lambda: load_sets(**workflow.sets))
     model = _attempt("model", findings, lambda: resolve_model(workflow.base_model, workflow.chat_template, isinstance(workflow.sampler, VLLM)))
     if sets is not None:
         loaded = sets
-        clean = _attempt("contamination", findings, lambda: decontaminated(workflow, loaded)[0])
-        kept, measured = loaded.training if clean is None else clean, loaded.measured
+        clean = _attempt("contamination", findings, lambda: decontaminated(workflow, loaded)[0]) or loaded
+        kept, measured = clean.learnable, loaded.measured
         others = f", {len(loaded.test)} for the final test" if loaded.test else ""
+        others += "".join(f", {len(problems)} of generation {number}" for number, problems in clean.own.items())
         others += "".join(f", {len(problems)} for guard {name}" for name, problems in loaded.guards.items())
         shared = "two sets" if others else "both"
-        detail = f"{len(kept)} for training, {len(loaded.evaluation)} for evaluation{others}; no question is in {shared}"
-        if dropped := len(loaded.training) - len(kept):
+        detail = f"{len(clean.training)} for training, {len(loaded.evaluation)} for evaluation{others}; no question is in {shared}"
+        if dropped := len(loaded.learnable) - len(kept):
             detail += f"; contamination leaves out {dropped} others, which give {'guard or ' if loaded.guards else ''}evaluation problems away"
         findings.append(Finding("problems", True, detail))
         findings += verifier_findings(workflow, kept, measured)
         findings += further_findings(workflow, measured)
         findings += guard_findings(workflow, loaded.guards)
         findings += option_findings(workflow, [*kept, *measured])
+        findings += level_findings(workflow, clean)
         findings += evaluation_findings(len(loaded.evaluation), workflow.gate)
         findings += general_findings(workflow, loaded, model)
-        sets = replace(loaded, training=kept)
+        sets = clean
     if model is not None:
         findings.append(_model(workflow, model))
         findings += direct_findings(workflow, model)

@@ -61,7 +61,7 @@ def export(run: RunFolder, folder: Path, license: str | None = None) -> dict[str
         rows = _rows(run, kept.generation)
         counts = _write_data(run, half / "traces" / "data", rows)
         example = rows[0] if rows else None
-        sources = sorted({_public_source(problem.source) for name in ("train", "eval") for problem in run.problems(name)})
+        sources = sorted({_public_source(problem.source) for problem in run.problems_by_id("train", "eval").values()})
         (half / "model" / "README.md").write_text(model_card(figures, settings, sources, example, license))
         (half / "traces" / "README.md").write_text(dataset_card(figures, settings, sources, counts, license))
     model, traces = (shlex.quote(str(folder / name)) for name in ("model", "traces"))

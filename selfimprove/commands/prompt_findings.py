@@ -55,8 +55,8 @@ def prompt_lengths(workflow: Workflow, model: Path, sets: ProblemSets) -> Length
 
     first = workflow.first_prompter or workflow.prompter
     return {
-        "first": lengths(first, sets.training),
-        "sample": lengths(workflow.prompter, sets.training),
+        "first": lengths(first, sets.learnable),
+        "sample": lengths(workflow.prompter, sets.learnable),
         "evaluation": lengths(workflow.prompter, sets.measured) + lengths(first, sets.measured),
         **{f"guard {name}": lengths(guard.prompter or workflow.prompter, sets.guards[name]) for name, guard in workflow.guards.items()},
         **({"also": [one for prompter in workflow.also_prompters for one in lengths(prompter, sets.evaluation)]} if workflow.also_prompters else {}),

@@ -80,6 +80,16 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelScore:
+    """The part of an evaluation on the problems of one level."""
+
+    problems: Positive
+    pass_at_1: Share
+    interval: tuple[Finite, Finite]
+    """95 % interval of `pass_at_1` over problems."""
+
+
+@dataclass(frozen=True, slots=True)
 class FurtherScore:
     """What a further verifier says about the traces of one evaluation."""
 
@@ -211,6 +221,10 @@ class GenerationReport:
     """Tokens that a search saved: by how much the traces it gave up are shorter than the others on average. None without a search."""
     coverage: Coverage | None = None
     """What the candidate's evaluation changed."""
+    level: int | None = None
+    """Level that the sampled problems are of, from 1; None without levels, and where a round has problems of its own."""
+    levels: Mapping[int, LevelScore] = field(default_factory=dict)
+    """Scores of the candidate on each level of the evaluation, also of the base model; empty without levels."""
     guards: Mapping[str, GuardScore] = field(default_factory=dict)
     """Evaluations of the candidate by the workflow's guards, by name; also of the base model."""
     thinking_off: Score | None = None

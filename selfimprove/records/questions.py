@@ -19,6 +19,10 @@ class Message(TypedDict):
     content: str
 
 
+LEVEL = "curriculum_level"
+"""Key of the metadata that holds the level of a problem, where its source has levels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A question and its reference answer."""
@@ -31,6 +35,11 @@ class Problem:
     """Origin of the problem: `reasoning-gym:chain_sum`, `jsonl:train.jsonl`, …"""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What the verifier needs besides the answer; JSON values only."""
+
+    @property
+    def level(self) -> int | None:
+        """The level of a `Curriculum` that the problem belongs to, from 1; None without levels."""
+        return self.metadata.get(LEVEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -61,6 +61,9 @@ class _Asked:
 
     def number(self, set_: str, id_: str) -> int:
         return self._numbers.setdefault((set_, id_), len(self._numbers))
+
+    def level(self, set_: str, id_: str) -> int | None:
+        return self.problem(set_, id_).level
 
     def table(self) -> list[tuple[str, str, str]]:
         """Id, question and reference answer by number."""
@@ -206,23 +209,25 @@ def _quantiles(lengths: _Lengths) -> Iterator[dict[str, Any]]:
 
 
 def _ledger(run: RunFolder, asked: _Asked) -> dict[str, Any]:
-    """For each set: its generations, its problems in the order in which they were first solved, and their solve counts."""
+    """For each set: its generations, its problems by level and in the order in which they were first solved, and their solve counts."""
     reports = run.reports()
     rows = entries(reports[0].score.solved, "eval", 0) if reports else []
     for file in sorted(run.root.glob("generation-*/ledger.parquet")):
         rows += read_records(file, LedgerEntry)
-    return {set_: _heat([row for row in rows if row.set == set_], partial(asked.number, set_)) for set_ in ("eval", "train")}
+    return {
+        set_: _heat([row for row in rows if row.set == set_], partial(asked.number, set_), partial(asked.level, set_)) for set_ in ("eval", "train")
+    }
 
 
-def _heat(rows: Sequence[LedgerEntry], number: partial[int]) -> dict[str, Any]:
+def _heat(rows: Sequence[LedgerEntry], number: partial[int], level: Callable[[str], int | None]) -> dict[str, Any]:
     solves: defaultdict[str, dict[int, tuple[int, int]]] = defaultdict(dict)
     for row in rows:
         solves[row.problem_id][row.generation] = (row.right, row.samples)
 
-    def place(problem: str) -> tuple[float, float, str]:
+    def place(problem: str) -> tuple[int, float, float, str]:
         mine = solves[problem]
         first = min((generation for generation, (right, _) in mine.items() if right), default=inf)
-        return first, -sum(right / samples for right, samples in mine.values()), problem
+        return level(problem) or 0, first, -sum(right / samples for right, samples in mine.values()), problem
 
     order = sorted(solves, key=place)
     generations = sorted({row.generation for row in rows})

@@ -15,6 +15,7 @@ from selfimprove.records import GenerationReport, Score, Stage
 from selfimprove.reports import averaging as averaging_report
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import drift as drift_report
+from selfimprove.reports import levels as levels_report
 from selfimprove.reports import thinking_off as thinking_report
 from selfimprove.reports.footer import footer
 from selfimprove.reports.guards import further_prompts, guarded
@@ -100,6 +101,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "promoted": report.kept.id == report.candidate.id,
         "why": report.why,
         "coverage": _coverage(report),
+        **levels_report.leveled(report),
         "guards": guarded(report.guards),
         "thinking": thinking_report.switched(report),
         **({} if report.counts is None or report.counts.direct is None else {"direct": report.counts.direct}),
@@ -148,6 +150,8 @@ def show(summary: dict[str, Any], console: Console) -> None:
     for name, row in summary["baseline_details"].items():
         results.add_row(printable(name.replace("_", "-")), *[""] * len(COUNTS), *written(row), "", style="dim")
     further: list[Table | Text] = [_further(summary), Text()] if any(row["also"] for row in every) else []
+    if levels_report.evaluated(summary["generations"]):
+        further += [levels_report.table(summary["generations"]), Text()]
     if any(row["guards"] for row in summary["generations"]):
         further += [_guards(summary), Text()]
     if thinking_report.evaluated(summary["generations"]):

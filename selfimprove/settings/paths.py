@@ -50,10 +50,14 @@ def differences(old: Any, new: Any) -> Iterator[str]:
 
 
 def contrasts(described: Sequence[Any], path: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """The path of each setting that is not the same in all these descriptions, and its value in each; None where it is absent."""
+    """The path of each setting that is not the same in all these descriptions, and its value in each; None where it is absent. Parts in a list are
+    numbered from 1, as `override` numbers them."""
     if all(isinstance(one, dict) for one in described):
         for key in dict.fromkeys(key for one in described for key in one):
             yield from contrasts([one.get(key) for one in described], f"{path}.{key}" if path else key)
+    elif all(isinstance(one, list) and len(one) == len(described[0]) and all(isinstance(part, dict) for part in one) for one in described):
+        for number, parts in enumerate(zip(*described, strict=True), start=1):
+            yield from contrasts(parts, f"{path}.{number}")
     elif any(one != described[0] for one in described):
         yield path, tuple(described)
 

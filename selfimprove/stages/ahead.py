@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from selfimprove.errors import WorkerFailed
 from selfimprove.protocols import Cluster, Worker, WorkerPart
 from selfimprove.records import Checkpoint, Stage
-from selfimprove.stages.collect import draw, sample_allocated, student_prompter
+from selfimprove.stages.collect import sample_allocated, student_prompter
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.draw import draw
 from selfimprove.storage.stopwatch import Stopwatch
 
 

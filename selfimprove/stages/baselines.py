@@ -49,7 +49,7 @@ def control_model(context: RunContext, control: Control, reports: Sequence[Gener
     It gets the control's rows in place of the last candidate's, for the same number of steps from the base weights. Where the candidate grew out of
     earlier champions, their trainings are repeated in turn. What was averaged with its start there is so here.
     """
-    folder, problems = context.run.baseline(control.name), {problem.id: problem for problem in context.problems}
+    folder, problems = context.run.baseline(control.name), context.known
     watch, checkpoint = Stopwatch(folder / "seconds.json"), context.base
     for number in lineage(reports):
         trained_on = read_records(context.run.generation(number) / "rows.parquet", AcceptedTrace)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +12,10 @@ from selfimprove.evaluation.ledger import entries
 from selfimprove.protocols import Prompter
 from selfimprove.records import AcceptedTrace, Checkpoint, LedgerEntry, Outcome, Problem, Selection, Stage, ThinkingFigures
 from selfimprove.sampling.allocation import FixedK, fit_beta
-from selfimprove.seeds import derive_seed
-from selfimprove.selection.reflection import is_reflected
 from selfimprove.stages.annotate import annotate
 from selfimprove.stages.ask_again import AskedAgain
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.draw import accepted_before, draw
 from selfimprove.stages.probe import probe, read_probes
 from selfimprove.stages.rationalize import rationalize
 from selfimprove.stages.reflect import reflect
@@ -62,7 +59,15 @@ class Collected:
         return sum(item.trace.id in accepted and item.verdict.outcome is Outcome.WRONG for item in self.shards.read())
 
 
-def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path, watch: Stopwatch, off_policy: bool = False) -> Collected:
+def collect(
+    context: RunContext,
+    champion: Checkpoint,
+    number: int,
+    folder: Path,
+    watch: Stopwatch,
+    off_policy: bool = False,
+    problems: Sequence[Problem] | None = None,
+) -> Collected:
     """Sample and verify the traces of this generation, probe, retry and rationalize where the workflow asks for it, and select.
 
     The accepted rows go to `accepted.parquet`. In generation 1 a teacher, where there is one, writes the traces: these are neither probed,
@@ -71,12 +76,13 @@ def collect(context: RunContext, champion: Checkpoint, number: int, folder: Path
     Args:
         champion: The model that writes the traces.
         off_policy: Whether there is a newer champion, so that the rows are marked.
+        problems: The problems to sample; None: those that are drawn for this generation.
     """
     workflow, label, rationalized, retried = context.workflow, f"generation {number}", AskedAgain(), AskedAgain()
     teacher, rewards, cost = workflow.teacher if number == 1 else None, workflow.process_reward, None
     prompter = student_prompter(workflow, number)
     with watch.time(Stage.SAMPLE):
-        problems = draw(context, number)
+        problems = draw(context, number) if problems is None else problems
         if teacher:
             shards = sample_teacher(context, teacher, problems, folder, f"{label}, sampling from the teacher")
         elif rewards and rewards.search:
@@ -167,18 +173,3 @@ def earlier_rates(context: RunContext, number: int) -> dict[str, float]:
         alpha, beta = fit_beta((row.right, row.samples) for row in rows)
         rates |= {row.problem_id: (alpha + row.right) / (alpha + beta + row.samples) for row in rows}
     return rates
-
-
-def draw(context: RunContext, number: int) -> list[Problem]:
-    """The problems of this generation: all below the cap of accepted traces, or a seeded draw of them."""
-    cap, wanted = context.workflow.accepted_cap, context.workflow.problems_per_generation
-    accepted = Counter(row.problem_id for rows in accepted_before(context, number) for row in rows if not is_reflected(row))
-    below = [problem for problem in context.problems if cap is None or accepted[problem.id] < cap]
-    if wanted is None or wanted >= len(below):
-        return below
-    return random.Random(derive_seed(context.workflow.seed, "draw", number)).sample(below, wanted)
-
-
-def accepted_before(context: RunContext, number: int) -> list[list[AcceptedTrace]]:
-    """The accepted rows of each earlier generation, the first generation's first."""
-    return [read_records(context.run.generation(past) / "accepted.parquet", AcceptedTrace) for past in range(1, number)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from selfimprove.checkpoints.base_models import resolve_model
@@ -38,7 +39,7 @@ class RunContext:
     cluster: Cluster
     base: Checkpoint
     problems: Sequence[Problem]
-    """Problems to learn from, without those that give an evaluation problem away."""
+    """Problems to learn from, without those that give an evaluation problem away, and without those of single generations: `known` has them."""
     eval_problems: Sequence[Problem]
     """Problems of the evaluation."""
     test_problems: Sequence[Problem] = ()
@@ -57,6 +58,11 @@ class RunContext:
     def of_generation(self, number: int) -> RunContext:
         """The context with the settings of this generation's round."""
         return replace(self, workflow=self.workflow.of_generation(number))
+
+    @property
+    def known(self) -> dict[str, Problem]:
+        """All problems to learn from by id, with those of the generations that have problems of their own."""
+        return {problem.id: problem for problem in chain(*self.run.own_problems().values(), self.problems)}
 
     def here(self, checkpoint: Checkpoint) -> Checkpoint:
         """The same checkpoint with its path on this machine: each machine keeps the base model in a place of its own."""
@@ -95,7 +101,7 @@ def open_run_context(
         if isinstance(workflow.sampler, VLLM):
             require_vllm()
         progress = progress or NoProgress()
-        sets = load_sets(*workflow.sets)
+        sets = load_sets(**workflow.sets)
         if workflow.drift:
             # Report an unreadable text now, not after the first evaluation.
             workflow.drift.read()
@@ -106,9 +112,12 @@ def open_run_context(
             require_switchable(base.path, workflow.delimiters)
         settings = describe(workflow)
         continued = run.claim(settings)
-        run.save_problems("train", clean)
+        run.save_problems("train", clean.training)
         run.save_problems("eval", sets.evaluation)
-        counts = f"{len(clean)} problems, {len(sets.evaluation)} for evaluation"
+        counts = f"{len(clean.training)} problems, {len(sets.evaluation)} for evaluation"
+        for number, problems in clean.own.items():
+            run.save_problems(number, problems)
+            counts += f", {len(problems)} of generation {number}"
         if sets.test:
             run.save_problems("test", sets.test)
             counts += f", {len(sets.test)} for the final test"
@@ -121,7 +130,7 @@ def open_run_context(
             told.append(never_seen(unseen, bool(getattr(workflow.trainer, "lora", None))))
         for note in told:
             progress.say(f"base model: {note}")
-        if dropped := len(sets.training) - len(clean):
+        if dropped := len(sets.learnable) - len(clean.learnable):
             given = " or ".join(["evaluation", *(["test"] if sets.test else []), *(["guard"] if sets.guards else [])])
             progress.say(f"{dropped} problems are left out: they give {given} problems away")
         opened = open_trackers(tracker, workflow.name, settings, run.root)
@@ -135,7 +144,7 @@ def open_run_context(
                 run=run,
                 cluster=place,
                 base=base,
-                problems=clean,
+                problems=clean.training,
                 eval_problems=sets.evaluation,
                 test_problems=sets.test,
                 guards=sets.guards,

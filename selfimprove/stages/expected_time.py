@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
 
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.cluster.machine_speed import Speed, speed_here
-from selfimprove.problems.sets import ProblemSets
+from selfimprove.problems.sets import ProblemSets, own_sizes
 from selfimprove.records import Stage
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.sampling.vllm_engine import VLLM
@@ -57,22 +58,23 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
 
     `minutes` is None for reinforcement, whose rollouts no estimate covers.
     """
-    drawn = min(workflow.problems_per_generation or len(sets.training), len(sets.training))
+    own = own_sizes(workflow.problems, workflow.generations, sets.training, sets.own)
+    available = [own.get(number, len(sets.training)) for number in range(1, workflow.generations + 1)]
     output = TYPICAL_OUTPUT * workflow.sampling.max_tokens
-    samples = drawn * workflow.sampling.n
+    samples = [min(workflow.problems_per_generation or most, most) * workflow.sampling.n for most in available]
     candidates = workflow.generations * (1 + (workflow.average is not None))
     evaluated = (candidates + 1) * (1 + bool(workflow.direct_share)) + 1 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
     asked = evaluated * len(sets.evaluation) + _tested(workflow) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
-    sampled = samples * workflow.generations * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
+    sampled = sum(samples) * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     for name, problems in sets.guards.items():
         guarded = workflow.guards[name].sampling or workflow.eval_sampling
         sampled += (candidates + 1) * len(problems) * guarded.n * TYPICAL_OUTPUT * guarded.max_tokens
     prompt = sum(length for length, _ in lengths["sample"]) / len(lengths["sample"])
-    epochs, most = getattr(workflow.trainer, "epochs", 1), _most_rows(workflow, len(sets.training))
-    trained = sum(min(samples * generation, most) for generation in range(1, workflow.generations + 1)) * epochs * (prompt + output)
+    epochs, most = getattr(workflow.trainer, "epochs", 1), _most_rows(workflow, len(sets.learnable))
+    trained = sum(min(so_far, most) for so_far in accumulate(samples)) * epochs * (prompt + output)
     trained /= 1 - _general_share(workflow)
-    counts = len(sets.training), len(sets.evaluation), len(sets.test), {name: len(problems) for name, problems in sets.guards.items()}
+    counts = len(sets.training), own, len(sets.evaluation), len(sets.test), {name: len(problems) for name, problems in sets.guards.items()}
     seconds = None if reinforces(workflow) else sum(_seconds(_works(workflow, *counts, prompt), model).values())
     return {"sampled_tokens": round(sampled), "trained_tokens": round(trained), "minutes": None if seconds is None else seconds / 60}
 
@@ -94,9 +96,10 @@ def whole_time(context: RunContext, prompt: float, yields: Yields, speed: Speed)
     return _seconds(_works(context.workflow, *_sizes(context), prompt, yields), Path(context.base.path), speed)
 
 
-def _sizes(context: RunContext) -> tuple[int, int, int, dict[str, int]]:
+def _sizes(context: RunContext) -> tuple[int, dict[int, int], int, int, dict[str, int]]:
     guards = {name: len(problems) for name, problems in context.guards.items()}
-    return len(context.problems), len(context.eval_problems), len(context.test_problems), guards
+    own = own_sizes(context.workflow.problems, context.workflow.generations, context.problems, context.run.own_problems())
+    return len(context.problems), own, len(context.eval_problems), len(context.test_problems), guards
 
 
 def sampling_time(model: Path, traces: int, output: float, read: float, speed: Speed) -> float:
@@ -148,9 +151,17 @@ class _Work:
 
 
 def _works(
-    workflow: Workflow, problems: int, eval_problems: int, test_problems: int, guards: Mapping[str, int], prompt: float, yields: Yields = TYPICAL
+    workflow: Workflow,
+    problems: int,
+    own: Mapping[int, int],
+    eval_problems: int,
+    test_problems: int,
+    guards: Mapping[str, int],
+    prompt: float,
+    yields: Yields = TYPICAL,
 ) -> Iterator[_Work]:
-    """The stages of a run. `guards` holds the number of problems of each; their prompts are taken to be as long as the workflow's."""
+    """The stages of a run. `guards` holds the number of problems of each; their prompts are taken to be as long as the workflow's. `own` holds the
+    number of problems of each generation that has problems of its own, or of one level."""
 
     def length(sampling: Sampling, measured: float | None = yields.output) -> float:
         return TYPICAL_OUTPUT * sampling.max_tokens if measured is None else min(measured, sampling.max_tokens)
@@ -174,14 +185,15 @@ def _works(
     for number in range(1, workflow.generations + 1):
         now, folder = workflow.of_generation(number), f"generation-{number:02d}"
         n, output = now.sampling.n, length(now.sampling)
-        drawn = min(now.problems_per_generation or left, left)
+        there = own.get(number, left)
+        drawn = min(now.problems_per_generation or there, there)
         measured = yields.seconds * drawn if number == 1 and yields.seconds is not None else None
         yield _Work(folder, "accepted.parquet", Stage.SAMPLE, drawn * n, output, prompt * drawn, measured=measured)
         of_each = min(TYPICAL_ACCEPTED * n, now.accepted_cap or math.inf)
         if yields.rows is not None:
             of_each = yields.rows if number == 1 else max(yields.rows, of_each)
         accepted = drawn * of_each + (accepted if getattr(now.mixture, "earlier", True) else 0)
-        left -= drawn * min(1.0, of_each / now.accepted_cap) if now.accepted_cap else 0
+        left -= drawn * min(1.0, of_each / now.accepted_cap) if now.accepted_cap and number not in own else 0
         batch, epochs = getattr(now.trainer, "batch_size", 1), getattr(now.trainer, "epochs", 1)
         available = min(accepted, _most_rows(now, problems)) / (1 - min(now.direct_share, 0.5)) / (1 - _general_share(now))
         fewest = getattr(now.trainer, "min_steps", 0)

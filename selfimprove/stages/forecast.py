@@ -102,7 +102,7 @@ def _training_slowness(context: RunContext, number: int) -> float | None:
     """The same of a few optimizer steps on the traces of a batch, whatever their verdicts; None where there is nothing to train on."""
     trainer, clock = context.workflow.trainer, _Clock(context.progress)
     assert isinstance(trainer, SFT)
-    rows = sampled_rows(context, {problem.id: problem for problem in context.problems}, number)[: trainer.batch_size]
+    rows = sampled_rows(context, context.known, number)[: trainer.batch_size]
     if not rows:
         return None
     short = replace(trainer, options={**trainer.options, "max_steps": STEPS})

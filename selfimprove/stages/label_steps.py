@@ -47,7 +47,7 @@ def _labelled(
     decode = decoder(checkpoint.path)
     if decode is None:
         raise UserError(f"{checkpoint.path} has no tokenizer.json: labelling has to know where thoughts end in tokens; save a fast tokenizer there")
-    problems = {problem.id: problem for problem in context.problems}
+    problems = context.known
     traces = []
     for item in chosen:
         problem = problems[item.trace.problem_id]

@@ -64,7 +64,7 @@ def predict_for(
     its plot, `reliability.png`. Rates are those of the last generation's draw, shifted by the change in the evaluation since. Too few problems give
     no prediction.
     """
-    problems = {problem.id: problem for problem in context.problems}
+    problems = context.known
     seen = [one for one in _ledger(context, past) if one.problem_id in problems]
     observed = {one.problem_id for one in seen}
     if len(observed) < part.fewest:

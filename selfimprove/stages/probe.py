@@ -48,7 +48,7 @@ def _probed(
     decode, encode = decoder(checkpoint.path), encoder(checkpoint.path)
     if decode is None or encode is None:
         raise UserError(f"{checkpoint.path} has no tokenizer.json: probing has to know where thoughts end in tokens; save a fast tokenizer there")
-    problems = {problem.id: problem for problem in context.problems}
+    problems = context.known
     drawn = draw(shards.read(), rule.wrong, rule.correct, derive_seed(context.workflow.seed, "probe", folder.name))
     planned: list[tuple[Probe, list[Request]]] = []
     for trace in (item.trace for item in shards.read() if item.trace.id in drawn):

@@ -133,7 +133,7 @@ def _verified(context: RunContext, traces: Sequence[Trace], folder: Path) -> lis
 
     def make() -> list[Verdict]:
         write_records(folder / "traces.parquet", traces, Trace)
-        batches = stream_verdicts(workflow.verifiers, context.problems, [traces] if traces else [], context.cluster)
+        batches = stream_verdicts(workflow.verifiers, context.known.values(), [traces] if traces else [], context.cluster)
         found = {item.trace.id: item.verdict for item in chain.from_iterable(batches)}
         return [found[trace.id] for trace in traces]
 

@@ -47,7 +47,7 @@ def pair_wrong_traces(context: RunContext, accepted: Sequence[AcceptedTrace], sh
     pairs = pair_up(accepted, (item for item in shards.read() if given_away(item.trace.text) is None), rule.pairs_per_problem, seed)
     write_records(run.generation(number) / "pairs.parquet", pairs, Pair)
     judged = ((past, item) for past in range(1, number + 1) for item in stored(run.generation(past)) if given_away(item.trace.text) is None)
-    questions = {problem.id: problem.question for problem in context.problems}
+    questions = {name: problem.question for name, problem in context.known.items()}
     rows = verifier_rows(judged, questions, rule.verdicts_per_problem, seed)
     write_records(run.generation(number) / "verifier.parquet", rows, VerifierRow)
     return pairs

@@ -10,8 +10,9 @@ from selfimprove.errors import UserError
 from selfimprove.records import AcceptedTrace, Checkpoint
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.direct import is_direct, wanted_rows
-from selfimprove.stages.collect import Collected, accepted_before
+from selfimprove.stages.collect import Collected
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.draw import accepted_before
 from selfimprove.stages.general import General, draw_general
 from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.thinking_off import without_thinking

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from selfimprove.records import JudgedTrace, Problem, Stage
 from selfimprove.seeds import derive_seed
-from selfimprove.stages.collect import collect, draw
+from selfimprove.stages.collect import collect
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.draw import draw
 from selfimprove.stages.evaluate import evaluate
 from selfimprove.stages.rationalize import RATIONALIZED
 from selfimprove.storage.shards import stored
@@ -92,9 +93,7 @@ def run_trial(context: RunContext) -> Trial:
         nonlocal rationalized
         folder = context.run.generation(number)
         watch = Stopwatch(folder / "seconds.json")
-        # As if these problems were all: the draw has been made.
-        few = replace(first, problems=asked, workflow=replace(workflow, problems_per_generation=None))
-        collected = collect(few, context.base, 1, folder, watch)
+        collected = collect(first, context.base, 1, folder, watch, problems=asked)
         mixed = workflow.mixture.rows([collected.selection.accepted], derive_seed(seed, 1))
         accepted.update(row.problem_id for row in collected.selection.accepted)
         rows.update(row.problem_id for row in mixed)

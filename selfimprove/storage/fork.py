@@ -49,6 +49,7 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
         raise UserError(f"cannot fork {source} from generation {from_generation}: {last}")
     _require_weights(source, from_generation, settings)
     changed = [line for line in differences(source.settings(), settings) if _depended_on(line.split(":")[0])]
+    changed += [f"rounds.{number}.problems" for number in range(1, from_generation) if _own(source.settings(), number) != _own(settings, number)]
     if changed:
         raise UserError(f"a fork shares generations that depend on {changed[0]}; start a new run instead")
     for number in range(1, from_generation):
@@ -84,13 +85,22 @@ def _require_weights(source: RunFolder, from_generation: int, settings: dict[str
 
 
 def _depended_on(path: str) -> bool:
-    """Whether every generation depends on the setting; the margin of a guard decides about later candidates alone, as the gate does."""
+    """Whether every generation depends on the setting; the margin of a guard decides about later candidates alone, as the gate does, and the rate at
+    which a level is passed decides about later draws."""
     first, *rest = path.split(".")
-    return first in SHARED and not (first == "guards" and rest[1:] == ["margin"])
+    return first in SHARED and not (first == "guards" and rest[1:] == ["margin"]) and path != "problems.advance_at"
+
+
+def _own(settings: dict[str, Any], number: int) -> Any:
+    """The source of a generation's own problems; None where its round has none."""
+    rounds = settings.get("rounds") or []
+    return rounds[number - 1].get("problems") if number <= len(rounds) else None
 
 
 def _shared_files(source: RunFolder, generations: Sequence[int]) -> Iterator[Path]:
     """The files of these generations. A report comes after the other files of its generation, as it marks the generation as complete."""
+    own = (source.root / "problems" / f"generation-{number:02d}.json" for number in generations)
+    yield from (file for file in own if file.exists())
     folders = [source.baseline("few_shot"), *(source.generation(number) for number in generations)]
     for folder in folders:
         files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

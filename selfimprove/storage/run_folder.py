@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class RunFolder:
     ```
     workflow.json            the settings
     workflow.py              the file that defined them; overrides.json: what --set changed
-    problems/                train.json, eval.json, test.json, guard-<name>.json
+    problems/                train.json, eval.json, test.json, guard-<name>.json; generation-02.json of a generation that has problems of its own
     seeds.json               the group of runs that this one belongs to, where --seeds made it
     baselines/few_shot/      evaluation of the base model as it is prompted in generation 1
     baselines/answer_only/   checkpoints and evaluation of a control; others likewise
@@ -117,8 +118,8 @@ class RunFolder:
         """
         if (self.root / "workflow.json").exists():
             # The same run with more generations, other measurements that decide nothing, or fewer checkpoints is not another run.
-            same = ("generations:", "also:", "also_prompters:", "drift:", "drift.", "keep_checkpoints:")
-            changed = [line for line in differences(self.settings(), settings) if not line.startswith(same)]
+            same = {"generations", "also", "also_prompters", "drift", "keep_checkpoints"}
+            changed = [line for line in differences(self.settings(), settings) if line.partition(":")[0].partition(".")[0] not in same]
             if changed:
                 more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
                 raise UserError(f"{self} holds a run of another workflow: {changed[0]}{more}; use another --run-dir")
@@ -155,13 +156,21 @@ class RunFolder:
             return []
         return read_json(self.root / "problems" / f"{name}.json", list[Problem])
 
-    def problems_by_id(self, *names: str) -> dict[str, Problem]:
-        """The problems of these sets by id; an id that they lack is a `UserError`."""
-        return _Problems({problem.id: problem for name in names for problem in self.problems(name)}, self.root / "problems" / f"{names[0]}.json")
+    def own_problems(self) -> dict[int, list[Problem]]:
+        """The problems of each generation that has problems of its own in place of those of `train`, by generation."""
+        files = sorted((self.root / "problems").glob("generation-*.json"))
+        return {int(found[1]): read_json(file, list[Problem]) for file in files if (found := GENERATION.fullmatch(file.stem))}
 
-    def save_problems(self, name: str, problems: Sequence[Problem]) -> None:
-        """Write the problems of a set."""
-        write_json(self.root / "problems" / f"{name}.json", [_plain(problem) for problem in problems])
+    def problems_by_id(self, *names: str) -> dict[str, Problem]:
+        """The problems of these sets by id, with `train` those of single generations too; an id that they lack is a `UserError`."""
+        own = self.own_problems().values() if "train" in names else ()
+        every = chain(*own, *map(self.problems, names))
+        return _Problems({problem.id: problem for problem in every}, self.root / "problems" / f"{names[0]}.json")
+
+    def save_problems(self, name: str | int, problems: Sequence[Problem]) -> None:
+        """Write the problems of a set, or, given its number, those of a generation that has problems of its own."""
+        file = f"generation-{name:02d}" if isinstance(name, int) else name
+        write_json(self.root / "problems" / f"{file}.json", [_plain(problem) for problem in problems])
 
     def reports(self) -> list[GenerationReport]:
         """The reports of the complete generations, in order.

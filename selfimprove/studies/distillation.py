@@ -16,8 +16,8 @@ from selfimprove.errors import UserError
 from selfimprove.evaluation.scores import score
 from selfimprove.records import AcceptedTrace, Checkpoint, Request, Score, Trace
 from selfimprove.sampling.stream import stream_traces
-from selfimprove.stages.collect import draw
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.draw import draw
 from selfimprove.stages.obstacles import why_none
 from selfimprove.stages.sample import ask, sample
 from selfimprove.stages.select import select

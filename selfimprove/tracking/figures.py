@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from selfimprove.records import FurtherScore, GenerationReport, GuardScore, PromptScores, Score, TrainingStep, TriedCandidate
+from selfimprove.records import FurtherScore, GenerationReport, GuardScore, LevelScore, PromptScores, Score, TrainingStep, TriedCandidate
 from selfimprove.thinking.behaviours import Behaviour
 
 TRAINING = "0_training"
 """Section of the training curve, so that it comes first on the page of a generation; a run has none."""
 EVALUATION, TRACES, THINKING, BEHAVIOURS, SECONDS, TOKENS = "1_evaluation", "2_traces", "3_thinking", "4_behaviours", "5_seconds", "6_tokens"
 """Sections of figures: the part before the slash. Pages sort by name, so these come first and in this order."""
-GUARDS, DRIFT, OFF, AVERAGING = "guards", "drift", "thinking_off", "averaging"
-"""Sections of what is measured beside the evaluation problems, and of the two candidates of a generation."""
+GUARDS, DRIFT, OFF, AVERAGING, LEVELS = "guards", "drift", "thinking_off", "averaging", "levels"
+"""Sections of what is measured beside the evaluation problems, of the two candidates of a generation, and of the evaluation by level."""
 
 _OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, f"{behaviour.value}_share")}
 
@@ -24,8 +24,8 @@ _OF_BEHAVIOURS = {name for behaviour in Behaviour for name in (behaviour.value, 
 def of_report(report: GenerationReport) -> dict[str, float]:
     """One generation's figures. The part before the slash is the section of the page that shows them.
 
-    `1_evaluation/…` is the candidate's score, `guards/…` its scores by guards, `thinking_off/…` its score after an empty block of thinking,
-    `champion/pass_at_1` the score of the checkpoint that was kept.
+    `1_evaluation/…` is the candidate's score, `guards/…` its scores by guards, `thinking_off/…` its score after an empty block of
+    thinking, `levels/…` its score on each level and the level learnt from, `champion/pass_at_1` the score of the checkpoint that was kept.
     `2_traces/accepted_share` is accepted over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and
     `4_behaviours/…` describe the thoughts in the sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` and
     `retry/…` problems that were asked again with a hint and after a critique, `first_attempts/…` what the evaluation's traces do about their first
@@ -35,6 +35,7 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     figures = of_score(report.score) | of_guards(report.guards) | (of_thinking_off(report.thinking_off, report.score) if report.thinking_off else {})
     thinking = report.anatomy.figures() if report.anatomy else {}
     figures["champion/pass_at_1"] = report.kept_score.pass_at_1
+    figures |= of_levels(report.level, report.levels)
     for section, values in (
         (TRACES, report.counts.figures() if report.counts else {}),
         ("outcomes", report.outcomes),
@@ -111,7 +112,7 @@ def over_generations(reports: Mapping[int, GenerationReport], number: int) -> di
 
 def telling(figures: Mapping[str, float], known: Iterable[str] = ()) -> dict[str, float]:
     """The figures that are worth a chart: scores, what is not 0, and those `known` not to have been 0 before."""
-    scores, seen = (f"{EVALUATION}/pass_at", "champion/", f"{GUARDS}/", f"{OFF}/"), set(known)
+    scores, seen = (f"{EVALUATION}/pass_at", "champion/", f"{GUARDS}/", f"{OFF}/", f"{LEVELS}/"), set(known)
     return {key: value for key, value in figures.items() if value or key in seen or key.startswith(scores)}
 
 
@@ -139,6 +140,15 @@ def of_thinking_off(off: Score, on: Score) -> dict[str, float]:
     key = f"{OFF}/pass_at_1"
     tokens = {f"{OFF}/{name}": one.tokens / max(1, sum(one.outcomes.values())) for name, one in (("tokens", off), ("tokens_on", on))}
     return {key: off.pass_at_1, **_bounds(key, off.interval), **tokens}
+
+
+def of_levels(level: int | None, levels: Mapping[int, LevelScore]) -> dict[str, float]:
+    """`levels/<level>`: pass@1 on each level, with its interval (`_low`, `_high`); and `levels/learnt_from`."""
+    found = {} if level is None else {f"{LEVELS}/learnt_from": float(level)}
+    for number, one in levels.items():
+        key = f"{LEVELS}/{number}"
+        found |= {key: one.pass_at_1, **_bounds(key, one.interval)}
+    return found
 
 
 def _tried(one: TriedCandidate) -> dict[str, float]:

@@ -90,7 +90,7 @@ class Generation:
         drawn = mlflow_traces.draw(self.folder, most)
         if not drawn:
             return
-        problems, behaviours = {problem.id: problem for problem in run.problems("train")}, behaviours_of(run.settings())
+        problems, behaviours = run.problems_by_id("train"), behaviours_of(run.settings())
         accepted = set(read_column(self.folder / "accepted.parquet", "trace_id"))
         for item in drawn:
             tracing.start_trace(mlflow_traces.info(item, problems[item.trace.problem_id], accepted, place))

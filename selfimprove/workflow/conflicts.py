@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from selfimprove.problems.curriculum import Curriculum
 from selfimprove.records.budgets import Budget, BudgetByDifficulty
 from selfimprove.sampling.allocation import ExpectedGain
 from selfimprove.selection.replay import Replay
@@ -24,6 +25,7 @@ def conflicts(workflow: Workflow) -> Iterator[str]:
     yield from _direct(workflow)
     yield from _overlap(workflow)
     yield from _mixture(workflow)
+    yield from _levels(workflow)
 
 
 def _names(workflow: Workflow) -> Iterator[str]:
@@ -78,6 +80,11 @@ def _mixture(workflow: Workflow) -> Iterator[str]:
     general = any(isinstance(one.mixture, Replay) and one.mixture.general is not None for one in every)
     if general and workflow.reinforcement and not any(one.mixture for one in workflow.rounds):
         yield "mixture.general adds rows to train on, but reinforcement trains on problems; set mixture.general=None"
+
+
+def _levels(workflow: Workflow) -> Iterator[str]:
+    if any(isinstance(one.problems, Curriculum) for one in workflow.rounds):
+        yield "rounds hold a Curriculum, but its levels are for several generations; set problems=Curriculum(…), or give the round one level's source"
 
 
 def _overlap(workflow: Workflow) -> Iterator[str]:

@@ -54,6 +54,8 @@ from selfimprove.workflow.teacher import Teacher
 class Round:
     """Settings of one generation. Each is as in `Workflow`; None takes the workflow's."""
 
+    problems: ProblemSource | None = None
+    """Problems that this generation learns from in place of the workflow's. The evaluation stays as it is, so generations can be compared."""
     problems_per_generation: PositiveInt | None = None
     sampling: Sampling | None = None
     allocator: Allocator | None = None
@@ -75,11 +77,11 @@ class Workflow:
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
     """Name of the run folder: letters, digits, `_`, `-` and `.`."""
     problems: ProblemSource
-    """Problems to learn from."""
+    """Problems to learn from. `problems.curriculum.Curriculum` gives them in levels."""
     eval_problems: ProblemSource | PositiveInt
-    """Evaluation problems: a source, or the number to set apart from `problems`."""
+    """Evaluation problems: a source, or the number to set apart from `problems`: of each level, if these have levels."""
     test_problems: ProblemSource | PositiveInt | None = None
-    """Problems of the final test, or the number to set apart from `problems`: asked once, at the end, of the base model, the champion and the
+    """Problems of the final test, given as those of the evaluation: asked once, at the end, of the base model, the champion and the
     baselines. The evaluation chooses the champion, so only a test measures it without bias. None: no test."""
     verifier: Verifier
     """Tells right answers from wrong ones; a function of a problem and an answer becomes a `FunctionVerifier`."""
@@ -239,10 +241,20 @@ class Workflow:
         return verified or self.answer_only_baseline or self.rationalization is not None
 
     @property
-    def sets(self) -> tuple[ProblemSource, ProblemSource | int, ProblemSource | int | None, int, bool, bool, dict[str, tuple[ProblemSource, bool]]]:
+    def sets(self) -> dict[str, Any]:
         """The arguments of `problems.sets.load_sets`."""
-        guards = {name: (guard.problems, guard.verifier.needs_reference) for name, guard in self.guards.items()}
-        return self.problems, self.eval_problems, self.test_problems, self.seed, self.needs_reference, self.verifier.needs_reference, guards
+        return {
+            "source": self.problems,
+            "eval_problems": self.eval_problems,
+            "test_problems": self.test_problems,
+            "seed": self.seed,
+            "needs_reference": self.needs_reference,
+            "eval_needs_reference": self.verifier.needs_reference,
+            "guards": {name: (guard.problems, guard.verifier.needs_reference) for name, guard in self.guards.items()},
+            "rounds": {
+                number: (own.problems, self.of_generation(number).needs_reference) for number, own in enumerate(self.rounds, start=1) if own.problems
+            },
+        }
 
     def of_generation(self, number: int) -> Workflow:
         """The workflow with the settings of this generation's round."""

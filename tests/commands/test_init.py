@@ -57,7 +57,7 @@ def test_each_task_has_a_workflow_that_fits(tmp_path: Path, task: str) -> None:
     finally:
         pool.close()
     if isinstance(workflow.problems, Table):
-        assert len(load_sets(*workflow.sets).evaluation) == 2
+        assert len(load_sets(**workflow.sets).evaluation) == 2
 
 
 TESTS = {0: {"tests": "assert triple(2) == 6"}, 1: {"tests": "assert first([4, 5]) == 4"}}

@@ -15,6 +15,7 @@ from toy import Sums, ToySampler, make_toy_model, toy_workflow, write_tokenizer
 from selfimprove import Exact, Guard, InlineCluster, LastNumber, Sampling, ZeroShot, improve
 from selfimprove.__main__ import main
 from selfimprove.evaluation.budget_curve import Attempt, Setting, curve
+from selfimprove.problems.curriculum import Curriculum
 from selfimprove.protocols.no_tracker import NoTracker
 from selfimprove.reports import html_report
 from selfimprove.reports.html_page import packed, page
@@ -184,6 +185,20 @@ def test_keys_move_through_the_traces_and_filters_apply(opened: Callable[..., Pa
     shown.fill("[name=text]", "no trace says this")
     until(shown.locator("#found")).to_contain_text(re.compile("^0 of"))
     assert shown.inner_text("#trace") == "No trace matches."
+
+
+def test_levels_have_a_chart_and_stay_together_in_the_ledger(opened: Callable[..., Page], tmp_path: Path) -> None:
+    levels = Curriculum(levels=(Sums(12), Sums(12, 100)))
+    workflow = toy_workflow(make_toy_model(tmp_path / "model", 0.3), problems=levels, eval_problems=4, generations=1, answer_only_baseline=False)
+    improve(workflow, tmp_path / "run", InlineCluster)
+    shown = opened(tmp_path / "run" / "report.html")
+    until(shown.locator("#levels svg")).to_have_attribute("aria-label", re.compile(r"^level 1 base: .*; level 2 .* 1: "))
+    shown.locator("#ledger canvas").first.focus()
+    seen = []
+    for _ in range(8):
+        shown.keyboard.press("ArrowRight")
+        seen.append(shown.locator("#ledger .readout").first.inner_text().partition("/")[0])
+    assert seen == ["level-1"] * 4 + ["level-2"] * 4
 
 
 def test_keys_explore_the_ledger_and_open_the_traces_of_a_problem(opened: Callable[..., Page]) -> None:

@@ -78,9 +78,10 @@ def test_a_continued_run_is_expected_to_take_what_is_left(speeds: dict[str, floa
     assert left == sorted(left, reverse=True) and len(set(left)) == len(left) and left[-1] == 0
 
 
-def test_what_a_probe_has_measured_gives_the_time_of_each_stage(speeds: dict[str, float], quickstart: Workflow) -> None:
+def test_what_a_probe_has_measured_gives_the_time_of_each_stage(speeds: dict[str, float], quickstart: Workflow, tmp_path: Path) -> None:
     base: Any = SimpleNamespace(path="")
-    context: Any = SimpleNamespace(workflow=quickstart, problems=PROBLEMS, eval_problems=PROBLEMS[:150], test_problems=[], guards={}, base=base)
+    sets: Any = {"problems": PROBLEMS, "eval_problems": PROBLEMS[:150], "test_problems": [], "guards": {}}
+    context: Any = SimpleNamespace(workflow=quickstart, run=RunFolder(tmp_path), base=base, **sets)
     measured = Yields(output=29.4, base_output=28.4, rows=172 / 750)
     found, slower = whole_time(context, 38, measured, speed_here()), whole_time(context, 38, measured, speed_here().slower(sampling=3, training=2))
     for stage, seconds in ((Stage.SAMPLE, 1540), (Stage.TRAIN, 757), (Stage.EVALUATE, 385)):

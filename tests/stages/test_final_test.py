@@ -111,8 +111,8 @@ def test_problems_that_give_a_test_problem_away_are_left_out(model: Path) -> Non
         test_problems=Given(Problem("t", asked, "22", "s")),
         generations=1,
     )
-    clean, _ = decontaminated(workflow, load_sets(*workflow.sets))
-    assert "leak" not in {problem.id for problem in clean} and len(clean) == 12
+    clean, _ = decontaminated(workflow, load_sets(**workflow.sets))
+    assert "leak" not in {problem.id for problem in clean.training} and len(clean.training) == 12
 
 
 def test_without_a_test_the_report_says_so(model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

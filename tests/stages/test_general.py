@@ -127,7 +127,7 @@ def test_a_source_with_too_few_rows_gives_all_and_a_bad_one_is_refused_first(tmp
 
 def test_check_reads_the_instructions_and_says_what_would_be_passed_over(tmp_path: Path) -> None:
     workflow = mixed(tmp_path)
-    sets = load_sets(*workflow.sets)
+    sets = load_sets(**workflow.sets)
     (found,) = general_findings(workflow, sets, None)
     assert found.passed and found.detail == (
         "62 general rows, 20% of those trained on; of 62 looked at, 2 give problems of the evaluation away and would be passed over"

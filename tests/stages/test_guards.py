@@ -163,13 +163,13 @@ def test_a_guards_problems_are_not_trained_on(model: Path) -> None:
     guard = Guard(problems=Given((Problem("sum-200", asked, "22", "s"),)), verifier=Exact())
     problems, evaluation = Given((*Sums(12).load(), leaking)), Sums(5, 200)
     workflow = toy_workflow(model, problems=problems, eval_problems=evaluation, guards={name: guard for name in ("a", "b", "c")})
-    sets = load_sets(*workflow.sets)
+    sets = load_sets(**workflow.sets)
     # Another difficulty of the same task has the same ids.
     same_ids = Given(tuple(replace(problem, question=f"{problem.question} Double it.") for problem in Sums(12).load()))
-    assert load_sets(*replace(workflow, guards={"a": replace(guard, problems=same_ids)}).sets).guards["a"][0].id == "sum-0"
+    assert load_sets(**replace(workflow, guards={"a": replace(guard, problems=same_ids)}).sets).guards["a"][0].id == "sum-0"
     assert [problem.id for problem in sets.untrained] == [*(problem.id for problem in evaluation.load()), "guard-a/sum-200"]
     clean, _ = decontaminated(workflow, sets)
-    assert "leak" not in {problem.id for problem in clean} and len(clean) == 12
+    assert "leak" not in {problem.id for problem in clean.training} and len(clean.training) == 12
 
 
 def test_a_guard_shares_no_problem_with_training_and_with_the_test(model: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_guard_shares_no_problem_with_training_and_with_the_test(model: Path) 
         ({"test_problems": Sums(5, FAR)}, r"problem sum-500 of guards\.far\.problems asks the same as sum-500 of test_problems"),
     ):
         with pytest.raises(UserError, match=named):
-            load_sets(*guarded(model, **changes).sets)
+            load_sets(**guarded(model, **changes).sets)
 
 
 def test_a_guard_reserves_no_gpu_and_its_name_names_a_folder(model: Path) -> None:

@@ -123,6 +123,21 @@ function wide() {
   lines(place("wide"), { series, ticks: ks, across: "samples k" });
 }
 
+/** The evaluation by level, from light to dark, and which level each generation learnt from. */
+function levels() {
+  const names = [...new Set(run.generations.flatMap((row) => Object.keys(row.levels)))];
+  if (!names.length) return;
+  place("leveled").hidden = false;
+  const series = names.map((name, n) => ({
+    name: `level ${name}`,
+    colour: `color-mix(in oklab, var(--accent) ${Math.round((100 * (n + 1)) / names.length)}%, var(--warm))`,
+    points: run.generations.filter((row) => row.levels[name]).map((row) =>
+      ({ ...spanned(row, row.levels[name].pass_at_1, row.levels[name].interval), hollow: String(row.level) !== name })),
+  }));
+  place("levels").append(legend(series.map((one) => [one.name, one.colour])));
+  lines(place("levels"), { series, ticks: ticks(), across: "generation", height: 230 });
+}
+
 function guards() {
   const names = [...new Set(run.generations.flatMap((row) => Object.keys(row.guards)))];
   if (!names.length) return;
@@ -303,5 +318,5 @@ function figures() {
 
 story();
 if (run.generations.length) {
-  [example, improvement, wide, guards, off, candidates, drift, funnel, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
+  [example, improvement, wide, levels, guards, off, candidates, drift, funnel, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
 }

@@ -1,0 +1,81 @@
+"""`workflows/longer_addition.py` with toy parts: the program that teaches, the run without labels, its control, the table and the chart."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from places import WORKFLOWS
+from toy import ToySampler, ToyTrainer, make_toy_model, skill_of
+
+from selfimprove import InlineCluster
+from selfimprove.problems.addition import Addition
+from selfimprove.records import AcceptedTrace
+from selfimprove.selection.equations import false_equations
+from selfimprove.storage.files import read_records
+from selfimprove.storage.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Digits(ToySampler):
+    """Right more often with fewer digits, and as wordy as a sum of its length written out."""
+
+    def _skill(self, checkpoint, request):  # type: ignore[no-untyped-def]
+        return 1.5 * skill_of(checkpoint.path) - 0.1 * len(request.messages[-1]["content"].split()[0])
+
+    def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
+        return replace(super()._trace(checkpoint, request), output_token_ids=(7,) * 300)
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch, untracked: None) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(str(WORKFLOWS))
+    import longer_addition
+
+    yield longer_addition
+    sys.modules.pop("longer_addition")
+
+
+def test_the_program_writes_true_lines_that_end_with_the_sum(module: ModuleType) -> None:
+    for problem in Addition(digits=(1, 2, 3, 6), size=50, seed=5).load():
+        left, right = map(int, problem.question.rstrip(" =").split(" + "))
+        lines = module.written_out(left, right).splitlines()
+        assert len(lines) == len(str(left))
+        assert lines[-1].rpartition(", ")[2] == problem.answer
+        assert not list(false_equations("\n".join(line.partition(": ")[2].rpartition(", ")[0] + "." for line in lines)))
+    assert module.written_out(48, 17).splitlines() == ["48 + 17: 8 + 7 = 15, 5", "4 + 1 + 1: 4 + 1 + 1 = 6, 65"]
+
+
+def test_each_generation_adds_a_digit_without_looking_at_its_answers(module: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(make_toy_model(tmp_path / "model", 0.3))
+    toys = replace(
+        module.workflow, base_model=model, teacher=replace(module.workflow.teacher, model=model), sampler=Digits(), trainer=ToyTrainer(gain=0.002),
+        rounds=tuple(replace(one, trainer=None) for one in module.workflow.rounds),
+    )  # fmt: skip
+    module.main(toys, tmp_path / "run", InlineCluster)
+    run = RunFolder(tmp_path / "run")
+    assert [report.level for report in run.reports()] == [None, 1, 2, 3, 4]
+    for number in range(1, 5):
+        rows = read_records(run.generation(number) / "accepted.parquet", AcceptedTrace)
+        assert {row.problem_id.partition("/")[0] for row in rows} == {f"level-{number}"}
+        assert {row.origin for row in rows} == {"teacher" if number == 1 else "sampled"}
+    # All that the program wrote is right; of what a majority labelled, the report tells how much is not.
+    taught = run.reports()[1].counts
+    assert taught.verified == taught.sampled == taught.problems and taught.falsely_accepted == 0
+    # A line of a long sum may ask a short one of the evaluation.
+    assert taught.accepted == taught.trained_on > 0.9 * taught.sampled
+    assert any(report.counts.falsely_accepted for report in run.reports()[2:]) and all("minority" in report.drops for report in run.reports()[2:4])
+    out = capsys.readouterr().out
+    assert out.count("random selection") == 1 and "generation 4      " in out
+    assert (tmp_path / "run" / "digits.svg").read_text().startswith("<?xml")
+
+
+def test_short_traces_are_not_accepted_for_long_sums(module: ModuleType) -> None:
+    least = [module.by_majority(digits).form.min_tokens for digits in range(3, 7)]
+    # Tokens of the shortest of 60 sums that the program wrote out, under the model's tokenizer.
+    assert all(one <= shortest for one, shortest in zip(least, (72, 99, 129, 162), strict=True))
+    assert least == sorted(least)

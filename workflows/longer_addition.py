@@ -1,0 +1,159 @@
+"""Sums that grow by a digit in each generation, learnt without labels (Lee et al. 2025, arXiv:2502.01612), at the size of SmolLM2.
+
+Generation 1 is taught sums of up to three digits by a program that writes them out. Every later generation samples sums with one digit more and
+trains on the traces whose answer most samples give, if they are long enough for so many digits. No reference answer decides there: answers of longer
+sums are for the report alone.
+
+`python workflows/longer_addition.py` runs it beside its control, random selection, and plots accuracy by number of digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from selfimprove import (
+    SFT,
+    VLLM,
+    AlwaysPromote,
+    Exact,
+    KeepCorrect,
+    KeepMajority,
+    MLflow,
+    RandomSelection,
+    RayCluster,
+    Replay,
+    Round,
+    Sampling,
+    Teacher,
+    Workflow,
+    improve,
+)
+from selfimprove.evaluation.levels import by_level
+from selfimprove.problems.addition import Addition
+from selfimprove.problems.curriculum import Curriculum
+from selfimprove.protocols import Cluster, Sampler
+from selfimprove.records import Checkpoint, LevelScore, Request, Trace
+from selfimprove.storage.run_folder import RunFolder
+from selfimprove.terminal.exit_codes import in_one_line
+from selfimprove.terminal.progress import TerminalProgress
+
+TAUGHT, LONGEST = 3, 6
+"""Digits of the longest sums that the program teaches, and of those that the last generation learns from."""
+
+
+def written_out(left: int, right: int) -> str:
+    """A line for each column: what is left of the sum, its last column, and the result so far: `48 + 17: 8 + 7 = 15, 5`, then `4 + 1 + 1: … = 6, 65`.
+
+    Every step copies from the line before, however long the sum is. A scratchpad of columns alone would have to count them.
+    """
+    lines, carry, done = [], "", ""
+    while left or right:
+        total = left % 10 + right % 10 + bool(carry)
+        done = f"{total if left < 10 and right < 10 else total % 10}{done}"
+        lines.append(f"{left} + {right}{carry}: {left % 10} + {right % 10}{carry} = {total}, {done}")
+        left, right, carry = left // 10, right // 10, " + 1" if total > 9 else ""
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Program(Sampler):
+    """Writes out the sum that it is asked, in place of a model."""
+
+    devices = 0
+
+    def open(self) -> Program:
+        """Nothing to load."""
+        return self
+
+    def sample(self, checkpoint: Checkpoint, requests: Sequence[Request]) -> Iterator[list[Trace]]:
+        """The traces, all at once; without token ids, which a teacher's traces do not need."""
+        yield [self._trace(checkpoint, request) for request in requests]
+
+    def _trace(self, checkpoint: Checkpoint, request: Request) -> Trace:
+        left, right = (int(number) for number in request.messages[-1]["content"].rstrip(" =").split(" + "))
+        text = f"<think>\n{written_out(left, right)}\n</think>\n{left + right}"
+        return Trace(request.id, request.problem_id, checkpoint.id, (), (), text, (), "stop", request.temperature, request.seed)
+
+    def rest(self, same_weights: bool = False) -> None:
+        """It holds no memory."""
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+
+def by_majority(digits: int) -> KeepMajority:
+    """Accept an answer of three samples in five, in traces as long as the lines of so many digits at least."""
+    return KeepMajority(share=0.6, votes=3, form=KeepCorrect(min_tokens=digits * (14 + 2 * digits)))
+
+
+workflow = Workflow(
+    name="longer-addition",
+    problems=Curriculum(
+        levels=(
+            Addition(digits=tuple(range(1, TAUGHT + 1)), size=42),
+            *(Addition(digits=(digits,), size=52) for digits in range(TAUGHT + 1, LONGEST + 1)),
+        ),
+        advance_at=None,
+    ),
+    eval_problems=16,
+    teacher=Teacher(sampler=Program(), model="smollm2-135m-instruct", sampling=Sampling(n=1)),
+    sampler=VLLM(engine={"max_model_len": 512, "dtype": "float32"}),
+    sampling=Sampling(n=5, temperature=0.6, max_tokens=208),
+    eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=208),
+    verifier=Exact(),
+    rounds=(
+        # The program writes one trace of each sum, which no majority could accept.
+        Round(selector=KeepCorrect(), trainer=SFT(epochs=3, learning_rate=1e-4, batch_size=8), mixture=Replay()),
+        *(Round(selector=by_majority(digits)) for digits in range(TAUGHT + 1, LONGEST + 1)),
+    ),
+    selector=by_majority(LONGEST),
+    mixture=Replay(earlier=True, per_problem=1, limit=72),
+    trainer=SFT(epochs=1, learning_rate=1e-4, batch_size=8),
+    start_from="champion",
+    gate=AlwaysPromote(),
+    generations=1 + LONGEST - TAUGHT,
+    controls=(RandomSelection(),),
+    drift=None,
+)
+
+
+def main(workflow: Workflow = workflow, folder: Path = Path("runs/longer-addition"), start_cluster: Callable[[], Cluster] = RayCluster) -> None:
+    """Run it, or continue where it stopped; then print accuracy by number of digits and write `digits.svg` into the folder."""
+    improve(workflow, folder, start_cluster, MLflow(), TerminalProgress(Console()))
+    found = by_digits(RunFolder(folder))
+    for name, levels in found.items():
+        cells = (f"{one.pass_at_1:.2f} ({one.interval[0]:.2f}–{one.interval[1]:.2f})" for one in levels.values())
+        print(f"{name:17} " + "  ".join(cells))
+    draw(found).savefig(folder / "digits.svg")
+
+
+def by_digits(run: RunFolder) -> dict[str, Mapping[int, LevelScore]]:
+    """Return what the base model, each candidate and the control score on each level."""
+    control = by_level(run.baselines()["random_selection"].solved, run.problems("eval"))
+    return {f"generation {one.generation}" if one.generation else "base": one.levels for one in run.reports()} | {"random selection": control}
+
+
+def draw(found: Mapping[str, Mapping[int, LevelScore]]) -> Figure:
+    """Draw accuracy over digits, with 95 % intervals: one line per generation, the control dashed."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    panel = figure.subplots()
+    for place, (name, levels) in enumerate(found.items()):
+        rates = [one.pass_at_1 for one in levels.values()]
+        reach = zip(*((one.pass_at_1 - one.interval[0], one.interval[1] - one.pass_at_1) for one in levels.values()), strict=True)
+        style = {"color": "black", "linestyle": "--"} if name == "random selection" else {"color": f"C{place}"}
+        # Side by side, so that intervals do not hide each other.
+        panel.errorbar([level + (place - 2) / 15 for level in levels], rates, yerr=list(reach), marker="o", capsize=2, label=name, **style)
+    digits = [f"1 to {TAUGHT}", *map(str, range(TAUGHT + 1, LONGEST + 1))]
+    panel.set(xlabel="digits", ylabel="accuracy", ylim=(-0.02, 1.02), xticks=range(1, len(digits) + 1), xticklabels=digits)
+    panel.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    with in_one_line("longer_addition"):
+        main()
