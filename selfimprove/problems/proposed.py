@@ -1,0 +1,43 @@
+"""Reads the question that a model wrote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from selfimprove.records import Problem, Trace
+from selfimprove.thinking.traces import parsed
+
+LENGTH = 2
+"""How many times as long as the longest given question a new one may be."""
+
+
+def longest_question(given: Sequence[Problem]) -> int:
+    """Maximum number of characters of a new question in the manner of these."""
+    return LENGTH * max(len(problem.question) for problem in given)
+
+
+def read_question(trace: Trace, longest: int, marks: Collection[str], form: str | None = None) -> tuple[str, str | None]:
+    """The question in a trace, and why it is malformed; None where it is not.
+
+    It is what stands before the thinking, as a model may go on to answer its own question; or else what follows the thinking.
+
+    Args:
+        longest: Maximum number of characters.
+        marks: Texts that it must not hold: delimiters and special tokens, which would break the prompt that asks it.
+        form: Regular expression for the whole question; None for any form.
+    """
+    parts = parsed(trace)
+    first = parts.before.strip() if parts.thinking is not None else ""
+    question = first or parts.answer or ""
+    reasons = {
+        "no question": not question,
+        "cut off": not first and trace.finish_reason == "length",
+        "too long": len(question) > longest,
+        "a mark of the chat": any(mark in question for mark in marks),
+    }
+    reason = next((name for name, holds in reasons.items() if holds), None)
+    # Last, since the time that an expression takes grows with the text.
+    if reason is None and form is not None and not re.fullmatch(form, question):
+        reason = "another form"
+    return question[:longest], f"malformed: {reason}" if reason else None
