@@ -1,13 +1,17 @@
-"""Reads the question that a model wrote."""
+"""Questions that a model writes: read from its traces, and as problems."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Sequence
 
-from selfimprove.records import Problem, Trace
+from selfimprove.problems.split import question_key
+from selfimprove.records import Problem, ProposedQuestion, Trace
 from selfimprove.thinking.traces import parsed
 
+PROPOSED = "proposed"
+"""Source of such problems, and beginning of their ids."""
 LENGTH = 2
 """How many times as long as the longest given question a new one may be."""
 
@@ -41,3 +45,10 @@ def read_question(trace: Trace, longest: int, marks: Collection[str], form: str 
     if reason is None and form is not None and not re.fullmatch(form, question):
         reason = "another form"
     return question[:longest], f"malformed: {reason}" if reason else None
+
+
+def as_problem(one: ProposedQuestion, generation: int) -> Problem:
+    """A question as a problem, with its label as the answer. The id follows from the question, so that no other question can have it."""
+    name = hashlib.sha256(question_key(one.question).encode()).hexdigest()[:16]
+    metadata = {} if one.agreement is None else {"agreement": one.agreement}
+    return Problem(f"{PROPOSED}-{name}", one.question, one.label or "", f"{PROPOSED}:generation-{generation}", metadata)

@@ -43,6 +43,10 @@ class ProposalFigures:
     """Kept questions whose label the checker judged; None without a checker."""
     falsely_labelled: Count | None = None
     """Those with a false label; None without a checker."""
+    accepted: Count = 0
+    """Accepted traces of kept questions."""
+    accepted_falsely: Count | None = None
+    """Those of questions with a false label; None without a checker."""
 
     @property
     def false_labels(self) -> float | None:
@@ -51,6 +55,6 @@ class ProposalFigures:
 
     def figures(self) -> dict[str, float]:
         """The figures that there are, by name; `dropped <reason>` for each reason."""
-        plain = ("proposed", "kept", "agreement", "agreement_kept", "checked", "falsely_labelled", "false_labels")
+        plain = ("proposed", "kept", "agreement", "agreement_kept", "checked", "falsely_labelled", "false_labels", "accepted", "accepted_falsely")
         found = {name: float(value) for name in plain if (value := getattr(self, name)) is not None}
         return found | {f"dropped {reason}": float(count) for reason, count in self.dropped.items()}

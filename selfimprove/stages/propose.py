@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from selfimprove.checkpoints.tokens import special_tokens
-from selfimprove.problems.proposed import longest_question, read_question
+from selfimprove.problems.proposed import PROPOSED, as_problem, longest_question, read_question
 from selfimprove.problems.split import question_key
 from selfimprove.protocols import Prompter, Resources
-from selfimprove.records import Checkpoint, JudgedTrace, Outcome, Problem, ProposalFigures, ProposedQuestion, Request, Trace
+from selfimprove.records import AcceptedTrace, Checkpoint, JudgedTrace, Outcome, Problem, ProposalFigures, ProposedQuestion, Request, Trace
 from selfimprove.sampling.sampling import requests_for
 from selfimprove.seeds import derive_seed
 from selfimprove.selection.keep_majority import folded, majority
 from selfimprove.settings.paths import describe
+from selfimprove.stages.collect import student_prompter
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.draw import drawn_from
 from selfimprove.stages.general import gives_away, measured_questions
 from selfimprove.stages.sample import sample
-from selfimprove.storage.files import read_records
 from selfimprove.storage.keep import keep
 from selfimprove.storage.manifest import digest
+from selfimprove.storage.proposed import kept_questions, questions_file
 from selfimprove.storage.shards import stored
 from selfimprove.verification.exact import Exact
 from selfimprove.verification.pool import VerifierPool
@@ -32,36 +33,48 @@ from selfimprove.verification.stream import stream_verdicts
 from selfimprove.workflow.proposer import Proposer
 from selfimprove.workflow.roles import CHECKER, PROPOSALS
 
-FOLDER = "proposed"
-"""Folder of a generation with the questions that were proposed for it, and their answers."""
-QUESTIONS = "questions.parquet"
-"""File in it with every question and what became of it."""
-
 
 @dataclass(frozen=True)
 class Proposed:
-    """The problems that were proposed for a generation."""
+    """What the champion proposed for a generation."""
 
-    problems: Sequence[Problem] = ()
-    """Kept questions, each with its label in place of a reference answer."""
-    figures: ProposalFigures | None = None
-    """None where none were asked for."""
+    questions: Sequence[ProposedQuestion] = ()
+    """Kept and dropped ones; empty where none were asked for."""
+    generation: int = 0
     tokens: int = 0
     """Tokens sampled for questions and answers."""
+    checked: bool = False
+    """Whether there is a checker."""
+
+    def figures(self, accepted: Sequence[AcceptedTrace] = ()) -> ProposalFigures | None:
+        """Figures for the report, with the accepted traces of kept questions; None where none were asked for."""
+        if not self.questions:
+            return None
+        kept = {as_problem(one, self.generation).id: one for one in self.questions if one.dropped is None}
+        judged = [one.label_right for one in kept.values() if one.label_right is not None]
+        rows = [kept[row.problem_id] for row in accepted if row.problem_id in kept]
+        return ProposalFigures(
+            proposed=len(self.questions),
+            dropped=dict(sorted(Counter(one.dropped for one in self.questions if one.dropped).items())),
+            kept=len(kept),
+            agreement=_mean_agreement(self.questions),
+            agreement_kept=_mean_agreement(kept.values()),
+            checked=len(judged) if self.checked else None,
+            falsely_labelled=judged.count(False) if self.checked else None,
+            accepted=len(rows),
+            accepted_falsely=sum(one.label_right is False for one in rows) if self.checked else None,
+        )
 
 
-def propose(context: RunContext, champion: Checkpoint, prompter: Prompter, number: int) -> Proposed:
-    """The problems that this champion proposes for generation `number`; none where the workflow asks for none.
+def _mean_agreement(questions: Iterable[ProposedQuestion]) -> float | None:
+    found = [one.agreement for one in questions if one.agreement is not None]
+    return sum(found) / len(found) if found else None
 
-    Args:
-        prompter: How the champion is asked for the answers.
-    """
-    rule = context.workflow.proposer
-    if rule is None or number < rule.first:
-        return Proposed()
-    folder = context.run.generation(number) / FOLDER
-    asked = dict(_asked(context, rule, number))
-    known = _known(context, number)
+
+def propose(context: RunContext, rule: Proposer, champion: Checkpoint, number: int) -> Proposed:
+    """Let the champion propose problems for generation `number`, which `stages.draw.draw` then finds in `proposed/questions.parquet`."""
+    prompter, file = student_prompter(context.workflow, number), questions_file(context.run.generation(number))
+    folder, asked, known = file.parent, dict(_asked(context, rule, number)), _known(context, number)
     made_from = {
         "proposer": digest([describe(rule), rule.checker.version if rule.checker else None]),
         "requests": digest(asked.values()),
@@ -73,51 +86,23 @@ def propose(context: RunContext, champion: Checkpoint, prompter: Prompter, numbe
     }
 
     def make() -> list[ProposedQuestion]:
-        unsolved = [Problem(name, rule.request, "", FOLDER) for name in asked]
+        unsolved = [Problem(name, rule.request, "", PROPOSED) for name in asked]
         label = f"generation {number}, proposing questions"
         written = _sampled(context, champion, list(asked.values()), unsolved, folder / "asked", label)
-        questions = list(_read(context, rule, champion, (item.trace for item in written), known))
+        questions = list(_read(context, rule, champion, (item.trace for item in written), known, number))
         questions = _answered(context, rule, champion, questions, prompter, number, folder / "answered")
         return _checked(context, rule, _verified(context, questions, number), number)
 
-    questions = keep(folder / QUESTIONS, list[ProposedQuestion], made_from, make)
-    found = count(questions, rule.checker is not None)
-    context.progress.say(f"generation {number}: {found.kept} of {found.proposed} proposed questions are kept")
+    questions = keep(file, list[ProposedQuestion], made_from, make)
     tokens = sum(item.trace.output_tokens for name in ("asked", "answered") for item in stored(folder / name))
-    kept = [as_problem(one, number) for one in questions if one.dropped is None]
-    return Proposed(kept, found, tokens)
-
-
-def as_problem(one: ProposedQuestion, number: int) -> Problem:
-    """A question as a problem of generation `number`. Its id follows from its question, so that no other question can have it."""
-    name = hashlib.sha256(question_key(one.question).encode()).hexdigest()[:16]
-    metadata = {} if one.agreement is None else {"agreement": one.agreement}
-    return Problem(f"{FOLDER}-{name}", one.question, one.label or "", f"{FOLDER}:generation-{number}", metadata)
-
-
-def count(questions: Sequence[ProposedQuestion], checked: bool) -> ProposalFigures:
-    """The figures of these questions; `checked` says whether there is a checker."""
-    reasons, kept = [one.dropped for one in questions if one.dropped], [one for one in questions if not one.dropped]
-    judged = [one.label_right for one in kept if one.label_right is not None]
-    return ProposalFigures(
-        proposed=len(questions),
-        dropped={reason: reasons.count(reason) for reason in sorted(set(reasons))},
-        kept=len(kept),
-        agreement=_mean_agreement(questions),
-        agreement_kept=_mean_agreement(kept),
-        checked=len(judged) if checked else None,
-        falsely_labelled=judged.count(False) if checked else None,
-    )
-
-
-def _mean_agreement(questions: Sequence[ProposedQuestion]) -> float | None:
-    found = [one.agreement for one in questions if one.agreement is not None]
-    return sum(found) / len(found) if found else None
+    kept = sum(one.dropped is None for one in questions)
+    context.progress.say(f"generation {number}: {kept} of {len(questions)} proposed questions are kept")
+    return Proposed(questions, number, tokens, rule.checker is not None)
 
 
 def _asked(context: RunContext, rule: Proposer, number: int) -> Iterator[tuple[str, Request]]:
     """The requests for questions, each by the name of its place, with given questions of its own."""
-    workflow, given = context.workflow, context.problems
+    workflow, given = context.workflow, drawn_from(context, number)
     sampling = replace(
         workflow.sampling,
         n=1,
@@ -128,17 +113,17 @@ def _asked(context: RunContext, rule: Proposer, number: int) -> Iterator[tuple[s
     )
     for place in range(rule.questions):
         name = f"proposal-{place}"
-        shown = random.Random(derive_seed(workflow.seed, FOLDER, number, place)).sample(list(given), min(rule.shown, len(given)))
-        problem = Problem(name, rule.request, "", FOLDER)
+        shown = random.Random(derive_seed(workflow.seed, PROPOSED, number, place)).sample(list(given), min(rule.shown, len(given)))
+        problem = Problem(name, rule.request, "", PROPOSED)
         (request,) = sampling.requests([problem], {name: rule.messages(shown)}, f"g{number}", workflow.seed, workflow.delimiters)
         yield name, request
 
 
 def _known(context: RunContext, number: int) -> set[str]:
     """The given questions, and those that were kept for earlier generations."""
-    files = [context.run.generation(past) / FOLDER / QUESTIONS for past in range(1, number)]
-    earlier = [one for file in files if file.exists() for one in read_records(file, ProposedQuestion) if one.dropped is None]
-    return {question_key(text) for text in (*(one.question for one in context.problems), *(one.question for one in earlier))}
+    own = chain(*context.run.own_problems().values(), context.problems)
+    earlier = chain.from_iterable(kept_questions(context.run.generation(past)) for past in range(1, number))
+    return {question_key(one.question) for one in (*own, *earlier)}
 
 
 def _sampled(
@@ -150,10 +135,12 @@ def _sampled(
     return list(sample(unjudged, champion, requests, problems, folder, label).read())
 
 
-def _read(context: RunContext, rule: Proposer, champion: Checkpoint, traces: Iterator[Trace], known: Collection[str]) -> Iterator[ProposedQuestion]:
+def _read(
+    context: RunContext, rule: Proposer, champion: Checkpoint, traces: Iterable[Trace], known: Collection[str], number: int
+) -> Iterator[ProposedQuestion]:
     """The question in each trace, dropped where it is malformed, known or contaminated."""
     marks = special_tokens(champion.path) | {context.workflow.delimiters.begin, context.workflow.delimiters.end}
-    longest, seen, measured = longest_question(context.problems), set(known), measured_questions(context)
+    longest, seen, measured = longest_question(drawn_from(context, number)), set(known), measured_questions(context)
     for trace in traces:
         question, reason = read_question(trace, longest, marks, rule.form)
         key = question_key(question)
@@ -162,7 +149,7 @@ def _read(context: RunContext, rule: Proposer, champion: Checkpoint, traces: Ite
                 reason = "known"
             elif key in seen:
                 reason = "repeated"
-            elif gives_away(Problem(trace.problem_id, question, "", FOLDER), context.eval_index, measured):
+            elif gives_away(Problem(trace.problem_id, question, "", PROPOSED), context.eval_index, measured):
                 reason = "contaminated"
             seen.add(key)
         yield ProposedQuestion(trace.id, question, reason)
@@ -205,10 +192,10 @@ def _verified(context: RunContext, questions: Sequence[ProposedQuestion], number
     workflow = context.workflow
     if not workflow.verifier.needs_reference:
         return list(questions)
-    outcomes = _outcomes(context, workflow.verifiers, questions, {one.trace_id: as_problem(one, number) for one in questions}, context.verifier_role)
-    return [
-        replace(one, dropped="refused by the verifier") if outcomes.get(one.trace_id, Outcome.CORRECT) is not Outcome.CORRECT else one for one in questions
-    ]
+    problems = {one.trace_id: as_problem(one, number) for one in questions}
+    outcomes = _outcomes(context, workflow.verifiers, questions, problems, context.verifier_role)
+    refused = {name for name, outcome in outcomes.items() if outcome is not Outcome.CORRECT}
+    return [replace(one, dropped="refused by the verifier") if one.trace_id in refused else one for one in questions]
 
 
 def _checked(context: RunContext, rule: Proposer, questions: Sequence[ProposedQuestion], number: int) -> list[ProposedQuestion]:
@@ -226,7 +213,7 @@ def _outcomes(
 ) -> dict[str, Outcome]:
     """What a verifier says of the labels of the kept questions, by trace id."""
     kept = [one for one in questions if one.dropped is None]
-    stated = [Trace(one.trace_id, problems[one.trace_id].id, FOLDER, (), (), one.label or "", (), "stop", 0.0, 0) for one in kept]
+    stated = [Trace(one.trace_id, problems[one.trace_id].id, PROPOSED, (), (), one.label or "", (), "stop", 0.0, 0) for one in kept]
     asked = [problems[one.trace_id] for one in kept]
     judged = chain.from_iterable(stream_verdicts(pool, asked, [stated] if stated else [], context.cluster, role))
     return {item.trace.id: item.verdict.outcome for item in judged}
