@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.cluster.machine_speed import Speed, speed_here
+from selfimprove.problems.proposed import PROPOSED
 from selfimprove.problems.sets import ProblemSets, own_sizes
 from selfimprove.records import Stage
 from selfimprove.sampling.sampling import Sampling
@@ -66,7 +67,7 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     evaluated = (candidates + 1) * (1 + bool(workflow.direct_share)) + 1 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
     asked = evaluated * len(sets.evaluation) + _tested(workflow) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
-    sampled = sum(samples) * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
+    sampled = (sum(samples) + _proposed_traces(workflow)) * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     for name, problems in sets.guards.items():
         guarded = workflow.guards[name].sampling or workflow.eval_sampling
         sampled += (candidates + 1) * len(problems) * guarded.n * TYPICAL_OUTPUT * guarded.max_tokens
@@ -185,6 +186,9 @@ def _works(
     for number in range(1, workflow.generations + 1):
         now, folder = workflow.of_generation(number), f"generation-{number:02d}"
         n, output = now.sampling.n, length(now.sampling)
+        if (rule := now.proposer) and number >= rule.first:
+            read = prompt * rule.questions * (rule.shown + rule.samples)
+            yield _Work(f"{folder}/{PROPOSED}", "questions.parquet", Stage.SAMPLE, rule.questions * (1 + rule.samples), output, read)
         there = own.get(number, left)
         drawn = min(now.problems_per_generation or there, there)
         measured = yields.seconds * drawn if number == 1 and yields.seconds is not None else None
@@ -217,6 +221,13 @@ def _works(
 def _tested(workflow: Workflow) -> int:
     """Number of models that the final test asks."""
     return 2 + (workflow.first_prompter is not None) + len(workflow.all_controls)
+
+
+def _proposed_traces(workflow: Workflow) -> int:
+    """Traces of proposed questions: each is asked for, answered for its label, and sampled if it is kept."""
+    rule = workflow.proposer
+    times = max(0, workflow.generations - rule.first + 1) if rule else 0
+    return rule.questions * (1 + rule.samples + workflow.sampling.n) * times if rule else 0
 
 
 def reinforces(workflow: Workflow) -> bool:

@@ -225,6 +225,19 @@ function funnel() {
   if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "No traces have been sampled."));
 }
 
+/** What became of the questions that the champion proposed. */
+function proposals() {
+  const rows = grown.filter((row) => row.proposed);
+  if (!rows.length) return;
+  place("proposals").hidden = false;
+  const share = (value) => (value === null ? "" : percent(value));
+  const heads = ["generation", "proposed", "kept", "mean agreement", "of kept", "false labels", "accepted traces", "dropped"];
+  place("proposed").append(make("div", { class: "wide" }, table(heads, rows.map(({ generation, proposed: one }) => [
+    String(generation), count(one.proposed), count(one.kept), share(one.agreement), share(one.agreement_kept),
+    one.checked === null ? "" : `${count(one.falsely_labelled)} of ${count(one.checked)}`, count(one.accepted),
+    Object.entries(one.dropped).sort(([, a], [, b]) => b - a).map(([reason, number]) => `${count(number)} ${reason}`).join(", ")]))));
+}
+
 function lengths() {
   const kinds = [[true, "correct", "var(--right)"], [false, "not correct", "var(--wrong)"]];
   const series = kinds.map(([right, name, colour]) => ({
@@ -318,5 +331,5 @@ function figures() {
 
 story();
 if (run.generations.length) {
-  [example, improvement, wide, levels, guards, off, candidates, drift, funnel, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
+  [example, improvement, wide, levels, guards, off, candidates, drift, funnel, proposals, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
 }

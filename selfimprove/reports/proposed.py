@@ -1,0 +1,31 @@
+"""Problems that the model proposed: as data for programs, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from selfimprove.records import GenerationReport
+
+
+def proposals(report: GenerationReport) -> dict[str, Any] | None:
+    """The figures of a generation's proposed questions, with the share of false labels; None where none were asked for."""
+    return None if report.proposed is None else {**asdict(report.proposed), "false_labels": report.proposed.false_labels}
+
+
+def lines(row: Mapping[str, Any]) -> Iterator[str]:
+    """What became of the proposed questions of a generation, how their answers agree, and how many labels are false."""
+    if not (found := row.get("proposed")):
+        return
+    yield f"proposed questions: {found['kept']:,} of {found['proposed']:,} kept; {found['accepted']:,} accepted traces"
+    if found["dropped"]:
+        by_count = sorted(found["dropped"].items(), key=lambda one: (-one[1], one[0]))
+        yield f"  dropped: {', '.join(f'{count:,} {reason}' for reason, count in by_count)}"
+    if found["agreement"] is not None:
+        kept = "" if found["agreement_kept"] is None else f", {found['agreement_kept']:.0%} on those kept"
+        yield f"  {found['agreement']:.0%} of the samples agree on a question{kept}"
+    if found["checked"] is not None:
+        share = "" if found["false_labels"] is None else f" ({found['false_labels']:.1%})"
+        rows = f"; {found['accepted_falsely']:,} accepted traces learn them" if found["accepted_falsely"] else ""
+        yield f"  accepted but falsely labelled by the checker: {found['falsely_labelled']:,} of {found['checked']:,}{share}{rows}"
