@@ -53,7 +53,8 @@ def _generation(row: dict[str, Any]) -> list[str]:
     if row["most_samples"] > row["samples_per_problem"]:
         samples = f"{row['samples_per_problem']:.1f} samples per problem, at most {row['most_samples']}"
         lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
-    lines += [f"  {line}" for line in (*levels_report.lines(row), *guard_lines(row), *proposed_report.lines(row), *thinking_report.lines(row), *averaging_report.lines(row))]
+    lines += [f"  {line}" for line in (*levels_report.lines(row), *proposed_report.lines(row), *guard_lines(row))]
+    lines += [f"  {line}" for line in (*thinking_report.lines(row), *averaging_report.lines(row))]
     if "off_policy" in row:
         lines.append(f"  off-policy: {row['off_policy']:,} of {row['accepted']:,} accepted traces are from the champion before the last")
     if general := row.get("general"):

@@ -67,7 +67,8 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     evaluated = (candidates + 1) * (1 + bool(workflow.direct_share)) + 1 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
     asked = evaluated * len(sets.evaluation) + _tested(workflow) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
-    sampled = (sum(samples) + _proposed_traces(workflow)) * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
+    proposed = workflow.proposer.traces(workflow.generations) if workflow.proposer else 0
+    sampled = (sum(samples) + proposed) * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     for name, problems in sets.guards.items():
         guarded = workflow.guards[name].sampling or workflow.eval_sampling
         sampled += (candidates + 1) * len(problems) * guarded.n * TYPICAL_OUTPUT * guarded.max_tokens
@@ -188,7 +189,7 @@ def _works(
         n, output = now.sampling.n, length(now.sampling)
         if (rule := now.proposer) and number >= rule.first:
             read = prompt * rule.questions * (rule.shown + rule.samples)
-            yield _Work(f"{folder}/{PROPOSED}", "questions.parquet", Stage.SAMPLE, rule.questions * (1 + rule.samples), output, read)
+            yield _Work(f"{folder}/{PROPOSED}", "questions.parquet", Stage.SAMPLE, rule.traces(rule.first), output, read)
         there = own.get(number, left)
         drawn = min(now.problems_per_generation or there, there)
         measured = yields.seconds * drawn if number == 1 and yields.seconds is not None else None
@@ -221,13 +222,6 @@ def _works(
 def _tested(workflow: Workflow) -> int:
     """Number of models that the final test asks."""
     return 2 + (workflow.first_prompter is not None) + len(workflow.all_controls)
-
-
-def _proposed_traces(workflow: Workflow) -> int:
-    """Traces of proposed questions: each is asked for, answered for its label, and sampled if it is kept."""
-    rule = workflow.proposer
-    times = max(0, workflow.generations - rule.first + 1) if rule else 0
-    return rule.questions * (1 + rule.samples + workflow.sampling.n) * times if rule else 0
 
 
 def reinforces(workflow: Workflow) -> bool:

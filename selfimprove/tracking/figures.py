@@ -30,7 +30,8 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     `4_behaviours/…` describe the thoughts in the sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` and
     `retry/…` problems that were asked again with a hint and after a critique, `proposed/…` questions that the champion proposed, `first_attempts/…`
     what the evaluation's traces do about their first attempt, `difficulty/…` how well solve rates were predicted, `drift/…` how a fixed text reads to
-    the candidate, `averaging/…` both candidates where one is averaged with its start, `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an endpoint counted.
+    the candidate, `averaging/…` both candidates where one is averaged with its start, `gpu_memory_left/…` bytes that stages left on a
+    GPU, `spent/…` what an endpoint counted.
     """
     figures = of_score(report.score) | of_guards(report.guards) | (of_thinking_off(report.thinking_off, report.score) if report.thinking_off else {})
     thinking = report.anatomy.figures() if report.anatomy else {}

@@ -88,3 +88,7 @@ class Proposer:
         for problem in shown:
             turns += [Message(role="user", content=self.request), Message(role="assistant", content=problem.question)]
         return (*turns, Message(role="user", content=self.request))
+
+    def traces(self, generations: int) -> int:
+        """Most traces of questions and of answers for their labels in a run of so many generations."""
+        return self.questions * (1 + self.samples) * max(0, generations - self.first + 1)
