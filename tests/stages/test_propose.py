@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from command import run_command
 from killable import files_of, reports
 from proposing import FORM, Proposing, right_sum
-from toy import Sums, ToySampler, ToyTrainer, make_toy_model, toy_workflow
+from toy import Sums, ToyTrainer, make_toy_model, toy_workflow
 
-from selfimprove import InlineCluster, Workflow, improve
+from selfimprove import Exact, InlineCluster, KeepMajority, Workflow, improve
 from selfimprove.problems.split import question_key
-from selfimprove.records import AcceptedTrace, ProposedQuestion
+from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, ProposedQuestion, Request, Trace
+from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
+from selfimprove.tracking.figures import of_report
 from selfimprove.workflow.proposer import Proposer
 
 RULE = Proposer(questions=60, samples=10, form=FORM, checker=right_sum)
@@ -30,13 +34,28 @@ def questions_of(run: RunFolder, number: int) -> list[ProposedQuestion]:
     return read_records(run.generation(number) / "proposed" / "questions.parquet", ProposedQuestion)
 
 
-def test_the_next_generation_learns_from_what_its_champion_proposes(tmp_path: Path) -> None:
-    run, workflow = RunFolder(tmp_path / "run"), proposing(make_toy_model(tmp_path / "model", 0.4), generations=3)
-    improve(workflow, run.root, InlineCluster)
-    assert run.reports()[1].proposed is None and not (run.generation(1) / "proposed").exists()
-    given, asked = {question_key(problem.question) for problem in Sums().load()}, set[str]()
+def accepted_of(run: RunFolder, number: int) -> list[AcceptedTrace]:
+    return read_records(run.generation(number) / "accepted.parquet", AcceptedTrace)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_toy_model(tmp_path_factory.mktemp("models") / "model", 0.4)
+
+
+@pytest.fixture(scope="module")
+def whole(model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run of three generations; do not write into it."""
+    run = RunFolder(tmp_path_factory.mktemp("whole") / "run")
+    improve(proposing(model, generations=3), run.root, InlineCluster)
+    return run
+
+
+def test_the_next_generation_learns_from_what_its_champion_proposes(whole: RunFolder) -> None:
+    assert whole.reports()[1].proposed is None and not (whole.generation(1) / "proposed").exists()
+    taken = {question_key(problem.question) for problem in Sums().load()}
     for number in (2, 3):
-        report, questions = run.reports()[number], questions_of(run, number)
+        report, questions = whole.reports()[number], questions_of(whole, number)
         figures, kept = report.proposed, [one for one in questions if one.dropped is None]
         assert figures and (figures.proposed, figures.kept) == (60, len(kept)) and kept
         assert figures.dropped == Counter(one.dropped for one in questions if one.dropped)
@@ -44,13 +63,132 @@ def test_the_next_generation_learns_from_what_its_champion_proposes(tmp_path: Pa
         assert all(one.agreement and 0.5 <= one.agreement <= 0.8 for one in kept)
         # None is given, evaluated, or proposed before.
         keys = {question_key(one.question) for one in kept}
-        assert len(keys) == len(kept) and keys.isdisjoint(given | asked) and not any("900" in one.question for one in kept)
-        asked |= keys
-        # The checker counts false labels, and they stay.
-        false = [one for one in kept if one.label == "-1"]
+        assert len(keys) == len(kept) and keys.isdisjoint(taken) and not any("900" in one.question for one in kept)
+        taken |= keys
+        # The toy's wrong answers agree, so that some labels are false; the checker only counts them.
         assert [one.label_right for one in kept] == [one.label != "-1" for one in kept]
-        assert (figures.checked, figures.falsely_labelled) == (len(kept), len(false))
-        rows = [row for row in read_records(run.generation(number) / "accepted.parquet", AcceptedTrace) if row.problem_id.startswith("proposed-")]
+        rows = {row.trace_id: row.problem_id for row in accepted_of(whole, number) if row.problem_id.startswith("proposed-")}
         assert rows and figures.accepted == len(rows) and report.counts and report.counts.problems == 40 + len(kept)
+        assert (figures.checked, figures.falsely_labelled) == (len(kept), sum(one.label == "-1" for one in kept))
         assert report.tokens["propose"] >= 60 * 9 and report.seconds["propose"] > 0
-    assert run.reports()[2].proposed.falsely_labelled  # type: ignore[union-attr]
+    first = whole.reports()[2].proposed
+    assert first and first.falsely_labelled and first.accepted_falsely and first.false_labels == first.falsely_labelled / first.kept
+
+
+def test_the_given_problems_and_the_first_generation_are_as_without_it(whole: RunFolder, model: Path, tmp_path: Path) -> None:
+    improve(proposing(model, proposer=None, generations=2), tmp_path / "plain", InlineCluster)
+    plain = RunFolder(tmp_path / "plain")
+    assert accepted_of(whole, 1) == accepted_of(plain, 1)
+    assert [row for row in accepted_of(whole, 2) if not row.problem_id.startswith("proposed-")] == accepted_of(plain, 2)
+    assert summarize(plain)["generations"][2]["proposed"] is None and not [key for key in of_report(plain.reports()[2]) if "propos" in key]
+
+
+@pytest.mark.parametrize("at", [r"^proposal-30/g2/", r"/g2-label/s0$", r"/g2-label/s9$", r"^sum-\d+/g2/"])
+def test_it_goes_on_byte_for_byte_after_a_stop(at: str, whole: RunFolder, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow, write = proposing(model, generations=2), Proposing._trace
+
+    def stop(self: Proposing, checkpoint: Checkpoint, request: Request) -> Trace:
+        if re.search(at, request.id):
+            raise InterruptedError(request.id)
+        return write(self, checkpoint, request)
+
+    with monkeypatch.context() as stopping, pytest.raises(InterruptedError):
+        stopping.setattr(Proposing, "_trace", stop)
+        improve(workflow, tmp_path / "run", InlineCluster)
+    improve(workflow, tmp_path / "run", InlineCluster)
+    stopped, undisturbed = files_of(tmp_path / "run"), files_of(whole.root)
+    assert {name: data for name, data in undisturbed.items() if name.startswith("generation-02/")} == {
+        name: data for name, data in stopped.items() if name.startswith("generation-02/")
+    }
+    assert reports(tmp_path / "run") == reports(whole.root)[:3]
+
+
+def test_every_report_shows_what_became_of_the_questions(whole: RunFolder, capfd: pytest.CaptureFixture[str]) -> None:
+    row, figures = summarize(whole)["generations"][2], of_report(whole.reports()[2])
+    found = row["proposed"]
+    assert found["proposed"] == 60 == found["kept"] + sum(found["dropped"].values())
+    assert (
+        figures["proposed/kept"] == found["kept"] and figures["proposed/dropped_malformed__no_question"] == found["dropped"]["malformed: no question"]
+    )
+    assert figures["proposed/false_labels"] == found["false_labels"] and 0 < figures["proposed/agreement"] < 1 and "6_tokens/propose" in figures
+    out, _ = run_command(capfd, 0, "report", whole.root)
+    assert f"proposed questions: {found['kept']} of 60 kept; {found['accepted']} accepted traces" in out
+    assert f"accepted but falsely labelled by the checker: {found['falsely_labelled']} of {found['checked']}" in out
+    assert f"{found['dropped']['known']} known" in out
+    page = (whole.root / "report.html").read_text()
+    assert '"falsely_labelled":' in page and 'id="proposals"' in page
+    name = next(row.problem_id for row in accepted_of(whole, 2) if row.problem_id.startswith("proposed-"))
+    out, _ = run_command(capfd, 0, "traces", whole.root, "--generation", 2, "--problem", name)
+    assert name in out
+
+
+def test_proposed_problems_alone_and_given_ones_where_none_is_kept(model: Path, tmp_path: Path) -> None:
+    alone = proposing(model, proposer=replace(RULE, given=False, first=1), selector=KeepMajority(), generations=1)
+    improve(alone, tmp_path / "alone", InlineCluster)
+    (_, report) = RunFolder(tmp_path / "alone").reports()
+    assert report.proposed and report.counts and report.counts.problems == report.proposed.kept > 0
+    assert all(row.problem_id.startswith("proposed-") for row in accepted_of(RunFolder(tmp_path / "alone"), 1))
+    # Each sample of this model gives the same wrong answer.
+    agreed = proposing(make_toy_model(tmp_path / "model", 0.0), proposer=replace(RULE, given=False, first=1, checker=None), generations=1)
+    improve(agreed, tmp_path / "none", InlineCluster)
+    (_, report) = RunFolder(tmp_path / "none").reports()
+    assert report.proposed and not report.proposed.kept and report.proposed.checked is None and report.proposed.agreement == 1
+    assert report.proposed.dropped["agreement too high"] and report.counts and report.counts.problems == 40
+
+
+@dataclass(frozen=True)
+class ByMetadata(Exact):
+    """Reads the reference answer from the metadata that `WithMetadata` gives to its problems."""
+
+    def verify(self, problem: Problem, answer: str) -> Outcome:
+        return super().verify(replace(problem, answer=problem.metadata["sum"]), answer)
+
+
+@dataclass(frozen=True)
+class WithMetadata(Sums):
+    def load(self) -> list[Problem]:
+        return [replace(problem, metadata={"sum": problem.answer}) for problem in super().load()]
+
+
+def test_labels_that_the_verifier_cannot_use_are_dropped(model: Path, tmp_path: Path) -> None:
+    apart = {"problems": WithMetadata(), "eval_problems": WithMetadata(15, 900), "verifier": ByMetadata()}
+    improve(proposing(model, proposer=replace(RULE, first=1), generations=1, **apart), tmp_path / "run", InlineCluster)
+    (_, report) = RunFolder(tmp_path / "run").reports()
+    assert report.proposed and not report.proposed.kept and report.proposed.dropped["refused by the verifier"] > 5
+
+
+def puzzled(problem: Problem, answer: str) -> bool | None:
+    """A checker that fails on some questions and cannot decide others."""
+    assert problem.answer == "" and not problem.metadata
+    first = int(re.findall(r"\d+", problem.question)[0])
+    return None if first % 2 else [True][first % 3]
+
+
+def test_a_checker_that_fails_decides_nothing(model: Path, tmp_path: Path) -> None:
+    improve(proposing(model, proposer=replace(RULE, first=1, checker=puzzled), generations=1), tmp_path / "run", InlineCluster)
+    (_, report) = RunFolder(tmp_path / "run").reports()
+    assert report.proposed and report.proposed.checked is not None and report.proposed.checked < report.proposed.kept
+    assert report.proposed.falsely_labelled == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"agreement": (0.8, 0.3)}, "the first share must not exceed the second"),
+        ({"majority": 0.9}, r"majority=0\.9 leaves nothing, since no more than 0\.8 may agree"),
+        ({"form": "("}, "is not a regular expression"),
+        ({"checker": Exact()}, "the checker exact compares with a reference answer"),
+        ({"checker": Exact}, "is a class, not an object"),
+        ({"samples": 1}, "greater than or equal to 2"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(change: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        replace(RULE, **change)  # type: ignore[arg-type]
+
+
+def test_settings_of_the_workflow_that_do_not_go_with_it_are_refused(model: Path) -> None:
+    with pytest.raises(ValueError, match=r"proposer\.first=2 is after the last generation, so that nothing is proposed; set generations=2"):
+        proposing(model, generations=1)
+    with pytest.raises(ValueError, match=r"proposer asks the last champion for questions; set overlap=0"):
+        proposing(model, overlap=1)
