@@ -23,9 +23,9 @@ def lines(row: Mapping[str, Any]) -> Iterator[str]:
         by_count = sorted(found["dropped"].items(), key=lambda one: (-one[1], one[0]))
         yield f"  dropped: {', '.join(f'{count:,} {reason}' for reason, count in by_count)}"
     if found["agreement"] is not None:
-        kept = "" if found["agreement_kept"] is None else f", {found['agreement_kept']:.0%} on those kept"
-        yield f"  {found['agreement']:.0%} of the samples agree on a question{kept}"
+        kept = "" if found["agreement_kept"] is None else f"; of kept ones {found['agreement_kept']:.0%}"
+        yield f"  mean agreement of a question's samples {found['agreement']:.0%}{kept}"
     if found["checked"] is not None:
         share = "" if found["false_labels"] is None else f" ({found['false_labels']:.1%})"
-        rows = f"; {found['accepted_falsely']:,} accepted traces learn them" if found["accepted_falsely"] else ""
+        rows = f"; {found['accepted_falsely']:,} accepted traces are theirs" if found["accepted_falsely"] else ""
         yield f"  accepted but falsely labelled by the checker: {found['falsely_labelled']:,} of {found['checked']:,}{share}{rows}"

@@ -123,7 +123,7 @@ def _known(context: RunContext, number: int) -> set[str]:
     """The given questions, and those that were kept for earlier generations."""
     own = chain(*context.run.own_problems().values(), context.problems)
     earlier = chain.from_iterable(kept_questions(context.run.generation(past)) for past in range(1, number))
-    return {question_key(one.question) for one in (*own, *earlier)}
+    return {question_key(one.question) for one in own} | {question_key(one.question) for one in earlier}
 
 
 def _sampled(

@@ -42,7 +42,7 @@ class Proposer:
     request: Annotated[str, Field(min_length=1)] = "Write a new question."
     """What is asked before each shown question, and before the new one."""
     form: str | None = None
-    """Regular expression that the whole question must match, such as `"What is \\\\d+ \\\\+ \\\\d+\\\\?"`; others are malformed. None: any form."""
+    r"""Regular expression that the whole question must match, such as `r"What is \d+ \+ \d+\?"`; others are malformed. None: any form."""
     samples: Annotated[PositiveInt, Field(ge=2)] = 10
     """Number of times that each new question is answered."""
     agreement: tuple[Part, Part] = (0.3, 0.8)
