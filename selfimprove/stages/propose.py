@@ -129,10 +129,12 @@ def _known(context: RunContext, number: int) -> set[str]:
 def _sampled(
     context: RunContext, champion: Checkpoint, requests: Sequence[Request], problems: Sequence[Problem], folder: Path, label: str
 ) -> list[JudgedTrace]:
-    """A trace for each request. No verifier sees it, since these problems have no reference answer yet and `Exact` needs one."""
-    workflow = replace(context.workflow, verifier=Exact(), verifier_resources=Resources(cpus=0, gpus=0))
-    unjudged = replace(context, workflow=workflow, verifier_role=PROPOSALS)
-    return list(sample(unjudged, champion, requests, problems, folder, label).read())
+    """A trace for each request. No verifier sees it: these problems have no reference answer yet, and one that needs none gives way to `Exact`."""
+    workflow = context.workflow
+    if not workflow.verifier.needs_reference:
+        workflow = replace(workflow, verifier=Exact(), verifier_resources=Resources(cpus=0, gpus=0))
+        context = replace(context, workflow=workflow, verifier_role=PROPOSALS)
+    return list(sample(context, champion, requests, problems, folder, label).read())
 
 
 def _read(

@@ -37,8 +37,8 @@ class Proposer:
     """Sampling temperature of the questions. Their answers are sampled as `Workflow.sampling` says."""
     max_tokens: PositiveInt | None = None
     """Maximum number of tokens of a question, with any thinking before it; None for that of `Workflow.sampling`."""
-    system: str = "You write new questions: of the same kind as those before, but about something else."
-    """System prompt."""
+    system: str | None = "You write new questions: of the same kind as those before, but about something else."
+    """System prompt; None for none."""
     request: Annotated[str, Field(min_length=1)] = "Write a new question."
     """What is asked before each shown question, and before the new one."""
     form: str | None = None
@@ -84,7 +84,7 @@ class Proposer:
 
     def messages(self, shown: Sequence[Problem]) -> tuple[Message, ...]:
         """The chat that asks for a new question: each shown one is an earlier turn of the model."""
-        turns = [Message(role="system", content=self.system)]
+        turns = [] if self.system is None else [Message(role="system", content=self.system)]
         for problem in shown:
             turns += [Message(role="user", content=self.request), Message(role="assistant", content=problem.question)]
         return (*turns, Message(role="user", content=self.request))

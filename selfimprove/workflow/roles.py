@@ -9,7 +9,7 @@ from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.workflow import Workflow
 
 PROPOSALS, CHECKER = "proposals", "checker"
-"""Roles of what reads proposed questions and their answers, and of what checks their labels."""
+"""Roles of what takes the place of a verifier that would judge proposed questions themselves, and of what checks their labels."""
 
 
 def roles(workflow: Workflow) -> dict[str, list[WorkerPart]]:
@@ -27,7 +27,7 @@ def roles(workflow: Workflow) -> dict[str, list[WorkerPart]]:
         "embedder": [difficulty.embedder] if difficulty else [],
         "teacher": [teacher.sampler] if teacher and not teacher.model else [],
         "verifier": [workflow.verifiers],
-        PROPOSALS: [VerifierPool(Exact(), workflow.verifier_deadline)] if proposer else [],
+        PROPOSALS: [VerifierPool(Exact(), workflow.verifier_deadline)] if proposer and not workflow.verifier.needs_reference else [],
         CHECKER: [VerifierPool(proposer.checker, workflow.verifier_deadline)] if proposer and proposer.checker else [],
         **{role: [pool] for role, pool in further_roles(workflow)},
         **{guard_role(name): [VerifierPool(guard.verifier, workflow.verifier_deadline)] for name, guard in workflow.guards.items()},
