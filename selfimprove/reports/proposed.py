@@ -29,3 +29,18 @@ def lines(row: Mapping[str, Any]) -> Iterator[str]:
         share = "" if found["false_labels"] is None else f" ({found['false_labels']:.1%})"
         rows = f"; {found['accepted_falsely']:,} accepted traces are theirs" if found["accepted_falsely"] else ""
         yield f"  accepted but falsely labelled by the checker: {found['falsely_labelled']:,} of {found['checked']:,}{share}{rows}"
+
+
+def line(figures: Mapping[str, Any]) -> str | None:
+    """How many problems the model proposed itself, and what is known of their labels, in one sentence; None where it proposed none.
+
+    Args:
+        figures: The run as `reports.table.summarize` has it.
+    """
+    found = [row["proposed"] for row in figures["generations"] if row.get("proposed")]
+    if not found:
+        return None
+    kept = sum(one["kept"] for one in found)
+    told = f"The model proposed {kept:,} further problems itself; the commonest of its own answers is taken as the reference"
+    checked = sum(one["checked"] or 0 for one in found)
+    return f"{told}, and of {checked:,} that were checked, {sum(one['falsely_labelled'] or 0 for one in found):,} are false" if checked else told

@@ -17,6 +17,7 @@ from selfimprove import Exact, FunctionVerifier, InlineCluster, KeepMajority, Wo
 from selfimprove.commands.proposal_findings import proposal_findings
 from selfimprove.problems.split import question_key
 from selfimprove.records import AcceptedTrace, Checkpoint, Outcome, Problem, ProposedQuestion, Request, Trace
+from selfimprove.reports.proposed import line as proposed_line
 from selfimprove.reports.table import summarize
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -117,6 +118,10 @@ def test_every_report_shows_what_became_of_the_questions(whole: RunFolder, capfd
     assert f"proposed questions: {found['kept']} of 60 kept; {found['accepted']} accepted traces" in out
     assert f"accepted but falsely labelled by the checker: {found['falsely_labelled']} of {found['checked']}" in out
     assert f"{found['dropped']['known']} known" in out
+    both = [report.proposed for report in whole.reports() if report.proposed]
+    told = proposed_line(summarize(whole))
+    assert told and told.startswith(f"The model proposed {sum(one.kept for one in both)} further problems itself")
+    assert told.endswith(f"of {sum(one.kept for one in both)} that were checked, {sum(one.falsely_labelled or 0 for one in both)} are false")
     page = (whole.root / "report.html").read_text()
     assert '"falsely_labelled":' in page and 'id="proposals"' in page
     name = next(row.problem_id for row in accepted_of(whole, 2) if row.problem_id.startswith("proposed-"))

@@ -18,6 +18,7 @@ function story() {
   if (!grown.length) text = `${run.base_model} starts with ${percent(base.pass_at_1)} ${went}.`;
   else if (kept === base) text = `After ${done}, ${run.base_model} is still the champion, with ${percent(base.pass_at_1)} ${went}.`;
   else text += " Each generation was trained on traces with verified answers.";
+  if (grown.some((row) => row.proposed?.kept)) text += " Some problems were proposed by the model itself, with the commonest of its answers as the reference.";
   for (const name of grown.length ? further : []) {
     const [before, after] = [base, kept].map((row) => row.also[name]);
     if (before && after) text += ` By the verifier ${visible(name)}, the same answers went from ${percent(before.pass_at_1)} to ${percent(after.pass_at_1)}.`;
