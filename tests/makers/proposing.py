@@ -7,16 +7,10 @@ from dataclasses import dataclass
 
 from toy import ToySampler
 
-from selfimprove.records import Checkpoint, Problem, Request, Trace
+from selfimprove.records import Checkpoint, Request, Trace
 
 REQUEST = "Write a new question."
 FORM = r"What is \d+ \+ \d+\?"
-
-
-def right_sum(problem: Problem, answer: str) -> bool:
-    """Adds the two numbers of the question, whatever its label is."""
-    left, right = problem.question.removeprefix("What is ").removesuffix("?").split(" + ")
-    return answer == str(int(left) + int(right))
 
 
 @dataclass(frozen=True)
