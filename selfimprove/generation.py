@@ -23,6 +23,7 @@ from selfimprove.stages.general import weighted
 from selfimprove.stages.guards import evaluate_guards
 from selfimprove.stages.measure_drift import measure_drift, require_same_text
 from selfimprove.stages.predict_difficulty import Prediction, predict
+from selfimprove.stages.propose import Proposed, propose
 from selfimprove.stages.retain import retain
 from selfimprove.stages.thinking_off import evaluate_thinking_off
 from selfimprove.stages.train import TOO_LONG
@@ -110,9 +111,12 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
     for checkpoint in dict.fromkeys((champion, writer)):
         context.run.require_intact(checkpoint)
 
-    level, prediction = level_of(context, number), Prediction()
+    level, proposed, prediction = level_of(context, number), Proposed(), Prediction()
     if level is not None:
         context.progress.say(f"generation {number}: learns from level {level}")
+    if workflow.proposer and number >= workflow.proposer.first:
+        with watch.time(Stage.PROPOSE):
+            proposed = propose(context, workflow.proposer, champion, number)
     if workflow.difficulty and number > 1:
         with watch.time(Stage.PREDICT):
             prediction = predict(context, champion, draw(context, number), number)
@@ -154,6 +158,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         drops={**selection.drops, **assembled.drops, **({f"pairs {TOO_LONG}": trained.long_pairs} if trained.long_pairs else {})},
         seconds=watch.seconds,
         tokens={
+            **({Stage.PROPOSE: proposed.tokens} if proposed.questions else {}),
             Stage.SAMPLE: sampled.tokens,
             Stage.TRAIN: trained.steps[-1].tokens,
             Stage.EVALUATE: sum(_asked_tokens(one.score, one.guards, one.thinking_off) for one in tried.values()),
@@ -165,6 +170,7 @@ def _ran_generation(number: int, past: Sequence[GenerationReport], context: RunC
         guards=chosen.guards,
         thinking_off=chosen.thinking_off,
         anatomy=collected.anatomy,
+        proposed=proposed.figures(selection.accepted),
         first_attempts=chosen.first_attempts,
         **again,
         difficulty=prediction.figures(sampled.solves),

@@ -20,6 +20,13 @@ def encoder(model: Path | str) -> Callable[[str], list[int]] | None:
     return None if tokenizer is None else lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
+def special_tokens(model: Path | str) -> frozenset[str]:
+    """The texts that a tokenizer reads as special tokens, such as `<|im_end|>`; empty where `decoder` is None."""
+    tokenizer = _tokenizer(Path(model) / "tokenizer.json")
+    added = {} if tokenizer is None else tokenizer.get_added_tokens_decoder()
+    return frozenset(token.content for token in added.values() if token.special)
+
+
 @lru_cache(maxsize=1)
 def _tokenizer(file: Path) -> Any:
     from tokenizers import Tokenizer

@@ -24,6 +24,7 @@ from selfimprove.commands.general_findings import general_findings
 from selfimprove.commands.guard_findings import guard_findings
 from selfimprove.commands.level_findings import level_findings
 from selfimprove.commands.prompt_findings import context_finding, option_findings, prompt_lengths, thinking_findings
+from selfimprove.commands.proposal_findings import proposal_findings
 from selfimprove.commands.training_room import gpu_memory, training_room
 from selfimprove.commands.verifier_findings import further_findings, verifier_findings
 from selfimprove.errors import UserError, WorkerFailed
@@ -73,6 +74,7 @@ def check(workflow: Workflow, run_dir: str = "runs") -> dict[str, Any]:
         findings += level_findings(workflow, clean)
         findings += evaluation_findings(len(loaded.evaluation), workflow.gate)
         findings += general_findings(workflow, loaded, model)
+        findings += proposal_findings(workflow, kept)
         sets = clean
     if model is not None:
         findings.append(_model(workflow, model))

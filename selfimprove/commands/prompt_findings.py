@@ -20,6 +20,9 @@ from selfimprove.sampling.vllm_engine import VLLM
 from selfimprove.stages.expected_time import Lengths
 from selfimprove.workflow.workflow import Workflow
 
+PROPOSER = "proposer"
+"""Stage of the prompt that asks for a question."""
+
 
 def option_findings(workflow: Workflow, problems: Sequence[Problem]) -> Iterator[Finding]:
     """Whether the model sees the options of problems that have some."""
@@ -46,19 +49,24 @@ def thinking_findings(prompter: FewShot, model: Path, problem: Problem) -> Itera
 
 
 def prompt_lengths(workflow: Workflow, model: Path, sets: ProblemSets) -> Lengths:
-    """The prompts of the stages `first` (generation 1), `sample` and `evaluation`, of each guard (`guard <name>`) and of further prompts (`also`)."""
+    """The prompts of the stages `first` (generation 1), `sample` and `evaluation`, of each guard (`guard <name>`) and of further prompts (`also`).
+
+    `proposer` has the longest prompt that asks for a question.
+    """
     tokenizer = load_tokenizer(model)
 
     def lengths(prompter: Prompter, problems: Iterable[Problem]) -> list[tuple[int, str]]:
         chats = [list(prompter.messages(problem)) for problem in problems]
         return [(len(ids), problem.id) for ids, problem in zip(encode_chats(tokenizer, chats), problems, strict=True)]
 
-    first = workflow.first_prompter or workflow.prompter
+    first, rule = workflow.first_prompter or workflow.prompter, workflow.proposer
+    longest = sorted(sets.training, key=lambda problem: -len(problem.question))[: rule.shown] if rule else []
     return {
         "first": lengths(first, sets.learnable),
         "sample": lengths(workflow.prompter, sets.learnable),
         "evaluation": lengths(workflow.prompter, sets.measured) + lengths(first, sets.measured),
         **{f"guard {name}": lengths(guard.prompter or workflow.prompter, sets.guards[name]) for name, guard in workflow.guards.items()},
+        **({PROPOSER: [(len(encode_chats(tokenizer, [list(rule.messages(longest))])[0]), longest[0].id)]} if rule else {}),
         **({"also": [one for prompter in workflow.also_prompters for one in lengths(prompter, sets.evaluation)]} if workflow.also_prompters else {}),
     }
 
@@ -71,11 +79,12 @@ def context_finding(workflow: Workflow, model: Path, lengths: Lengths) -> Findin
         return Finding("context", False, f"sampler.engine.max_model_len={wanted} exceeds the model's own context of {own}; lower it, or leave it out")
     guarded = {f"guard {name}": guard.sampling for name, guard in workflow.guards.items()}
     for stage, prompts in lengths.items():
-        decoding = workflow.sampling if stage in ("first", "sample") else guarded.get(stage) or workflow.eval_sampling
-        longest, problem = max(prompts)
-        if longest + decoding.max_tokens > context:
-            detail = f"problem {problem}: {longest} prompt tokens and up to {decoding.max_tokens} output tokens exceed the context of {context}"
-            return Finding("context", False, detail)
+        decoding = workflow.sampling if stage in ("first", "sample", PROPOSER) else guarded.get(stage) or workflow.eval_sampling
+        asked = workflow.proposer.max_tokens if workflow.proposer and stage == PROPOSER else None
+        (longest, problem), written = max(prompts), asked or decoding.max_tokens
+        if longest + written > context:
+            told = f"{longest} prompt tokens and up to {written} output tokens exceed the context of {context}"
+            return Finding("context", False, f"proposer: {told}; lower proposer.shown" if stage == PROPOSER else f"problem {problem}: {told}")
     longest = max(max(stage)[0] for stage in lengths.values())
     return Finding("context", True, f"the longest prompt has {longest} tokens and fits the context of {context} with its output")
 

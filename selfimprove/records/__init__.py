@@ -27,6 +27,7 @@ from selfimprove.records.generations import (
     TrainingStep,
     TriedCandidate,
 )
+from selfimprove.records.proposals import ProposalFigures, ProposedQuestion
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rollouts import Rollout, RolloutRequest
 from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow, WeightedRow
@@ -61,6 +62,8 @@ __all__ = [
     "Probe",
     "Problem",
     "PromptScores",
+    "ProposalFigures",
+    "ProposedQuestion",
     "ReinforcementPrompt",
     "Request",
     "Rollout",

@@ -12,6 +12,8 @@ from selfimprove.records.ranges import Amount, Count, Finite, Share
 class Stage(StrEnum):
     """A timed step of a generation, in the order in which they run."""
 
+    PROPOSE = "propose"
+    """Asking for new questions, and answering them for their labels."""
     PREDICT = "predict"
     SAMPLE = "sample"
     """Sampling and verifying, which run as one stream."""

@@ -14,6 +14,7 @@ from selfimprove.records.figures import (
     Stage,
     ThinkingFigures,
 )
+from selfimprove.records.proposals import ProposalFigures
 from selfimprove.records.ranges import Amount, Count, Finite, Positive, Share
 from selfimprove.records.traces import Usage
 
@@ -235,6 +236,8 @@ class GenerationReport:
     """Problems that were asked again with a hint; None where none was."""
     retry: AskedAgainFigures | None = None
     """Problems that were asked again after a critique; None where none was."""
+    proposed: ProposalFigures | None = None
+    """Questions that the champion proposed for this generation; None without `proposer`, and before the first generation that has them."""
     first_attempts: FirstAttempts | None = None
     """What the traces of the evaluation do about their first attempt, the base model's too; None without `reflection`."""
     difficulty: DifficultyFigures | None = None

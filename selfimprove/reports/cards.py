@@ -11,6 +11,7 @@ from typing import Any
 from selfimprove.records import AcceptedTrace
 from selfimprove.records.delimiters import THINK
 from selfimprove.reports import drift as drift_report
+from selfimprove.reports import proposed as proposed_report
 from selfimprove.reports import thinking_off as thinking_report
 from selfimprove.reports.guards import guard_lines, prompt_lines
 from selfimprove.reports.markdown import block, code, words
@@ -125,6 +126,7 @@ def _common(figures: Mapping[str, Any], settings: Mapping[str, Any], sources: Se
         "test": list(map(words, test_lines(figures))),
         "prompts": list(map(words, prompt_lines(figures))),
         "guards": list(map(words, _guarded(figures))),
+        "proposed": proposed_report.line(figures),
         "teacher": code(str(teacher["model"] or sampler.get("model"))) if teacher else None,
         "settings": block(plain_json(settings), "json"),
     }

@@ -10,6 +10,7 @@ from rich.text import Text
 from selfimprove.reports import averaging as averaging_report
 from selfimprove.reports import difficulty as difficulty_report
 from selfimprove.reports import levels as levels_report
+from selfimprove.reports import proposed as proposed_report
 from selfimprove.reports import reflection as reflection_report
 from selfimprove.reports import thinking_off as thinking_report
 from selfimprove.reports.guards import guard_lines, prompt_lines
@@ -52,7 +53,8 @@ def _generation(row: dict[str, Any]) -> list[str]:
     if row["most_samples"] > row["samples_per_problem"]:
         samples = f"{row['samples_per_problem']:.1f} samples per problem, at most {row['most_samples']}"
         lines.append(f"  {samples}; {row['distinct_per_1000_tokens']:.1f} distinct accepted per 1,000 tokens")
-    lines += [f"  {line}" for line in (*levels_report.lines(row), *guard_lines(row), *thinking_report.lines(row), *averaging_report.lines(row))]
+    lines += [f"  {line}" for line in (*levels_report.lines(row), *proposed_report.lines(row), *guard_lines(row))]
+    lines += [f"  {line}" for line in (*thinking_report.lines(row), *averaging_report.lines(row))]
     if "off_policy" in row:
         lines.append(f"  off-policy: {row['off_policy']:,} of {row['accepted']:,} accepted traces are from the champion before the last")
     if general := row.get("general"):

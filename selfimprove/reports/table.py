@@ -16,6 +16,7 @@ from selfimprove.reports import averaging as averaging_report
 from selfimprove.reports import budget_curve as budget_report
 from selfimprove.reports import drift as drift_report
 from selfimprove.reports import levels as levels_report
+from selfimprove.reports import proposed as proposed_report
 from selfimprove.reports import thinking_off as thinking_report
 from selfimprove.reports.footer import footer
 from selfimprove.reports.guards import further_prompts, guarded
@@ -109,6 +110,7 @@ def _generation(report: GenerationReport) -> dict[str, Any]:
         "anatomy": report.anatomy.figures() if report.anatomy else {},
         "rationalization": report.rationalization.figures() if report.rationalization else {},
         "retry": report.retry.figures() if report.retry else {},
+        "proposed": proposed_report.proposals(report),
         "first_attempts": report.first_attempts.figures() if report.first_attempts else {},
         **{name: count for name in ("revised", "confirmed") if (count := getattr(report.counts, name, None)) is not None},
         "difficulty": report.difficulty.figures() if report.difficulty else {},

@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from selfimprove.protocols import Selector
-from selfimprove.records import AnnotatedTrace, Message, Selection
+from selfimprove.records import AnnotatedTrace, JudgedTrace, Message, Selection
 from selfimprove.records.numbers import Float, PositiveInt
 from selfimprove.selection.keep_correct import KeepCorrect
 
@@ -63,12 +63,12 @@ class KeepMajority(Selector):
         return Selection(tuple(kept), dict(drops + Counter(left)))
 
 
-def majority(items: Iterable[AnnotatedTrace]) -> tuple[str | None, int]:
+def majority(items: Iterable[JudgedTrace]) -> tuple[str | None, int]:
     """The most frequent answer and its number of samples. The earliest wins a tie; a trace without an answer has no vote."""
     votes = Counter(answer for item in items if (answer := folded(item)) is not None)
     return votes.most_common(1)[0] if votes else (None, 0)
 
 
-def folded(item: AnnotatedTrace) -> str | None:
+def folded(item: JudgedTrace) -> str | None:
     """The answer, normalized for case and white space."""
     return None if item.verdict.answer is None else " ".join(item.verdict.answer.split()).casefold()

@@ -61,8 +61,8 @@ class RunContext:
 
     @property
     def known(self) -> dict[str, Problem]:
-        """All problems to learn from by id, with those of the generations that have problems of their own."""
-        return {problem.id: problem for problem in chain(*self.run.own_problems().values(), self.problems)}
+        """All problems to learn from by id, with those of the generations that have problems of their own, and those that were proposed."""
+        return {problem.id: problem for problem in chain(self.run.proposed_problems(), *self.run.own_problems().values(), self.problems)}
 
     def here(self, checkpoint: Checkpoint) -> Checkpoint:
         """The same checkpoint with its path on this machine: each machine keeps the base model in a place of its own."""

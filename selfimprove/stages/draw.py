@@ -13,10 +13,17 @@ from selfimprove.seeds import derive_seed
 from selfimprove.selection.reflection import is_reflected
 from selfimprove.stages.context import RunContext
 from selfimprove.storage.files import read_records
+from selfimprove.storage.proposed import proposed_problems
 
 
 def draw(context: RunContext, number: int) -> list[Problem]:
-    """The problems of this generation: all below the cap of accepted traces, or a seeded draw of them."""
+    """The problems of this generation: those that were proposed for it, and the given ones or a seeded draw of them; see `Proposer.given`."""
+    proposed, rule = proposed_problems(context.run.generation(number)), context.workflow.proposer
+    return proposed if proposed and rule and not rule.given else [*_drawn(context, number), *proposed]
+
+
+def _drawn(context: RunContext, number: int) -> list[Problem]:
+    """The given problems of this generation: all below the cap of accepted traces, or a seeded draw of them."""
     cap, wanted = context.workflow.accepted_cap, context.workflow.problems_per_generation
     accepted = Counter(row.problem_id for rows in accepted_before(context, number) for row in rows if not is_reflected(row))
     below = [problem for problem in drawn_from(context, number) if cap is None or accepted[problem.id] < cap]

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
 from selfimprove.cluster.machine_speed import Speed, speed_here
+from selfimprove.problems.proposed import PROPOSED
 from selfimprove.problems.sets import ProblemSets, own_sizes
 from selfimprove.records import Stage
 from selfimprove.sampling.sampling import Sampling
@@ -66,7 +67,8 @@ def estimate(workflow: Workflow, model: Path, sets: ProblemSets, lengths: Length
     evaluated = (candidates + 1) * (1 + bool(workflow.direct_share)) + 1 + len(workflow.all_controls) + 2 * len(workflow.also_prompters)
     asked = evaluated * len(sets.evaluation) + _tested(workflow) * len(sets.test)
     evaluations = asked * workflow.eval_sampling.n
-    sampled = sum(samples) * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
+    proposed = workflow.proposer.traces(workflow.generations) if workflow.proposer else 0
+    sampled = (sum(samples) + proposed) * output + evaluations * TYPICAL_OUTPUT * workflow.eval_sampling.max_tokens
     for name, problems in sets.guards.items():
         guarded = workflow.guards[name].sampling or workflow.eval_sampling
         sampled += (candidates + 1) * len(problems) * guarded.n * TYPICAL_OUTPUT * guarded.max_tokens
@@ -185,6 +187,9 @@ def _works(
     for number in range(1, workflow.generations + 1):
         now, folder = workflow.of_generation(number), f"generation-{number:02d}"
         n, output = now.sampling.n, length(now.sampling)
+        if (rule := now.proposer) and number >= rule.first:
+            read = prompt * rule.questions * (rule.shown + rule.samples)
+            yield _Work(f"{folder}/{PROPOSED}", "questions.parquet", Stage.SAMPLE, rule.traces(rule.first), output, read)
         there = own.get(number, left)
         drawn = min(now.problems_per_generation or there, there)
         measured = yields.seconds * drawn if number == 1 and yields.seconds is not None else None

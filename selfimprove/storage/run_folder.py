@@ -21,6 +21,7 @@ from selfimprove.storage.files import read_json, write_json
 from selfimprove.storage.hashes import Damaged, remedy, require_folder_unchanged
 from selfimprove.storage.kept_settings import read_settings
 from selfimprove.storage.lock import LOCK
+from selfimprove.storage.proposed import proposed_problems
 from selfimprove.storage.remote.mirror import IDENTITY
 
 FIRST = {"logs", "workflow.py", "modules", "overrides.json", "seeds.json", LOCK, IDENTITY}
@@ -42,6 +43,7 @@ class RunFolder:
     generation-00/           evaluation of the base model on the bare question
     generation-01/           traces/ verdicts/ accepted.parquet rows.parquet checkpoint/ evaluation/ guards/ thinking-off/ ledger.parquet
                              report.json difficulty/
+                             proposed/: questions.parquet, asked/ answered/ of the questions that were proposed for it
                              averaged/: checkpoint/ evaluation/ guards/ thinking-off/ of its average with the start
                              removed.json in place of a checkpoint that was not to be kept
     champion                 → the checkpoint that is kept
@@ -161,9 +163,13 @@ class RunFolder:
         files = sorted((self.root / "problems").glob("generation-*.json"))
         return {int(found[1]): read_json(file, list[Problem]) for file in files if (found := GENERATION.fullmatch(file.stem))}
 
+    def proposed_problems(self) -> list[Problem]:
+        """The problems that were proposed, of all generations."""
+        return [problem for number in self.generations() for problem in proposed_problems(self.generation(number))]
+
     def problems_by_id(self, *names: str) -> dict[str, Problem]:
         """The problems of these sets by id, with `train` those of single generations too; an id that they lack is a `UserError`."""
-        own = self.own_problems().values() if "train" in names else ()
+        own = (*self.own_problems().values(), self.proposed_problems()) if "train" in names else ()
         every = chain(*own, *map(self.problems, names))
         return _Problems({problem.id: problem for problem in every}, self.root / "problems" / f"{names[0]}.json")
 

@@ -28,9 +28,10 @@ def of_report(report: GenerationReport) -> dict[str, float]:
     thinking, `levels/…` its score on each level and the level learnt from, `champion/pass_at_1` the score of the checkpoint that was kept.
     `2_traces/accepted_share` is accepted over sampled traces, `2_traces/distinct_per_1000_tokens` the yield of sampling. `3_thinking/…` and
     `4_behaviours/…` describe the thoughts in the sampled traces, `5_seconds/…` and `6_tokens/…` the cost of each stage, `rationalization/…` and
-    `retry/…` problems that were asked again with a hint and after a critique, `first_attempts/…` what the evaluation's traces do about their first
-    attempt, `difficulty/…` how well solve rates were predicted, `drift/…` how a fixed text reads to the candidate, `averaging/…` both candidates
-    where one is averaged with its start, `gpu_memory_left/…` bytes that stages left on a GPU, `spent/…` what an endpoint counted.
+    `retry/…` problems that were asked again with a hint and after a critique, `proposed/…` questions that the champion proposed, `first_attempts/…`
+    what the evaluation's traces do about their first attempt, `difficulty/…` how well solve rates were predicted, `drift/…` how a fixed text reads to
+    the candidate, `averaging/…` both candidates where one is averaged with its start, `gpu_memory_left/…` bytes that stages left on a
+    GPU, `spent/…` what an endpoint counted.
     """
     figures = of_score(report.score) | of_guards(report.guards) | (of_thinking_off(report.thinking_off, report.score) if report.thinking_off else {})
     thinking = report.anatomy.figures() if report.anatomy else {}
@@ -47,6 +48,7 @@ def of_report(report: GenerationReport) -> dict[str, float]:
         (BEHAVIOURS, {name: value for name, value in thinking.items() if name in _OF_BEHAVIOURS}),
         ("rationalization", report.rationalization.figures() if report.rationalization else {}),
         ("retry", report.retry.figures() if report.retry else {}),
+        ("proposed", report.proposed.figures() if report.proposed else {}),
         ("first_attempts", report.first_attempts.figures() if report.first_attempts else {}),
         ("difficulty", report.difficulty.figures() if report.difficulty else {}),
     ):

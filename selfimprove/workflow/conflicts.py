@@ -26,6 +26,7 @@ def conflicts(workflow: Workflow) -> Iterator[str]:
     yield from _overlap(workflow)
     yield from _mixture(workflow)
     yield from _levels(workflow)
+    yield from _proposals(workflow)
 
 
 def _names(workflow: Workflow) -> Iterator[str]:
@@ -87,11 +88,18 @@ def _levels(workflow: Workflow) -> Iterator[str]:
         yield "rounds hold a Curriculum, but its levels are for several generations; set problems=Curriculum(…), or give the round one level's source"
 
 
+def _proposals(workflow: Workflow) -> Iterator[str]:
+    if workflow.proposer and workflow.proposer.first > workflow.generations:
+        first = workflow.proposer.first
+        yield f"proposer.first={first} is after the last generation, so that nothing is proposed; set generations={first}, or proposer.first lower"
+
+
 def _overlap(workflow: Workflow) -> Iterator[str]:
     every: tuple[Workflow | Round, ...] = (workflow, *workflow.rounds)
     waits = {
         "difficulty": (workflow.difficulty, "predicts from an evaluation that is not there yet"),
         "reinforcement": (any(one.reinforcement for one in every), "learns from the samples of the last champion"),
+        "proposer": (workflow.proposer, "asks the last champion for questions"),
         "process_reward.search": (any(one.process_reward and one.process_reward.search for one in every), "scores on the trainer's GPU"),
     }
     for name, (used, why) in waits.items():

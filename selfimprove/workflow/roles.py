@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from selfimprove.protocols import WorkerPart
 from selfimprove.storage.further import further_name
+from selfimprove.verification.exact import Exact
 from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.workflow import Workflow
+
+PROPOSALS, CHECKER = "proposals", "checker"
+"""Roles of what takes the place of a verifier that would judge proposed questions themselves, and of what checks their labels."""
 
 
 def roles(workflow: Workflow) -> dict[str, list[WorkerPart]]:
     """Every part that a run of this workflow may open on a worker. A role holds one part at a time; roles that no part plays are left out."""
     generations = [workflow.of_generation(number) for number in range(1, len(workflow.rounds) + 2)]
-    teacher, difficulty = workflow.teacher, workflow.difficulty
+    teacher, difficulty, proposer = workflow.teacher, workflow.difficulty, workflow.proposer
     # A teacher that has its model here takes the place of the student's engine.
     taught = [teacher.sampler] if teacher and teacher.model else []
     pairs = [one.preference_pairs.trainer for one in generations if one.preference_pairs]
@@ -23,6 +27,8 @@ def roles(workflow: Workflow) -> dict[str, list[WorkerPart]]:
         "embedder": [difficulty.embedder] if difficulty else [],
         "teacher": [teacher.sampler] if teacher and not teacher.model else [],
         "verifier": [workflow.verifiers],
+        PROPOSALS: [VerifierPool(Exact(), workflow.verifier_deadline)] if proposer and not workflow.verifier.needs_reference else [],
+        CHECKER: [VerifierPool(proposer.checker, workflow.verifier_deadline)] if proposer and proposer.checker else [],
         **{role: [pool] for role, pool in further_roles(workflow)},
         **{guard_role(name): [VerifierPool(guard.verifier, workflow.verifier_deadline)] for name, guard in workflow.guards.items()},
     }

@@ -47,6 +47,7 @@ from selfimprove.verification.function_verifier import as_verifier
 from selfimprove.verification.pool import VerifierPool
 from selfimprove.workflow.conflicts import conflicts
 from selfimprove.workflow.guard import Guard
+from selfimprove.workflow.proposer import Proposer
 from selfimprove.workflow.teacher import Teacher
 
 
@@ -118,6 +119,8 @@ class Workflow:
     """How unsolved problems are asked again with their answer as a hint (STaR); None: they are not."""
     retry: Retry | None = None
     """How unsolved problems are asked again after the model's critique of its own wrong answer; None: they are not."""
+    proposer: Proposer | None = None
+    """How the champion is asked for new questions, which the next generation learns from too (R-Zero, Absolute Zero); None: it is not."""
     reflection: Reflection | None = None
     """Rows with reflection and revision, made of right and wrong traces of a problem; None: none are made, and evaluations do not count either."""
     contamination: Contamination | None = Contamination()

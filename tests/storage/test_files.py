@@ -42,6 +42,8 @@ from selfimprove.records import (
     Probe,
     Problem,
     PromptScores,
+    ProposalFigures,
+    ProposedQuestion,
     ReinforcementPrompt,
     Request,
     Score,
@@ -64,7 +66,7 @@ from selfimprove.storage.files import read_json, read_records, write_json, write
 
 TEXT = st.text(max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
-MANY = [Trace, Verdict, AcceptedTrace, Pair, VerifierRow, LedgerEntry, Probe]
+MANY = [Trace, Verdict, AcceptedTrace, Pair, VerifierRow, LedgerEntry, Probe, ProposedQuestion]
 FEW = [
     *MANY,
     AnnotatedTrace,
@@ -89,6 +91,7 @@ FEW = [
     LooksBack,
     Problem,
     PromptScores,
+    ProposalFigures,
     Request,
     Score,
     Selection,

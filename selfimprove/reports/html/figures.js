@@ -18,6 +18,7 @@ function story() {
   if (!grown.length) text = `${run.base_model} starts with ${percent(base.pass_at_1)} ${went}.`;
   else if (kept === base) text = `After ${done}, ${run.base_model} is still the champion, with ${percent(base.pass_at_1)} ${went}.`;
   else text += " Each generation was trained on traces with verified answers.";
+  if (grown.some((row) => row.proposed?.kept)) text += " Some problems were proposed by the model itself, with the commonest of its answers as the reference.";
   for (const name of grown.length ? further : []) {
     const [before, after] = [base, kept].map((row) => row.also[name]);
     if (before && after) text += ` By the verifier ${visible(name)}, the same answers went from ${percent(before.pass_at_1)} to ${percent(after.pass_at_1)}.`;
@@ -225,6 +226,19 @@ function funnel() {
   if (!place("funnel").children.length) place("funnel").append(make("p", { class: "quiet" }, "No traces have been sampled."));
 }
 
+/** What became of the questions that the champion proposed. */
+function proposals() {
+  const rows = grown.filter((row) => row.proposed);
+  if (!rows.length) return;
+  place("proposals").hidden = false;
+  const share = (value) => (value === null ? "" : percent(value));
+  const heads = ["generation", "proposed", "kept", "mean agreement", "of kept", "false labels", "accepted traces", "dropped"];
+  place("proposed").append(make("div", { class: "wide" }, table(heads, rows.map(({ generation, proposed: one }) => [
+    String(generation), count(one.proposed), count(one.kept), share(one.agreement), share(one.agreement_kept),
+    one.checked === null ? "" : `${count(one.falsely_labelled)} of ${count(one.checked)}`, count(one.accepted),
+    Object.entries(one.dropped).sort(([, a], [, b]) => b - a).map(([reason, number]) => `${count(number)} ${reason}`).join(", ")]))));
+}
+
 function lengths() {
   const kinds = [[true, "correct", "var(--right)"], [false, "not correct", "var(--wrong)"]];
   const series = kinds.map(([right, name, colour]) => ({
@@ -318,5 +332,5 @@ function figures() {
 
 story();
 if (run.generations.length) {
-  [example, improvement, wide, levels, guards, off, candidates, drift, funnel, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
+  [example, improvement, wide, levels, guards, off, candidates, drift, funnel, proposals, lengths, behaviours, firstAttempts, thinking, budget, figures].forEach((draw) => draw());
 }
