@@ -21,20 +21,28 @@ def trace_of(model: Any, tokenizer: Any, checkpoint: Checkpoint, request: Reques
     """
     completion = output.outputs[0]
     forced, stopped = written(model, request, *begun, completion.token_ids)
+    kept = _tokens_of_text(tokenizer, completion)
     return Trace(
         id=request.id,
         problem_id=request.problem_id,
         checkpoint_id=checkpoint.id,
         prompt_token_ids=tuple(output.prompt_token_ids),
-        output_token_ids=tuple(completion.token_ids),
-        # vLLM's text ends before a stop string, its tokens behind it; a trace's text is what its tokens say.
-        text=tokenizer.decode(list(completion.token_ids), clean_up_tokenization_spaces=False)
-        if isinstance(completion.stop_reason, str)
-        else completion.text,
-        forced=forced,
+        output_token_ids=tuple(completion.token_ids[:kept]),
+        text=completion.text,
+        forced=tuple((begin, min(end, kept)) for begin, end in forced if begin < kept),
         finish_reason="thought" if stopped else completion.finish_reason or "unknown",
         temperature=request.temperature,
         seed=request.seed,
         delimiters=request.delimiters,
         opened=begun[0],
     )
+
+
+def _tokens_of_text(tokenizer: Any, completion: Any) -> int:
+    """How many tokens the text takes: at a stop string, vLLM's text ends before it, and its tokens behind it."""
+    ids = list(completion.token_ids)
+    kept = len(ids)
+    if isinstance(completion.stop_reason, str):
+        while kept and tokenizer.decode(ids[: kept - 1], clean_up_tokenization_spaces=False).startswith(completion.text):
+            kept -= 1
+    return kept

@@ -30,6 +30,6 @@ def require_scores(requests: Sequence[Request], mode: str) -> None:
 
 
 def scored_trace(trace: Trace, reported: Sequence[Mapping[int, Any]]) -> Rollout:
-    """The trace with the log-probabilities of its tokens; `reported` holds those of each position by token."""
-    logprobs = tuple(float(of[token].logprob) for token, of in zip(trace.output_token_ids, reported, strict=True))
+    """The trace with the log-probabilities of its tokens; `reported` holds those of each position by token, of a stop string's too."""
+    logprobs = tuple(float(of[token].logprob) for token, of in zip(trace.output_token_ids, reported[: trace.output_tokens], strict=True))
     return Rollout(**{field.name: getattr(trace, field.name) for field in fields(trace)}, logprobs=logprobs)

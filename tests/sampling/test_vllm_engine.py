@@ -107,12 +107,20 @@ def test_extra_reaches_the_engine_untouched(sampler: OpenSampler, base: Checkpoi
     assert {name: one.output_token_ids for name, one in drawn.items()} != {name: one.output_token_ids for name, one in greedy.items()}
 
 
-def test_a_stop_string_ends_the_trace_and_its_text_is_what_its_tokens_say(sampler: OpenSampler, base: Checkpoint) -> None:
+def test_a_trace_ends_before_its_stop_string_in_text_and_tokens(sampler: OpenSampler, base: Checkpoint) -> None:
+    from transformers import AutoTokenizer
+
     whole = traces(sampler, base, Sampling(n=1, temperature=1.0, max_tokens=24), PROBLEMS[:1])["p-0/g1/s0"]
-    stop = whole.text[3:5]
-    (stopped,) = traces(sampler, base, Sampling(n=1, temperature=1.0, max_tokens=24, extra={"stop": [stop]}), PROBLEMS[:1]).values()
-    assert stopped.finish_reason == "stop" and stop in stopped.text and whole.text.startswith(stopped.text)
-    assert stopped.output_token_ids == whole.output_token_ids[: len(stopped.output_token_ids)] != whole.output_token_ids
+    read = AutoTokenizer.from_pretrained(base.path)
+    for begin, kept in ((3, {}), (5, {}), (4, {"include_stop_str_in_output": True})):
+        stop = whole.text[begin : begin + 2]
+        (stopped,) = traces(sampler, base, Sampling(n=1, temperature=1.0, max_tokens=24, extra={"stop": [stop], **kept}), PROBLEMS[:1]).values()
+        assert stopped.finish_reason == "stop" and (stop in stopped.text) == bool(kept)
+        assert whole.text.startswith(stopped.text if kept else stopped.text + stop)
+        ids = stopped.output_token_ids
+        assert ids == whole.output_token_ids[: len(ids)] and 0 < len(ids) < 24
+        # The last token is the first that completes the text.
+        assert read.decode(ids).startswith(stopped.text) and not read.decode(ids[:-1]).startswith(stopped.text)
 
 
 @pytest.mark.parametrize(
