@@ -190,9 +190,10 @@ def _time(runs: Sequence[RunFolder]) -> str:
     for run in runs:
         stages = sum(sum(Stopwatch(file).seconds.values()) for file in run.root.rglob("seconds.json"))
         files = [file.stat().st_mtime for file in run.root.rglob("*.json") if "checkpoint" not in file.parts]
-        told.append(
-            f"{(max(files) - (run.root / 'problems' / 'train.json').stat().st_mtime) / 60:.1f} min (seed {_seed(run)}; {stages / 60:.1f} in stages)"
-        )
+        # Written anew where a run is continued, so that the time between would be missing.
+        whole = max(files) - (run.root / "problems" / "train.json").stat().st_mtime
+        clock = f"{whole / 60:.1f} min" if whole > stages else "stopped and continued"
+        told.append(f"{clock} (seed {_seed(run)}; {stages / 60:.1f} in stages)")
     return f"Wall-clock from the first file of a run to its last: {', '.join(told)}."
 
 
