@@ -129,7 +129,15 @@ def test_the_tables_fit_eighty_columns_with_every_stage_timed() -> None:
     row |= {"samples_per_problem": 4.0, "most_samples": 16, "distinct_per_1000_tokens": 12.3}
     row["coverage"] = {"trend": "plateau", "newly_solved": ["a"], "forgotten": [], "never_solved": ["b", "c"]}
     row["seconds"] = dict.fromkeys(Stage, 12_345.6)
-    row |= {"also": {}, "guards": {}, "levels": {}, "tried": {}, "champion_gain": None, "drift": {"tokens": 123_456, "nll": 12.345, "kl": 12.345}}
+    row |= {
+        "also": {},
+        "guards": {},
+        "level": None,
+        "levels": {},
+        "tried": {},
+        "champion_gain": None,
+        "drift": {"tokens": 123_456, "nll": 12.345, "kl": 12.345},
+    }
     figures = {"name": "x", "generations": [row], "baseline_details": {"answer_only": row}, "kept": None, "complete": False, "stopped_early": None}
     figures |= {"test": None, "at_work": None, "kept_generation": None, "further_prompts": {}, "checkpoints": None}
     table.show(figures, console := Console(file=StringIO(), width=80))
