@@ -24,7 +24,8 @@ the page.
 `python -m benchmarks.evidence runs/evidence` writes this page from the folders of the runs; no figure is copied by hand. Intervals are those of 95 %
 over problems, and over seeds and problems where there are several seeds. With three seeds they are rough.
 
-Machine: {machine}. Engines sample in float32: this processor has no bfloat16 instructions."""
+Machine: {machine}. Engines sample in float32: this processor has no bfloat16 instructions. Other work ran
+beside some of the runs, so their times are upper bounds."""
 
 RUN = "selfimprove run workflows/evidence/"
 TEXTS = {
