@@ -27,7 +27,7 @@ def read_general(source: ProblemSource) -> list[Problem]:
 
 
 def require_general(workflow: Workflow) -> None:
-    """Read all instruction data, so that what is wrong with it is told before the first generation.
+    """Read all instruction data, so that a fault in it shows before the first generation.
 
     Raises:
         UserError: As `read_general`.
