@@ -190,7 +190,7 @@ def _time(runs: Sequence[RunFolder]) -> str:
     for run in runs:
         stages = sum(sum(Stopwatch(file).seconds.values()) for file in run.root.rglob("seconds.json"))
         files = [file.stat().st_mtime for file in run.root.rglob("*.json") if "checkpoint" not in file.parts]
-        # Written anew where a run is continued, so that the time between would be missing.
+        # A run that is continued rewrites this file, so the time before that would be missing.
         whole = max(files) - (run.root / "problems" / "train.json").stat().st_mtime
         clock = f"{whole / 60:.1f} min" if whole > stages else "stopped and continued"
         told.append(f"{clock} (seed {_seed(run)}; {stages / 60:.1f} in stages)")

@@ -18,7 +18,7 @@ LEAKS = (
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Retry:
-    """Problems whose samples were wrong are asked again: the model criticises its wrong answer, then tries anew.
+    """Problems whose samples were wrong are asked again: the model criticises its wrong answer, then tries again.
 
     It sees its answer and the verifier's outcome, never the reference answer. What then verifies is trained on: reflect, retry, reward (Bensal et al.
     2025, arXiv 2505.24726), with rejection sampling in place of reinforcement.

@@ -16,14 +16,8 @@ from selfimprove.records.generations import (
     Checkpoint,
     Coverage,
     Decision,
-    FurtherScore,
     GenerationReport,
-    GuardLoss,
-    GuardScore,
     LedgerEntry,
-    LevelScore,
-    PromptScores,
-    Score,
     TrainingStep,
     TriedCandidate,
 )
@@ -31,6 +25,7 @@ from selfimprove.records.proposals import ProposalFigures, ProposedQuestion
 from selfimprove.records.questions import Message, Problem, Request
 from selfimprove.records.rollouts import Rollout, RolloutRequest
 from selfimprove.records.rows import AcceptedTrace, LabelledTrace, Pair, ReinforcementPrompt, Selection, VerifierRow, WeightedRow
+from selfimprove.records.scores import FurtherScore, GuardLoss, GuardScore, LevelScore, PromptScores, Score
 from selfimprove.records.traces import AnnotatedTrace, Grade, JudgedTrace, Outcome, Probe, ThoughtRewards, Trace, Tries, Usage, Verdict
 
 __all__ = [

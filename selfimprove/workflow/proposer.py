@@ -30,7 +30,7 @@ class Proposer:
     questions: PositiveInt = 100
     """Number of questions that the champion is asked for before each generation."""
     shown: PositiveInt = 8
-    """Number of given questions that it sees each time, drawn anew."""
+    """Number of given questions that it sees each time, a new draw for each request."""
     first: PositiveInt = 2
     """First generation with proposed questions: 2, since a base model labels its questions poorly."""
     temperature: NonNegativeFloat = 1.0
