@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from selfimprove.checkpoints.soundness import encode_chats, load_tokenizer
+from selfimprove.checkpoints.bare_prompt import CHAT, bare_prompt, chat_tokenizer
 from selfimprove.checkpoints.tokens import decoder, encoder
 from selfimprove.errors import UserError
 from selfimprove.records.delimiters import Delimiters
-from selfimprove.records.foreign_text import read_object
 
 SWITCH = "enable_thinking"
 """The variable of chat templates that switches thinking, Qwen3's and others'."""
-CHAT = [{"role": "user", "content": "1 + 1 ="}]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def forced_block(model: Path | str, delimiters: Delimiters, opened: bool) -> Emp
 
 def switched_block(model: Path | str) -> EmptyBlock | None:
     """What the chat template adds to the prompt for `enable_thinking=False`; None if it adds nothing, or changes the prompt elsewhere too."""
-    tokenizer, decode = _tokenizer(model), decoder(model)
+    tokenizer, decode = chat_tokenizer(model), decoder(model)
     if tokenizer is None or decode is None:
         return None
     on, off = (list(tokenizer.apply_chat_template(CHAT, add_generation_prompt=True, return_dict=False, **more)) for more in ({}, {SWITCH: False}))
@@ -55,16 +52,6 @@ def require_switchable(model: Path | str, delimiters: Delimiters) -> None:
         UserError: Its tokenizer cannot be read, or its chat template ends the thinking in every prompt.
     """
     forced_block(model, delimiters, opened=False)
-    tokenizer = _tokenizer(model)
-    if tokenizer is not None and tokenizer.decode(encode_chats(tokenizer, [CHAT])[0]).rstrip().endswith(delimiters.end):
+    if bare_prompt(model).endswith(delimiters.end):
         told = f"direct_share needs a model that thinks, but its chat template ends every prompt with {delimiters.end}"
         raise UserError(f"{told}; leave {SWITCH} out of chat_template, or set direct_share=0")
-
-
-def _tokenizer(model: Path | str) -> Any:
-    """The tokenizer of a model of transformers that has a chat template; None for another."""
-    folder = Path(model)
-    if "model_type" not in read_object(folder / "config.json"):
-        return None
-    tokenizer = load_tokenizer(folder)
-    return tokenizer if tokenizer.chat_template else None

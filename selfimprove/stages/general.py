@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfimprove.checkpoints.opened_thinking import opens_thinking
+from selfimprove.checkpoints.bare_prompt import opens_thinking
 from selfimprove.checkpoints.tokens import encoder
 from selfimprove.cluster.hand_over import hand_over
 from selfimprove.problems.split import question_key
@@ -82,7 +82,7 @@ def draw_general(context: RunContext, start: Checkpoint, rows: Sequence[Accepted
     def make() -> GeneralDraw:
         order = list(range(len(problems)))
         random.Random(derive_seed(workflow.seed, GENERAL, number)).shuffle(order)
-        closing = f"{workflow.delimiters.end}\n\n" if opens_thinking(Path(start.path), workflow.delimiters) else ""
+        closing = f"{workflow.delimiters.end}\n\n" if opens_thinking(start.path, workflow.delimiters) else ""
         trainer, asked = hand_over(context.cluster, "trainer", workflow.trainer), measured_questions(context)
         places, contaminated, too_long = list[int](), 0, 0
         while order and len(places) < wanted:

@@ -15,7 +15,7 @@ from killable import files_of, reports
 from toy import Sums, ToyPractice, ToyTrainer, make_toy_model, toy_workflow
 
 from selfimprove import Exact, Guard, InlineCluster, Jsonl, RandomSelection, Replay, ShuffledAnswers, UserError, Workflow, improve
-from selfimprove.checkpoints.opened_thinking import opens_thinking
+from selfimprove.checkpoints.bare_prompt import opens_thinking
 from selfimprove.checkpoints.soundness import load_tokenizer
 from selfimprove.commands.general_findings import general_findings
 from selfimprove.problems.sets import load_sets
