@@ -20,6 +20,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("source", metavar="RUN_DIR")
     parser.add_argument("--from-generation", type=int, required=True, metavar="N", help="first generation to make again")
     parser.add_argument("--run-dir", metavar="DIR", help="folder of the new run; default: RUN_DIR-fork-N")
+    parser.add_argument("--same-traces", action="store_true", help="take over the traces of generation N, for a change after sampling")
     add_tracker(parser)
     add_inline(parser)
     parser.add_argument("--only-copy", action="store_true", help="make the folder of the new run and stop; the same command without this runs it")
@@ -41,12 +42,13 @@ def _fork(options: argparse.Namespace) -> int:
     # A run at a URL is shown without the secrets of its address, which the fork needs.
     place = options.source.rstrip("/") if "://" in options.source else source
     with writing(options.run_dir or f"{place}-fork-{options.from_generation}") as run:
-        fork(source, run, options.from_generation, describe(workflow))
+        fork(source, run, options.from_generation, describe(workflow), options.same_traces)
         keep_source(run, file, changes, modules[1:])
         told = {
             "source": str(source),
             "run_dir": str(run),
             "from_generation": options.from_generation,
+            "same_traces": options.same_traces,
             "generations": workflow.generations,
             "changed": list(differences(source.settings(), run.settings())),
         }
@@ -61,7 +63,12 @@ def _plan(fork: dict[str, Any]) -> str:
     made = f"runs generation {first}" if first == last else f"runs generations {first} to {last}"
     changed = f" with {'; '.join(fork['changed'])}" if fork["changed"] else ""
     where = f"in {fork['run_dir']}; --only-copy makes the folder alone"
-    return f"fork of {fork['source']}: keeps what is before generation {first}, {made}{changed} {where}"
+    return f"fork of {fork['source']}: keeps {_kept(fork)}, {made}{changed} {where}"
+
+
+def _kept(fork: dict[str, Any]) -> str:
+    first = fork["from_generation"]
+    return f"what is before generation {first}" + (" and its traces" if fork["same_traces"] else "")
 
 
 def _show_copied(fork: dict[str, Any], console: Console) -> None:
@@ -69,5 +76,5 @@ def _show_copied(fork: dict[str, Any], console: Console) -> None:
 
     from selfimprove.terminal.safe_text import plain_line
 
-    line = f"{fork['run_dir']} has what is before generation {fork['from_generation']}; the same command without --only-copy runs the rest"
+    line = f"{fork['run_dir']} has {_kept(fork)}; the same command without --only-copy runs the rest"
     console.print(Text(plain_line(line)), soft_wrap=True)

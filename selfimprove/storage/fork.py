@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from selfimprove.checkpoints.removed import Removed, listed, removed, told
 from selfimprove.errors import UserError
 from selfimprove.settings.paths import differences
 from selfimprove.storage.complete import complete_or_absent
+from selfimprove.storage.files import read_json, write_json
 from selfimprove.storage.hashes import keep_hash, require_folder_unchanged, require_unchanged
 from selfimprove.storage.retention import needed
 from selfimprove.storage.run_folder import RunFolder
@@ -34,19 +36,29 @@ SHARED = (
 """Settings that every generation depends on: if one of them changes, no generation can be shared."""
 
 
-def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: dict[str, Any]) -> None:
+SAMPLED = "sampling.manifest.json"
+"""Says what the traces of a generation were made from."""
+
+
+def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: dict[str, Any], same_traces: bool = False) -> None:
     """Start `target` with the generations of `source` before `from_generation`. Files that are there already stay as they are.
 
     Files are hard links if both folders are on one disk, copies otherwise. Reports get the new paths of the checkpoints.
 
+    Args:
+        same_traces: Take over the traces of `from_generation` with their verdicts, too. The generation then refuses settings that would sample or verify
+            others.
+
     Raises:
-        UserError: those generations are not complete or damaged, the checkpoint to start from was removed, or `settings` changes a setting that
-            they depend on.
+        UserError: those generations are not complete or damaged, the checkpoint to start from was removed, `settings` changes a setting that
+            they depend on, or there are no traces to take over.
     """
     complete = [report.generation for report in source.reports()]
     if from_generation < 1 or from_generation - 1 not in complete:
         last = f"generations 0 to {complete[-1]} are complete" if complete else "no generation is complete"
         raise UserError(f"cannot fork {source} from generation {from_generation}: {last}")
+    if same_traces and not (source.generation(from_generation) / SAMPLED).exists():
+        raise UserError(f"generation {from_generation} of {source} has no traces to take over; leave out --same-traces")
     _require_weights(source, from_generation, settings)
     changed = [line for line in differences(source.settings(), settings) if _depended_on(line.split(":")[0])]
     changed += [f"rounds.{number}.problems" for number in range(1, from_generation) if _own(source.settings(), number) != _own(settings, number)]
@@ -56,7 +68,8 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
         for folder in sorted(source.generation(number).rglob("checkpoint")):
             require_folder_unchanged(folder)
     target.claim(settings)
-    for file in _shared_files(source, range(from_generation)):
+    sampled = _sampled_files(source.generation(from_generation)) if same_traces else ()
+    for file in chain(_shared_files(source, range(from_generation)), sampled):
         place = target.root / file.relative_to(source.root)
         if place.exists():
             continue
@@ -68,6 +81,8 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
                 keep_hash(place, half)
         else:
             _share(file, place)
+    if same_traces and not (made_from := target.generation(from_generation) / SAMPLED).exists():
+        write_json(made_from, read_json(source.generation(from_generation) / SAMPLED, dict[str, str]))
 
 
 def _require_weights(source: RunFolder, from_generation: int, settings: dict[str, Any]) -> None:
@@ -105,6 +120,12 @@ def _shared_files(source: RunFolder, generations: Sequence[int]) -> Iterator[Pat
     for folder in folders:
         files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
         yield from sorted(files, key=lambda path: path.name == "report.json")
+
+
+def _sampled_files(folder: Path) -> Iterator[Path]:
+    """The traces of a generation and their verdicts, with the hashes of both."""
+    for kind in ("traces", "verdicts"):
+        yield from sorted(path for path in (folder / kind).iterdir() if not path.name.startswith("."))
 
 
 def _share(file: Path, place: Path) -> None:

@@ -61,6 +61,31 @@ def test_a_fork_outlives_its_source(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "third" / "champion" / "config.json").exists()
 
 
+def test_a_fork_with_the_same_traces_trains_on_them_and_samples_none(run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ["fork", str(run), "--from-generation", "2", "--same-traces", "--inline", "--set", "trainer.gain=0.001"]
+    assert main(command) == 0
+    told = capfd.readouterr().out
+    assert f"keeps what is before generation 2 and its traces, runs generation 2 with trainer.gain: 0.02 → 0.001 in {run}-fork-2" in told
+    assert "generation 2, sampling" not in told
+    old, new = RunFolder(run), RunFolder(tmp_path / "run-fork-2")
+    for file in ("traces/shard-00000.parquet", "verdicts/shard-00000.parquet"):
+        assert (new.generation(2) / file).samefile(old.generation(2) / file)
+    before, after = old.reports()[2], new.reports()[2]
+    assert (after.counts, after.outcomes) == (before.counts, before.outcomes)
+    assert after.candidate.weights_hash != before.candidate.weights_hash
+    assert main(["fork", str(run), "--from-generation", "2", "--inline", "--set", "trainer.gain=0.001", "--run-dir", str(tmp_path / "sampled")]) == 0
+    again = RunFolder(tmp_path / "sampled").reports()[2]
+    assert (again.candidate.weights_hash, again.score) == (after.candidate.weights_hash, after.score)
+
+
+def test_the_same_traces_do_not_serve_other_sampling(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["fork", str(run), "--from-generation", "2", "--same-traces", "--inline"]
+    assert main([*command, "--set", "sampling.n=2"]) == 2
+    assert "generation-02 was made with different requests than this run has" in capsys.readouterr().err
+    assert main([*command[:3], "3", *command[4:], "--set", "generations=3"]) == 2
+    assert f"generation 3 of {run} has no traces to take over; leave out --same-traces" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
