@@ -46,8 +46,8 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
     Files are hard links if both folders are on one disk, copies otherwise. Reports get the new paths of the checkpoints.
 
     Args:
-        same_traces: Take over the traces of `from_generation` with their verdicts, too. The generation then refuses settings that would sample or verify
-            others.
+        same_traces: Take over the traces of `from_generation` with their verdicts, too. The generation then refuses settings that would
+            sample or verify others.
 
     Raises:
         UserError: those generations are not complete or damaged, the checkpoint to start from was removed, `settings` changes a setting that
