@@ -1,8 +1,8 @@
 """Sums that grow by a digit in each generation, learnt without labels (Lee et al. 2025, arXiv:2502.01612), at the size of SmolLM2.
 
-Generation 1 is taught sums of up to three digits by a program that writes them out. Every later generation samples sums with one digit more and
-trains on the traces whose answer most samples give, if they are long enough for so many digits. No reference answer decides there: answers of longer
-sums are for the report alone.
+A program writes out sums of up to three digits, and the base model learns them. The model that was taught then goes on alone: each generation samples
+sums with one digit more and trains on the traces whose answer most samples give, if they are long enough for so many digits. No reference answer
+decides there: answers are for the report alone.
 
 `python workflows/longer_addition.py` runs it beside its control, random selection, and plots accuracy by number of digits.
 """
@@ -10,7 +10,7 @@ sums are for the report alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -91,27 +91,32 @@ def by_majority(digits: int) -> KeepMajority:
     return KeepMajority(share=0.6, votes=3, form=KeepCorrect(min_tokens=digits * (14 + 2 * digits)))
 
 
-workflow = Workflow(
-    name="longer-addition",
-    problems=Curriculum(
-        levels=(
-            Addition(digits=tuple(range(1, TAUGHT + 1)), size=42),
-            *(Addition(digits=(digits,), size=52) for digits in range(TAUGHT + 1, LONGEST + 1)),
-        ),
-        advance_at=None,
-    ),
-    eval_problems=16,
+teaching = Workflow(
+    name="sums-taught",
+    problems=Addition(digits=tuple(range(1, TAUGHT + 1)), size=150),
+    eval_problems=32,
     teacher=Teacher(sampler=Program(), model="smollm2-135m-instruct", sampling=Sampling(n=1)),
     sampler=VLLM(engine={"max_model_len": 512, "dtype": "float32"}),
-    sampling=Sampling(n=5, temperature=0.6, max_tokens=208),
-    eval_sampling=Sampling(n=1, temperature=0.0, max_tokens=208),
+    sampling=Sampling(n=1, temperature=0.0, max_tokens=208),
     verifier=Exact(),
-    rounds=(
-        # The program writes one trace of each sum, which no majority could accept.
-        Round(selector=KeepCorrect(), trainer=SFT(epochs=3, learning_rate=1e-4, batch_size=8), mixture=Replay()),
-        *(Round(selector=by_majority(digits)) for digits in range(TAUGHT + 1, LONGEST + 1)),
-    ),
-    selector=by_majority(LONGEST),
+    selector=KeepCorrect(),
+    trainer=SFT(epochs=3, learning_rate=2e-4, batch_size=8),
+    generations=1,
+    drift=None,
+)
+"""The program's sums, learnt by the base model."""
+
+workflow = Workflow(
+    name="longer-addition",
+    # The model that was taught takes the place of this one.
+    base_model=teaching.base_model,
+    problems=Curriculum(levels=tuple(Addition(digits=(digits,), size=60, seed=2) for digits in range(TAUGHT, LONGEST + 1)), advance_at=None),
+    eval_problems=24,
+    sampler=teaching.sampler,
+    sampling=Sampling(n=5, temperature=0.6, max_tokens=208),
+    eval_sampling=teaching.sampling,
+    verifier=Exact(),
+    rounds=tuple(Round(selector=by_majority(digits)) for digits in range(TAUGHT, LONGEST + 1)),
     mixture=Replay(earlier=True, per_problem=1, limit=72),
     trainer=SFT(epochs=1, learning_rate=1e-4, batch_size=8),
     start_from="champion",
@@ -120,12 +125,20 @@ workflow = Workflow(
     controls=(RandomSelection(),),
     drift=None,
 )
+"""Its own sums: three digits again, then four, five and six."""
 
 
-def main(workflow: Workflow = workflow, folder: Path = Path("runs/longer-addition"), start_cluster: Callable[[], Cluster] = RayCluster) -> None:
-    """Run it, or continue where it stopped; then print accuracy by number of digits and write `digits.svg` into the folder."""
-    improve(workflow, folder, start_cluster, MLflow(), TerminalProgress(Console()))
-    found = by_digits(RunFolder(folder))
+def main(
+    teaching: Workflow = teaching,
+    workflow: Workflow = workflow,
+    folder: Path = Path("runs/longer-addition"),
+    start_cluster: Callable[[], Cluster] = RayCluster,
+) -> None:
+    """Run both, or continue where they stopped; then print accuracy by number of digits and write `digits.svg` into the folder."""
+    progress = TerminalProgress(Console())
+    taught = improve(teaching, folder / "taught", start_cluster, MLflow(), progress)
+    improve(replace(workflow, base_model=taught.path), folder / "longer", start_cluster, MLflow(), progress)
+    found = by_digits(RunFolder(folder / "longer"))
     for name, levels in found.items():
         cells = (f"{one.pass_at_1:.2f} ({one.interval[0]:.2f}–{one.interval[1]:.2f})" for one in levels.values())
         print(f"{name:17} " + "  ".join(cells))
@@ -133,9 +146,9 @@ def main(workflow: Workflow = workflow, folder: Path = Path("runs/longer-additio
 
 
 def by_digits(run: RunFolder) -> dict[str, Mapping[int, LevelScore]]:
-    """Return what the base model, each candidate and the control score on each level."""
+    """Return what the taught model, each candidate and the control score on each level."""
     control = by_level(run.baselines()["random_selection"].solved, run.problems("eval"))
-    return {f"generation {one.generation}" if one.generation else "base": one.levels for one in run.reports()} | {"random selection": control}
+    return {f"generation {one.generation}" if one.generation else "taught": one.levels for one in run.reports()} | {"random selection": control}
 
 
 def draw(found: Mapping[str, Mapping[int, LevelScore]]) -> Figure:
@@ -148,7 +161,7 @@ def draw(found: Mapping[str, Mapping[int, LevelScore]]) -> Figure:
         style = {"color": "black", "linestyle": "--"} if name == "random selection" else {"color": f"C{place}"}
         # Side by side, so that intervals do not hide each other.
         panel.errorbar([level + (place - 2) / 15 for level in levels], rates, yerr=list(reach), marker="o", capsize=2, label=name, **style)
-    digits = [f"1 to {TAUGHT}", *map(str, range(TAUGHT + 1, LONGEST + 1))]
+    digits = range(TAUGHT, LONGEST + 1)
     panel.set(xlabel="digits", ylabel="accuracy", ylim=(-0.02, 1.02), xticks=range(1, len(digits) + 1), xticklabels=digits)
     panel.legend()
     return figure

@@ -52,26 +52,29 @@ def test_the_program_writes_true_lines_that_end_with_the_sum(module: ModuleType)
 
 def test_each_generation_adds_a_digit_without_looking_at_its_answers(module: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(make_toy_model(tmp_path / "model", 0.3))
-    toys = replace(
-        module.workflow, base_model=model, teacher=replace(module.workflow.teacher, model=model), sampler=Digits(), trainer=ToyTrainer(gain=0.002),
-        rounds=tuple(replace(one, trainer=None) for one in module.workflow.rounds),
-    )  # fmt: skip
-    module.main(toys, tmp_path / "run", InlineCluster)
-    run = RunFolder(tmp_path / "run")
+    teacher = replace(module.teaching.teacher, model=model)
+    teaching = replace(module.teaching, base_model=model, teacher=teacher, sampler=Digits(), trainer=ToyTrainer(gain=0.0006))
+    module.main(teaching, replace(module.workflow, sampler=Digits(), trainer=ToyTrainer(gain=0.002)), tmp_path / "run", InlineCluster)
+    # All that the program wrote is right; a line of a long sum may ask a short one of the evaluation.
+    taught = RunFolder(tmp_path / "run" / "taught").reports()[1].counts
+    assert taught.verified == taught.sampled == taught.problems and taught.falsely_accepted == 0
+    assert taught.accepted == taught.trained_on > 0.8 * taught.sampled
+    run = RunFolder(tmp_path / "run" / "longer")
     assert [report.level for report in run.reports()] == [None, 1, 2, 3, 4]
+    assert run.reports()[0].candidate.weights_hash == RunFolder(tmp_path / "run" / "taught").reports()[1].candidate.weights_hash
     for number in range(1, 5):
         rows = read_records(run.generation(number) / "accepted.parquet", AcceptedTrace)
         assert {row.problem_id.partition("/")[0] for row in rows} == {f"level-{number}"}
-        assert {row.origin for row in rows} == {"teacher" if number == 1 else "sampled"}
-    # All that the program wrote is right; of what a majority labelled, the report tells how much is not.
-    taught = run.reports()[1].counts
-    assert taught.verified == taught.sampled == taught.problems and taught.falsely_accepted == 0
-    # A line of a long sum may ask a short one of the evaluation.
-    assert taught.accepted == taught.trained_on > 0.9 * taught.sampled
-    assert any(report.counts.falsely_accepted for report in run.reports()[2:]) and all("minority" in report.drops for report in run.reports()[2:4])
+    # Of what a majority labelled, the report tells how much is not right.
+    assert any(report.counts.falsely_accepted for report in run.reports()[1:]) and all("minority" in report.drops for report in run.reports()[1:4])
     out = capsys.readouterr().out
-    assert out.count("random selection") == 1 and "generation 4      " in out
+    assert out.count("random selection") == 1 and "taught      " in out and "generation 4      " in out
     assert (tmp_path / "run" / "digits.svg").read_text().startswith("<?xml")
+
+
+def test_no_sum_was_taught_that_is_sampled_or_evaluated(module: ModuleType) -> None:
+    own = {problem.question for level in module.workflow.problems.levels for problem in level.load()}
+    assert len(own) == 4 * 60 and not own & {problem.question for problem in module.teaching.problems.load()}
 
 
 def test_short_traces_are_not_accepted_for_long_sums(module: ModuleType) -> None:
