@@ -137,7 +137,7 @@ def _training(engine: Engine, folder: Path, length: int, checkpointing: bool) ->
 
     import torch
 
-    from selfimprove.training.precision import computing_type
+    from selfimprove.checkpoints.precision import computing_type
     from selfimprove.training.small.sft import fit_small
 
     arguments = {"max_steps": 2, "per_device_train_batch_size": ROWS, "learning_rate": 1e-4, "max_length": 4096}

@@ -25,7 +25,7 @@ def main() -> list[Figure]:
 
     from benchmarks.machine import describe_machine
     from selfimprove.checkpoints.base_models import EMBEDDED_MODEL, resolve_model
-    from selfimprove.training.precision import computing_type
+    from selfimprove.checkpoints.precision import computing_type
 
     disable_progress_bar()
 
@@ -89,7 +89,7 @@ def train_tuned(folder: Path, rows: list[Any]) -> Iterator[Tick]:
     """Train with `SFTTrainer` as one who knows it would: bf16 only where the machine multiplies it fast."""
     import torch
 
-    from selfimprove.training.precision import computing_type
+    from selfimprove.checkpoints.precision import computing_type
 
     return train_stock(folder, rows, gradient_checkpointing=False, bf16=computing_type() is torch.bfloat16, padding_free=True, max_length=None)
 
@@ -145,7 +145,7 @@ def matmul_peak() -> float:
     """Return the GFLOP/s of a product of two 2,048 × 2,048 matrices of the computing type: the best within half a second."""
     import torch
 
-    from selfimprove.training.precision import computing_type
+    from selfimprove.checkpoints.precision import computing_type
 
     left, right = (torch.randn(2048, 2048, dtype=computing_type()) for _ in range(2))
     return 2 * 2048**3 / best_time(lambda: left @ right, 0.5) / 1e9
@@ -164,7 +164,7 @@ def products_alone(folder: Path, rows: list[Any]) -> float:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from selfimprove.training.precision import computing_type
+    from selfimprove.checkpoints.precision import computing_type
     from selfimprove.training.rows import tokenize_row
     from selfimprove.training.small.packing import pack
 

@@ -52,8 +52,8 @@ class OpenEmbedder:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        from selfimprove.checkpoints.precision import computing_type
         from selfimprove.training.malloc import return_freed_memory
-        from selfimprove.training.precision import computing_type
         from selfimprove.training.rows import tokenize_prompt
 
         # A new thread starts with OpenMP's default, which Ray sets to the cores that the actor reserves.

@@ -22,6 +22,8 @@ ON_ITS_OWN_GPU = {"gpu_memory_utilization": 0.9}
 """Where no other part uses the GPU."""
 ON_A_SHARED_GPU = {"gpu_memory_utilization": 0.85, "enable_sleep_mode": True}
 """Where others use the GPU while the engine sleeps. They keep their CUDA contexts, about half a GiB each, while it works."""
+FLOAT32_SHARE = 1 / 8
+"""Largest share of the machine's memory that weights in float32 may take on a CPU, where they stand in for slow bfloat16."""
 UNSCALED = frozenset({"default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
 """Kinds of RoPE scaling whose factor `max_position_embeddings` includes already."""
 FIT_MEMORY = -1
@@ -57,7 +59,8 @@ def model_context(model: Path) -> int:
 def _tokens_in_cache(model: Path, chosen: dict[str, Any]) -> int:
     """Tokens of one sequence that the CPU's cache holds, with full attention in every layer; vLLM keeps one block to itself."""
     shape = read_shape(model)
-    size = 1 if str(chosen.get("kv_cache_dtype")).startswith("fp8") else 4 if chosen.get("dtype") in ("float32", "float") else 2
+    wide = (chosen.get("dtype") or number_type(model, chosen)) in ("float32", "float")
+    size = 1 if str(chosen.get("kv_cache_dtype")).startswith("fp8") else 4 if wide else 2
     per_token = shape.cache_bytes(size)
     block = int(chosen.get("block_size") or BLOCK)
     room = int(chosen.get("kv_cache_memory_bytes") or CACHE_BYTES) // (per_token * block)
@@ -65,11 +68,30 @@ def _tokens_in_cache(model: Path, chosen: dict[str, Any]) -> int:
     return max(1, blocks - 1) * block
 
 
+def number_type(model: Path, chosen: dict[str, Any]) -> str:
+    """The number type that the engine computes in: bfloat16 where the machine multiplies it fast.
+
+    Elsewhere it is float16 on a GPU, which has no bfloat16 there, and float32 on a CPU, where vLLM would convert bfloat16 in every product.
+    Weights that are quantised, or would take much of the memory, stay in bfloat16.
+    """
+    import torch
+
+    from selfimprove.checkpoints.precision import fast_at_bfloat16
+
+    if fast_at_bfloat16():
+        return "bfloat16"
+    if torch.cuda.is_available():
+        return "float16"
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    quantised = "quantization" in chosen or "quantization_config" in read_object(model / "config.json")
+    return "bfloat16" if quantised or 4 * read_shape(model).parameters > FLOAT32_SHARE * memory else "float32"
+
+
 def engine_defaults(model: Path, chosen: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `vllm.LLM` for this kind of machine, which those that are chosen override."""
     import torch
 
-    defaults = {"model": str(model), "dtype": "bfloat16", "use_tqdm_on_load": False}
+    defaults = {"model": str(model), "dtype": number_type(model, chosen), "use_tqdm_on_load": False}
     if torch.cuda.is_available():
         share = ON_ITS_OWN_GPU if os.environ.get(ALONE) else ON_A_SHARED_GPU
         return defaults | {"max_model_len": FIT_MEMORY} | share | _prepared_kernels(model, chosen)

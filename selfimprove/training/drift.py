@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from selfimprove.checkpoints.precision import computing_type
 from selfimprove.records import Checkpoint, Drift
 from selfimprove.training.malloc import return_freed_memory
-from selfimprove.training.precision import computing_type
 
 WINDOW = 1024
 """Most tokens that a model reads at once. The text is cut into windows of this length, and each is read without what came before."""

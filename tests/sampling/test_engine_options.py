@@ -27,6 +27,7 @@ QWEN3 = {
 @pytest.fixture(autouse=True)
 def _without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("selfimprove.checkpoints.precision.fast_at_bfloat16", lambda: True)
 
 
 def model(folder: Path, **config: Any) -> Path:
@@ -115,6 +116,20 @@ def test_an_odd_number_in_the_configuration_is_named(tmp_path: Path, config: dic
         with pytest.raises(UserError, match=r"config\.json: ") as error:
             context()
         assert line in str(error.value)
+
+
+def test_the_number_type_is_one_that_the_machine_is_fast_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = model(tmp_path, **QWEN3)
+    assert engine_defaults(folder, {})["dtype"] == "bfloat16"
+    monkeypatch.setattr("selfimprove.checkpoints.precision.fast_at_bfloat16", lambda: False)
+    assert engine_defaults(folder, {})["dtype"] == "float32"
+    # Its cache then holds half as many tokens.
+    assert engine_context(folder, {}) == engine_context(folder, {"dtype": "float32"}) == 4640
+    assert engine_defaults(folder, {"quantization": "awq"})["dtype"] == "bfloat16"
+    large = model(tmp_path, **QWEN3 | {"num_hidden_layers": 28 * 10_000})
+    assert engine_defaults(large, {})["dtype"] == "bfloat16"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert engine_defaults(folder, {})["dtype"] == "float16"
 
 
 @pytest.mark.parametrize("value", [True, "many", 0, -1, 2.5, [1], float("nan")])

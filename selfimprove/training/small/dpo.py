@@ -21,7 +21,7 @@ def fit_small_pairs(start: str, pairs: list[dict[str, Any]], arguments: dict[str
     from transformers import AutoModelForCausalLM
     from trl import DPOConfig
 
-    from selfimprove.training.precision import computing_type
+    from selfimprove.checkpoints.precision import computing_type
     from selfimprove.training.small.lean_loop import fit, quiet_settings
     from selfimprove.training.trl.dpo import dpo_trainer
 

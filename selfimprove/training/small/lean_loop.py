@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from selfimprove.training.precision import computing_type
+from selfimprove.checkpoints.precision import computing_type
 from selfimprove.training.small.master_weights import MasterAdamW
 from selfimprove.training.steps import watch
 from selfimprove.training.training_thread import OnStep

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from selfimprove.training.precision import computing_type
+from selfimprove.checkpoints.precision import computing_type
 
 
 def shared_arguments(scratch: str, seed: int) -> dict[str, Any]:

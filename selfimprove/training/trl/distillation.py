@@ -69,8 +69,8 @@ def distillation_trainer(student: Any, arguments: Any, start: str, teacher: str,
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from selfimprove.checkpoints.precision import computing_type
     from selfimprove.training.generating_trainers import DistillationTrainer, ending_at
-    from selfimprove.training.precision import computing_type
 
     tokenizer = AutoTokenizer.from_pretrained(start, local_files_only=True)
     with ending_at(end_of_turn(tokenizer), student):

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available, is_kernels_available
 
-from selfimprove.training.precision import computing_type
+from selfimprove.checkpoints.precision import computing_type
 from selfimprove.training.trl import varlen
 
 FLAT = frozenset(
