@@ -57,8 +57,8 @@ def require_vllm() -> None:
 class VLLM(Sampler):
     """Samples with a vLLM engine.
 
-    Without `max_model_len`, the context is the model's own, shortened to what the memory holds. Without `dtype`, the engine computes in bfloat16 where the
-    machine multiplies it fast; elsewhere in float16 on a GPU and, for models that are small beside the memory, in float32 on a CPU.
+    Without `max_model_len`, the context is the model's own, shortened to what the memory holds. Without `dtype`, the engine computes in bfloat16
+    where the machine multiplies it fast; elsewhere in float16 on a GPU and, for models that are small beside the memory, in float32 on a CPU.
     """
 
     engine: dict[str, Any] = field(default_factory=dict)

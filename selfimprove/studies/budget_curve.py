@@ -14,6 +14,7 @@ from selfimprove.records.budgets import Budget
 from selfimprove.reports.budget_curve import plot
 from selfimprove.sampling.sampling import Sampling
 from selfimprove.stages.context import RunContext
+from selfimprove.stages.obstacles import CUT, obstacle
 from selfimprove.stages.sample import ask, sample
 from selfimprove.storage.files import write_json
 from selfimprove.storage.shards import JudgedShards
@@ -50,6 +51,7 @@ def budget_curve(context: RunContext, budgets: Mapping[str, Budget | None], reje
     requests = [*(request for several in evaluations.values() for request in several), *baseline]
     shards = sample(context, model, requests, problems, run.budget_curve, "budget curve")
 
+    say_what_was_cut(context, {**evaluations, "rejection sampling": baseline}, shards, rejection.max_tokens)
     found = attempts(shards, decode)
     forced = [Setting(name, *tokens_asked(budgets[name]), by_problem(several, found)) for name, several in evaluations.items()]
     free = by_problem(baseline, found)
@@ -63,6 +65,16 @@ def budget_curve(context: RunContext, budgets: Mapping[str, Budget | None], reje
     plot(curves, files[1])
     context.tracker.log_figures("budget_curve", metrics(curves), files)
     return curves
+
+
+def say_what_was_cut(context: RunContext, requests: Mapping[str, Sequence[Request]], shards: JudgedShards, limit: int) -> None:
+    """Say for which settings traces were still thinking when they reached the limit of tokens: their accuracy says nothing about the budget."""
+    cut = {item.trace.id for item in shards.read() if obstacle(item) == CUT}
+    for name, several in requests.items():
+        if count := sum(request.id in cut for request in several):
+            context.progress.say(
+                f"budget curve, {name}: {count:,} of {len(several):,} traces {CUT}; raise max_tokens={limit} of the baseline's sampling"
+            )
 
 
 def attempts(shards: JudgedShards, decode: Decode) -> dict[str, Attempt]:

@@ -65,8 +65,9 @@ def _trace(checkpoint: Checkpoint, request: Request) -> Trace:
     if request.budget:
         thinking = (thinking + "Wait." * request.budget.extensions)[: request.budget.max_tokens]
     text = f"<think>{thinking}</think>{left + right if len(thinking) >= needed(left) else -1}"
+    text, finish = text[: request.max_tokens], "stop" if len(text) <= request.max_tokens else "length"
     ids = tuple(letters().encode(text).ids)
-    return Trace(request.id, request.problem_id, checkpoint.id, (1, 2), ids, text, (), "stop", request.temperature, request.seed)
+    return Trace(request.id, request.problem_id, checkpoint.id, (1, 2), ids, text, (), finish, request.temperature, request.seed)
 
 
 def give_letters(model: Path) -> None:

@@ -82,6 +82,16 @@ def test_accuracy_rises_with_the_budget_by_as_much_as_the_problems_ask_for(
     assert "budget forcing: generation-1, 15 problems" in shown and f"performance {forced.performance:.3f}" in shown
 
 
+def test_budgets_that_the_limit_of_tokens_cuts_are_named(run: Path, workflow_file: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    measure(
+        workflow_file, run, budgets={"own length": None, "2 × Wait": Budget(extensions=2)}, rejection=Sampling(temperature=0.6, n=2, max_tokens=30)
+    )
+    told = [line for line in capfd.readouterr().out.splitlines() if "ran into" in line]
+    problems = len(RunFolder(run).problems("eval"))
+    assert f"budget curve, 2 × Wait: {problems} of {problems} traces ran into max_tokens while thinking; raise max_tokens=30" in told[0]
+    assert not any("own length" in line for line in told)
+
+
 def test_an_interrupted_study_continues_where_it_stopped_with_the_same_result(run: Path, workflow_file: ModuleType) -> None:
     ObedientSampler.patience.append(290)
     with pytest.raises(KeyboardInterrupt):
