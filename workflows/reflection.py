@@ -1,6 +1,6 @@
 """The quickstart's model and task, with rows that revise a mistake or check a result.
 
-Every generation joins its wrong traces with right ones of the same problem; docs/experiments/reflection.md says how, and how to tell what it does.
+Every generation joins its wrong traces with right ones of the same problem; docs/experiments/reflection.md says how, and what came of it.
 `--set reflection.revised=0 --set reflection.confirmed=0` trains without such rows and measures alike.
 """
 
@@ -45,11 +45,18 @@ workflow = Workflow(
     verifier=ReasoningGymScorer(),
     also=(LastNumber(),),
     # A sampled trace that errs and recovers would be learnt with its error; revisions teach the same without it.
-    selector=KeepCorrect(true_equations=True, caps=Caps(per_problem=2, prefer="diverse")),
+    selector=KeepCorrect(true_equations=True, caps=Caps(per_problem=1, prefer="diverse")),
     accepted_cap=1,
-    # There are few ways to add up: where no second one was sampled, a result is checked by the same steps.
-    reflection=Reflection(revised=0.25, confirmed=0.25, same_thoughts=True),
-    mixture=Replay(earlier=True),
+    reflection=Reflection(
+        # A greedy model looks back if most rows do, and if they begin alike: what follows "Wait" then depends on what precedes it.
+        revised=0.5,
+        confirmed=0.5,
+        revisions=("Wait, that is not right.", "Wait, I made a mistake.", "Wait, that is wrong."),
+        checks=("Wait, let me check that.", "Wait, is that right?", "Wait, let me double-check."),
+        # There are few ways to add up: where no second one was sampled, a result is checked by the same steps.
+        same_thoughts=True,
+    ),
+    mixture=Replay(earlier=False),
     trainer=SFT(epochs=1.5, min_steps=30, learning_rate=1e-4, batch_size=16),
     generations=3,
 )
