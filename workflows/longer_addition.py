@@ -1,5 +1,6 @@
 """Sums that grow by a digit in each generation, learnt without labels (Lee et al. 2025, arXiv:2502.01612), at the size of SmolLM2.
 
+Numbers are written lowest digit first, as in that paper: a sum is worked out in the order in which it is read.
 A program writes out sums of up to three digits, and the base model learns them. The model that was taught then goes on alone: each generation samples
 sums with one digit more and trains on the traces whose answer most samples give, if they are long enough for so many digits. No reference answer
 decides there: answers are for the report alone.
@@ -46,17 +47,18 @@ TAUGHT, LONGEST = 3, 6
 """Digits of the longest sums that the program teaches, and of those that the last generation learns from."""
 
 
-def written_out(left: int, right: int) -> str:
-    """A line for each column: what is left of the sum, its last column, and the result so far: `48 + 17: 8 + 7 = 15, 5`, then `4 + 1 + 1: … = 6, 65`.
+def written_out(left: str, right: str) -> str:
+    """A line for each column, lowest digit first: what is left of the sum, its column, and the result so far.
 
-    Every step copies from the line before, however long the sum is. A scratchpad of columns alone would have to count them.
+    `84 + 71: 8 + 7 = 15, 5`, then `4 + 1 + 1: 4 + 1 + 1 = 6, 56`. Every line copies the line before without its first digits, however long the sum
+    is. A scratchpad of columns alone would have to count them.
     """
     lines, carry, done = [], "", ""
-    while left or right:
-        total = left % 10 + right % 10 + bool(carry)
-        done = f"{total if left < 10 and right < 10 else total % 10}{done}"
-        lines.append(f"{left} + {right}{carry}: {left % 10} + {right % 10}{carry} = {total}, {done}")
-        left, right, carry = left // 10, right // 10, " + 1" if total > 9 else ""
+    while left:
+        total = int(left[0]) + int(right[0]) + bool(carry)
+        done += str(total)[::-1] if len(left) == 1 else str(total % 10)
+        lines.append(f"{left} + {right}{carry}: {left[0]} + {right[0]}{carry} = {total}, {done}")
+        left, right, carry = left[1:], right[1:], " + 1" if total > 9 else ""
     return "\n".join(lines)
 
 
@@ -75,8 +77,8 @@ class Program(Sampler):
         yield [self._trace(checkpoint, request) for request in requests]
 
     def _trace(self, checkpoint: Checkpoint, request: Request) -> Trace:
-        left, right = (int(number) for number in request.messages[-1]["content"].rstrip(" =").split(" + "))
-        text = f"<think>\n{written_out(left, right)}\n</think>\n{left + right}"
+        lines = written_out(*request.messages[-1]["content"].rstrip(" =").split(" + "))
+        text = f"<think>\n{lines}\n</think>\n{lines.rpartition(', ')[2]}"
         return Trace(request.id, request.problem_id, checkpoint.id, (), (), text, (), "stop", request.temperature, request.seed)
 
     def rest(self, same_weights: bool = False) -> None:
@@ -93,11 +95,11 @@ def by_majority(digits: int) -> KeepMajority:
 
 teaching = Workflow(
     name="sums-taught",
-    problems=Addition(digits=tuple(range(1, TAUGHT + 1)), size=150),
+    problems=Addition(digits=tuple(range(1, TAUGHT + 1)), size=150, lowest_first=True),
     eval_problems=32,
     teacher=Teacher(sampler=Program(), model="smollm2-135m-instruct", sampling=Sampling(n=1)),
     sampler=VLLM(engine={"max_model_len": 512, "dtype": "float32"}),
-    sampling=Sampling(n=1, temperature=0.0, max_tokens=208),
+    sampling=Sampling(n=1, temperature=0.0, max_tokens=224),
     verifier=Exact(),
     selector=KeepCorrect(),
     trainer=SFT(epochs=3, learning_rate=2e-4, batch_size=8),
@@ -110,10 +112,12 @@ workflow = Workflow(
     name="longer-addition",
     # The model that was taught takes the place of this one.
     base_model=teaching.base_model,
-    problems=Curriculum(levels=tuple(Addition(digits=(digits,), size=60, seed=2) for digits in range(TAUGHT, LONGEST + 1)), advance_at=None),
+    problems=Curriculum(
+        levels=tuple(Addition(digits=(digits,), size=60, seed=2, lowest_first=True) for digits in range(TAUGHT, LONGEST + 1)), advance_at=None
+    ),
     eval_problems=24,
     sampler=teaching.sampler,
-    sampling=Sampling(n=5, temperature=0.6, max_tokens=208),
+    sampling=Sampling(n=5, temperature=0.6, max_tokens=224),
     eval_sampling=teaching.sampling,
     verifier=Exact(),
     rounds=tuple(Round(selector=by_majority(digits)) for digits in range(TAUGHT, LONGEST + 1)),

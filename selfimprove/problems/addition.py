@@ -20,14 +20,17 @@ class Addition:
     size: PositiveInt = 200
     """Number of problems for each number of digits; at most 81 for one digit."""
     seed: Int = 1
+    lowest_first: bool = False
+    """Whether numbers are written from their lowest digit on, in question and answer: `83 + 74 =` and `58` for 38 + 47. Each digit of the sum then
+    follows from those already read (Lee et al. 2023, arXiv:2307.03381)."""
 
     def load(self) -> list[Problem]:
         """Distinct problems, fewer digits first."""
-        return [
-            Problem(f"add-{digits}-{number}", question(left, right), str(left + right), "addition", {"digits": digits})
-            for digits in self.digits
-            for number, (left, right) in enumerate(self._pairs(digits))
-        ]
+        return [self._problem(digits, number, left, right) for digits in self.digits for number, (left, right) in enumerate(self._pairs(digits))]
+
+    def _problem(self, digits: int, number: int, left: int, right: int) -> Problem:
+        written, other, total = (str(one)[::-1] if self.lowest_first else str(one) for one in (left, right, left + right))
+        return Problem(f"add-{digits}-{number}", question(written, other), total, "addition", {"digits": digits})
 
     def _pairs(self, digits: int) -> list[tuple[int, int]]:
         low, count = 10 ** (digits - 1), 9 * 10 ** (digits - 1)
@@ -35,7 +38,7 @@ class Addition:
         return [(low + place // count, low + place % count) for place in drawn]
 
 
-def question(left: int, right: int) -> str:
+def question(left: int | str, right: int | str) -> str:
     """The question for a sum."""
     return f"{left} + {right} ="
 

@@ -32,3 +32,11 @@ def test_problems_are_distinct_and_have_the_requested_digits(digits: set[int], s
 
 def test_there_are_at_most_81_sums_of_one_digit() -> None:
     assert len(Addition((1,), 500).load()) == 81
+
+
+def test_lowest_first_writes_the_same_sums_backwards() -> None:
+    plain, backwards = Addition((1, 3), 20, 5).load(), Addition((1, 3), 20, 5, lowest_first=True).load()
+    for one, other in zip(plain, backwards, strict=True):
+        assert (one.id, one.metadata) == (other.id, other.metadata)
+        assert [number[::-1] for number in re.findall(r"\d+", one.question)] == re.findall(r"\d+", other.question)
+        assert other.answer == one.answer[::-1]

@@ -41,13 +41,14 @@ def module(monkeypatch: pytest.MonkeyPatch, untracked: None) -> Iterator[ModuleT
 
 
 def test_the_program_writes_true_lines_that_end_with_the_sum(module: ModuleType) -> None:
-    for problem in Addition(digits=(1, 2, 3, 6), size=50, seed=5).load():
-        left, right = map(int, problem.question.rstrip(" =").split(" + "))
+    for problem in Addition(digits=(1, 2, 3, 6), size=50, seed=5, lowest_first=True).load():
+        left, right = problem.question.rstrip(" =").split(" + ")
+        assert int(left[::-1]) + int(right[::-1]) == int(problem.answer[::-1])
         lines = module.written_out(left, right).splitlines()
-        assert len(lines) == len(str(left))
+        assert len(lines) == len(left)
         assert lines[-1].rpartition(", ")[2] == problem.answer
         assert not list(false_equations("\n".join(line.partition(": ")[2].rpartition(", ")[0] + "." for line in lines)))
-    assert module.written_out(48, 17).splitlines() == ["48 + 17: 8 + 7 = 15, 5", "4 + 1 + 1: 4 + 1 + 1 = 6, 65"]
+    assert module.written_out("84", "71").splitlines() == ["84 + 71: 8 + 7 = 15, 5", "4 + 1 + 1: 4 + 1 + 1 = 6, 56"]
 
 
 def test_each_generation_adds_a_digit_without_looking_at_its_answers(module: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
