@@ -155,7 +155,7 @@ def test_reloaded_weights_sample_like_a_fresh_engine(sampler: OpenSampler, base:
 
 def test_without_a_choice_the_context_is_what_the_cache_holds(base: Checkpoint) -> None:
     # 2 layers · 2 · 32 · 2 bytes are 256 bytes per token: the cache holds 224 of the model's 512.
-    opened = VLLM(engine={"kv_cache_memory_bytes": 256 * 256, "max_num_seqs": 4}).open()
+    opened = VLLM(engine={"dtype": "bfloat16", "kv_cache_memory_bytes": 256 * 256, "max_num_seqs": 4}).open()
     try:
         assert len(traces(opened, base, Sampling(n=1, max_tokens=150), PROBLEMS[:2])) == 2
         with pytest.raises(UserError, match="exceed the context of 224"):
