@@ -51,7 +51,8 @@ def minutes(workflow: Workflow) -> float:
 @pytest.fixture(scope="module")
 def two_generations() -> Workflow:
     """The quickstart's model, task and sampling in a run whose stages were timed in float32."""
-    return load_workflow(WORKFLOWS / "reflection.py", ["generations=2", "reflection.revised=0", "reflection.confirmed=0"])[0]
+    changes = ["generations=2", "reflection.revised=0", "reflection.confirmed=0", "selector.caps.per_problem=2", "mixture.earlier=true"]
+    return load_workflow(WORKFLOWS / "reflection.py", changes)[0]
 
 
 def test_a_run_is_expected_to_take_about_as_long_as_it_took(speeds: dict[str, float], quickstart: Workflow, two_generations: Workflow) -> None:
