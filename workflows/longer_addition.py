@@ -1,9 +1,10 @@
 """Sums that grow by a digit in each generation, learnt without labels (Lee et al. 2025, arXiv:2502.01612), at the size of SmolLM2.
 
 Numbers are written lowest digit first, as in that paper: a sum is worked out in the order in which it is read.
-A program writes out sums of up to three digits, and the base model learns them. The model that was taught then goes on alone: each generation samples
-sums with one digit more and trains on the traces whose answer most samples give, if they are long enough for so many digits. No reference answer
-decides there: answers are for the report alone.
+
+A program writes out sums of up to three digits, and the base model learns them. The taught model then goes on alone: each generation samples sums
+with one digit more, labels them by majority, and trains on the traces with that answer that are long enough for the number of digits. No reference
+answer decides there: answers are for the report alone.
 
 `python workflows/longer_addition.py` runs it beside its control, random selection, and plots accuracy by number of digits.
 """

@@ -57,6 +57,8 @@ def speed_here() -> Speed:
     """
     import torch
 
+    from selfimprove.checkpoints.precision import computing_type
+
     if torch.cuda.is_available():
         peak = _best_product(GPU_SIZE, torch.bfloat16, "cuda")
         return Speed(
@@ -65,11 +67,10 @@ def speed_here() -> Speed:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        single, half = (threads * _best_product(SIZE, dtype, "cpu") for dtype in (torch.float32, torch.bfloat16))
+        peak = threads * _best_product(SIZE, computing_type(), "cpu")
     finally:
         torch.set_num_threads(threads)
-    # Few CPUs have instructions for bfloat16. Without them, the engine and the trainer compute in float32.
-    sampling, training = (0.22 * half, 0.49 * half) if half > single else (0.31 * single, 0.73 * single)
+    sampling, training = (0.22 * peak, 0.49 * peak) if computing_type() is torch.bfloat16 else (0.31 * peak, 0.73 * peak)
     return Speed(sampling, training, training, decoding_step=0, training_step=0, engine_start=30, stage=10)
 
 

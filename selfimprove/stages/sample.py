@@ -17,7 +17,7 @@ from selfimprove.settings.paths import describe
 from selfimprove.stages.context import RunContext
 from selfimprove.stages.obstacles import ENDLESS, obstacle
 from selfimprove.stages.waves import Waves
-from selfimprove.storage.manifest import digest, require_same
+from selfimprove.storage.manifest import SAMPLING, digest, require_same
 from selfimprove.storage.shards import JudgedShards
 from selfimprove.verification.stream import stream_verdicts
 from selfimprove.workflow.teacher import Teacher
@@ -81,7 +81,7 @@ def sample(
     }
     if later:
         made_from["allocation"] = later.digest
-    require_same(folder / "sampling.manifest.json", made_from)
+    require_same(folder / SAMPLING, made_from)
     shards = JudgedShards(folder, requests)
     missing = shards.missing()
     waves = chain([missing] if missing else [], later.after_first(shards) if later else [])

@@ -14,8 +14,9 @@ from selfimprove.checkpoints.removed import Removed, listed, removed, told
 from selfimprove.errors import UserError
 from selfimprove.settings.paths import differences
 from selfimprove.storage.complete import complete_or_absent
-from selfimprove.storage.files import read_json, write_json
+from selfimprove.storage.files import read_json
 from selfimprove.storage.hashes import keep_hash, require_folder_unchanged, require_unchanged
+from selfimprove.storage.manifest import SAMPLING, require_same
 from selfimprove.storage.retention import needed
 from selfimprove.storage.run_folder import RunFolder
 
@@ -36,10 +37,6 @@ SHARED = (
 """Settings that every generation depends on: if one of them changes, no generation can be shared."""
 
 
-SAMPLED = "sampling.manifest.json"
-"""Says what the traces of a generation were made from."""
-
-
 def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: dict[str, Any], same_traces: bool = False) -> None:
     """Start `target` with the generations of `source` before `from_generation`. Files that are there already stay as they are.
 
@@ -57,7 +54,8 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
     if from_generation < 1 or from_generation - 1 not in complete:
         last = f"generations 0 to {complete[-1]} are complete" if complete else "no generation is complete"
         raise UserError(f"cannot fork {source} from generation {from_generation}: {last}")
-    if same_traces and not (source.generation(from_generation) / SAMPLED).exists():
+    sampled = source.generation(from_generation) / SAMPLING
+    if same_traces and not sampled.exists():
         raise UserError(f"generation {from_generation} of {source} has no traces to take over; leave out --same-traces")
     _require_weights(source, from_generation, settings)
     changed = [line for line in differences(source.settings(), settings) if _depended_on(line.split(":")[0])]
@@ -68,8 +66,10 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
         for folder in sorted(source.generation(number).rglob("checkpoint")):
             require_folder_unchanged(folder)
     target.claim(settings)
-    sampled = _sampled_files(source.generation(from_generation)) if same_traces else ()
-    for file in chain(_shared_files(source, range(from_generation)), sampled):
+    if same_traces:
+        # Before the traces: a fork that is killed in between leaves none that other settings could take for theirs.
+        require_same(target.generation(from_generation) / SAMPLING, read_json(sampled, dict[str, str]))
+    for file in chain(_shared_files(source, range(from_generation)), _traces(sampled.parent) if same_traces else ()):
         place = target.root / file.relative_to(source.root)
         if place.exists():
             continue
@@ -81,8 +81,6 @@ def fork(source: RunFolder, target: RunFolder, from_generation: int, settings: d
                 keep_hash(place, half)
         else:
             _share(file, place)
-    if same_traces and not (made_from := target.generation(from_generation) / SAMPLED).exists():
-        write_json(made_from, read_json(source.generation(from_generation) / SAMPLED, dict[str, str]))
 
 
 def _require_weights(source: RunFolder, from_generation: int, settings: dict[str, Any]) -> None:
@@ -122,10 +120,10 @@ def _shared_files(source: RunFolder, generations: Sequence[int]) -> Iterator[Pat
         yield from sorted(files, key=lambda path: path.name == "report.json")
 
 
-def _sampled_files(folder: Path) -> Iterator[Path]:
-    """The traces of a generation and their verdicts, with the hashes of both."""
+def _traces(folder: Path) -> Iterator[Path]:
+    """The traces of a generation and their verdicts, with the hashes of both: none yet if it was stopped early."""
     for kind in ("traces", "verdicts"):
-        yield from sorted(path for path in (folder / kind).iterdir() if not path.name.startswith("."))
+        yield from sorted((folder / kind).glob("[!.]*"))
 
 
 def _share(file: Path, place: Path) -> None:

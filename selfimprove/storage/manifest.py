@@ -11,6 +11,9 @@ from typing import Any
 from selfimprove.errors import UserError
 from selfimprove.storage.files import plain, read_json, write_json
 
+SAMPLING = "sampling.manifest.json"
+"""Says what the traces of a stage were made from."""
+
 
 def digest(values: Iterable[Any]) -> str:
     """SHA-256 over a sequence of records or JSON data."""

@@ -11,6 +11,7 @@ from typing import Any
 from selfimprove.records import AcceptedTrace, GenerationReport
 from selfimprove.reports.traces import behaviours_of
 from selfimprove.storage.files import read_column, read_json, read_records
+from selfimprove.storage.manifest import SAMPLING
 from selfimprove.storage.run_folder import RunFolder
 from selfimprove.tracking import mlflow_traces
 from selfimprove.tracking.mlflow_traces import Place
@@ -23,7 +24,7 @@ DATASETS = (
     # name, context, manifest and what the manifest calls it, file
     ("rows", "train", "training.manifest.json", "rows", "rows.parquet"),
     ("pairs", "train", "preference/training.manifest.json", "rows", "pairs.parquet"),
-    ("eval", "evaluation", "evaluation/sampling.manifest.json", "problems", "../problems/eval.json"),
+    ("eval", "evaluation", f"evaluation/{SAMPLING}", "problems", "../problems/eval.json"),
 )
 
 

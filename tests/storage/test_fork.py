@@ -86,6 +86,33 @@ def test_the_same_traces_do_not_serve_other_sampling(run: Path, capsys: pytest.C
     assert f"generation 3 of {run} has no traces to take over; leave out --same-traces" in capsys.readouterr().err
 
 
+def test_a_fork_killed_while_it_takes_traces_over_leaves_none_to_other_settings(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from selfimprove.storage import fork
+
+    def killed(file: Path, place: Path) -> None:
+        if file.parent == run / "generation-02" / "verdicts":
+            raise KeyboardInterrupt
+        share(file, place)
+
+    share, command = fork._share, ["fork", str(run), "--from-generation", "2", "--inline", "--set", "sampling.n=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(fork, "_share", killed)
+        assert main([*command, "--same-traces", "--only-copy"]) == 130
+    assert main(command) == 2
+    assert "generation-02 was made with different requests than this run has" in capsys.readouterr().err
+
+
+def test_a_generation_that_stopped_before_its_first_shard_has_no_traces_to_give(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for kind in ("traces", "verdicts"):
+        shutil.rmtree(run / "generation-02" / kind)
+    assert main(["fork", str(run), "--from-generation", "2", "--same-traces", "--inline"]) == 0
+    assert RunFolder(tmp_path / "run-fork-2").reports()[2].counts.sampled == 3 * 25
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -20,7 +20,7 @@ BEFORE = "runs/evidence/sums-seed1"
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The questions that the last generation of a run was trained on, with the traces that it learnt."""
+    """The questions that a generation was trained on, with the traces that it learnt."""
 
     run: str
     generation: int = 1
