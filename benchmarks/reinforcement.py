@@ -41,13 +41,13 @@ class Moments(NoProgress):
 
 def measure(model: Path, steps: int, rollouts: Literal["sampler", "trainer"]) -> tuple[list[float], list[float], float]:
     """Seconds of each step after the first, mean reward of each step, and median number of rollout tokens in a step."""
-    workflow, module = load_workflow(RECIPE)
+    workflow, modules = load_workflow(RECIPE)
     part = next(one.reinforcement for one in workflow.rounds if one.reinforcement)
     assert isinstance(part, GRPO)
     part, moments = replace(part, steps=steps, rollouts=rollouts, verifiers=workflow.verifiers), Moments()
     base, problems = describe_folder(model, "start"), list(workflow.problems.load())[:64]
     prompts = [ReinforcementPrompt(problem, workflow.prompter.messages(problem)) for problem in problems]
-    with tempfile.TemporaryDirectory() as scratch, closing(RayCluster(ship=[module])) as cluster:
+    with tempfile.TemporaryDirectory() as scratch, closing(RayCluster(ship=modules)) as cluster:
         context = RunContext(
             workflow=workflow, run=RunFolder(Path(scratch)), cluster=cluster, base=base, problems=problems, eval_problems=[], progress=moments
         )
