@@ -1,6 +1,7 @@
 """Sums that grow by a digit in each generation, learnt without labels (Lee et al. 2025, arXiv:2502.01612), at the size of SmolLM2.
 
-Numbers are written lowest digit first, as in that paper: a sum is worked out in the order in which it is read.
+Numbers are written lowest digit first, as in that paper, and each digit after a letter for its place (index hints, Zhou et al. 2023,
+arXiv:2310.16028): `k8l3 + k7l4 =` for 38 + 47.
 
 A program writes out sums of up to three digits, and the base model learns them. The taught model then goes on alone: each generation samples sums
 with one digit more, labels them by majority, and trains on the traces with that answer that are long enough for the number of digits. No reference
@@ -44,23 +45,31 @@ from selfimprove.storage.run_folder import RunFolder
 from selfimprove.terminal.exit_codes import in_one_line
 from selfimprove.terminal.progress import TerminalProgress
 
-TAUGHT, LONGEST = 3, 6
+TAUGHT, LONGEST = 3, 8
 """Digits of the longest sums that the program teaches, and of those that the last generation learns from."""
 
 
-def written_out(left: str, right: str) -> str:
-    """A line for each column, lowest digit first: what is left of the sum, its column, and the result so far.
+def written_out(left: str, right: str) -> list[str]:
+    """A line for each place, lowest first: its digits in the question with what follows them, their sum, and its digit of the result.
 
-    `84 + 71: 8 + 7 = 15, 5`, then `4 + 1 + 1: 4 + 1 + 1 = 6, 56`. Every line copies the line before without its first digits, however long the sum
-    is. A scratchpad of columns alone would have to count them.
+    `k8l/k7l: 8 + 7 = 15/K5L`, then `l3 +/l4 =: 3 + 4 + 1 = 8/L8`. All that a line says follows from one letter, so a line of a long sum is like that
+    of a short one. What comes after it can be read too: the next letter, or the end.
     """
-    lines, carry, done = [], "", ""
-    while left:
-        total = int(left[0]) + int(right[0]) + bool(carry)
-        done += str(total)[::-1] if len(left) == 1 else str(total % 10)
-        lines.append(f"{left} + {right}{carry}: {left[0]} + {right[0]}{carry} = {total}, {done}")
-        left, right, carry = left[1:], right[1:], " + 1" if total > 9 else ""
-    return "\n".join(lines)
+    lines, carry, letters = [], "", left[::2]
+    for place, (letter, digit, other) in enumerate(zip(letters, left[1::2], right[1::2], strict=True), 1):
+        following = letters[place : place + 1]
+        total = int(digit) + int(other) + bool(carry)
+        result = str(total % 10) if following else str(total)[::-1]
+        read = f"{letter}{digit}{following or ' +'}/{letter}{other}{following or ' ='}"
+        lines.append(f"{read}: {digit} + {other}{carry} = {total}/{letter.upper()}{result}{following.upper()}")
+        carry = " + 1" if total > 9 else ""
+    return lines
+
+
+def gathered(lines: Sequence[str]) -> str:
+    """The result from the ends of all lines: a letter and a digit of each, and all of the last."""
+    *others, last = (line.rpartition("/")[2] for line in lines)
+    return "".join(other[:2] for other in others) + last
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ class Program(Sampler):
 
     def _trace(self, checkpoint: Checkpoint, request: Request) -> Trace:
         lines = written_out(*request.messages[-1]["content"].rstrip(" =").split(" + "))
-        text = f"<think>\n{lines}\n</think>\n{lines.rpartition(', ')[2]}"
+        text = "\n".join(["<think>", *lines, "</think>", gathered(lines)])
         return Trace(request.id, request.problem_id, checkpoint.id, (), (), text, (), "stop", request.temperature, request.seed)
 
     def rest(self, same_weights: bool = False) -> None:
@@ -91,16 +100,16 @@ class Program(Sampler):
 
 def by_majority(digits: int) -> KeepMajority:
     """Accept an answer of three samples in five, in traces as long as the lines of so many digits at least."""
-    return KeepMajority(share=0.6, votes=3, form=KeepCorrect(min_tokens=digits * (14 + 2 * digits)))
+    return KeepMajority(share=0.6, votes=3, form=KeepCorrect(min_tokens=7 + 23 * digits))
 
 
 teaching = Workflow(
     name="sums-taught",
-    problems=Addition(digits=tuple(range(1, TAUGHT + 1)), size=150, lowest_first=True),
+    problems=Addition(digits=tuple(range(1, TAUGHT + 1)), size=250, index_hints=True),
     eval_problems=32,
     teacher=Teacher(sampler=Program(), model="smollm2-135m-instruct", sampling=Sampling(n=1)),
     sampler=VLLM(engine={"max_model_len": 512, "dtype": "float32"}),
-    sampling=Sampling(n=1, temperature=0.0, max_tokens=224),
+    sampling=Sampling(n=1, temperature=0.0, max_tokens=256),
     verifier=Exact(),
     selector=KeepCorrect(),
     trainer=SFT(epochs=3, learning_rate=2e-4, batch_size=8),
@@ -114,11 +123,11 @@ workflow = Workflow(
     # The model that was taught takes the place of this one.
     base_model=teaching.base_model,
     problems=Curriculum(
-        levels=tuple(Addition(digits=(digits,), size=60, seed=2, lowest_first=True) for digits in range(TAUGHT, LONGEST + 1)), advance_at=None
+        levels=tuple(Addition(digits=(digits,), size=60, seed=2, index_hints=True) for digits in range(TAUGHT, LONGEST + 1)), advance_at=None
     ),
     eval_problems=24,
     sampler=teaching.sampler,
-    sampling=Sampling(n=5, temperature=0.6, max_tokens=224),
+    sampling=Sampling(n=5, temperature=0.6, max_tokens=256),
     eval_sampling=teaching.sampling,
     verifier=Exact(),
     rounds=tuple(Round(selector=by_majority(digits)) for digits in range(TAUGHT, LONGEST + 1)),
@@ -130,7 +139,7 @@ workflow = Workflow(
     controls=(RandomSelection(),),
     drift=None,
 )
-"""Its own sums: three digits again, then four, five and six."""
+"""Its own sums: three digits again, then four, and so on to eight."""
 
 
 def main(
@@ -165,7 +174,7 @@ def draw(found: Mapping[str, Mapping[int, LevelScore]]) -> Figure:
         reach = zip(*((one.pass_at_1 - one.interval[0], one.interval[1] - one.pass_at_1) for one in levels.values()), strict=True)
         style = {"color": "black", "linestyle": "--"} if name == "random selection" else {"color": f"C{place}"}
         # Side by side, so that intervals do not hide each other.
-        panel.errorbar([level + (place - 2) / 15 for level in levels], rates, yerr=list(reach), marker="o", capsize=2, label=name, **style)
+        panel.errorbar([level + (place - 3.5) / 14 for level in levels], rates, yerr=list(reach), marker="o", capsize=2, label=name, **style)
     digits = range(TAUGHT, LONGEST + 1)
     panel.set(xlabel="digits", ylabel="accuracy", ylim=(-0.02, 1.02), xticks=range(1, len(digits) + 1), xticklabels=digits)
     panel.legend()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import string
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from selfimprove.problems.addition import Addition, scratchpad
 from selfimprove.selection.equations import false_equations
@@ -34,9 +37,20 @@ def test_there_are_at_most_81_sums_of_one_digit() -> None:
     assert len(Addition((1,), 500).load()) == 81
 
 
-def test_lowest_first_writes_the_same_sums_backwards() -> None:
-    plain, backwards = Addition((1, 3), 20, 5).load(), Addition((1, 3), 20, 5, lowest_first=True).load()
-    for one, other in zip(plain, backwards, strict=True):
+def test_index_hints_write_the_same_sums_backwards_with_a_letter_for_each_place() -> None:
+    digits = (1, 3, 9, 12, 26)
+    plain, hinted = Addition(digits, 20, 5).load(), Addition(digits, 20, 5, index_hints=True).load()
+    for one, other in zip(plain, hinted, strict=True):
         assert (one.id, one.metadata) == (other.id, other.metadata)
-        assert [number[::-1] for number in re.findall(r"\d+", one.question)] == re.findall(r"\d+", other.question)
-        assert other.answer == one.answer[::-1]
+        left, right = other.question.rstrip(" =").split(" + ")
+        assert left[::2] == right[::2] and left[::2] in string.ascii_lowercase
+        assert [left[1::2][::-1], right[1::2][::-1]] == re.findall(r"\d+", one.question)
+        assert other.answer[: len(left)][::2] == left[::2].upper()
+        assert re.sub("[A-Z]", "", other.answer)[::-1] == one.answer
+    assert {problem.question[0] for problem in Addition((1,), 81, index_hints=True).load()} > {*"aez"}
+
+
+def test_there_are_26_letters_for_hints() -> None:
+    with pytest.raises(ValidationError, match="digits can be at most 26"):
+        Addition((3, 27), index_hints=True)
+    assert len(Addition((27,), 5).load()) == 5

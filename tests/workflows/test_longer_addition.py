@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from toy import ToySampler, ToyTrainer, make_toy_model, skill_of
 
 from selfimprove import InlineCluster
 from selfimprove.problems.addition import Addition
-from selfimprove.records import AcceptedTrace
+from selfimprove.records import AcceptedTrace, Trace
 from selfimprove.selection.equations import false_equations
 from selfimprove.storage.files import read_records
 from selfimprove.storage.run_folder import RunFolder
@@ -25,10 +26,17 @@ class Digits(ToySampler):
     """Right more often with fewer digits, and as wordy as a sum of its length written out."""
 
     def _skill(self, checkpoint, request):  # type: ignore[no-untyped-def]
-        return 1.5 * skill_of(checkpoint.path) - 0.1 * len(request.messages[-1]["content"].split()[0])
+        return 1.5 * skill_of(checkpoint.path) - 0.05 * len(request.messages[-1]["content"].split()[0])
 
     def _trace(self, checkpoint, request):  # type: ignore[no-untyped-def]
-        return replace(super()._trace(checkpoint, request), output_token_ids=(7,) * 300)
+        from longer_addition import gathered, written_out
+
+        chance = random.Random(request.seed)
+        lines = written_out(*request.messages[-1]["content"].rstrip(" =").split(" + "))
+        answer = gathered(lines) if chance.random() < self._skill(checkpoint, request) else "A0"
+        text = "\n".join(["<think>", *lines, " " * chance.randrange(3), "</think>", answer])
+        asked = request.id, request.problem_id, checkpoint.id, (1, 2, 3), (7,) * 300
+        return Trace(*asked, text, (), "stop", request.temperature, request.seed)
 
 
 @pytest.fixture
@@ -41,14 +49,12 @@ def module(monkeypatch: pytest.MonkeyPatch, untracked: None) -> Iterator[ModuleT
 
 
 def test_the_program_writes_true_lines_that_end_with_the_sum(module: ModuleType) -> None:
-    for problem in Addition(digits=(1, 2, 3, 6), size=50, seed=5, lowest_first=True).load():
-        left, right = problem.question.rstrip(" =").split(" + ")
-        assert int(left[::-1]) + int(right[::-1]) == int(problem.answer[::-1])
-        lines = module.written_out(left, right).splitlines()
-        assert len(lines) == len(left)
-        assert lines[-1].rpartition(", ")[2] == problem.answer
-        assert not list(false_equations("\n".join(line.partition(": ")[2].rpartition(", ")[0] + "." for line in lines)))
-    assert module.written_out("84", "71").splitlines() == ["84 + 71: 8 + 7 = 15, 5", "4 + 1 + 1: 4 + 1 + 1 = 6, 56"]
+    for problem in Addition(digits=(1, 2, 3, 6), size=50, seed=5, index_hints=True).load():
+        lines = module.written_out(*problem.question.rstrip(" =").split(" + "))
+        assert len(lines) == problem.metadata["digits"]
+        assert module.gathered(lines) == problem.answer
+        assert not list(false_equations("\n".join(line.partition(": ")[2].rpartition("/")[0] + "." for line in lines)))
+    assert module.written_out("k8l3", "k7l4") == ["k8l/k7l: 8 + 7 = 15/K5L", "l3 +/l4 =: 3 + 4 + 1 = 8/L8"]
 
 
 def test_each_generation_adds_a_digit_without_looking_at_its_answers(module: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,25 +67,25 @@ def test_each_generation_adds_a_digit_without_looking_at_its_answers(module: Mod
     assert taught.verified == taught.sampled == taught.problems and taught.falsely_accepted == 0
     assert taught.accepted == taught.trained_on > 0.8 * taught.sampled
     run = RunFolder(tmp_path / "run" / "longer")
-    assert [report.level for report in run.reports()] == [None, 1, 2, 3, 4]
+    assert [report.level for report in run.reports()] == [None, 1, 2, 3, 4, 5, 6]
     assert run.reports()[0].candidate.weights_hash == RunFolder(tmp_path / "run" / "taught").reports()[1].candidate.weights_hash
-    for number in range(1, 5):
+    for number in range(1, 7):
         rows = read_records(run.generation(number) / "accepted.parquet", AcceptedTrace)
         assert {row.problem_id.partition("/")[0] for row in rows} == {f"level-{number}"}
     # Of what a majority labelled, the report tells how much is not right.
     assert any(report.counts.falsely_accepted for report in run.reports()[1:]) and all("minority" in report.drops for report in run.reports()[1:4])
     out = capsys.readouterr().out
-    assert out.count("random selection") == 1 and "taught      " in out and "generation 4      " in out
+    assert out.count("random selection") == 1 and "taught      " in out and "generation 6      " in out
     assert (tmp_path / "run" / "digits.svg").read_text().startswith("<?xml")
 
 
 def test_no_sum_was_taught_that_is_sampled_or_evaluated(module: ModuleType) -> None:
     own = {problem.question for level in module.workflow.problems.levels for problem in level.load()}
-    assert len(own) == 4 * 60 and not own & {problem.question for problem in module.teaching.problems.load()}
+    assert len(own) == 6 * 60 and not own & {problem.question for problem in module.teaching.problems.load()}
 
 
 def test_short_traces_are_not_accepted_for_long_sums(module: ModuleType) -> None:
-    least = [module.by_majority(digits).form.min_tokens for digits in range(3, 7)]
+    least = [module.by_majority(digits).form.min_tokens for digits in range(3, 9)]
     # Tokens of the shortest of 60 sums that the program wrote out, under the model's tokenizer.
-    assert all(one <= shortest for one, shortest in zip(least, (72, 99, 129, 162), strict=True))
+    assert all(one <= shortest for one, shortest in zip(least, (76, 99, 122, 145, 168, 194), strict=True))
     assert least == sorted(least)
