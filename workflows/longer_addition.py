@@ -4,7 +4,7 @@ Numbers are written lowest digit first, as in that paper, and each digit after a
 arXiv:2310.16028): `k8l3 + k7l4 =` for 38 + 47.
 
 A program writes out sums of up to three digits, and the base model learns them. The taught model then goes on alone: each generation samples sums
-with one digit more, labels them by majority, and trains on the traces with that answer that are long enough for the number of digits. No reference
+with one digit more, labels them by majority, and trains on the traces with that answer that have a line for each digit. No reference
 answer decides there: answers are for the report alone.
 
 `python workflows/longer_addition.py` runs it beside its control, random selection, and plots accuracy by number of digits.
@@ -99,8 +99,8 @@ class Program(Sampler):
 
 
 def by_majority(digits: int) -> KeepMajority:
-    """Accept an answer of three samples in five, in traces as long as the lines of so many digits at least."""
-    return KeepMajority(share=0.6, votes=3, form=KeepCorrect(min_tokens=7 + 23 * digits))
+    """Accept an answer of three samples in five, in traces with a line for each digit."""
+    return KeepMajority(share=0.6, votes=3, form=KeepCorrect(min_thoughts=digits))
 
 
 teaching = Workflow(
@@ -123,7 +123,7 @@ workflow = Workflow(
     # The model that was taught takes the place of this one.
     base_model=teaching.base_model,
     problems=Curriculum(
-        levels=tuple(Addition(digits=(digits,), size=60, seed=2, index_hints=True) for digits in range(TAUGHT, LONGEST + 1)), advance_at=None
+        levels=tuple(Addition(digits=(digits,), size=120, seed=2, index_hints=True) for digits in range(TAUGHT, LONGEST + 1)), advance_at=None
     ),
     eval_problems=24,
     sampler=teaching.sampler,
@@ -131,7 +131,7 @@ workflow = Workflow(
     eval_sampling=teaching.sampling,
     verifier=Exact(),
     rounds=tuple(Round(selector=by_majority(digits)) for digits in range(TAUGHT, LONGEST + 1)),
-    mixture=Replay(earlier=True, per_problem=1, limit=72),
+    mixture=Replay(earlier=True, per_problem=1, limit=144),
     trainer=SFT(epochs=1, learning_rate=1e-4, batch_size=8),
     start_from="champion",
     gate=AlwaysPromote(),

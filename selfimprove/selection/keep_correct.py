@@ -14,7 +14,7 @@ from selfimprove.records import AcceptedTrace, AnnotatedTrace, Message, Outcome,
 from selfimprove.records.numbers import Float, NonNegativeInt, PositiveInt
 from selfimprove.selection.caps import Caps, EligibleRow
 from selfimprove.selection.equations import false_equations
-from selfimprove.thinking.thoughts import split, switches
+from selfimprove.thinking.thoughts import Thought, split, switches
 from selfimprove.thinking.traces import parsed
 from selfimprove.thinking.under_thinking import first_stable
 
@@ -27,6 +27,8 @@ class KeepCorrect(Selector):
     """Maximum tokens of an output; longer ones are dropped as `too long`. None: no limit."""
     min_tokens: NonNegativeInt = 0
     """Minimum tokens of an output; shorter ones are dropped as `too short`."""
+    min_thoughts: NonNegativeInt = 0
+    """Minimum thoughts of a trace; one with fewer has left something out and is dropped as `too few thoughts`."""
     true_equations: bool = False
     """Whether to drop a trace whose thinking states a false equation of plain numbers, such as `4 - 7 = 3`: its answer is right by luck."""
     lowest_step: Annotated[Float, Field(ge=0, le=1)] | None = None
@@ -65,7 +67,7 @@ class KeepCorrect(Selector):
 
     def eligible_row(self, item: AnnotatedTrace, messages: tuple[Message, ...], generation: int) -> EligibleRow:
         """The row to train on, with what the caps consider."""
-        thoughts = [thought for thought in split(parsed(item.trace).thinking or "") if thought.text.strip()]
+        thoughts = _thoughts(parsed(item.trace).thinking)
         return EligibleRow(self._row(item, messages, generation), item.trace.output_tokens, switches(thoughts))
 
     def _row(self, item: AnnotatedTrace, messages: tuple[Message, ...], generation: int) -> AcceptedTrace:
@@ -95,6 +97,8 @@ class KeepCorrect(Selector):
             return "too long"
         if judged.trace.output_tokens < self.min_tokens:
             return "too short"
+        if self.min_thoughts and len(_thoughts(parts.thinking)) < self.min_thoughts:
+            return "too few thoughts"
         if self.true_equations and next(false_equations(parts.thinking or ""), None):
             return "false equation"
         if self.lowest_step is not None and min(judged.rewards, default=0.0) < self.lowest_step:
@@ -102,10 +106,13 @@ class KeepCorrect(Selector):
         return None
 
 
+def _thoughts(thinking: str | None) -> list[Thought]:
+    return [thought for thought in split(thinking or "") if thought.text.strip()]
+
+
 def _shortened(trace: Trace, last: int) -> str:
     """The text without the thoughts after this one."""
     parts = parsed(trace)
     thinking = parts.thinking or ""
-    thoughts = [thought for thought in split(thinking) if thought.text.strip()]
-    kept = thinking[: thoughts[last].end].rstrip() + thinking[len(thinking.rstrip()) :]
+    kept = thinking[: _thoughts(thinking)[last].end].rstrip() + thinking[len(thinking.rstrip()) :]
     return parts.before + parts.opening + kept + parts.closing + parts.after
