@@ -51,7 +51,10 @@ def require_model(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"model folder {folder} does not exist; give a folder, a Hugging Face id, or smollm2-135m-instruct")
     if not (folder / "config.json").is_file():
-        raise UserError(f"model folder {folder} has no config.json: give the folder of a transformers model")
+        # A run folder, by the link that every run keeps to its champion.
+        model = folder / "champion"
+        instead = str(model) if (model / "config.json").is_file() else "the folder of a transformers model"
+        raise UserError(f"model folder {folder} has no config.json: give {instead}")
     if all(file.match(OTHER_FORMAT[0]) for file in folder.glob("*.safetensors")):
         raise UserError(f"model folder {folder} has no weights: no *.safetensors in it (other weight formats are not read, for safety)")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):

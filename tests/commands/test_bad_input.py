@@ -157,6 +157,9 @@ def test_a_folder_without_a_model_is_named(refused: Refused, workflow_file: Call
     (bare / "config.json").unlink()
     assert "bare has no config.json: give the folder of a transformers model" in line(bare)
     assert "gone does not exist; give a folder, a Hugging Face id" in line(tmp_path / "gone")
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished" / "champion").symlink_to(tmp_path / "model")
+    assert f"finished has no config.json: give {tmp_path / 'finished' / 'champion'}" in line(tmp_path / "finished")
 
 
 def test_a_model_without_an_accepted_trace_ends_with_advice_and_finished_work_is_kept(
