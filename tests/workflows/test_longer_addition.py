@@ -54,7 +54,7 @@ def test_the_program_writes_true_lines_that_end_with_the_sum(module: ModuleType)
         assert len(lines) == problem.metadata["digits"]
         assert module.gathered(lines) == problem.answer
         assert not list(false_equations("\n".join(line.partition(": ")[2].rpartition("/")[0] + "." for line in lines)))
-    assert module.written_out("k8l3", "k7l4") == ["k8l/k7l: 8 + 7 = 15/K5L", "l3 +/l4 =: 3 + 4 + 1 = 8/L8"]
+    assert module.written_out("k8l3", "k7l4") == ["0k8l/k7l: 8 + 7 + 0 = 15/K5L", "1l3 +/l4 =: 3 + 4 + 1 = 08/L8"]
 
 
 def test_each_generation_adds_a_digit_without_looking_at_its_answers(module: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
