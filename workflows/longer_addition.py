@@ -52,8 +52,8 @@ TAUGHT, LONGEST = 3, 8
 def written_out(left: str, right: str) -> list[str]:
     """A line for each place, lowest first: the carry, its digits in the question with what follows them, their sum, and its digit of the result.
 
-    `0k8l/k7l: 8 + 7 + 0 = 15/K5L`, then `1l3 +/l4 =: 3 + 4 + 1 = 08/L8`. All that a line says follows from one letter and the line before, so a line of
-    a long sum is like that of a short one. What comes after it can be read too: the next letter, or the end.
+    `0k8l/k7l: 8 + 7 + 0 = 15/K5L`, then `1l3 +/l4 =: 3 + 4 + 1 = 08/L8`. All that a line says follows from one letter and the line before, so a line
+    of a long sum is like that of a short one. What comes after it can be read too: the next letter, or the end.
     """
     lines, carry, letters = [], 0, left[::2]
     for place, (letter, digit, other) in enumerate(zip(letters, left[1::2], right[1::2], strict=True), 1):
