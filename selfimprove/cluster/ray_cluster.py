@@ -7,11 +7,12 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from selfimprove.cluster.dispatch import MOST_CALLS
 from selfimprove.cluster.gpu_shares import SAMPLER, GPUShares, Roles, divide, nodes_on_demand
@@ -20,6 +21,8 @@ from selfimprove.errors import UserError, WorkerFailed
 from selfimprove.protocols import WorkerPart
 from selfimprove.protocols.worker_part import ALONE, ROLE
 from selfimprove.terminal.log_stream import redact_log
+
+Answer = TypeVar("Answer")
 
 VITAL = ("gcs_server", "raylet")
 """Processes without which a local cluster does no work. Ray itself waits minutes for them, and then ends the driver."""
@@ -65,7 +68,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         Raises:
             UserError: the cluster can never hold one of them.
         """
-        self._shares = divide(roles, gpus_of_nodes())
+        self._shares = self._answer(lambda: divide(roles, gpus_of_nodes()))
 
     def opened(self, role: str) -> RayWorker | None:
         """The open actors in this role; None if there are none."""
@@ -86,7 +89,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
                         self._make_room(role, part)
                     return known.worker
                 self.end(known.part)
-            return self._start(role, part)
+            return self._answer(lambda: self._start(role, part))
 
     def _start(self, role: str, part: WorkerPart) -> RayWorker:
         self._make_room(role, part)
@@ -171,6 +174,22 @@ class RayCluster(AbstractContextManager["RayCluster"]):
                 "the same command continues where it stopped"
             )
 
+    def _answer(self, ask: Callable[[], Answer]) -> Answer:
+        """What a function returns that asks Ray's head.
+
+        Without its head Ray waits a minute for an answer and then ends this process without a word, so that with a local cluster a thread asks.
+
+        Raises:
+            WorkerFailed: the local cluster was lost meanwhile.
+        """
+        if not self._vital:
+            return ask()
+        answer: Future[Answer] = Future()
+        threading.Thread(target=_fulfil, args=(answer, ask), daemon=True).start()
+        while not wait([answer], timeout=1.0).done:
+            self.require_alive()
+        return answer.result()
+
     def _ended(self) -> tuple[str, int] | None:
         """A vital process of the local cluster that has ended, and its exit code."""
         codes = ((name, process.poll()) for name, process in self._vital.items())
@@ -196,6 +215,13 @@ class RayCluster(AbstractContextManager["RayCluster"]):
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+
+def _fulfil(answer: Future[Answer], ask: Callable[[], Answer]) -> None:
+    try:
+        answer.set_result(ask())
+    except BaseException as error:
+        answer.set_exception(error)
 
 
 def gpus_of_nodes() -> tuple[float, ...]:

@@ -214,10 +214,8 @@ def test_a_run_whose_cluster_lost_a_vital_process_ends_with_one_line_and_the_nex
     vital: str, files: int, model: Path, whole: Path, tmp_path: Path, started: Started
 ) -> None:
     line, root = command(tmp_path, model, "struck"), tmp_path / "struck"
-    # Ray's agents wait a minute for their head, and hold nothing meanwhile.
-    waiting, more = {"ray::RuntimeEnvAgent", "ray::DashboardAgent", None}, {"PAUSE": "0.01", "RAY_gcs_rpc_server_reconnect_timeout_s": "20"}
     with (tmp_path / "errors").open("w") as errors:
-        process = subprocess.Popen(line, env=environment(tmp_path, **more), stdout=subprocess.DEVNULL, stderr=errors)
+        process = subprocess.Popen(line, env=environment(tmp_path, PAUSE="0.01"), stdout=subprocess.DEVNULL, stderr=errors)
         while count_files(root) < files:
             assert process.poll() is None, "the run ended by itself"
             time.sleep(0.05)
@@ -227,13 +225,43 @@ def test_a_run_whose_cluster_lost_a_vital_process_ends_with_one_line_and_the_nex
         assert process.wait(60) == 2
     told = (tmp_path / "errors").read_text()
     assert told.startswith(f"selfimprove: the local Ray cluster is lost: its {vital} was killed by SIGKILL") and told.count("\n") == 1, told
-    assert eventually(lambda: {name_of(pid) for pid in started.alive()} <= waiting, 30), started.left_after(0)
+    assert eventually(lambda: {name_of(pid) for pid in started.alive()} <= WAITING, 30), started.left_after(0)
     # Without Ray's processes, whose start shows nothing here. Meanwhile the agents end.
     finish([*line, "--inline"], environment(tmp_path))
     assert files_of(root) == files_of(whole)
     assert reports(root) == reports(whole)
     assert_logged_once(tmp_path, root)
     assert started.left_after(90) == set()
+
+
+WAITING = {"ray::RuntimeEnvAgent", "ray::DashboardAgent", None}
+"""Agents of Ray that wait a minute for their head, and hold nothing meanwhile."""
+
+LOST_WHILE_A_PART_OPENS = """
+import toy
+from selfimprove import RayCluster
+from selfimprove.errors import WorkerFailed
+
+class Struck(RayCluster):
+    def _require_cpus(self, role, part):
+        self._vital["gcs_server"].kill()
+        super()._require_cpus(role, part)
+
+try:
+    with Struck(ship=[toy]) as cluster:
+        cluster.open("sampler", toy.ToySampler())
+except WorkerFailed as error:
+    print(error)
+"""
+
+
+@pytest.mark.ray
+def test_a_cluster_lost_while_a_part_opens_is_named(tmp_path: Path, started: Started) -> None:
+    line = [sys.executable, "-c", LOST_WHILE_A_PART_OPENS]
+    done = subprocess.run(line, env=environment(tmp_path), capture_output=True, text=True, timeout=90)
+    assert done.stdout.startswith("the local Ray cluster is lost: its gcs_server was killed by SIGKILL"), done
+    assert done.returncode == 0
+    assert eventually(lambda: {name_of(pid) for pid in started.alive()} <= WAITING, 30), started.left_after(0)
 
 
 @pytest.mark.ray
