@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import sys
@@ -231,4 +232,9 @@ def report(folder: Path, rows: list[Any], figures: dict[str, list[tuple[float, f
 
 
 if __name__ == "__main__":
+    from selfimprove import SFT
+
+    # As a worker has it, and for every way alike. These settings are read when the process starts.
+    if not os.environ.items() >= (settings := SFT().environment()).items():
+        os.execve(sys.executable, sys.orig_argv, os.environ | settings)
     hand_on(main())

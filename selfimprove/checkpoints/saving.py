@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from selfimprove.checkpoints.folders import TOKENIZER_FILES
+
+HEAD = "lm_head.weight"
+"""The name of an output head among a model's weights."""
 
 
 def save_checkpoint(model: Any, tokenizer: Path, folder: Path) -> None:
@@ -26,12 +30,38 @@ def save_checkpoint(model: Any, tokenizer: Path, folder: Path) -> None:
 
     with complete_folder(folder) as half:
         state = {name: tensor.detach().to("cpu", torch.bfloat16) for name, tensor in model.state_dict().items()}
-        head = model.get_output_embeddings()
-        if head is not None and model.config.tie_word_embeddings:
-            state["lm_head.weight"] = model.get_input_embeddings().weight.detach().to("cpu", torch.bfloat16).clone()
+        if _has_tied_head(model):
+            state[HEAD] = model.get_input_embeddings().weight.detach().to("cpu", torch.bfloat16).clone()
         model.save_pretrained(half, state_dict=state)
         for file in filter(Path.is_file, (tokenizer / name for name in TOKENIZER_FILES)):
             shutil.copyfile(file, half / file.name)
+
+
+def overwrite_weights(model: Any, folder: Path) -> None:
+    """Put the weights of a model into the files of a folder where `save_checkpoint` has saved it before.
+
+    Nobody may read the folder meanwhile. The operating system has the files' memory already, so this takes about a tenth of the time.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    import torch
+
+    state = model.state_dict()
+    if _has_tied_head(model):
+        state[HEAD] = model.get_input_embeddings().weight
+    for path in folder.glob("*.safetensors"):
+        with path.open("r+b") as file:
+            # The format: the length of the header in 8 bytes, the header in JSON, then the tensors, each at its offset.
+            length = int.from_bytes(file.read(8), "little")
+            for name, entry in json.loads(file.read(length)).items():
+                if name != "__metadata__":
+                    file.seek(8 + length + entry["data_offsets"][0])
+                    file.write(state[name].detach().to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy().data)
+
+
+def _has_tied_head(model: Any) -> bool:
+    return model.get_output_embeddings() is not None and bool(model.config.tie_word_embeddings)
 
 
 @contextmanager

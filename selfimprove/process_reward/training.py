@@ -25,6 +25,7 @@ from selfimprove.records.delimiters import THINK, Delimiters
 from selfimprove.records.numbers import Float, NonNegativeFloat, PositiveFloat, PositiveInt
 from selfimprove.seeds import derive_seed
 from selfimprove.training.engine import Engine, require_engine, takes_small
+from selfimprove.training.malloc import KeepsFreedMemory
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.training_thread import OnStep, run_training
 from selfimprove.training.trl.budget import tokens_at_once
@@ -35,7 +36,7 @@ QUALITY = "process_reward.json"
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class RewardTrainer(Trainer):
+class RewardTrainer(KeepsFreedMemory, Trainer):
     """Fine-tunes all weights of a language model, its head replaced by one with a single label and no bias, with AdamW.
 
     The loss is binary cross-entropy on soft labels at the ends of thoughts. Computes in bfloat16 on machines that are fast at it and keeps float32

@@ -16,6 +16,7 @@ from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, Pair, TrainingStep
 from selfimprove.records.numbers import Float, PositiveFloat, PositiveInt
 from selfimprove.training.engine import Engine, require_engine, require_even, takes_small
+from selfimprove.training.malloc import KeepsFreedMemory
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
 from selfimprove.training.small.dpo import fit_small_pairs
@@ -26,7 +27,7 @@ from selfimprove.training.trl.workers import Workers
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class DPO(Trainer):
+class DPO(KeepsFreedMemory, Trainer):
     """Makes right traces likelier than wrong ones, with TRL's `DPOTrainer` (DPO: Rafailov et al. 2023) and AdamW.
 
     Computes in bfloat16 on machines that are fast at it and keeps float32 weights for the optimizer.

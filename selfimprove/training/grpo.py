@@ -17,6 +17,7 @@ from selfimprove.errors import UserError
 from selfimprove.protocols import Reinforcer, Resources, Verifiers
 from selfimprove.records import Checkpoint, JudgedTrace, ReinforcementPrompt, RolloutRequest, TrainingStep
 from selfimprove.records.numbers import Float, Int, NonNegativeFloat, PositiveFloat, PositiveInt
+from selfimprove.training.malloc import KeepsFreedMemory
 from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
 from selfimprove.training.rewards import OwnRollouts, Rewards
 from selfimprove.training.rollout_exchange import RolloutExchange, exchange_in
@@ -43,7 +44,7 @@ PASSED_ON = ("top_k", "min_p", "repetition_penalty")
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "arbitrary_types_allowed": True})
-class GRPO(Reinforcer):
+class GRPO(KeepsFreedMemory, Reinforcer):
     """Samples groups of rollouts, verifies them, and makes those better than their group likelier, with TRL's `GRPOTrainer` and AdamW.
 
     GRPO: Shao et al. 2024, "DeepSeekMath"; with rewards from a verifier as in DeepSeek-AI 2025, "DeepSeek-R1". The workflow's sampler writes the

@@ -16,6 +16,7 @@ from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep
 from selfimprove.records.numbers import Float, PositiveFloat, PositiveInt
 from selfimprove.training.engine import Engine, require_engine, takes_small
+from selfimprove.training.malloc import KeepsFreedMemory
 from selfimprove.training.open_trainer import TRLTrainer, load_tokenizer
 from selfimprove.training.small.distillation import fit_small_student
 from selfimprove.training.training_thread import run_training
@@ -24,7 +25,7 @@ from selfimprove.training.trl.launch import launch
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class OnPolicyDistillation(Trainer):
+class OnPolicyDistillation(KeepsFreedMemory, Trainer):
     """Has the student answer, and moves its distribution after each of its own tokens towards the teacher's.
 
     On-policy distillation: Agarwal et al. 2024, with TRL's `DistillationTrainer` and AdamW. Only the questions of the rows are used. The student

@@ -9,7 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from selfimprove.checkpoints.saving import save_checkpoint
+from selfimprove.checkpoints.saving import overwrite_weights, save_checkpoint
 from selfimprove.records import Checkpoint, JudgedTrace, Request, RolloutRequest
 
 
@@ -62,7 +62,10 @@ class RolloutExchange:
 
     def _saved(self, model: Any, number: int) -> Checkpoint:
         folder = self._scratch / f"weights-{number // self._weights_every % 2}"
-        save_checkpoint(model, Path(self._start.path), folder)
+        if folder.exists():
+            overwrite_weights(model, folder)
+        else:
+            save_checkpoint(model, Path(self._start.path), folder)
         name = f"{self._start.id}/rollouts-{number}"
         # Hashing the weights would take longer than reloading them; the id tells one request's weights from another's.
         return Checkpoint(name, str(folder.resolve()), self._start.id, self._start.generation, "", self._start.tokenizer_hash)

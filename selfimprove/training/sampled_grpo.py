@@ -15,7 +15,7 @@ from torch import Tensor
 from selfimprove.records import JudgedTrace, Message, Rollout
 from selfimprove.training.generating_trainers import GRPOTrainer
 from selfimprove.training.lean_rows import SUMMED, lean_rows
-from selfimprove.training.shared_prompts import SharedPrompts, shares_prompts
+from selfimprove.training.shared_prompts import NAME, SharedPrompts, shares_prompts
 
 Ask = Callable[[Any, list[list[Message]]], Sequence[JudgedTrace]]
 """Takes the model and the chats of a step, and returns a verified rollout for each."""
@@ -53,6 +53,9 @@ class SampledGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'")
             super().__init__(rollout_func=rollout_func, **arguments)
+        self._shares_prompts = shares_prompts(self.model)
+        if self._shares_prompts:
+            self.model.set_attn_implementation(NAME)
         args, self._cap = self.args, cap
         others = args.beta or args.entropy_coef or args.use_adaptive_entropy or args.top_entropy_quantile < 1 or self.aux_loss_enabled
         self._sums_advantages = args.loss_type in SUMMED and not others
@@ -64,7 +67,7 @@ class SampledGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         inputs = lean_rows(inputs, drop=self._sums_advantages)
         sampled = inputs["sampling_per_token_logps"]
 
-        reads = SharedPrompts(model, self.args.temperature) if shares_prompts(self.accelerator.unwrap_model(model)) else model
+        reads = SharedPrompts(model, self.args.temperature) if self._shares_prompts else model
 
         def measured(**arguments: Any) -> Any:
             output = reads(**arguments)

@@ -17,6 +17,7 @@ from selfimprove.protocols import Resources, Trainer
 from selfimprove.records import AcceptedTrace, Checkpoint, TrainingStep, WeightedRow
 from selfimprove.records.numbers import Float, NonNegativeFloat, PositiveFloat, PositiveInt
 from selfimprove.training.engine import Engine, require_engine, require_even, takes_small
+from selfimprove.training.malloc import KeepsFreedMemory
 from selfimprove.training.open_trainer import RowTrainer, load_tokenizer
 from selfimprove.training.rows import tokenize_row
 from selfimprove.training.small.sft import fit_small
@@ -30,7 +31,7 @@ Example = dict[str, Any]
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class SFT(Trainer):
+class SFT(KeepsFreedMemory, Trainer):
     """Fine-tunes all weights, or a LoRA adapter, on the completions of the rows, with TRL and AdamW.
 
     Computes in bfloat16 on machines that are fast at it and keeps float32 weights for the optimizer. Rows are shuffled again each epoch.
