@@ -244,12 +244,15 @@ from selfimprove.errors import WorkerFailed
 
 class Struck(RayCluster):
     def _require_cpus(self, role, part):
-        self._vital["gcs_server"].kill()
+        if role == "struck":
+            self._vital["gcs_server"].kill()
         super()._require_cpus(role, part)
 
 try:
     with Struck(ship=[toy]) as cluster:
-        cluster.open("sampler", toy.ToySampler())
+        # Ray itself asks its head for something when it has started, and would not end if it never heard.
+        cluster.open("sampler", toy.ToySampler()).call("close")
+        cluster.open("struck", toy.ToySampler(help=0.5))
 except WorkerFailed as error:
     print(error)
 """
