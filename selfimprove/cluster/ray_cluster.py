@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import socket
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, wait
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from selfimprove.cluster.dispatch import MOST_CALLS
 from selfimprove.cluster.gpu_shares import SAMPLER, GPUShares, Roles, divide, nodes_on_demand
+from selfimprove.cluster.ray_connection import VitalProcesses, connect
 from selfimprove.cluster.ray_worker import RayWorker
-from selfimprove.errors import UserError, WorkerFailed
+from selfimprove.errors import UserError
 from selfimprove.protocols import WorkerPart
 from selfimprove.protocols.worker_part import ALONE, ROLE
 from selfimprove.terminal.log_stream import redact_log
-
-Answer = TypeVar("Answer")
-
-VITAL = ("gcs_server", "raylet")
-"""Processes without which a local cluster does no work. Ray itself waits minutes for them, and then ends the driver."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         self._roles: set[str] = set()
         self._changing = threading.RLock()
         self._owned = not ray.is_initialized()
-        self._vital = _connect() if self._owned else {}
+        self._vital = connect() if self._owned else VitalProcesses({})
         self._shares = GPUShares(gpus_of_nodes())
         for module in ship:
             ray.cloudpickle.register_pickle_by_value(module)
@@ -68,7 +59,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         Raises:
             UserError: the cluster can never hold one of them.
         """
-        self._shares = self._answer(lambda: divide(roles, gpus_of_nodes()))
+        self._shares = self._vital.answer(lambda: divide(roles, gpus_of_nodes()))
 
     def opened(self, role: str) -> RayWorker | None:
         """The open actors in this role; None if there are none."""
@@ -81,7 +72,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             UserError: the cluster can never provide what the part reserves.
             WorkerFailed: the local cluster has lost one of its own processes.
         """
-        self.require_alive()
+        self._vital.require_alive()
         with self._changing:
             if known := self._workers.get(role):
                 if known.part == part:
@@ -89,7 +80,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
                         self._make_room(role, part)
                     return known.worker
                 self.end(known.part)
-            return self._answer(lambda: self._start(role, part))
+            return self._vital.answer(lambda: self._start(role, part))
 
     def _start(self, role: str, part: WorkerPart) -> RayWorker:
         self._make_room(role, part)
@@ -106,7 +97,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             "runtime_env": {"env_vars": part.environment() | ({ROLE: role} | alone if gpus else {})},
         }
         log_folder = str(self._log_folder.resolve()) if self._log_folder else None
-        worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries, self.require_alive)
+        worker = RayWorker(role, options, (part, role, log_folder), resources.copies, self._deadline, self._retries, self._vital.require_alive)
         self._workers[role] = _Open(part, worker, self._shares.held(part))
         self._roles.add(role)
         return worker
@@ -151,7 +142,7 @@ class RayCluster(AbstractContextManager["RayCluster"]):
             for role in [role for role, one in self._workers.items() if one.part == part]:
                 worker = self._workers.pop(role).worker
                 # With the cluster lost, no call would be answered.
-                if not self._ended():
+                if not self._vital.ended():
                     worker.close()
 
     def apart(self, role: str, part: WorkerPart) -> bool:
@@ -160,50 +151,14 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         both = self._shares.held(known), self._shares.needed(part)
         return 0 in (known.resources.gpus, part.resources.gpus) or (any(each and min(each) >= 1 for each in both) and self._shares.fit(both))
 
-    def require_alive(self) -> None:
-        """Do nothing while the local cluster lives; one that was not started here is not watched.
-
-        Raises:
-            WorkerFailed: one of its own processes has ended.
-        """
-        if ended := self._ended():
-            name, code = ended
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            raise WorkerFailed(
-                f"the local Ray cluster is lost: its {name} {how}; if this machine ran out of memory, free some: "
-                "the same command continues where it stopped"
-            )
-
-    def _answer(self, ask: Callable[[], Answer]) -> Answer:
-        """What a function returns that asks Ray's head.
-
-        Without its head Ray waits a minute for an answer and then ends this process without a word, so that with a local cluster a thread asks.
-
-        Raises:
-            WorkerFailed: the local cluster was lost meanwhile.
-        """
-        if not self._vital:
-            return ask()
-        answer: Future[Answer] = Future()
-        threading.Thread(target=_fulfil, args=(answer, ask), daemon=True).start()
-        while not wait([answer], timeout=1.0).done:
-            self.require_alive()
-        return answer.result()
-
-    def _ended(self) -> tuple[str, int] | None:
-        """A vital process of the local cluster that has ended, and its exit code."""
-        codes = ((name, process.poll()) for name, process in self._vital.items())
-        return next(((name, code) for name, code in codes if code is not None), None)
-
     def close(self) -> None:
         """End every actor, and the local cluster if it was started here; then redact the actors' logs."""
         import ray
 
-        if self._ended():
+        if self._vital.ended():
             # No call would be answered, and one of the two would wait a minute for the other. The actors end with their raylet.
             self._workers.clear()
-            for process in self._vital.values():
-                process.kill()
+            self._vital.kill()
         while self._workers:
             self._workers.popitem()[1].worker.close()
         if self._owned and ray.is_initialized():
@@ -217,51 +172,8 @@ class RayCluster(AbstractContextManager["RayCluster"]):
         self.close()
 
 
-def _fulfil(answer: Future[Answer], ask: Callable[[], Answer]) -> None:
-    try:
-        answer.set_result(ask())
-    except BaseException as error:
-        answer.set_exception(error)
-
-
 def gpus_of_nodes() -> tuple[float, ...]:
     """GPUs of each node of the cluster that this process has joined."""
     import ray
 
     return tuple(gpus for node in ray.nodes() if node["Alive"] and (gpus := node["Resources"].get("GPU", 0.0)))
-
-
-def _connect() -> dict[str, Any]:
-    """Join the cluster that `RAY_ADDRESS` names, or start a local one; returns the vital processes of a local one."""
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    address = os.environ.get("RAY_ADDRESS")
-    if not address:
-        # Ray's switch for clusters of this machine alone, which keeps every port on loopback. It has no public name.
-        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
-        try:
-            ray.init(address="local", include_dashboard=False, object_store_memory=256 << 20, **quiet)
-        except Exception as error:  # From a plain Exception after a timeout to errors of files, sockets and its own.
-            ray.shutdown()
-            raise WorkerFailed(
-                f"the local Ray cluster did not start: {_first_line(error)}; check the room in /tmp and /dev/shm and the load of this machine, "
-                "or see the logs in /tmp/ray/session_latest/logs"
-            ) from error
-        processes = ray._private.worker._global_node.all_processes
-        return {name: one.process for name in VITAL for one in processes.get(name, ())}
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        if port.isdigit():
-            # Without an answer Ray tries for two minutes and then ends this process.
-            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        ray.init(address=address, **quiet)
-        return {}
-    except RuntimeError as error:
-        raise UserError(f"the Ray cluster at RAY_ADDRESS={address} cannot be joined: {_first_line(error)}; correct it, or unset it") from error
-    except (OSError, ValueError, OverflowError) as error:
-        raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: start one with `ray start --head`, or unset it") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip(" .") for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -14,12 +14,10 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from selfimprove.training.small.packing import packed_attention
+from selfimprove.training.small.packing import PLAIN, packed_attention
 
 NAME = "shared_prompts"
 """The attention's name for `attn_implementation`."""
-PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-"""Model types in which only causal attention mixes tokens."""
 ENTROPIES_AT_ONCE = 64
 """Tokens whose entropies are computed together. They need two more tensors of the size of their logits."""
 

@@ -245,7 +245,7 @@ from selfimprove.errors import WorkerFailed
 class Struck(RayCluster):
     def _require_cpus(self, role, part):
         if role == "struck":
-            self._vital["gcs_server"].kill()
+            self._vital._processes["gcs_server"].kill()
         super()._require_cpus(role, part)
 
 try:

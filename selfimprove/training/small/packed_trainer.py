@@ -12,10 +12,7 @@ from torch import Tensor
 from transformers import AttentionInterface
 from trl import SFTTrainer
 
-from selfimprove.training.small.packing import pack, packed_attention
-
-PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-"""Model types in which only causal attention mixes tokens, and whose logits are the plain output of the head."""
+from selfimprove.training.small.packing import PLAIN, pack, packed_attention
 
 AttentionInterface.register("packed", packed_attention)
 

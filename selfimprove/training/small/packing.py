@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+"""Model types in which only causal attention mixes tokens, and whose logits are the plain output of the head."""
+
 SHORT = 256
 """Length of the longest row up to which two matrix products beat fused attention on a CPU, whose backward pass is slow for short rows."""
 
